@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * core/heap.h -- small kernel allocations, each with the owner that will answer for it.
+ *
+ * The heap grows by machine pages that mem/ hands it through a callback.
+ */
+#pragma once
+
+#include "core/status.h"
+
+/* Who holds memory: printed at shut-down and checked to be zero when a VM is gone. */
+enum mem_owner {
+    MEM_OWNER_KERNEL,  // page tables, boot
+    MEM_OWNER_HEAP,    // pages the heap took
+    MEM_OWNER_WORLD,   // world structs and stacks
+    MEM_OWNER_VMM,     // VMCS, VMCB, bitmaps, device state
+    MEM_OWNER_P2M,     // nested page tables and P2M arrays
+    MEM_OWNER_GUEST,   // guest memory
+    MEM_OWNER_TRACE,
+    MEM_OWNER_ACPI,
+    MEM_OWNER_TEST,
+    MEM_OWNER_COUNT
+};
+const char *mem_owner_name(enum mem_owner owner);
+
+/* Zeroed memory, 16-byte aligned (64 for sizes >= 64), or null. Any context. */
+must_check void *heap_alloc(size_t size, enum mem_owner owner);
+void heap_free(void *pointer);  // null is fine
+/* Bytes that `owner` has in the heap now. */
+uint64_t heap_owned(enum mem_owner owner);

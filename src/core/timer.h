@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * core/timer.h -- any number of software timers over each CPU's one hardware timer.
+ *
+ * A timer belongs to the CPU that armed it and its callback runs there, in interrupt context with
+ * interrupts off and no lock held. Arming an armed timer moves it (to the calling CPU).
+ */
+#pragma once
+
+#include "lib/list.h"
+#include "plat/plat_types.h"
+
+struct timer {
+    struct list link;  // (w) owning CPU's timer lock
+    plat_ns deadline;
+    void (*callback)(struct timer *timer);
+    void *owner;       // the caller's, untouched here
+    unsigned cpu;      // (w) where it is armed
+    bool armed;
+};
+
+void timer_init(struct timer *timer, void (*callback)(struct timer *), void *owner);
+void timer_arm(struct timer *timer, plat_ns deadline);
+/*
+ * Disarms. When it returns the callback is not running on another CPU and will not run, unless the
+ * caller is that callback. Must not be called holding a lock the callback takes.
+ */
+void timer_cancel(struct timer *timer);
+/* The platform's timer handler: runs what is due on this CPU and arms the next. Irqs off. */
+void timer_interrupt(void);
+/* The earliest deadline of this CPU, or PLAT_NS_NEVER. Irqs off. */
+plat_ns timer_next(void);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * mem/page.h -- the machine pages: a buddy allocator that knows who owns each page.
+ */
+#pragma once
+
+#include "core/heap.h"
+#include "mem/addr.h"
+
+#define PAGE_ORDER_MAX 10u  // 4 MB
+
+/* Takes over the platform's memory map; checks every overlap and prints the map. CPU 0 only. */
+void mem_init(void);
+
+/*
+ * 2^order contiguous, aligned machine pages, not zeroed. Any context.
+ * page_alloc_zeroed() clears them. NO_MEMORY is the only failure.
+ */
+must_check vmk_status page_alloc(unsigned order, enum mem_owner owner, mpn_t *out);
+must_check vmk_status page_alloc_zeroed(unsigned order, enum mem_owner owner, mpn_t *out);
+/* The owner and order must be those of the allocation (asserted). */
+void page_free(mpn_t mpn, unsigned order, enum mem_owner owner);
+
+uint64_t page_total_count(void);
+uint64_t page_free_count(void);
+uint64_t page_owned_count(enum mem_owner owner);
+/* Logs pages and heap bytes by owner. */
+void mem_print_owners(void);
+
+static inline void *mpn_map(mpn_t mpn);
+#include "plat/plat.h"
+static inline void *mpn_map(mpn_t mpn)
+{
+    return plat_map(mpn_to_paddr(mpn));
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/vlapic.h -- a vCPU's local APIC (vmm/dev/vlapic.c): xAPIC page, x2APIC registers, timer, IPIs.
+ */
+#pragma once
+
+#include "core/status.h"
+#include "plat/plat_types.h"
+
+struct vcpu;
+struct vlapic;
+
+must_check vmk_status vlapic_create(struct vcpu *v);
+void vlapic_destroy(struct vcpu *v);
+void vlapic_reset(struct vcpu *v);  // after INIT too; IA32_APIC_BASE survives INIT
+
+/* Sets a vector pending (IRR) and kicks. Any context, any lock below VLAPIC. */
+void vlapic_post(struct vcpu *v, uint8_t vector, bool level);
+/* The highest vector deliverable now (IRR above PPR), or -1. Also the PIC's ExtINT: see vpic.h. */
+int vlapic_pending(struct vcpu *v);
+/* That vector goes in: IRR -> ISR. */
+void vlapic_accept(struct vcpu *v, uint8_t vector);
+/* Does LINT0 take the PIC's interrupts (ExtINT unmasked, or APIC disabled)? */
+bool vlapic_takes_extint(struct vcpu *v);
+
+/* MMIO at the APIC's page, offset 0..0xfff; x2APIC MSRs 0x800..0x8ff; APIC_BASE; TSC_DEADLINE. */
+uint32_t vlapic_mmio_read(struct vcpu *v, uint32_t offset);
+void vlapic_mmio_write(struct vcpu *v, uint32_t offset, uint32_t value);
+bool vlapic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value);   // false: #GP
+bool vlapic_msr_write(struct vcpu *v, uint32_t index, uint64_t value);   // false: #GP
+/* Is the page at this address the APIC's now (enabled, xAPIC mode, base)? */
+bool vlapic_owns_page(struct vcpu *v, uint64_t gpa);
+uint64_t vlapic_base_msr(struct vcpu *v);
+/* CR8: task priority 7:4. */
+uint64_t vlapic_cr8(struct vcpu *v);
+void vlapic_cr8_set(struct vcpu *v, uint64_t value);
+
+/* A message from an IOAPIC or MSI: destination, logical or physical, delivery mode, trigger. */
+void vlapic_deliver(struct vcpu *any_of_vm, uint32_t destination, bool logical,
+                    unsigned delivery_mode, uint8_t vector, bool level);

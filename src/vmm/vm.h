@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/vm.h -- a virtual machine: vCPUs, guest memory, devices, power state.
+ *
+ * Guest memory is given page by page at the first touch. Ports and MMIO ranges belong to devices
+ * that registered them; a port nobody owns reads all ones, memory nobody owns likewise.
+ */
+#pragma once
+
+#include "core/spinlock.h"
+#include "core/timer.h"
+#include "mem/page.h"
+#include "vmm/nested.h"
+#include "vmm/vcpu.h"
+#include "vmm/vmx_config.h"
+
+#define VM_VCPUS_MAX     8u
+#define VM_PORT_RANGES   48u
+#define VM_MMIO_RANGES   16u
+
+/* Fixed places in guest-physical memory. */
+#define VM_LOW_HOLE      0xa0000ull      // up to 1 MB: ROM, tables
+#define VM_MMIO_HOLE     0xc0000000ull   // RAM ends here at the latest, goes on at 4 GB
+#define VM_IOAPIC_BASE   0xfec00000ull
+#define VM_LAPIC_BASE    0xfee00000ull
+#define VM_PM_BASE       0x600u          // PM1a event 600, control 604, timer 608
+#define VM_SCI_IRQ       9u
+#define VM_COM1_IRQ      4u
+#define VM_RTC_IRQ       8u
+
+struct vm_io_ops {
+    /* Offset from the range's base; size 1, 2, 4 (MMIO also 8). Called with vm->lock held, irqs
+     * off, in the world of `v`. */
+    uint64_t (*read)(void *device, struct vcpu *v, uint64_t offset, unsigned size);
+    void (*write)(void *device, struct vcpu *v, uint64_t offset, unsigned size, uint64_t value);
+};
+
+struct vm_io_range {
+    uint64_t base, size;
+    const struct vm_io_ops *ops;
+    void *device;
+};
+
+enum vm_state { VM_STATE_NEW, VM_STATE_ON, VM_STATE_RESETTING, VM_STATE_STOPPING, VM_STATE_OFF };
+
+struct vpic;
+struct vpit;
+struct vioapic;
+struct vserial;
+struct vrtc;
+struct vpm;
+struct vpci;
+
+struct vm {
+    struct spinlock lock;  // rank VM: devices, nested table, p2m
+    struct vm_config config;
+    unsigned index;        // in the host's table
+    unsigned vcpu_count;
+    struct vcpu *vcpus[VM_VCPUS_MAX];
+
+    // Guest memory.
+    uint64_t page_count;       // RAM pages
+    uint64_t low_page_count;   // of them below VM_MMIO_HOLE
+    mpn_t *p2m;                // (w) index: RAM page number; raw 0 = not yet given
+    struct nested_table nested;
+
+    // Devices.
+    struct vm_io_range ports[VM_PORT_RANGES];
+    unsigned port_range_count;
+    struct vm_io_range mmio[VM_MMIO_RANGES];
+    unsigned mmio_range_count;
+    struct vpic *pic;
+    struct vpit *pit;
+    struct vioapic *ioapic;
+    struct vserial *serial;
+    struct vrtc *rtc;
+    struct vpm *pm;
+    struct vpci *pci;
+
+    // Time: guest TSC = host TSC + offset, one value for all vCPUs.
+    uint64_t tsc_offset;
+    plat_ns power_on_time;
+
+    enum vm_state state;  // (a)
+    int status;           // what the guest said at its end (port 0xf4), or 0
+    const char *end_reason;
+    unsigned worlds_left;  // (a)
+    struct wait_queue ended;
+};
+
+/* ---- memory; world context, vm->lock not held unless _locked ---- */
+/* Gives memory at a PPN of RAM if there is none. NOT_FOUND: not RAM. NO_MEMORY. */
+must_check vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
+bool vm_is_ram(const struct vm *vm, gpa_t gpa);
+/* Copies between guest-physical memory and the kernel. NOT_FOUND if any byte is no RAM. */
+must_check vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size);
+must_check vmk_status vm_memory_write(struct vm *vm, gpa_t gpa, const void *in, size_t size);
+/* The same with vm->lock held (device handlers). */
+must_check vmk_status vm_memory_read_locked(struct vm *vm, gpa_t gpa, void *out, size_t size);
+must_check vmk_status vm_memory_write_locked(struct vm *vm, gpa_t gpa, const void *in,
+                                             size_t size);
+
+/* ---- device registration, at creation ---- */
+must_check vmk_status vm_port_register(struct vm *vm, uint16_t base, uint16_t count,
+                                       const struct vm_io_ops *ops, void *device);
+must_check vmk_status vm_mmio_register(struct vm *vm, gpa_t base, uint64_t size,
+                                       const struct vm_io_ops *ops, void *device);
+/* Accesses; take vm->lock. False: nobody is there (reads give all ones). */
+bool vm_port_access(struct vm *vm, struct vcpu *v, uint16_t port, unsigned size, bool in,
+                    uint32_t *value);
+bool vm_mmio_access(struct vm *vm, struct vcpu *v, gpa_t gpa, unsigned size, bool read,
+                    uint64_t *value);
+
+/* ---- interrupt lines: GSI 0..23; drives PIC and IOAPIC. vm->lock held ---- */
+void vm_irq_line_set(struct vm *vm, unsigned gsi, bool high);
+
+/* ---- power ---- */
+/* Makes the VM of a configuration: memory, vCPUs, devices, kernel loaded. Not running yet. */
+must_check vmk_status vm_create(const struct vm_config *config, struct vm **out);
+must_check vmk_status vm_power_on(struct vm *vm);
+/* The guest or the host ends it: every vCPU leaves soon. `reason` is static text. Any context. */
+void vm_stop(struct vm *vm, int status, const char *reason);
+/* Guest asked for a reset: the VM is loaded again and restarts. */
+void vm_request_reset(struct vm *vm, const char *reason);
+/* Blocks until every vCPU world has ended; then vm_destroy() may follow. */
+void vm_wait(struct vm *vm);
+void vm_destroy(struct vm *vm);
+/* Logs exits by reason and run, ready, wait per vCPU. Before vm_destroy(). */
+void vm_print_statistics(struct vm *vm);
+/* Guest time: nanoseconds since power-on. */
+plat_ns vm_time(const struct vm *vm);
+uint64_t vm_tsc(const struct vm *vm);
+
+/* ---- boot: finds files among the boot modules (ustar archives included) ---- */
+must_check vmk_status boot_file_find(const char *name, const void **data, size_t *size);
+/* Loads kernel, initrd and command line of the config and sets vCPU 0's registers (vmm/loader.c).
+ * Recognises bzImage and Multiboot-1 ELF32. Errors are logged with file and field. */
+must_check vmk_status vm_load_kernel(struct vm *vm);
+/* Writes ACPI, SMBIOS tables into guest memory (vmm/dev/acpi_tables.c); the RSDP's address out. */
+must_check vmk_status vm_write_tables(struct vm *vm, gpa_t *rsdp);
+/* Creates every device and registers its ranges (vmm/dev/devices.c); the inverse frees them. */
+must_check vmk_status vm_devices_create(struct vm *vm);
+void vm_devices_destroy(struct vm *vm);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * world/world.h -- worlds: what the scheduler schedules.
+ *
+ * A kernel (helper) world, a user world's thread or a vCPU. Ids are never reused while the host is
+ * up. The times add up: run + ready + wait = elapsed since creation, error 0.
+ */
+#pragma once
+
+#include "core/status.h"
+#include "lib/list.h"
+#include "plat/plat.h"
+#include "sched/sched.h"
+#include "world/waitq.h"
+
+typedef struct {
+    uint32_t raw;
+} world_id;
+
+/*
+ *   NEW -> READY <-> RUNNING -> BLOCKED -> READY
+ *                       |
+ *                       v
+ *                     ZOMBIE  (until somebody waits for it)
+ */
+enum world_state { WORLD_NEW, WORLD_READY, WORLD_RUNNING, WORLD_BLOCKED, WORLD_ZOMBIE };
+
+#define WORLD_NAME_SIZE 24u
+
+struct world_times {
+    plat_ns run, ready, wait;  // sum is exactly now - created
+    plat_ns created;
+    uint64_t switches;
+};
+
+struct world {
+    // Set once by world_create().
+    world_id id;                  // (i)
+    char name[WORLD_NAME_SIZE];   // (i)
+    void (*entry)(void *);        // (i)
+    void *argument;               // (i)
+    void *stack;                  // (i) null for idle worlds of the boot stacks
+    size_t stack_size;            // (i)
+
+    // Guarded by the run queue lock of `cpu`.
+    enum world_state state;
+    unsigned cpu;                 // where it runs or last ran
+    uint64_t affinity;            // bit per CPU
+    struct sched_entity sched;
+    struct world_times times;
+    plat_ns times_until;          // the times are exact up to here
+
+    // Waiting: guarded by the wait queue's lock.
+    struct wait_queue *waiting_on;
+    struct list wait_link;
+    bool wait_timed_out;
+
+    // World table lock.
+    struct list all_link;
+    struct wait_queue exit_waiters;
+    int exit_code;
+    bool kill_pending;            // (a)
+
+    struct plat_context context;  // (c) owning CPU
+    /* Called around every switch, on the CPU, irqs off, run queue lock held: the VMM loads and puts
+     * its vCPU here. May be null. */
+    void (*switch_in)(struct world *);
+    void (*switch_out)(struct world *);
+    void *owner;                  // struct vcpu for a VMM world
+};
+
+struct world_params {
+    const char *name;
+    void (*entry)(void *);
+    void *argument;
+    struct sched_params sched;    // shares and so on; zero means the defaults
+    uint64_t affinity;            // 0 means every CPU
+    void (*switch_in)(struct world *);
+    void (*switch_out)(struct world *);
+    void *owner;
+};
+
+/* CPU 0, after mem_init() and sched_init(): makes the boot context the idle world of CPU 0. */
+void world_init(void);
+/* On a secondary CPU: its boot context becomes its idle world; never returns. */
+noreturn_fn void world_cpu_main(void);
+/* Idle loop of CPU 0 when boot is done. */
+noreturn_fn void world_idle_loop(void);
+
+/* Makes a world and readies it. Any world context. */
+must_check vmk_status world_create(const struct world_params *params, world_id *id);
+noreturn_fn void world_exit(int code);
+/* Blocks until that world ended, collects its code and frees it. NOT_FOUND, KILLED, TIMEOUT. */
+must_check vmk_status world_wait(world_id id, plat_ns deadline, int *code);
+/* Tells it to end: its next block, or world_kill_pending(), says so. NOT_FOUND. */
+must_check vmk_status world_kill(world_id id);
+bool world_kill_pending(void);
+
+/* The running world; the idle world counts. Any context with irqs off, or a world. */
+struct world *world_current(void);
+/* Sleeps until then. [switch] */
+must_check vmk_status world_sleep_until(plat_ns deadline);
+/* Gives up the CPU if somebody else should have it. Irqs any. [switch] */
+void world_yield(void);
+/* Exact times of a world up to now. */
+must_check vmk_status world_times_get(world_id id, struct world_times *out);
+/* Calls visit() for every world, under the table lock. */
+void world_for_all(void (*visit)(struct world *, void *), void *argument);
