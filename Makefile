@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The layers, lowest first, are the architecture in one line; each is a folder of src/.
+LAYERS := lib core mem world sched vmm vmm/dev vmm/vtx vmm/svm boot
+# What only the image has, and what of the kernel only the image can have.
+METAL_LAYERS := $(LAYERS) arch/x86 drivers
+SIM_LAYERS   := $(filter-out boot,$(LAYERS))
+SIM_WITHOUT  := src/lib/string.c
+
+# Settings: make CC=clang, BUILD=elsewhere, LAB=3, SEED=7, JOBS=1, V=1.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+BUILD ?= build$(if $(LAB),/lab-$(LAB))
+SEED  ?= 1
+CACHE := $(or $(ORRERY_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/orrery)
+JOBS  ?= $(shell nproc)
+MAKEFLAGS += -j$(JOBS) --no-builtin-rules
+Q := $(if $(V),,@)
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all image sim tests guests clang run gdb check check-unit check-sim check-qemu check-bochs \
+        check-headers bench cover lint fuzz grade soak stats cite docs clean help
+
+all: image sim tests guests ## everything: image, simulator, tests, guests
+
+# Packages and fetched sources come first: the lists below look into the cache.
+ifneq ($(filter-out help clean stats cite,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(shell scripts/deps.sh && echo ok),ok)
+$(error scripts/deps.sh failed, see above)
+endif
+endif
+
+# --- sources ---------------------------------------------------------------------------------
+
+# A lab puts its own file in the place of the tree's file of the same name.
+LAB_DIR := $(if $(LAB),$(firstword $(wildcard labs/$(LAB) labs/$(LAB)-* labs/0$(LAB)-*)))
+STUDENT ?= $(LAB_DIR)
+LAB_SRC := $(if $(LAB),$(wildcard $(STUDENT)/*.c))
+lab      = $(foreach s,$1,$(or $(filter %/$(notdir $s),$(LAB_SRC)),$s))
+sources  = $(call lab,$(sort $(foreach d,$1,$(wildcard $d/*.c $d/*.S))))
+ifneq ($(LAB_SRC),)
+ifneq ($(filter-out $(notdir $(wildcard src/*/*.c src/*/*/*.c)),$(notdir $(LAB_SRC))),)
+$(error $(STUDENT) has a file that replaces nothing in src)
+endif
+endif
+
+ACPICA       := $(CACHE)/acpica/source
+ACPICA_PARTS := dispatcher events executer hardware namespace parser resources tables utilities
+ACPICA_SRC   := $(foreach p,$(ACPICA_PARTS),$(wildcard $(ACPICA)/components/$p/*.c))
+# The AML debugger and the disassembler's helpers are not for a kernel.
+ACPICA_SRC   := $(filter-out %/rsdump.c %/rsdumpinfo.c %/utclib.c %/utprint.c,$(ACPICA_SRC))
+
+METAL_SRC := $(filter-out %/offsets.c,$(call sources,$(METAL_LAYERS:%=src/%)))
+METAL_SRC += $(if $(ACPICA_SRC),$(call sources,src/arch/x86/acpi))
+SIM_KERN  := $(filter-out %.S $(SIM_WITHOUT),$(call sources,$(SIM_LAYERS:%=src/%)))
+SIM_LIB   := $(SIM_KERN) $(call sources,sim/platform sim/engine sim/model)
+SIM_SRC   := $(SIM_LIB) $(call sources,sim/check sim/scenario) $(wildcard sim/main.c)
+TEST_SRC  := $(wildcard tests/unit/test_*.c)
+FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
+GUEST_SRC := $(wildcard tests/guest/*.c tests/guest/*.S)
+GUEST_LIB := $(wildcard tests/guest/lib/*.c tests/guest/lib/*.S)
+HEADERS   := $(shell find src sim trace tests -name '*.h' -not -path 'src/arch/x86/acpi/*' 2>/dev/null)
+
+# --- flags -----------------------------------------------------------------------------------
+
+CLANG := $(findstring clang,$(CC))
+STD   := -std=gnu17 -g -fno-omit-frame-pointer -Isrc -I. -MMD -MP
+WARN  := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+         -Wundef -Wvla -Wimplicit-fallthrough $(if $(CLANG),-Wno-unused-command-line-argument)
+METAL_FLAGS := $(STD) -O2 -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+         -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
+         -DORRERY_METAL -I$(BUILD)/metal/gen $(if $(ACPICA_SRC),-DORRERY_ACPICA)
+ACPI_FLAGS := -D__ORRERY__ -U__linux__ -Isrc/arch/x86/acpi -isystem $(ACPICA)/include
+GUEST_FLAGS := $(STD) -O2 -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
+         -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
+         -Itests/guest -Itests/guest/lib
+LINK  := $(CC) -nostdlib -static -no-pie -Wl,-n,--build-id=none,--no-warn-rwx-segments,-z,max-page-size=4096
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+
+# --- the image -------------------------------------------------------------------------------
+
+METAL     := $(BUILD)/metal
+METAL_OBJ := $(METAL_SRC:%=$(METAL)/obj/%.o) $(ACPICA_SRC:$(ACPICA)/components/%=$(METAL)/acpica/%.o)
+OFFSETS   := $(if $(wildcard src/arch/x86/offsets.c),$(METAL)/gen/offsets.h)
+CMDLINE   ?=
+
+IMAGE := $(METAL)/orrery.elf $(METAL)/orrery.asm $(BUILD)/modules.tar $(BUILD)/orrery.iso \
+         $(BUILD)/compile_commands.json
+image: $(IMAGE) ## the image: ELF, modules, ISO
+
+$(METAL)/obj/%.c.o: %.c | $(OFFSETS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(METAL_FLAGS) $(WARN) $(if $(findstring /acpi/,$<),$(ACPI_FLAGS)) -c -o $@ $<
+$(METAL)/obj/%.S.o: %.S $(OFFSETS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(METAL_FLAGS) -Wa,--noexecstack -c -o $@ $<
+$(METAL)/acpica/%.c.o: $(ACPICA)/components/%.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(METAL_FLAGS) $(ACPI_FLAGS) -w -c -o $@ $<
+
+# offsets.c emits lines "->NAME value" through asm(); they become constants for assembly.
+$(METAL)/gen/offsets.h: src/arch/x86/offsets.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(METAL_FLAGS) -MF $@.d -MT $@ -S -o $(@:.h=.s) $<
+	$(Q)awk '/->/ { gsub(/[$$"]/, ""); sub(/.*->/, ""); print "#define", $$1, $$2 }' $(@:.h=.s) >$@
+
+# Two links: the first is for the addresses, the second has them as the table for backtraces.
+# The table lies in its own section at the end, so code does not move; that is checked.
+$(METAL)/orrery.elf: $(METAL_OBJ) src/arch/x86/kernel.ld scripts/symbols.awk Makefile
+	@echo "  LINK    $@"
+	$(Q)awk -f scripts/symbols.awk </dev/null >$(METAL)/symbols0.S
+	$(Q)$(LINK) -T src/arch/x86/kernel.ld -o $(METAL)/pass1.elf $(METAL_OBJ) $(METAL)/symbols0.S
+	$(Q)nm -n $(METAL)/pass1.elf | awk -f scripts/symbols.awk >$(METAL)/symbols.S
+	$(Q)$(LINK) -T src/arch/x86/kernel.ld -o $@ $(METAL_OBJ) $(METAL)/symbols.S
+	$(Q)nm -n $@ | tee $(METAL)/orrery.sym | awk -f scripts/symbols.awk | cmp - $(METAL)/symbols.S || \
+	    { echo "$@: code moved between the links: keep .symtab_orrery last in kernel.ld" >&2; exit 1; }
+	$(Q)grub-file --is-x86-multiboot2 $@ || { echo "$@: no Multiboot2 header" >&2; exit 1; }
+$(METAL)/orrery.asm: $(METAL)/orrery.elf
+	$(Q)objdump -d --no-show-raw-insn $< >$@
+
+$(BUILD)/guest/initrd.gz: scripts/guest-initramfs.sh scripts/guest-exit.c
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/guest-initramfs.sh $@
+$(BUILD)/modules.tar: scripts/demo.vmx $(BUILD)/guest/initrd.gz
+	$(Q)cp $(CACHE)/guest/vmlinuz scripts/demo.vmx $(BUILD)/guest/
+	$(Q)tar --format=ustar --owner=0 --group=0 -cf $@ -C $(BUILD)/guest vmlinuz initrd.gz demo.vmx
+$(BUILD)/orrery.iso: $(METAL)/orrery.elf $(BUILD)/modules.tar scripts/mkiso.sh
+	$(Q)scripts/mkiso.sh $@ $(METAL)/orrery.elf $(BUILD)/modules.tar "$(CMDLINE)"
+$(BUILD)/compile_commands.json: $(METAL_SRC) $(SIM_SRC) Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q){ for s in $(filter %.c,$(METAL_SRC)); do echo "$$s $(METAL_FLAGS) $(WARN)"; done; \
+	    for s in $(SIM_SRC); do echo "$$s $(STD) $(WARN)"; done; } | \
+	    awk -v cwd="$$PWD" 'BEGIN { print "[" } { f = $$1; $$1 = "$(CC)"; \
+	        printf "%s{\"directory\": \"%s\", \"file\": \"%s\", \"command\": \"%s -c %s\"}\n", \
+	        (NR == 1 ? "" : ","), cwd, f, $$0, f } END { print "]" }' >$@
+
+# --- hosted builds: simulator, unit tests, coverage, fuzzing ---------------------------------
+
+# $1 folder, $2 flags, $3 compiler. The kernel is compiled freestanding here too, with its own
+# headers, so that the C library cannot leak into it.
+define HOSTED
+$(BUILD)/$1/obj/%.c.o: %.c
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$3 $$(STD) $$(WARN) $2 $$(if $$(filter sim/% tests/%,$$<),,-ffreestanding) -c -o $$@ $$<
+$(BUILD)/$1/liborrery.a: $$(SIM_LIB:%=$(BUILD)/$1/obj/%.o)
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+$(BUILD)/$1/test_%: $(BUILD)/$1/obj/tests/unit/test_%.c.o $(BUILD)/$1/liborrery.a
+	$$(Q)$3 $2 -o $$@ $$^ $$$$(pkg-config --libs check)
+endef
+COVER := --coverage -O0
+$(eval $(call HOSTED,sim,-O2,$(CC)))
+$(eval $(call HOSTED,test,-O1 $(SANITIZE),$(CC)))
+$(eval $(call HOSTED,cover,$(COVER),gcc))
+$(eval $(call HOSTED,fuzz,-O1 $(SANITIZE) -fsanitize=fuzzer-no-link,clang))
+
+sim: $(BUILD)/orrery-sim ## the simulator
+$(BUILD)/sim/orrery-sim: $(SIM_SRC:%=$(BUILD)/sim/obj/%.o)
+	@echo "  LINK    $@"
+	$(Q)$(CC) -O2 -o $@ $^ -lm
+$(BUILD)/orrery-sim: $(BUILD)/sim/orrery-sim
+	$(Q)ln -sf sim/orrery-sim $@
+TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/test/%)
+tests: $(TESTS) ## the unit tests
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.c.o $(BUILD)/fuzz/liborrery.a
+	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^
+
+# --- tiny guests: 64-bit Multiboot 1 kernels in an ELF32 wrapper ------------------------------
+
+GUESTS := $(addsuffix .elf,$(basename $(GUEST_SRC:tests/guest/%=$(BUILD)/guest/%)))
+guests: $(GUESTS) ## the test guests
+$(BUILD)/guest/obj/%.o: tests/guest/%
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_FLAGS) $(if $(filter %.c,$<),$(WARN),-Wa,--noexecstack) -c -o $@ $<
+GUEST_LIB_OBJ := $(GUEST_LIB:tests/guest/%=$(BUILD)/guest/obj/%.o)
+define GUEST
+$(BUILD)/guest/$(basename $(notdir $1)).elf: $(BUILD)/guest/obj/$(notdir $1).o $(GUEST_LIB_OBJ) tests/guest/guest.ld
+	$$(Q)$$(LINK) -T tests/guest/guest.ld -o $$@.64 $$(filter %.o,$$^)
+	$$(Q)objcopy -O elf32-i386 $$@.64 $$@
+endef
+$(foreach g,$(GUEST_SRC),$(eval $(call GUEST,$g)))
+
+clang: ## everything with clang, into build/clang
+	+$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/clang all
+
+# --- running and checking --------------------------------------------------------------------
+
+export BUILD SEED
+NOT_BOCHS := $(METAL)/orrery.elf $(BUILD)/modules.tar
+run: $(NOT_BOCHS) ## boot the image in QEMU with a shell in a guest (Ctrl-a x leaves)
+	$(Q)scripts/run.sh $(ARGS)
+gdb: $(NOT_BOCHS) ## boot the image in QEMU under gdb
+	$(Q)scripts/gdb.sh $(ARGS)
+check: all ## all tests: units, scenarios, QEMU and Bochs lanes
+	$(Q)scripts/check.sh unit sim qemu bochs
+check-unit: tests ## unit tests under ASan and UBSan
+	$(Q)scripts/check.sh unit
+check-sim: sim ## every scenario twice with one seed: same hash, no failure
+	$(Q)scripts/check.sh sim
+check-qemu: image guests ## tests/qemu: the image in QEMU (AMD-V)
+	$(Q)scripts/check.sh qemu
+check-bochs: image guests ## tests/bochs: the image in Bochs (VT-x)
+	$(Q)scripts/check.sh bochs
+check-headers: ## each header compiles alone
+	$(Q)status=0; for h in $(HEADERS); do \
+	    case $$h in src/*) free=-ffreestanding ;; *) free= ;; esac; \
+	    echo "#include \"$${h#src/}\"" | $(CC) -std=gnu17 -Isrc -I. $(WARN) $$free $$(pkg-config --cflags check) \
+	        -fsyntax-only -x c - || { echo "$$h does not compile alone"; status=1; }; done; exit $$status
+lint: check-headers ## layers, format, citations, reading order, clang-tidy, cppcheck
+	$(Q)scripts/lint.sh
+cover: $(TEST_SRC:tests/unit/%.c=$(BUILD)/cover/%) ## line coverage of the unit tests, as HTML
+	$(Q)scripts/cover.sh $^
+fuzz: $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%) ## each fuzzer for FUZZ_TIME seconds (10)
+	$(Q)for f in $^; do mkdir -p $(BUILD)/fuzz/corpus/$${f##*/} && $$f -max_total_time=$${FUZZ_TIME:-10} \
+	    -print_final_stats=1 $(BUILD)/fuzz/corpus/$${f##*/} || exit 1; done
+bench: image sim guests ## instruction counts per event and other figures
+	$(Q)if [ -x scripts/bench.sh ]; then scripts/bench.sh; else echo "no scripts/bench.sh" >&2; exit 1; fi
+soak: sim ## scenarios with fresh seeds until one fails or you stop it
+	$(Q)scripts/check.sh soak
+grade: ## grade a lab: make grade LAB=3
+	$(Q)if [ -x scripts/grade.sh ]; then scripts/grade.sh "$(LAB)"; else echo "no labs yet" >&2; exit 1; fi
+stats: ## lines of code by layer
+	$(Q)scripts/stats.sh
+cite: ## every cited source, and where
+	$(Q)scripts/lint.sh cite-list
+docs: ## check the documents: links, reading order, citations
+	$(Q)scripts/lint.sh docs
+clean: ## remove build/
+	rm -rf $(BUILD)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

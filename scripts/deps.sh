@@ -1,0 +1,177 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# deps.sh -- install what the build needs, and fetch what it reads but does not ship.
+#
+# Every `make` calls this first, so it does nothing, quickly, when nothing is missing. What it
+# fetches goes into a cache outside the tree, ${ORRERY_CACHE:-~/.cache/orrery}:
+#
+#   acpica/   the unpacked Debian source package acpica-unix, with one change: ACPICA's
+#             platform/acenv.h is named platform/acenv_acpica.h, because a quoted include looks
+#             beside the including file first and would never reach our own acenv.h
+#   guest/    vmlinuz (Debian's cloud kernel) and busybox (static), for guests
+#
+# The package sources are the machine's own: its configured Debian entries are copied into a
+# private list that also names the source packages. Nothing of the system's apt set-up changes.
+set -eu
+
+packages="check pkg-config clang clang-format clang-tidy cppcheck lcov gnuplot-nox
+qemu-system-x86 ovmf bochs bochs-term bochsbios vgabios grub-common grub-pc-bin
+grub-efi-amd64-bin xorriso mtools gdb cpio lz4 kmod dpkg-dev libunicorn-dev"
+cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
+self=$(cksum <"$0" | cut -d' ' -f1)
+stamp=$cache/deps.stamp
+absent=$cache/acpica.absent
+
+say() {
+    echo "deps: $*" >&2
+}
+
+die() {
+    say "$*"
+    exit 1
+}
+
+missing_packages() {
+    # shellcheck disable=SC2086  # a list of words
+    dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>/dev/null |
+        awk -v want="$packages" '
+            $2 == "installed" { have[$1] = 1 }
+            END { n = split(want, w); for (i = 1; i <= n; i++) if (!(w[i] in have)) print w[i] }'
+}
+
+have_acpica() {  # or has just been found to be absent
+    [ -d "$cache/acpica/source/include" ] || [ -n "$(find "$absent" -mtime -1 2>/dev/null)" ]
+}
+
+missing=$(missing_packages)
+if [ -z "$missing" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$self" ] &&
+    [ -f "$cache/guest/vmlinuz" ] && [ -f "$cache/guest/busybox" ] &&
+    have_acpica; then
+    exit 0
+fi
+
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9  # two builds at once: one fetches, the other waits and then finds it done
+
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif command -v sudo >/dev/null; then
+    as_root=sudo
+else
+    as_root=
+    [ -z "$missing" ] || die "need root (or sudo) to install: $(echo $missing)"
+fi
+
+missing=$(missing_packages)
+if [ -n "$missing" ]; then
+    command -v apt-get >/dev/null || die "no apt-get here; install by hand: $(echo $missing)"
+    say "installing $(echo $missing)"
+    log=$cache/apt.log
+    {
+        $as_root apt-get -o DPkg::Lock::Timeout=600 update &&
+            $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 \
+                install -y --no-install-recommends $missing
+    } >"$log" 2>&1 </dev/null || {
+        tail -n 20 "$log" >&2
+        die "apt-get failed; the whole log is $log"
+    }
+fi
+
+# --- the private package list ----------------------------------------------------------------
+
+work=$cache/work
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+private_lists() {
+    rm -rf "$work"
+    mkdir -p "$work/parts" "$work/lists/partial" "$work/archives/partial" "$work/get"
+    for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+        [ -f "$list" ] || continue
+        awk '$1 == "deb" && /\/debian/ { print; $1 = "deb-src"; print }' "$list"
+    done >"$work/parts/lines.list"
+    n=0
+    for list in /etc/apt/sources.list.d/*.sources; do
+        [ -f "$list" ] || continue
+        n=$((n + 1))
+        # One stanza a paragraph; only Debian's own archives, with binary and source packages.
+        grep -v '^#' "$list" | awk 'BEGIN { RS = ""; ORS = "\n\n" }
+            /[Ee]nabled: *no/ { next }
+            /URIs:[^\n]*\/debian/ { sub(/Types:[^\n]*/, "Types: deb deb-src"); print }
+        ' >"$work/parts/stanza$n.sources"
+    done
+    find "$work/parts" -size 0 -exec rm -f {} +
+    [ -n "$(ls "$work/parts")" ] || die "no Debian entry in the machine's apt sources"
+    chmod -R a+rX "$work"
+    apt update || {
+        tail -n 20 "$work/log" >&2
+        die "could not read the package lists"
+    }
+}
+
+apt() {
+    (cd "$work/get" && apt-get -q -o Dir::Etc::sourcelist=/dev/null \
+        -o Dir::Etc::sourceparts="$work/parts" -o Dir::State::lists="$work/lists" \
+        -o Dir::Cache="$work" -o Dir::Cache::archives="$work/archives" \
+        -o APT::Sandbox::User=root "$@") >>"$work/log" 2>&1 </dev/null
+}
+
+# The archive may not carry the source package: then the build goes on without ACPICA (the
+# Makefile leaves src/arch/x86/acpi/ out and does not define ORRERY_ACPICA), and the next
+# try is a day later, or at once after `rm` of the mark.
+no_acpica() {
+    say "$*; building without ACPICA (to try again: rm $absent)"
+    date >"$absent"
+}
+
+fetch_acpica() {
+    say "fetching the source of ACPICA"
+    apt --download-only source acpica-unix || {
+        no_acpica "cannot download the source package acpica-unix"
+        return 0
+    }
+    (cd "$work/get" && dpkg-source --no-check -x acpica-unix_*.dsc tree) >>"$work/log" 2>&1 || {
+        no_acpica "cannot unpack acpica-unix"
+        return 0
+    }
+    tree=$work/get/tree
+    for part in dispatcher events executer hardware namespace parser resources tables utilities; do
+        [ -d "$tree/source/components/$part" ] || die "acpica-unix has no component $part"
+    done
+    mv "$tree/source/include/platform/acenv.h" "$tree/source/include/platform/acenv_acpica.h"
+    rm -rf "$cache/acpica"
+    mv "$tree" "$cache/acpica"
+}
+
+fetch_guest() {
+    say "fetching a guest kernel and busybox"
+    meta=$(cd "$work/get" && apt-cache -o Dir::Etc::sourcelist=/dev/null \
+        -o Dir::Etc::sourceparts="$work/parts" -o Dir::State::lists="$work/lists" \
+        -o Dir::Cache="$work" depends linux-image-cloud-amd64 |
+        awk '/Depends: linux-image-/ { print $2; exit }')
+    [ -n "$meta" ] || die "no linux-image-cloud-amd64 in the package lists"
+    apt download "$meta" busybox-static || {
+        tail -n 20 "$work/log" >&2
+        die "cannot download $meta and busybox-static"
+    }
+    for deb in "$work"/get/linux-image-*.deb "$work"/get/busybox-static*.deb; do
+        dpkg -x "$deb" "$work/root"
+    done
+    mkdir -p "$cache/guest"
+    cp "$work"/root/boot/vmlinuz-* "$cache/guest/vmlinuz"
+    cp "$work/root/bin/busybox" "$cache/guest/busybox"
+    chmod a+r "$cache/guest/vmlinuz"
+}
+
+need_acpica=
+need_guest=
+have_acpica || need_acpica=yes
+{ [ -f "$cache/guest/vmlinuz" ] && [ -f "$cache/guest/busybox" ]; } || need_guest=yes
+if [ -n "$need_acpica$need_guest" ]; then
+    private_lists
+    [ -z "$need_acpica" ] || fetch_acpica
+    [ -z "$need_guest" ] || fetch_guest
+fi
+echo "$self" >"$stamp"

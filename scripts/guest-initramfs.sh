@@ -1,0 +1,80 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# guest-initramfs.sh OUT [CMDFILE] -- pack a busybox initramfs for a Linux guest.
+#
+# Without CMDFILE the guest gives an interactive shell on ttyS0. With it, the guest runs the file
+# with sh, writes its exit status to I/O port 0xf4 and powers off; the VMkernel reads a byte V
+# written there as "the VM ends with status V" (QEMU's isa-debug-exit does about the same).
+#
+# `guest-initramfs.sh --overlay OUT CMDFILE` packs the command file alone. A kernel reads
+# archives laid end to end, so `cat` of the base and an overlay is as good as a whole one.
+set -eu
+
+cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
+here=$(cd "$(dirname "$0")" && pwd)
+overlay=
+if [ "${1:-}" = --overlay ]; then
+    overlay=yes
+    shift
+fi
+if [ $# -lt 1 ] || [ $# -gt 2 ] || { [ -n "$overlay" ] && [ $# -ne 2 ]; }; then
+    echo "usage: guest-initramfs.sh [--overlay] OUT [CMDFILE]" >&2
+    exit 2
+fi
+out=$1
+command=${2:-}
+[ -z "$command" ] || [ -r "$command" ] || {
+    echo "guest-initramfs: cannot read $command" >&2
+    exit 2
+}
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+trap 'exit 1' HUP INT TERM
+chmod 755 "$root"
+
+if [ -z "$overlay" ]; then
+    [ -x "$cache/guest/busybox" ] || {
+        echo "guest-initramfs: no $cache/guest/busybox; run scripts/deps.sh" >&2
+        exit 1
+    }
+    mkdir "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/etc" "$root/tmp" "$root/root"
+    cp "$cache/guest/busybox" "$root/bin/busybox"
+    ln -s busybox "$root/bin/sh"
+    cat >"$root/init" <<'INIT'
+#!/bin/busybox sh
+# The first process of the guest; it prints nothing of its own.
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/root TERM="${TERM:-vt100}" PS1='guest:\w\$ '
+hostname guest
+cd /root
+
+if [ -e /etc/batch-cmd ]; then
+    setsid sh /etc/batch-cmd
+    status=$?
+    # Setting a terminal waits until its output has left, or the end of it would be lost.
+    stty -F /dev/console -echo 2>/dev/null
+    guest-exit $status
+else
+    stty -F /dev/console rows 24 cols 80 2>/dev/null  # a serial line has no size
+    setsid cttyhack sh
+fi
+poweroff -f
+INIT
+    chmod 755 "$root/init"
+    ${CC:-cc} -O2 -static -nostdlib -fno-stack-protector -fno-pie -no-pie -Wl,--build-id=none -s \
+        -o "$root/bin/guest-exit" "$here/guest-exit.c"
+fi
+if [ -n "$command" ]; then
+    mkdir -p "$root/etc"
+    cp "$command" "$root/etc/batch-cmd"
+    chmod 755 "$root/etc/batch-cmd"
+fi
+find "$root" -exec touch -h -d @0 {} +
+(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --reproducible --quiet |
+    gzip -1 -n) >"$out.tmp.$$"
+mv "$out.tmp.$$" "$out"

@@ -1,0 +1,280 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# run.sh -- boot the image in an emulator, with a guest in it.
+#
+# The machine's COM1 is the guest's console. Interactive: your terminal is that console, and the
+# VMkernel's log is on it too. Batch: the log goes to COM2, which is a file here; COM1's bytes
+# come out on stdout as they are written, and the status of the run is the guest's, read from
+# the log line "... ended, status N".
+set -eu
+
+usage() {
+    cat <<'HELP'
+usage: scripts/run.sh [options]
+
+  --batch            no terminal: print the guest's output, exit with its status
+  --platform P       qemu (default; AMD-V), qemu-uefi (ISO under UEFI), bochs (VT-x)
+  --cpus N           CPUs of the machine (2; in Bochs 1)
+  --vcpus N          CPUs of the VM (2; with --guest 1)
+  --memory MB        memory of the VM (256; with --guest 64)
+  --cmd 'COMMANDS'   run shell commands in the Linux guest, then end with their status
+                     (implies --batch)
+  --guest ELF        instead of Linux: a Multiboot kernel (implies --batch)
+  --append ARGS      the guest kernel's command line (for Linux: appended to it)
+  --kernel-args ARGS more for the VMkernel's own command line
+  --log FILE         keep the VMkernel's log there (batch)
+  --timeout SECONDS  give up after that long; 0: never (batch: 120; in Bochs 600)
+  --gdb              wait for a debugger; prints the port (QEMU only)
+  --icount           one instruction is one nanosecond: repeatable (QEMU only)
+  --help             this text
+
+status: the guest's; 124 time-out; 125 the VMkernel reported none (its log is on stderr);
+        2 bad usage. Interactive: Ctrl-a x leaves.
+environment: BUILD (build), ORRERY_CACHE
+HELP
+}
+
+die() {
+    echo "run.sh: $*" >&2
+    exit 2
+}
+
+here=$(cd "$(dirname "$0")" && pwd)
+build=${BUILD:-$here/../build}
+cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
+platform=qemu
+batch='' cpus='' vcpus='' memory='' commands='' has_commands='' guest='' append='' extra=''
+log='' limit='' gdb='' icount=''
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --platform | --cpus | --vcpus | --memory | --cmd | --guest | --append | --kernel-args | --log | --timeout)
+        [ $# -ge 2 ] || die "$1 needs a value"
+        ;;
+    esac
+    case $1 in
+    --batch) batch=yes ;;
+    --platform) platform=$2 && shift ;;
+    --cpus) cpus=$2 && shift ;;
+    --vcpus) vcpus=$2 && shift ;;
+    --memory) memory=$2 && shift ;;
+    --cmd) commands=$2 has_commands=yes batch=yes && shift ;;
+    --guest) guest=$2 batch=yes && shift ;;
+    --append) append=$2 && shift ;;
+    --kernel-args) extra=$2 && shift ;;
+    --log) log=$2 && shift ;;
+    --timeout) limit=$2 && shift ;;
+    --gdb) gdb=yes ;;
+    --icount) icount=yes ;;
+    --help | -h) usage && exit 0 ;;
+    *) die "unknown option $1 (try --help)" ;;
+    esac
+    shift
+done
+for n in "$cpus" "$vcpus" "$memory" "$limit"; do
+    case $n in *[!0-9]*) die "not a number: $n" ;; esac
+done
+case $platform in
+qemu | qemu-uefi) tool=qemu-system-x86_64 ;;
+bochs) tool=bochs-bin ;;
+*) die "no platform $platform: qemu, qemu-uefi or bochs" ;;
+esac
+command -v $tool >/dev/null || die "no $tool here; run scripts/deps.sh"
+[ "$platform" != bochs ] || [ -z "$gdb$icount" ] || die "--gdb and --icount are for QEMU"
+[ -z "$guest" ] || [ -z "$has_commands" ] || die "--cmd is for the Linux guest, not with --guest"
+[ -z "$guest" ] || [ -r "$guest" ] || die "cannot read $guest"
+kernel=$build/metal/orrery.elf
+[ -r "$kernel" ] || die "no $kernel; run make image"
+
+[ -n "$cpus" ] || { [ $platform = bochs ] && cpus=1 || cpus=2; }
+[ -n "$limit" ] || { [ -z "$batch" ] && limit=0; } ||
+    { [ $platform = bochs ] && limit=600 || limit=120; }
+[ -n "$memory" ] || { [ -n "$guest" ] && memory=64 || memory=256; }
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/orrery-run.XXXXXX")
+machine='' tail=''
+cleanup() {
+    trap - EXIT HUP INT TERM
+    [ -z "$machine" ] || kill "$machine" 2>/dev/null || :
+    [ -z "$tail" ] || kill "$tail" 2>/dev/null || :
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'cleanup; exit 130' INT
+trap 'cleanup; exit 143' HUP TERM
+
+# --- the modules: guest kernel, initramfs, .vmx ----------------------------------------------
+
+mkdir "$work/modules"
+if [ -n "$guest" ]; then
+    cp "$guest" "$work/modules/guest.elf"
+    cat >"$work/modules/guest.vmx" <<VMX
+.encoding = "UTF-8"
+config.version = "8"
+virtualHW.version = "20"
+displayName = "guest"
+guestOS = "other-64"
+memSize = "$memory"
+numvcpus = "${vcpus:-1}"
+serial0.present = "TRUE"
+serial0.fileType = "device"
+serial0.fileName = "com1"
+orrery.kernel = "guest.elf"
+orrery.cmdline = "$append"
+VMX
+else
+    for file in "$cache/guest/vmlinuz" "$build/guest/initrd.gz"; do
+        [ -r "$file" ] || die "no $file; run make image"
+    done
+    ln -s "$cache/guest/vmlinuz" "$work/modules/vmlinuz"
+    cp "$build/guest/initrd.gz" "$work/modules/initrd.gz"
+    quiet=
+    if [ -n "$has_commands" ]; then
+        printf '%s\n' "$commands" >"$work/cmd"
+        "$here/guest-initramfs.sh" --overlay "$work/cmd.gz" "$work/cmd"
+        cat "$work/cmd.gz" >>"$work/modules/initrd.gz"
+        quiet=' quiet loglevel=1'
+    fi
+    awk -v memory="$memory" -v vcpus="$vcpus" -v more="$quiet${append:+ $append}" '
+        /^memSize/ { $0 = "memSize = \"" memory "\"" }
+        /^numvcpus/ && vcpus { $0 = "numvcpus = \"" vcpus "\"" }
+        /^orrery.cmdline/ { sub(/"$/, more "\"") }
+        { print }' "$here/demo.vmx" >"$work/modules/demo.vmx"
+fi
+(cd "$work/modules" && tar --format=ustar -chf ../modules.tar -- *)
+
+arguments="${vcpus:+vcpus=$vcpus}"
+[ -z "$batch" ] || arguments="$arguments log=com2 batch"
+arguments=$(echo $arguments $extra)
+[ -n "$log" ] || log=$work/log
+: >"$log" || die "cannot write $log"
+
+# --- QEMU ------------------------------------------------------------------------------------
+
+run_qemu() {
+    host_memory=1024
+    [ "$memory" -le 512 ] || host_memory=$((memory + 512))
+    set -- -nodefaults -display none -no-reboot -M q35 -cpu max -m $host_memory -smp "$cpus"
+    if [ -n "$icount" ]; then
+        set -- "$@" -accel tcg -icount shift=0,sleep=off
+    else
+        set -- "$@" -accel tcg,thread=multi
+    fi
+    if [ $platform = qemu-uefi ]; then
+        [ -z "$batch" ] && mode= || mode=mark
+        "$here/mkiso.sh" "$work/orrery.iso" "$kernel" "$work/modules.tar" "$arguments" $mode
+        set -- "$@" -cdrom "$work/orrery.iso" \
+            -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd
+    else
+        set -- "$@" -kernel "$kernel" -initrd "$work/modules.tar" -append "$arguments"
+    fi
+    if [ -n "$gdb" ]; then
+        port=${GDB_PORT:-$((20000 + $(id -u) % 20000))}
+        echo "run.sh: waiting for gdb: target remote 127.0.0.1:$port" >&2
+        set -- "$@" -S -gdb "tcp:127.0.0.1:$port"
+    fi
+    if [ -z "$batch" ]; then
+        [ "$limit" = 0 ] || set -- timeout --foreground "$limit" $tool "$@" -serial mon:stdio
+        [ "$limit" != 0 ] || set -- $tool "$@" -serial mon:stdio
+        "$@" && status=0 || status=$?
+        return 0
+    fi
+    set -- timeout "$limit" $tool "$@" -serial stdio -serial "file:$log"
+    if [ $platform = qemu-uefi ]; then
+        { "$@" </dev/null && echo 0 >"$work/status" || echo $? >"$work/status"; } |
+            LC_ALL=C sed -u '1,/^ORRERY-START/d'
+        status=$(cat "$work/status")
+    else
+        "$@" </dev/null &
+        machine=$!
+        wait "$machine" && status=0 || status=$?
+        machine=
+    fi
+}
+
+# --- Bochs -----------------------------------------------------------------------------------
+
+bochs_files() {
+    guest_memory=512
+    [ "$memory" -le 256 ] || guest_memory=$((memory + 256))
+    cat >"$work/bochsrc" <<BOCHS
+config_interface: textconfig
+display_library: rfb, options="timeout=0"
+cpu: model=corei7_skylake_x, count=$cpus, ips=50000000, reset_on_triple_fault=0, ignore_bad_msrs=1
+memory: guest=$guest_memory, host=512
+romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+pci: enabled=1, chipset=i440fx
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=cdrom, path=$work/orrery.iso, status=inserted
+boot: cdrom
+$1
+com2: enabled=1, mode=file, dev=$2
+log: $work/bochs.log
+panic: action=fatal
+error: action=ignore
+info: action=report
+debug: action=ignore
+clock: sync=none, time0=946684800
+port_e9_hack: enabled=1
+magic_break: enabled=1
+BOCHS
+    printf 'c\nr\nq\n' >"$work/rc"
+    "$here/mkiso.sh" "$work/orrery.iso" "$kernel" "$work/modules.tar" "$arguments" "$3"
+}
+
+run_bochs() {
+    if [ -z "$batch" ]; then
+        ${CC:-cc} -O2 -o "$work/console" "$here/console.c" || die "cannot build console.c"
+        bochs_files "com1: enabled=1, mode=term, dev=$work/tty" "$log" ''
+        "$work/console" "$work/tty" "$work/bochs.out" "$limit" \
+            bochs-bin -q -f "$work/bochsrc" -rc "$work/rc" && status=0 || status=$?
+        return 0
+    fi
+    bochs_files "com1: enabled=1, mode=file, dev=$work/com1" "$log" quiet
+    for try in 1 2; do
+        : >"$work/com1"
+        : >"$log"
+        timeout "$limit" bochs-bin -q -f "$work/bochsrc" -rc "$work/rc" \
+            </dev/null >"$work/bochs.out" 2>&1 &
+        machine=$!
+        tail -c +1 -s 0.1 -f --pid="$machine" "$work/com1" &
+        tail=$!
+        wait "$machine" && status=0 || status=$?
+        machine=
+        wait "$tail" || :
+        tail=
+        [ $status = 139 ] || break  # Bochs itself crashed, as it does now and then
+        [ $try = 2 ] || echo "run.sh: Bochs crashed; once more" >&2
+    done
+}
+
+case $platform in
+bochs) run_bochs ;;
+*) run_qemu ;;
+esac
+[ -n "$batch" ] || exit $status
+
+# --- the verdict -----------------------------------------------------------------------------
+
+verdict=$(LC_ALL=C tr -d '\r\0' <"$log" |
+    sed -n 's/.*ended, status \([0-9][0-9]*\).*/\1/p' | tail -n 1)
+if [ -n "$verdict" ]; then
+    exit "$verdict"
+fi
+{
+    echo
+    if [ $status = 124 ]; then
+        echo "run.sh: no end after $limit seconds; the log's last lines:"
+    else
+        echo "run.sh: the VMkernel reported no status (emulator: $status); the log's last lines:"
+    fi
+    tail -n 40 "$log"
+    if [ $platform = bochs ]; then
+        echo "run.sh: Bochs' last words:"
+        grep -a -E 'PANIC|exception|Shutdown' "$work/bochs.log" "$work/bochs.out" | tail -n 5 || :
+    fi
+} >&2
+[ $status = 124 ] && exit 124
+exit 125

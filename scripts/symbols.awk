@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# symbols.awk -- `nm -n` in, the table of function names for backtraces out, as assembly.
+#
+# struct vmk_symbol is in core/symbols.h; the table is in order of address because nm's list is.
+# usage: nm -n orrery.elf | awk -f scripts/symbols.awk >symbols.S
+BEGIN {
+    print "\t.section .symtab_orrery, \"a\", @progbits"
+    print "\t.balign 8"
+    print "\t.globl vmk_symbols, vmk_symbol_count"
+    print "vmk_symbols:"
+}
+$2 ~ /^[tT]$/ && $3 !~ /^\.L/ {
+    names[count++] = $3
+    printf "\t.quad 0x%s, .Lname%d\n", $1, count - 1
+}
+END {
+    print "vmk_symbol_count:"
+    printf "\t.long %d\n", count
+    for (i = 0; i < count; i++)
+        printf ".Lname%d:\t.asciz \"%s\"\n", i, names[i]
+    print "\t.section .note.GNU-stack, \"\", @progbits"
+}
