@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/svm/svm.h -- what the AMD-V back end keeps per CPU and per vCPU.
+ */
+#pragma once
+
+#include "mem/addr.h"
+#include "vmm/svm/vmcb.h"
+#include "vmm/vcpu.h"
+
+struct svm_cpu {
+    paddr_t hsave;      // (i) VM_HSAVE_PA: the processor's own
+    paddr_t host_save;  // (i) for VMSAVE and VMLOAD of what VMRUN leaves alone
+    paddr_t iopm;       // (i) shared by all CPUs: every port exits
+    paddr_t msrpm;      // (i) shared: every MSR exits but those the VMCB switches
+    uint32_t features;  // (i) CPUID 8000_000A EDX
+    uint32_t asid_count;
+    uint32_t asid_next;   // (c)
+    uint64_t generation;  // (c) of ASIDs; starts at 1
+    unsigned cpu;
+};
+
+/* Lengths of intercepted instructions seen lately: NRIPS is not everywhere. */
+#define SVM_LENGTH_SLOTS 32u
+struct svm_length {
+    uint64_t rip, cr3;
+    uint32_t code, length;
+};
+
+struct svm_vcpu {
+    struct vmcb *vmcb;
+    paddr_t vmcb_pa;
+    struct svm_cpu *cpu;       // (c) where it is loaded; null: nowhere
+    struct svm_cpu *last_cpu;  // (c)
+    uint64_t generation;       // (c) of its ASID on last_cpu; 0: needs a new one
+    uint32_t clean;            // (c) what nobody changed since the last exit
+    bool nmi_masked;           // (c) an NMI went in, its IRET has not been seen
+    bool nmi_iret;             // (c) the IRET was seen at nmi_iret_rip but not done
+    uint64_t nmi_iret_rip;
+    struct svm_length lengths[SVM_LENGTH_SLOTS];
+};

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/vmm_state.h -- what the VMM keeps for one host: the back end, its CPUs, the table of VMs.
+ */
+#pragma once
+
+#include "core/host.h"
+#include "plat/plat_types.h"
+
+#define VMM_VMS_MAX 16u
+
+struct vt_backend;
+struct vtx_cpu;
+struct svm_cpu;
+struct vm;
+
+struct vmm_state {
+    const struct vt_backend *backend;           // (i) after vt_init_cpu() on CPU 0
+    struct vtx_cpu *vtx_cpus[PLAT_CPUS_MAX];    // (i) once that CPU is enabled
+    struct svm_cpu *svm_cpus[PLAT_CPUS_MAX];    // (i) likewise
+    struct vm *vms[VMM_VMS_MAX];                // (a) a slot is claimed by compare-and-swap
+};
