@@ -42,6 +42,7 @@ struct vcpu {
     uint64_t dr[4], dr6;        // (c)
     uint64_t exit_counts[VM_EXIT_KIND_COUNT];
     plat_ns guest_ns;           // time between entries and exits
+    plat_ns unknown_logged;     // (c) when emulate.c last logged an instruction it does not know
 };
 
 /* The world function of a vCPU; argument is the struct vcpu. vmm/vcpu_run.c */
