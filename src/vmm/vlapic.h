@@ -23,7 +23,8 @@ void vlapic_accept(struct vcpu *v, uint8_t vector);
 /* Does LINT0 take the PIC's interrupts (ExtINT unmasked, or APIC disabled)? */
 bool vlapic_takes_extint(struct vcpu *v);
 
-/* MMIO at the APIC's page, offset 0..0xfff; x2APIC MSRs 0x800..0x8ff; APIC_BASE; TSC_DEADLINE. */
+/* MMIO at the APIC's page, offset 0..0xfff; x2APIC MSRs 0x800..0x8ff; APIC_BASE; TSC_DEADLINE.
+ * In the world of `v`, no lock held: an EOI may go on to the IOAPIC, which takes vm->lock. */
 uint32_t vlapic_mmio_read(struct vcpu *v, uint32_t offset);
 void vlapic_mmio_write(struct vcpu *v, uint32_t offset, uint32_t value);
 bool vlapic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value);   // false: #GP
@@ -36,5 +37,6 @@ uint64_t vlapic_cr8(struct vcpu *v);
 void vlapic_cr8_set(struct vcpu *v, uint64_t value);
 
 /* A message from an IOAPIC or MSI: destination, logical or physical, delivery mode, trigger. */
-void vlapic_deliver(struct vcpu *any_of_vm, uint32_t destination, bool logical,
+/* False: no enabled APIC took it. vm->lock may be held. */
+bool vlapic_deliver(struct vcpu *any_of_vm, uint32_t destination, bool logical,
                     unsigned delivery_mode, uint8_t vector, bool level);
