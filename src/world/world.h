@@ -23,7 +23,7 @@ typedef struct {
  *                       v
  *                     ZOMBIE  (until somebody waits for it)
  */
-enum world_state { WORLD_NEW, WORLD_READY, WORLD_RUNNING, WORLD_BLOCKED, WORLD_ZOMBIE };
+enum world_phase { WORLD_NEW, WORLD_READY, WORLD_RUNNING, WORLD_BLOCKED, WORLD_ZOMBIE };
 
 #define WORLD_NAME_SIZE 24u
 
@@ -43,7 +43,7 @@ struct world {
     size_t stack_size;            // (i)
 
     // Guarded by the run queue lock of `cpu`.
-    enum world_state state;
+    enum world_phase state;
     unsigned cpu;                 // where it runs or last ran
     uint64_t affinity;            // bit per CPU
     struct sched_entity sched;
