@@ -8,8 +8,13 @@
  *
  * usage: guest-exit STATUS      status 1 if the kernel refuses the port
  */
-enum { SYS_EXIT = 60, SYS_IOPERM = 173 };
-enum { EXIT_PORT = 0xf4 };
+enum {
+    SYS_EXIT = 60,
+    SYS_IOPERM = 173
+};
+enum {
+    EXIT_PORT = 0xf4
+};
 
 static long system_call(long number, long a, long b, long c)
 {

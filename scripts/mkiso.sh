@@ -21,10 +21,16 @@ mkdir -p "$tree/boot/grub"
 cp "$kernel" "$tree/boot/orrery.elf"
 cp "$modules" "$tree/boot/modules.tar"
 {
-    if [ "$mode" != quiet ]; then
-        echo 'serial --unit=0 --speed=115200'
-        echo 'terminal_input console serial'
-        echo 'terminal_output console serial'
+    if [ "$mode" = mark ]; then
+        echo "serial --unit=0 --speed=115200"
+        echo "terminal_output serial"
+    elif [ "$mode" != quiet ]; then
+        # UEFI firmware copies its console to the serial line; a PC BIOS does not.
+        echo "if [ \$grub_platform = pc ]; then"
+        echo "    serial --unit=0 --speed=115200"
+        echo "    terminal_input console serial"
+        echo "    terminal_output console serial"
+        echo fi
     fi
     echo 'set timeout=0'
     echo 'set gfxpayload=text'
@@ -32,8 +38,7 @@ cp "$modules" "$tree/boot/modules.tar"
     echo "    multiboot2 /boot/orrery.elf $cmdline"
     echo '    module2 /boot/modules.tar modules.tar'
     if [ "$mode" = mark ]; then
-        echo '    echo'
-        echo '    echo ORRERY-START'
+        echo "    echo -n ORRERY-START"
     fi
     echo '    boot'
     echo '}'

@@ -183,7 +183,7 @@ run_qemu() {
     set -- timeout "$limit" $tool "$@" -serial stdio -serial "file:$log"
     if [ $platform = qemu-uefi ]; then
         { "$@" </dev/null && echo 0 >"$work/status" || echo $? >"$work/status"; } |
-            LC_ALL=C sed -u '1,/^ORRERY-START/d'
+            LC_ALL=C sed -u '0,/ORRERY-START/{s/.*ORRERY-START//;t;d}'
         status=$(cat "$work/status")
     else
         "$@" </dev/null &
@@ -230,6 +230,7 @@ run_bochs() {
         bochs_files "com1: enabled=1, mode=term, dev=$work/tty" "$log" ''
         "$work/console" "$work/tty" "$work/bochs.out" "$limit" \
             bochs-bin -q -f "$work/bochsrc" -rc "$work/rc" && status=0 || status=$?
+        [ $status != 1 ] || ! grep -q "soft power off" "$work/bochs.log" || status=0
         return 0
     fi
     bochs_files "com1: enabled=1, mode=file, dev=$work/com1" "$log" quiet

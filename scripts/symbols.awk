@@ -7,8 +7,8 @@
 BEGIN {
     print "\t.section .symtab_orrery, \"a\", @progbits"
     print "\t.balign 8"
-    print "\t.globl vmk_symbols, vmk_symbol_count"
-    print "vmk_symbols:"
+    print "\t.globl vmk_symbol_table, vmk_symbol_count"
+    print "vmk_symbol_table:"
 }
 $2 ~ /^[tT]$/ && $3 !~ /^\.L/ {
     names[count++] = $3
@@ -16,7 +16,7 @@ $2 ~ /^[tT]$/ && $3 !~ /^\.L/ {
 }
 END {
     print "vmk_symbol_count:"
-    printf "\t.long %d\n", count
+    printf "\t.quad %d\n", count
     for (i = 0; i < count; i++)
         printf ".Lname%d:\t.asciz \"%s\"\n", i, names[i]
     print "\t.section .note.GNU-stack, \"\", @progbits"

@@ -1,0 +1,115 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# lint.sh [CHECK...] -- the checks that read the tree without running it; by default all of them.
+#
+# layers format cite python reading tidy cppcheck; `docs` is cite, reading and links;
+# `cite-list` prints every citation. Every check runs; the status says whether all passed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+LC_ALL=C
+export LC_ALL
+bad=0
+
+files() {  # files() FOLDER... -- PATTERN...: tracked or not, but nothing that git ignores
+    git ls-files -co --exclude-standard -- "$@" | while read -r file; do
+        [ ! -f "$file" ] || echo "$file"
+    done
+}
+
+c_files() {
+    files src sim trace tests labs scripts | grep '\.[ch]$'
+}
+
+verdict() {  # verdict NAME STATUS
+    if [ "$2" -eq 0 ]; then
+        echo "lint $1: ok"
+    else
+        echo "lint $1: FAILED"
+        bad=1
+    fi
+}
+
+check_layers() {
+    files src sim trace tests labs | grep '\.[chS]$' |
+        xargs awk -f scripts/check-layers.awk scripts/layers.txt
+}
+
+check_format() {
+    c_files | xargs clang-format --dry-run -Werror
+}
+
+check_cite() {
+    [ -f docs/sources.md ] || {
+        echo "no docs/sources.md"
+        return 1
+    }
+    files src sim trace tests docs | grep '\.\([chS]\|def\)$' |
+        xargs awk ${1:+-v list=1} -f scripts/cite.awk docs/sources.md
+}
+
+# By name and by first line. The pattern is spelt so that it does not find this file.
+check_python() {
+    found=$(
+        files . | grep '\.p[y]$'
+        files . | while read -r file; do
+            head -n 1 "$file" | tr -d '\000' | grep -q '^#!.*pytho[n]' && echo "$file"
+        done
+    )
+    [ -z "$found" ] || {
+        echo "$found"
+        return 1
+    }
+}
+
+check_reading() {
+    [ -f docs/reading-order.md ] || {
+        echo "no docs/reading-order.md"
+        return 1
+    }
+    files src sim trace labs scripts | awk '
+        FNR == NR { text = text "\n" $0; next }
+        !index(text, $0) { print "docs/reading-order.md does not name " $0; bad = 1 }
+        END { exit bad }' docs/reading-order.md -
+}
+
+check_links() {
+    files . | grep '\.md$' | while read -r page; do
+        grep -o ']([^):# ]*[)#]' "$page" | sed 's/^](//; s/[)#]$//' | while read -r target; do
+            [ -z "$target" ] || [ -e "$(dirname "$page")/$target" ] || [ -e "./$target" ] ||
+                echo "$page: no file $target"
+        done
+    done | awk '{ print; bad = 1 } END { exit bad }'
+}
+
+# A header is seen through the files that include it. The list of what is off: adjacent
+# parameters of one type are normal in a kernel, and -Wconversion sees to narrowing.
+check_tidy() {
+    files src sim | grep '\.c$' | grep -v '/acpi/' |
+        xargs -P "$(nproc)" -n 8 sh -c 'clang-tidy --quiet --warnings-as-errors="*" \
+            --checks="-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-narrowing-conversions,-bugprone-macro-parentheses,-bugprone-implicit-widening-of-multiplication-result,-bugprone-assignment-in-if-condition,-bugprone-branch-clone" \
+            "$@" -- -std=gnu17 -Isrc -I. 2>&1 | grep -v "^[0-9]* warnings\{0,1\}.*generated" |
+            awk "{ print; bad = 1 } END { exit bad }"' tidy
+}
+
+check_cppcheck() {
+    files src sim | grep '\.c$' | grep -v '/acpi/' >build/cppcheck.list
+    [ -s build/cppcheck.list ] || return 0
+    cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr -j "$(nproc)" \
+        --suppress=missingInclude --suppress=internalAstError --suppress=unknownMacro \
+        --suppress=preprocessorErrorDirective --suppress=comparePointers \
+        --error-exitcode=1 --max-configs=2 -Isrc -I. --file-list=build/cppcheck.list
+}
+
+[ $# -gt 0 ] || set -- layers format cite python reading links tidy cppcheck
+[ "$1" != docs ] || set -- cite reading links
+mkdir -p build
+for check in "$@"; do
+    if [ "$check" = cite-list ]; then
+        check_cite list | sort
+        continue
+    fi
+    "check_$check"
+    verdict "$check" $?
+done
+exit $bad
