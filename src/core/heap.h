@@ -28,3 +28,9 @@ must_check void *heap_alloc(size_t size, enum mem_owner owner);
 void heap_free(void *pointer);  // null is fine
 /* Bytes that `owner` has in the heap now. */
 uint64_t heap_owned(enum mem_owner owner);
+
+/*
+ * Where the heap gets 2^order pages from and gives them back to; mem_init() registers it. Both are
+ * called with the heap lock held.
+ */
+void heap_grow_hook(void *(*take)(unsigned order), void (*give)(void *pages, unsigned order));

@@ -32,6 +32,12 @@ void spin_unlock(struct spinlock *lock, bool irqs_were_on);
 void spin_lock_irqs_off(struct spinlock *lock);
 void spin_unlock_irqs_off(struct spinlock *lock);
 
+/*
+ * Takes the lock if it is free this moment, else returns false. May take one of the rank of the
+ * last held lock: it never waits, so it cannot deadlock. Irqs off.
+ */
+must_check bool spin_try_lock_irqs_off(struct spinlock *lock);
+
 /* Two locks of one rank, ordered by address. Irqs off. */
 void spin_lock_pair(struct spinlock *a, struct spinlock *b);
 

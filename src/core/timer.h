@@ -30,3 +30,11 @@ void timer_cancel(struct timer *timer);
 void timer_interrupt(void);
 /* The earliest deadline of this CPU, or PLAT_NS_NEVER. Irqs off. */
 plat_ns timer_next(void);
+
+/*
+ * The scheduler's own deadline on this CPU, beside all timers; PLAT_NS_NEVER: none. Takes no lock
+ * and costs a few instructions unless it is the earliest. Irqs off.
+ */
+void timer_quantum_arm(plat_ns deadline);
+/* What timer_interrupt() calls when that deadline is over, irqs off, no lock held. */
+void timer_quantum_hook(void (*over)(void));

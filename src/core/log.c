@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * core/log.c -- the kernel log: formats a line, keeps it in a ring, prints it on the sinks.
+ *
+ * A line is formatted on the caller's stack without a lock and then written to ring and sinks
+ * under one, so that lines of two CPUs do not mix. The lock has the highest rank: anybody may log,
+ * whatever he holds. The price is that a slow serial port is written with interrupts off.
+ *
+ * Invariants
+ *   - Only whole lines enter the ring; `written` only grows.
+ *   - log_emergency_write() takes no lock, because a panic may hold it.
+ * Locking    log.lock (rank LOG).
+ */
+#include "core/log.h"
+#include "core/core.h"
+#include "core/core_internal.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "plat/plat.h"
+
+void core_log_init(void)
+{
+    struct log_ring *log = &this_host()->core->log;
+    char names[64];
+
+    spin_init(&log->lock, "log", LOCK_RANK_LOG);
+    log->level = VMK_LOG_INFO;
+    if (core_option_flag("debug"))
+        log->level = VMK_LOG_DEBUG;
+    log->sinks = LOG_SINK_SCREEN | LOG_SINK_COM1;
+    if (core_option("log", names, sizeof(names))) {
+        log->sinks = (strstr(names, "screen") ? LOG_SINK_SCREEN : 0) |
+                     (strstr(names, "com1") ? LOG_SINK_COM1 : 0) |
+                     (strstr(names, "com2") ? LOG_SINK_COM2 : 0);
+    }
+    log->ready = true;
+}
+
+void log_sinks_set(unsigned sinks)
+{
+    this_host()->core->log.sinks = sinks;
+}
+
+unsigned log_sinks(void)
+{
+    return this_host()->core->log.sinks;
+}
+
+void log_level_set(enum vmk_log_level most_verbose)
+{
+    this_host()->core->log.level = most_verbose;
+}
+
+struct civil_time {
+    unsigned year, month, day, hour, minute, second, millisecond;
+};
+
+static bool is_leap(unsigned year)
+{
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
+
+static struct civil_time civil_from_ns(uint64_t boot_seconds, plat_ns since_boot)
+{
+    static const uint8_t month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    uint64_t seconds = boot_seconds + since_boot / 1000000000u;
+    uint64_t days = seconds / 86400u;
+    struct civil_time t = {.year = 1970, .month = 1};
+
+    t.millisecond = (unsigned)(since_boot / 1000000u % 1000u);
+    t.second = (unsigned)(seconds % 60u);
+    t.minute = (unsigned)(seconds / 60u % 60u);
+    t.hour = (unsigned)(seconds / 3600u % 24u);
+    for (; days >= (is_leap(t.year) ? 366u : 365u); t.year++)
+        days -= is_leap(t.year) ? 366u : 365u;
+    for (; t.month < 12; t.month++) {
+        unsigned length = month_days[t.month - 1] + (t.month == 2 && is_leap(t.year) ? 1u : 0);
+
+        if (days < length)
+            break;
+        days -= length;
+    }
+    t.day = (unsigned)days + 1;
+    return t;
+}
+
+static size_t format_head(char *out, size_t size)
+{
+    struct core_state *core = this_host()->core;
+    struct civil_time t = civil_from_ns(plat_wall_time_at_boot(), plat_time_now());
+    bool irqs = plat_irq_save();
+    unsigned cpu = plat_cpu_self();
+    uint32_t world = core->world_id ? core->world_id() : 0;
+
+    plat_irq_restore(irqs);
+
+    int length = vmk_snprintf(out, size, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ cpu%u:%u)", t.year,
+                              t.month, t.day, t.hour, t.minute, t.second, t.millisecond, cpu,
+                              world);
+    return MIN((size_t)length, size - 1);
+}
+
+static void write_sinks(unsigned sinks, const char *text, size_t length)
+{
+    if (sinks & LOG_SINK_SCREEN)
+        plat_console_write(text, length);
+    if (sinks & LOG_SINK_COM1)
+        plat_serial_write(0, text, length);
+    if (sinks & LOG_SINK_COM2)
+        plat_serial_write(1, text, length);
+}
+
+static void ring_append(struct log_ring *log, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        log->bytes[(log->written + i) % LOG_RING_SIZE] = text[i];
+    log->written += length;
+}
+
+void vmk_log(enum vmk_log_level level, const char *format, ...)
+{
+    struct log_ring *log = &this_host()->core->log;
+    char line[LOG_LINE_MAX];
+    va_list arguments;
+
+    if (!log->ready || level > log->level)
+        return;
+
+    size_t length = format_head(line, sizeof(line));
+
+    va_start(arguments, format);
+    length += (size_t)vmk_vsnprintf(line + length, sizeof(line) - length, format, arguments);
+    va_end(arguments);
+    length = MIN(length, sizeof(line) - 2);
+    line[length++] = '\n';
+
+    bool irqs = spin_lock(&log->lock);
+
+    ring_append(log, line, length);
+    write_sinks(log->sinks, line, length);
+    spin_unlock(&log->lock, irqs);
+}
+
+size_t log_ring_copy(char *out, size_t room)
+{
+    struct log_ring *log = &this_host()->core->log;
+    bool irqs = spin_lock(&log->lock);
+    size_t length = MIN(room, (size_t)MIN(log->written, (uint64_t)LOG_RING_SIZE));
+
+    for (size_t i = 0; i < length; i++)
+        out[i] = log->bytes[(log->written - length + i) % LOG_RING_SIZE];
+    spin_unlock(&log->lock, irqs);
+    return length;
+}
+
+void log_emergency_write(const char *text, size_t length)
+{
+    struct log_ring *log = &this_host()->core->log;
+
+    ring_append(log, text, length);
+    write_sinks(log->sinks | LOG_SINK_SCREEN | LOG_SINK_COM1, text, length);
+}

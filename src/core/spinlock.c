@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * core/spinlock.c -- ranked ticket locks.
+ *
+ * Tickets make the lock fair: with many CPUs on one lock a plain test-and-set starves the far
+ * ones. The rank check costs a load and a compare and finds every possible deadlock on the first
+ * run that takes two locks in the wrong order, on one CPU already. There is one lock type, it
+ * turns interrupts off, so nothing can be preempted while holding one.
+ *
+ * Invariants
+ *   - The ranks on a CPU's held stack rise; equal ranks only through spin_lock_pair() and
+ *     spin_try_lock_irqs_off() (asserted in push()).
+ *   - A lock on a CPU's held stack is not free; the CPU may change worlds while holding one (the
+ *     run queue lock), so the stack belongs to the CPU.
+ * Locking    it is the locking. Held stacks: own CPU, irqs off.
+ * Start at   spin_lock_irqs_off().
+ * Sources    [MCS91] section 2 for tickets; docs/lock-order.md
+ */
+#include "core/spinlock.h"
+#include "core/assert.h"
+#include "core/core_internal.h"
+#include "plat/plat.h"
+
+void spin_init(struct spinlock *lock, const char *name, enum lock_rank rank)
+{
+    *lock = (struct spinlock){.rank = rank, .name = name};
+}
+
+static noreturn_fn void __attribute__((noinline, cold))
+order_panic(const struct core_cpu *cpu, const struct spinlock *lock)
+{
+    const struct spinlock *top = cpu->held_count ? cpu->held[cpu->held_count - 1] : NULL;
+
+    vmk_panic("lock order: taking %s (rank %u) with %u held, the last %s (rank %u)", lock->name,
+              (unsigned)lock->rank, cpu->held_count, top ? top->name : "-",
+              top ? (unsigned)top->rank : 0);
+}
+
+static inline void push(struct core_cpu *cpu, struct spinlock *lock)
+{
+    cpu->held[cpu->held_count++] = lock;
+}
+
+static inline void take(struct core_cpu *cpu, unsigned self, struct spinlock *lock)
+{
+    uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+
+    while (__builtin_expect(__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket, 0))
+        plat_cpu_relax();
+    __atomic_store_n(&lock->holder, self + 1, __ATOMIC_RELAXED);
+    push(cpu, lock);
+}
+
+void spin_lock_irqs_off(struct spinlock *lock)
+{
+#ifndef ORRERY_METAL
+    vmk_assert(!plat_irq_enabled());
+    plat_shake_point();
+#endif
+    unsigned self = plat_cpu_self();
+    struct core_cpu *cpu = &this_host()->core->cpus[self];
+    uint32_t count = cpu->held_count;
+
+    if (count && __builtin_expect(cpu->held[count - 1]->rank >= lock->rank ||
+                                      count >= CORE_HELD_MAX,
+                                  0))
+        order_panic(cpu, lock);
+    take(cpu, self, lock);
+}
+
+bool spin_lock(struct spinlock *lock)
+{
+    bool were_on = plat_irq_save();
+
+    spin_lock_irqs_off(lock);
+    return were_on;
+}
+
+void spin_unlock_irqs_off(struct spinlock *lock)
+{
+    struct core_cpu *cpu = &this_host()->core->cpus[plat_cpu_self()];
+    uint32_t i = cpu->held_count;
+
+    /* Nearly always the top one; a wait queue drops its lock from under the run queue's. */
+    while (i && cpu->held[i - 1] != lock)
+        i--;
+    vmk_assert_msg(i, "unlocking %s", lock->name);
+    for (cpu->held_count--; __builtin_expect(i < cpu->held_count + 1, 0); i++)
+        cpu->held[i - 1] = cpu->held[i];
+    __atomic_store_n(&lock->holder, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
+}
+
+void spin_unlock(struct spinlock *lock, bool irqs_were_on)
+{
+    spin_unlock_irqs_off(lock);
+    plat_irq_restore(irqs_were_on);
+}
+
+bool spin_try_lock_irqs_off(struct spinlock *lock)
+{
+    unsigned self = plat_cpu_self();
+    struct core_cpu *cpu = &this_host()->core->cpus[self];
+    uint32_t serving = __atomic_load_n(&lock->serving, __ATOMIC_RELAXED);
+    uint32_t count = cpu->held_count;
+
+    if (count && (cpu->held[count - 1]->rank > lock->rank || count >= CORE_HELD_MAX))
+        order_panic(cpu, lock);
+    if (!__atomic_compare_exchange_n(&lock->next, &serving, serving + 1, false,
+                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return false;
+    __atomic_store_n(&lock->holder, self + 1, __ATOMIC_RELAXED);
+    push(cpu, lock);
+    return true;
+}
+
+void spin_lock_pair(struct spinlock *a, struct spinlock *b)
+{
+    struct spinlock *first = a < b ? a : b;
+    struct spinlock *second = a < b ? b : a;
+
+    vmk_assert(a != b && a->rank == b->rank);
+    spin_lock_irqs_off(first);
+
+    unsigned self = plat_cpu_self();
+
+    take(&this_host()->core->cpus[self], self, second);
+}
+
+bool spin_held(const struct spinlock *lock)
+{
+    return __atomic_load_n(&lock->holder, __ATOMIC_RELAXED) == plat_cpu_self() + 1;
+}
+
+unsigned spin_held_count(void)
+{
+    return this_host()->core->cpus[plat_cpu_self()].held_count;
+}
+
+void spin_print_held(void (*print)(const char *format, ...))
+{
+    const struct core_cpu *cpu = &this_host()->core->cpus[plat_cpu_self()];
+
+    for (uint32_t i = 0; i < cpu->held_count && i < CORE_HELD_MAX; i++)
+        print("  holds %s (rank %u)\n", cpu->held[i]->name, (unsigned)cpu->held[i]->rank);
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * lib/format.c -- printf into a buffer, and numbers out of text.
+ *
+ * The whole of the kernel's text goes through vmk_vsnprintf(): no allocation, no state, bounded
+ * by the caller's buffer, so it may run in a panic. No floating point, because the kernel never
+ * touches those registers.
+ *
+ * Invariants
+ *   - At most `size` bytes are written, the last of them a NUL (struct sink, put()).
+ *   - The returned length does not depend on `size`.
+ * Locking    none.
+ * Sources    [C17] section 7.21.6.1 for the format language
+ */
+#include "lib/format.h"
+
+struct sink {
+    char *out;
+    size_t size;
+    size_t length;  // characters of the whole text so far
+};
+
+struct spec {
+    bool left, zero, alternate, plus, space, upper, negative;
+    int width;
+    int precision;  // -1: none
+};
+
+static void put(struct sink *s, char c)
+{
+    if (s->length + 1 < s->size)
+        s->out[s->length] = c;
+    s->length++;
+}
+
+static void put_many(struct sink *s, char c, int count)
+{
+    while (count-- > 0)
+        put(s, c);
+}
+
+static void put_text(struct sink *s, const struct spec *spec, const char *text)
+{
+    int length = 0;
+
+    if (!text)
+        text = "(null)";
+    while ((spec->precision < 0 || length < spec->precision) && text[length])
+        length++;
+    if (!spec->left)
+        put_many(s, ' ', spec->width - length);
+    for (int i = 0; i < length; i++)
+        put(s, text[i]);
+    if (spec->left)
+        put_many(s, ' ', spec->width - length);
+}
+
+static void put_number(struct sink *s, const struct spec *spec, uint64_t value, unsigned base)
+{
+    const char *digits = spec->upper ? "0123456789ABCDEF" : "0123456789abcdef";
+    char reversed[24];
+    int count = 0;
+    const char *prefix = "";
+
+    if (spec->negative)
+        prefix = "-";
+    else if (spec->plus)
+        prefix = "+";
+    else if (spec->space)
+        prefix = " ";
+    else if (spec->alternate && base == 16 && value)
+        prefix = spec->upper ? "0X" : "0x";
+
+    for (uint64_t rest = value; rest; rest /= base)
+        reversed[count++] = digits[rest % base];
+    if (!count && spec->precision != 0)
+        reversed[count++] = '0';
+
+    int prefix_length = prefix[0] ? (prefix[1] ? 2 : 1) : 0;
+    int zeros = spec->precision > count ? spec->precision - count : 0;
+
+    if (spec->zero && !spec->left && spec->precision < 0)
+        zeros = MAX(0, spec->width - prefix_length - count);
+
+    int pad = spec->width - prefix_length - zeros - count;
+
+    if (!spec->left)
+        put_many(s, ' ', pad);
+    for (; *prefix; prefix++)
+        put(s, *prefix);
+    put_many(s, '0', zeros);
+    while (count)
+        put(s, reversed[--count]);
+    if (spec->left)
+        put_many(s, ' ', pad);
+}
+
+/* A width or precision: digits, or `*` for the next argument (done by the caller). */
+static int read_digits(const char **f)
+{
+    int value = 0;
+
+    for (; **f >= '0' && **f <= '9'; (*f)++) {
+        if (value < 100000)
+            value = value * 10 + (**f - '0');
+    }
+    return value;
+}
+
+static bool read_flag(struct spec *spec, char c)
+{
+    switch (c) {
+    case '-': spec->left = true; return true;
+    case '0': spec->zero = true; return true;
+    case '#': spec->alternate = true; return true;
+    case '+': spec->plus = true; return true;
+    case ' ': spec->space = true; return true;
+    default: return false;
+    }
+}
+
+int vmk_vsnprintf(char *out, size_t size, const char *f, va_list arguments)
+{
+    struct sink s = {.out = out, .size = size};
+    va_list a;
+
+    va_copy(a, arguments);
+    for (; *f; f++) {
+        if (*f != '%') {
+            put(&s, *f);
+            continue;
+        }
+
+        struct spec spec = {.precision = -1};
+        int longs = 0;  // -2 hh, -1 h, 1 l, 2 ll or z
+
+        for (f++; read_flag(&spec, *f);)
+            f++;
+        if (*f == '*') {
+            f++;
+            spec.width = va_arg(a, int);
+            if (spec.width < 0) {
+                spec.left = true;
+                spec.width = -spec.width;
+            }
+        } else {
+            spec.width = read_digits(&f);
+        }
+        if (*f == '.') {
+            f++;
+            if (*f == '*') {
+                f++;
+                spec.precision = va_arg(a, int);
+            } else {
+                spec.precision = read_digits(&f);
+            }
+        }
+        for (; *f == 'h' || *f == 'l' || *f == 'z' || *f == 'j' || *f == 't'; f++)
+            longs = *f == 'h' ? longs - 1 : *f == 'l' ? longs + 1 : 2;
+
+        uint64_t value = 0;
+        int64_t number;
+
+        switch (*f) {
+        case 'd':
+        case 'i':
+            number = longs > 0 ? va_arg(a, int64_t) : va_arg(a, int);
+            if (longs == -1)
+                number = (int16_t)number;
+            else if (longs < -1)
+                number = (int8_t)number;
+            spec.negative = number < 0;
+            put_number(&s, &spec, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, 10);
+            break;
+        case 'X':
+            spec.upper = true;
+            // fall through
+        case 'u':
+        case 'x':
+        case 'o':
+            value = longs > 0 ? va_arg(a, uint64_t) : va_arg(a, unsigned);
+            if (longs == -1)
+                value = (uint16_t)value;
+            else if (longs < -1)
+                value = (uint8_t)value;
+            spec.plus = spec.space = false;
+            put_number(&s, &spec, value, *f == 'u' ? 10 : *f == 'o' ? 8 : 16);
+            break;
+        case 'p':
+            spec.alternate = true;
+            put_number(&s, &spec, (uintptr_t)va_arg(a, void *), 16);
+            break;
+        case 's': put_text(&s, &spec, va_arg(a, const char *)); break;
+        case 'c': {
+            char text[2] = {(char)va_arg(a, int), 0};
+
+            if (text[0])
+                put_text(&s, &spec, text);
+            else
+                put(&s, 0);
+            break;
+        }
+        case '%': put(&s, '%'); break;
+        case 0: f--; break;  // a lone % at the end
+        default:
+            put(&s, '%');
+            put(&s, *f);
+            break;
+        }
+    }
+    va_end(a);
+    if (size)
+        out[MIN(s.length, size - 1)] = 0;
+    return (int)s.length;
+}
+
+int vmk_snprintf(char *out, size_t size, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+
+    int length = vmk_vsnprintf(out, size, format, arguments);
+
+    va_end(arguments);
+    return length;
+}
+
+static int digit_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return 16;
+}
+
+bool parse_u64(const char *text, const char **end, uint64_t *value)
+{
+    int base = 10;
+    uint64_t total = 0;
+
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X') && digit_value(text[2]) < 16) {
+        base = 16;
+        text += 2;
+    }
+    if (digit_value(*text) >= base)
+        return false;
+    for (; digit_value(*text) < base; text++) {
+        uint64_t next;
+
+        if (__builtin_mul_overflow(total, (uint64_t)base, &next) ||
+            __builtin_add_overflow(next, (uint64_t)digit_value(*text), &next))
+            return false;
+        total = next;
+    }
+    *value = total;
+    if (end)
+        *end = text;
+    return true;
+}
