@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/dev/devices.c -- which devices a virtual machine has, and in which order they come and go.
+ *
+ * One table, so that creation, its undo on failure and destruction cannot disagree. Interrupt
+ * controllers come first: the others drive their lines. Local APICs belong to vCPUs.
+ *
+ * Invariants
+ *   - Destruction runs in the inverse order and leaves no port or MMIO range registered, so that a
+ *     VM that is reset can have its devices made again.
+ * Locking    vm->lock not held: devices with timers wait for their callbacks.
+ */
+#include "core/log.h"
+#include "vmm/dev/debug_exit.h"
+#include "vmm/dev/vioapic.h"
+#include "vmm/dev/vpci.h"
+#include "vmm/dev/vpic.h"
+#include "vmm/dev/vpit.h"
+#include "vmm/dev/vpm.h"
+#include "vmm/dev/vrtc.h"
+#include "vmm/dev/vserial.h"
+#include "vmm/vm.h"
+
+struct device_row {
+    const char *name;
+    vmk_status (*create)(struct vm *vm);
+    void (*destroy)(struct vm *vm);  // null: no state
+};
+
+static const struct device_row device_rows[] = {
+    {"PIC", vpic_create, vpic_destroy},
+    {"IOAPIC", vioapic_create, vioapic_destroy},
+    {"PIT", vpit_create, vpit_destroy},
+    {"serial port", vserial_create, vserial_destroy},
+    {"RTC", vrtc_create, vrtc_destroy},
+    {"PM", vpm_create, vpm_destroy},
+    {"PCI", vpci_create, vpci_destroy},
+    {"debug exit", debug_exit_create, NULL},
+};
+
+static void destroy_first(struct vm *vm, size_t count)
+{
+    while (count-- > 0) {
+        if (device_rows[count].destroy)
+            device_rows[count].destroy(vm);
+    }
+    vm->port_range_count = 0;
+    vm->mmio_range_count = 0;
+}
+
+vmk_status vm_devices_create(struct vm *vm)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(device_rows); i++) {
+        vmk_status status = device_rows[i].create(vm);
+        if (status != VMK_OK) {
+            vmk_log(VMK_LOG_ERROR, "VM: %s: no %s: %s", vm->config.name, device_rows[i].name,
+                    vmk_status_text(status));
+            destroy_first(vm, i);
+            return status;
+        }
+    }
+    return VMK_OK;
+}
+
+void vm_devices_destroy(struct vm *vm)
+{
+    destroy_first(vm, ARRAY_COUNT(device_rows));
+}
