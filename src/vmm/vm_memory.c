@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/vm_memory.c -- a VM's RAM: which guest pages exist, and the machine pages behind them.
+ *
+ * RAM lies below VM_MMIO_HOLE and goes on at 4 GB. A page costs nothing until it is touched, by the
+ * guest (a nested fault) or by the kernel for it (loading, device DMA, the emulator).
+ *
+ * Invariants: p2m[i] is set exactly if the nested table maps that page; a page once given stays
+ * until the VM is destroyed, so a mapped pointer outlives the lock.
+ * Locking: p2m and the nested table under the VM's lock.
+ */
+#include "core/assert.h"
+#include "lib/string.h"
+#include "vmm/vm.h"
+
+#define FOUR_GB_PPN (BIT(32) >> PAGE_SHIFT)
+
+/* The RAM page number of a PPN, or page_count if it is not RAM. */
+static uint64_t ram_index(const struct vm *vm, ppn_t ppn)
+{
+    if (ppn.raw < vm->low_page_count)
+        return ppn.raw;
+    if (ppn.raw >= FOUR_GB_PPN && ppn.raw - FOUR_GB_PPN < vm->page_count - vm->low_page_count)
+        return ppn.raw - FOUR_GB_PPN + vm->low_page_count;
+    return vm->page_count;
+}
+
+bool vm_is_ram(const struct vm *vm, gpa_t gpa)
+{
+    return ram_index(vm, gpa_to_ppn(gpa)) < vm->page_count;
+}
+
+vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
+{
+    uint64_t index = ram_index(vm, ppn);
+    vmk_status status;
+
+    if (index >= vm->page_count)
+        return VMK_NOT_FOUND;
+    if (vm->p2m[index].raw != MPN_NONE_RAW) {
+        *mpn = vm->p2m[index];
+        return VMK_OK;
+    }
+    status = page_alloc_zeroed(0, MEM_OWNER_GUEST, mpn);
+    if (status != VMK_OK)
+        return status;
+    status = nested_map(&vm->nested, ppn_to_gpa(ppn), *mpn, true, false);
+    if (status != VMK_OK) {
+        page_free(*mpn, 0, MEM_OWNER_GUEST);
+        return status;
+    }
+    vm->p2m[index] = *mpn;
+    return VMK_OK;
+}
+
+/* Copies one way or the other, page by page. */
+static vmk_status memory_copy(struct vm *vm, gpa_t gpa, void *out, const void *in, size_t size)
+{
+    while (size) {
+        uint64_t offset = gpa.raw & (PAGE_SIZE - 1);
+        size_t part = MIN(size, (size_t)(PAGE_SIZE - offset));
+        mpn_t mpn;
+        vmk_status status = vm_page_in_locked(vm, gpa_to_ppn(gpa), &mpn);
+
+        if (status != VMK_OK)
+            return status;
+
+        uint8_t *page = (uint8_t *)mpn_map(mpn) + offset;
+
+        if (in) {
+            memcpy(page, in, part);
+            in = (const uint8_t *)in + part;
+        } else {
+            memcpy(out, page, part);
+            out = (uint8_t *)out + part;
+        }
+        gpa.raw += part;
+        size -= part;
+    }
+    return VMK_OK;
+}
+
+/* Is all of [gpa, gpa + size) RAM? Then a copy fails only for want of memory. */
+static bool range_is_ram(const struct vm *vm, gpa_t gpa, size_t size)
+{
+    if (gpa.raw + size < gpa.raw)
+        return false;
+    for (uint64_t at = gpa.raw & ~(PAGE_SIZE - 1); at < gpa.raw + size; at += PAGE_SIZE) {
+        if (!vm_is_ram(vm, gpa_make(at)))
+            return false;
+    }
+    return true;
+}
+
+vmk_status vm_memory_read_locked(struct vm *vm, gpa_t gpa, void *out, size_t size)
+{
+    return range_is_ram(vm, gpa, size) ? memory_copy(vm, gpa, out, NULL, size) : VMK_NOT_FOUND;
+}
+
+vmk_status vm_memory_write_locked(struct vm *vm, gpa_t gpa, const void *in, size_t size)
+{
+    return range_is_ram(vm, gpa, size) ? memory_copy(vm, gpa, NULL, in, size) : VMK_NOT_FOUND;
+}
+
+vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size)
+{
+    bool irqs = spin_lock(&vm->lock);
+    vmk_status status = vm_memory_read_locked(vm, gpa, out, size);
+
+    spin_unlock(&vm->lock, irqs);
+    return status;
+}
+
+/* Page by page, so that loading a kernel does not keep interrupts off. */
+vmk_status vm_memory_write(struct vm *vm, gpa_t gpa, const void *in, size_t size)
+{
+    if (!range_is_ram(vm, gpa, size))
+        return VMK_NOT_FOUND;
+    while (size) {
+        size_t part = MIN(size, (size_t)(PAGE_SIZE - (gpa.raw & (PAGE_SIZE - 1))));
+        bool irqs = spin_lock(&vm->lock);
+        vmk_status status = memory_copy(vm, gpa, NULL, in, part);
+
+        spin_unlock(&vm->lock, irqs);
+        if (status != VMK_OK)
+            return status;
+        gpa.raw += part;
+        in = (const uint8_t *)in + part;
+        size -= part;
+    }
+    return VMK_OK;
+}
