@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * guest/bench.c -- what an exit costs: TSC ticks per event, from the guest's side.
+ *
+ * Each row runs the event N times in a short loop with RDTSC around it and prints the mean. Under
+ * QEMU with -icount shift=0 and under Bochs one tick is one instruction of the host, so a row is
+ * the number of instructions that the hypervisor spent, plus the two to four of the loop. One
+ * round of 64 warms the path first.
+ */
+#include "guest.h"
+
+const char guest_name[] = "bench";
+
+#define N     1000u
+#define WARM  64u
+#define ROUNDS 200u
+
+static volatile unsigned seen, pongs;
+
+static void on_ipi(struct guest_frame *frame)
+{
+    (void)frame;
+    seen++;
+    apic_eoi();
+}
+
+static void on_pong(struct guest_frame *frame)
+{
+    (void)frame;
+    pongs++;
+    apic_eoi();
+}
+
+static void on_ping(struct guest_frame *frame)
+{
+    (void)frame;
+    apic_eoi();
+    apic_send(guest_apic_ids[0], 0x61);
+}
+
+static void report(const char *name, uint64_t ticks, uint64_t n)
+{
+    guest_printf("bench %s %u\n", name, (unsigned)((ticks + n / 2) / n));
+}
+
+#define BENCH(name, text, ...)                                                                 \
+    do {                                                                                       \
+        uint64_t start_ = 0;                                                                   \
+                                                                                               \
+        for (unsigned warm_ = 0; warm_ < 2; warm_++) {                                         \
+            uint64_t n_ = warm_ ? N : WARM;                                                    \
+                                                                                               \
+            start_ = rdtsc();                                                                  \
+            __asm__ volatile("1:\t" text "\n\tdecq %0\n\tjnz 1b" : "+r"(n_) __VA_ARGS__);      \
+        }                                                                                      \
+        report(name, rdtsc() - start_, N);                                                     \
+    } while (0)
+
+static void instructions(void)
+{
+    volatile uint32_t *tpr = (volatile uint32_t *)(uintptr_t)(0xfee00000ull + APIC_TPR);
+
+    BENCH("nop", "nop", : : "memory");
+    BENCH("cpuid", "xorl %%eax, %%eax\n\tcpuid", : : "rax", "rbx", "rcx", "rdx", "memory");
+    BENCH("rdmsr_apic_base", "rdmsr", : "c"(0x1b) : "rax", "rdx", "memory");
+    BENCH("in_kernel_port", "inb %%dx, %%al", : "d"(0x3fd) : "rax", "memory");
+    BENCH("out_nobody", "outb %%al, %%dx", : "d"(0x5a50), "a"(0) : "memory");
+    BENCH("mmio_write_tpr", "movl %k2, (%1)", : "r"(tpr), "r"(0) : "memory");
+    CATCH("vmcall", : : "a"(0) : "memory");
+    if (!guest_caught.count)
+        BENCH("vmcall", "vmcall", : "a"(0) : "memory");
+    CATCH("vmmcall", : : "a"(0) : "memory");
+    if (!guest_caught.count)
+        BENCH("vmmcall", "vmmcall", : "a"(0) : "memory");
+}
+
+static void interrupts(const char *wake, const char *self)
+{
+    uint64_t ticks = 0, start;
+
+    guest_on(0x50, on_ipi);
+    for (unsigned i = 0; i < WARM + N; i++) {
+        if (i == WARM)
+            ticks = 0;
+        apic_send(0, ICR_SELF | 0x50);
+        start = rdtsc();
+        wait_irq();
+        ticks += rdtsc() - start;
+    }
+    report(wake, ticks, N);
+    irqs_on();
+    for (unsigned i = 0; i < WARM + N; i++) {
+        unsigned before = seen;
+
+        if (i == WARM)
+            ticks = rdtsc();
+        apic_send(0, ICR_SELF | 0x50);
+        while (seen == before)
+            ;
+    }
+    report(self, rdtsc() - ticks, N);
+    irqs_off();
+}
+
+static void fresh_pages(void)
+{
+    uint64_t at = ((uint64_t)(uintptr_t)guest_end + 0x9fffff) & ~0x1fffffull;
+    uint64_t pages = (guest_memory_end() - 0x200000 - at) / 4096, start;
+
+    if (pages > 2048)
+        pages = 2048;
+    start = rdtsc();
+    for (uint64_t i = 0; i < pages; i++)
+        *(volatile uint8_t *)(uintptr_t)(at + i * 4096) = 1;
+    report("fresh_page", rdtsc() - start, pages);
+}
+
+static void ping_pong(void)
+{
+    uint64_t start = 0;
+    unsigned cpus;
+
+    guest_on(0x60, on_ping);
+    guest_on(0x61, on_pong);
+    cpus = guest_start_others(NULL);
+    if (cpus < 2)
+        return;
+    for (unsigned round = 1; round <= ROUNDS + 8; round++) {
+        if (round == 9)
+            start = rdtsc();
+        apic_send(guest_apic_ids[1], 0x60);
+        while (pongs < round)
+            wait_irq();
+    }
+    report("ipi_ping_pong", rdtsc() - start, ROUNDS);
+}
+
+void guest_main(void)
+{
+    guest_printf("hypervisor '%s'\n", guest_hypervisor());
+    apic_enable();
+    fresh_pages();
+    instructions();
+    interrupts("hlt_wake", "self_ipi");
+    ping_pong();
+    if (cpuid(1).ecx >> 21 & 1) {
+        apic_x2apic_enable();
+        interrupts("x2apic_hlt_wake", "x2apic_self_ipi");
+    }
+}

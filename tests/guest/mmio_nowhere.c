@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * guest/mmio_nowhere.c -- memory that is nobody's reads ones; every kind of access to a device.
+ *
+ * The APIC timer's initial count, masked, serves as a 32-bit cell that holds what is written, so
+ * that read-modify-write instructions can be judged by their result and their flags: the same
+ * instruction on RAM is the reference.
+ */
+#include "guest.h"
+
+const char guest_name[] = "mmio_nowhere";
+
+#define NOWHERE 0xd0000000ull
+#define CELL    (0xfee00000ull + APIC_TIMER_INITIAL)
+#define FLAGS   0x8d5ull  // OF SF ZF AF PF CF
+
+static volatile uint32_t *const cell = (volatile uint32_t *)(uintptr_t)CELL;
+
+/* Runs `text` with %0 the operand and %1 a register, on RAM and on the device; compares. */
+#define BOTH(text, start, operand)                                                             \
+    do {                                                                                       \
+        uint32_t ram = (start);                                                                \
+        uint64_t flags[2], reg[2] = {(operand), (operand)}, rax[2] = {0x5555, 0x5555};         \
+        uint32_t *places[2] = {&ram, (uint32_t *)(uintptr_t)CELL};                             \
+                                                                                               \
+        *cell = (start);                                                                       \
+        for (unsigned i_ = 0; i_ < 2; i_++)                                                    \
+            __asm__ volatile("stc\n\t" text "\n\tpushfq\n\tpopq %0"                            \
+                             : "=&r"(flags[i_]), "+r"(reg[i_]), "+a"(rax[i_])                  \
+                             : "r"(places[i_])                                                 \
+                             : "memory", "cc");                                                \
+        expect_equal(*cell, ram, text " result");                                              \
+        expect_equal(reg[1], reg[0], text " register");                                        \
+        expect_equal(rax[1], rax[0], text " rax");                                             \
+        expect_equal(flags[1] & FLAGS, flags[0] & FLAGS, text " flags");                       \
+    } while (0)
+
+static void nowhere(void)
+{
+    volatile uint8_t *p = (volatile uint8_t *)(uintptr_t)NOWHERE;
+
+    expect_equal(*p, 0xff, "8 bits of nowhere");
+    expect_equal(*(volatile uint16_t *)p, 0xffff, "16 bits");
+    expect_equal(*(volatile uint32_t *)(p + 4), 0xffffffff, "32 bits");
+    expect_equal(*(volatile uint64_t *)(p + 8), UINT64_MAX, "64 bits");
+    *(volatile uint32_t *)(p + 4) = 0;
+    expect_equal(*(volatile uint32_t *)(p + 4), 0xffffffff, "a write changes nothing");
+    expect_equal(*(volatile uint32_t *)(p + 4094), 0xffffffff, "across a page");
+}
+
+static void moves(void)
+{
+    uint32_t ram[4] = {0x12345678, 0, 0, 0};
+    uint64_t value = 0, rdi, rsi, rcx;
+
+    *cell = 0x89abcdef;
+    __asm__ volatile("movl (%1), %k0" : "=r"(value) : "r"(cell) : "memory");
+    expect_equal(value, 0x89abcdef, "MOV from a device");
+    __asm__ volatile("movslq (%1), %0" : "=r"(value) : "r"(cell) : "memory");
+    expect_equal(value, 0xffffffff89abcdefull, "MOVSXD from a device");
+    __asm__ volatile("movabsl 0xfee00380, %%eax" : "=a"(value) : : "memory");
+    expect_equal((uint32_t)value, 0x89abcdef, "MOV EAX, moffs");
+    __asm__ volatile("movabsl %%eax, 0xfee00380" : : "a"(0x1234) : "memory");
+    expect_equal(*cell, 0x1234, "MOV moffs, EAX");
+    __asm__ volatile("movl $0x77665544, (%0)" : : "r"(cell) : "memory");
+    expect_equal(*cell, 0x77665544, "MOV with an immediate");
+    rsi = (uint64_t)(uintptr_t)ram;
+    rdi = CELL;
+    __asm__ volatile("movsl" : "+S"(rsi), "+D"(rdi) : : "memory");
+    expect_equal(*cell, 0x12345678, "MOVS to a device");
+    rsi = CELL;
+    rdi = (uint64_t)(uintptr_t)&ram[2];
+    rcx = 1;
+    __asm__ volatile("rep movsl" : "+S"(rsi), "+D"(rdi), "+c"(rcx) : : "memory");
+    expect_equal(ram[2], 0x12345678, "REP MOVS from a device");
+    expect_equal(rsi, CELL + 4, "its source pointer");
+    expect_equal(rcx, 0, "its count");
+    rdi = CELL;
+    __asm__ volatile("stosl" : "+D"(rdi) : "a"(42) : "memory");
+    expect_equal(*cell, 42, "STOS to a device");
+    rsi = CELL;
+    __asm__ volatile("lodsl" : "+S"(rsi), "=a"(value) : : "memory");
+    expect_equal((uint32_t)value, 42, "LODS from a device");
+    rdi = NOWHERE;
+    rcx = 3000;
+    __asm__ volatile("rep stosl" : "+D"(rdi), "+c"(rcx) : "a"(1) : "memory");
+    expect_equal(rdi, NOWHERE + 12000, "a long REP STOS to nowhere");
+    __asm__ volatile("pushq %%rax; popq %%rax; pushq (%1); popq %0"
+                     : "=r"(value) : "r"(NOWHERE) : "memory");
+    expect(value == UINT64_MAX || guest_on_plain_tcg(), "PUSH from nowhere");
+}
+
+static void faults(void)
+{
+    uint64_t rdi = 0x8000000000ull;
+
+    CATCH("movsl", : "+D"(rdi) : "S"(CELL) : "memory");
+    expect_caught(14, 2, "MOVS from a device into a hole is #PF");
+    expect_equal(guest_caught.rdi, 0x8000000000ull, "and moves nothing");
+}
+
+void guest_main(void)
+{
+    apic_enable();
+    apic_write(APIC_LVT_TIMER, 0x10000);
+    if (guest_on_plain_tcg())
+        guest_printf("note: this emulator reads zeros from nowhere\n");
+    else
+        nowhere();
+    moves();
+    BOTH("addl %k1, (%3)", 0x7fffffff, 1);
+    BOTH("addl $-1, (%3)", 1, 0);
+    BOTH("adcl %k1, (%3)", 0xffffffff, 0);
+    BOTH("subl %k1, (%3)", 0x80000000, 1);
+    BOTH("sbbl %k1, (%3)", 5, 5);
+    BOTH("andl %k1, (%3)", 0xff00ff00, 0x0ff0);
+    BOTH("orl $0x10, (%3)", 0x80000001, 0);
+    BOTH("xorl %k1, (%3)", 0x1234, 0x1234);
+    BOTH("cmpl %k1, (%3)", 3, 4);
+    BOTH("cmpl (%3), %k1", 3, 4);
+    BOTH("addl (%3), %k1", 0x80000000, 0x80000000);
+    BOTH("testl %k1, (%3)", 0xf0, 0x0f);
+    BOTH("testl $0x80000000, (%3)", 0x80000000, 0);
+    BOTH("incl (%3)", 0xffffffff, 0);
+    BOTH("decl (%3)", 0x80000000, 0);
+    BOTH("notl (%3)", 0x12345678, 0);
+    BOTH("negl (%3)", 0x80000000, 0);
+    BOTH("xchgl %k1, (%3)", 0x1111, 0x2222);
+    BOTH("lock xaddl %k1, (%3)", 0x1111, 0x2222);
+    BOTH("lock cmpxchgl %k1, (%3)", 0x5555, 0x2222);
+    BOTH("lock cmpxchgl %k1, (%3)", 0x6666, 0x2222);
+    BOTH("btl $5, (%3)", 0x20, 0);
+    BOTH("lock btsl $7, (%3)", 0x20, 0);
+    BOTH("btrl %k1, (%3)", 0x20, 5);
+    BOTH("btcl $31, (%3)", 0x20, 0);
+    BOTH("cmovbl (%3), %k1", 0x20, 5);
+    BOTH("movnti %k1, (%3)", 0x20, 5);
+    faults();
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * guest/msr.c -- model-specific registers: those that must be there, and #GP for the rest.
+ */
+#include "guest.h"
+
+const char guest_name[] = "msr";
+
+#define READ(index)         CATCH("rdmsr", : : "c"(index) : "rax", "rdx", "memory")
+#define WRITE(index, value)                                                                    \
+    CATCH("wrmsr", : : "c"(index), "a"((uint32_t)(value)),                                     \
+          "d"((uint32_t)((uint64_t)(value) >> 32)) : "memory")
+
+void guest_main(void)
+{
+    static const uint32_t kept[] = {0xc0000081, 0xc0000082, 0xc0000084, 0xc0000100,
+                                    0xc0000101, 0xc0000102, 0x174,      0x277};
+    uint64_t efer = rdmsr(0xc0000080);
+
+    expect((efer & 0x500) == 0x500, "EFER says long mode is enabled and active");
+    for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        uint64_t old = rdmsr(kept[i]), wanted = kept[i] == 0x277 ? 0x0007010600070106ull : 0x3400;
+
+        wrmsr(kept[i], wanted);
+        expect_equal(rdmsr(kept[i]), wanted, "a register keeps what is written");
+        wrmsr(kept[i], old);
+    }
+    WRITE(0xc0000080, efer | 1);
+    expect_no_fault("EFER.SCE");
+    expect_equal(rdmsr(0xc0000080), efer | 1, "EFER reads back");
+    wrmsr(0xc0000080, efer);
+    if (guest_on_plain_tcg()) {
+        guest_printf("note: this emulator answers 0 for unknown registers\n");
+        return;
+    }
+    READ(0x12345678);
+    expect_caught(13, 0, "reading an unknown register");
+    WRITE(0x12345678, 0);
+    expect_caught(13, 0, "writing an unknown register");
+    WRITE(0xc0000082, 0x8000000000000000ull);
+    expect_caught(13, 0, "a non-canonical LSTAR");
+    WRITE(0xc0000080, efer | 1ull << 63);
+    expect_caught(13, 0, "a reserved bit of EFER");
+    WRITE(0x1b, 1ull << 63);
+    expect_caught(13, 0, "a reserved bit of APIC_BASE");
+    WRITE(0x277, 0x02);
+    expect_caught(13, 0, "a reserved memory type in PAT");
+}
