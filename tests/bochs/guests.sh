@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# guests.sh -- every test guest on VT-x, with the strict entry checks that Bochs makes.
+platform=bochs
+. tests/lib.sh
+guest_timeout=120
+
+for name in hello exceptions apic io msr memory mmio_nowhere triple; do
+    guest $name .
+done
+guest smp 'cpus 1' --vcpus 1
+guest smp 'cpus 2' --vcpus 2

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# lib.sh -- for the scripts of tests/qemu and tests/bochs: run something in a VM, print a verdict.
+#
+# A script sets `platform` and sources this from the root of the tree. Every check prints one line,
+# "PASS name" or "FAIL name: why"; outputs and logs stay in $BUILD/results.
+BUILD=${BUILD:-build}
+results=$BUILD/results
+mkdir -p "$results"
+
+# verdict NAME STATUS WANTED-STATUS OUTPUT-FILE PATTERN...: every pattern must be a line's part.
+verdict() {
+    v_name=$1 v_status=$2 v_wanted=$3 v_output=$4
+    shift 4
+    if [ "$v_status" != "$v_wanted" ]; then
+        v_why=$(LC_ALL=C grep -a -m 1 '^FAIL' "$v_output" | tr -d '\r')
+        echo "FAIL $v_name: status $v_status, wanted $v_wanted${v_why:+; $v_why} (see $v_output)"
+        return 1
+    fi
+    for v_pattern; do
+        if ! LC_ALL=C grep -a -q -- "$v_pattern" "$v_output"; then
+            echo "FAIL $v_name: no '$v_pattern' in $v_output"
+            return 1
+        fi
+    done
+    echo "PASS $v_name"
+}
+
+# guest NAME PATTERN [run.sh options]: the test guest of that name must pass.
+guest() {
+    g_name=$1 g_pattern=$2
+    shift 2
+    g_file=$results/out-$platform-$g_name$(echo "$*" | tr -cd '0-9a-z').txt
+    scripts/run.sh --batch --platform "$platform" --guest "$BUILD/guest/$g_name.elf" \
+        --log "${g_file%.txt}.log" --timeout "${guest_timeout:-60}" "$@" \
+        >"$g_file" 2>"${g_file%.txt}.err" </dev/null
+    verdict "$platform guest $g_name${*:+ $*}" $? 0 "$g_file" "^PASS $g_name" "$g_pattern"
+}
+
+# linux NAME COMMANDS STATUS PATTERN [run.sh options]: commands in the Debian guest.
+linux() {
+    l_name=$1 l_commands=$2 l_status=$3 l_pattern=$4
+    shift 4
+    l_file=$results/out-$platform-linux-$(echo "$l_name" | tr ' ' -).txt
+    scripts/run.sh --batch --platform "$platform" --cmd "$l_commands" \
+        --log "${l_file%.txt}.log" --timeout "${linux_timeout:-120}" "$@" \
+        >"$l_file" 2>"${l_file%.txt}.err" </dev/null
+    verdict "$platform linux $l_name" $? "$l_status" "$l_file" "$l_pattern" \
+        'Hypervisor detected: VMware'
+}
