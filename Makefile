@@ -15,7 +15,7 @@ BUILD ?= build$(if $(LAB),/lab-$(LAB))
 SEED  ?= 1
 CACHE := $(or $(ORRERY_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/orrery)
 JOBS  ?= $(shell nproc)
-MAKEFLAGS += -j$(JOBS) --no-builtin-rules
+MAKEFLAGS += --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),-j$(JOBS))
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -75,7 +75,7 @@ ACPI_FLAGS := -D__ORRERY__ -U__linux__ -Isrc/arch/x86/acpi -isystem $(ACPICA)/in
 GUEST_FLAGS := $(STD) -O2 -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
          -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
          -Itests/guest -Itests/guest/lib
-LINK  := $(CC) -nostdlib -static -no-pie -Wl,-n,--build-id=none,--no-warn-rwx-segments,-z,max-page-size=4096
+LINK  := $(CC) -nostdlib -static -Wl,-n,--build-id=none,--no-warn-rwx-segments,-z,max-page-size=4096
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 
 # --- the image -------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ $(METAL)/gen/offsets.h: src/arch/x86/offsets.c
 	$(Q)awk '/->/ { gsub(/[$$"]/, ""); sub(/.*->/, ""); print "#define", $$1, $$2 }' $(@:.h=.s) >$@
 
 # Two links: the first is for the addresses, the second has them as the table for backtraces.
-# The table lies in its own section at the end, so code does not move; that is checked.
+# The table is the last of the read-only data, behind the code, which so stays put: checked.
 $(METAL)/orrery.elf: $(METAL_OBJ) src/arch/x86/kernel.ld scripts/symbols.awk Makefile
 	@echo "  LINK    $@"
 	$(Q)awk -f scripts/symbols.awk </dev/null >$(METAL)/symbols0.S
@@ -114,7 +114,7 @@ $(METAL)/orrery.elf: $(METAL_OBJ) src/arch/x86/kernel.ld scripts/symbols.awk Mak
 	$(Q)nm -n $(METAL)/pass1.elf | awk -f scripts/symbols.awk >$(METAL)/symbols.S
 	$(Q)$(LINK) -T src/arch/x86/kernel.ld -o $@ $(METAL_OBJ) $(METAL)/symbols.S
 	$(Q)nm -n $@ | tee $(METAL)/orrery.sym | awk -f scripts/symbols.awk | cmp - $(METAL)/symbols.S || \
-	    { echo "$@: code moved between the links: keep .symtab_orrery last in kernel.ld" >&2; exit 1; }
+	    { echo "$@: code moved between the links: .text has to come before .rodata in kernel.ld" >&2; exit 1; }
 	$(Q)grub-file --is-x86-multiboot2 $@ || { echo "$@: no Multiboot2 header" >&2; exit 1; }
 $(METAL)/orrery.asm: $(METAL)/orrery.elf
 	$(Q)objdump -d --no-show-raw-insn $< >$@

@@ -97,8 +97,7 @@ list_of() {
 }
 
 if [ "${1:-}" = soak ]; then
-    seed=${SEED#1}
-    seed=${seed:-$(date +%s)}
+    [ "$SEED" = 1 ] && seed=$(date +%s) || seed=$SEED
     while :; do
         for scenario in $(list_of sim); do
             case $scenario in canary*) continue ;; esac

@@ -66,7 +66,7 @@ fi
 poweroff -f
 INIT
     chmod 755 "$root/init"
-    ${CC:-cc} -O2 -static -nostdlib -fno-stack-protector -fno-pie -no-pie -Wl,--build-id=none -s \
+    ${CC:-cc} -O2 -static -nostdlib -fno-stack-protector -fno-pie -Wl,--build-id=none -s \
         -o "$root/bin/guest-exit" "$here/guest-exit.c"
 fi
 if [ -n "$command" ]; then

@@ -274,7 +274,7 @@ fi
     tail -n 40 "$log"
     if [ $platform = bochs ]; then
         echo "run.sh: Bochs' last words:"
-        grep -a -E 'PANIC|exception|Shutdown' "$work/bochs.log" "$work/bochs.out" | tail -n 5 || :
+        grep -a -E 'PANIC|exception' "$work/bochs.log" "$work/bochs.out" | tail -n 5 || :
     fi
 } >&2
 [ $status = 124 ] && exit 124
