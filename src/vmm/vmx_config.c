@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/vmx_config.c -- reads a .vmx file into a struct vm_config.
+ *
+ * The format is ESXi's: one `key = "value"` a line, `#` begins a comment line, keys in any case,
+ * each at most once. Inside a value `|` and two hexadecimal digits stand for one character (`|22`
+ * is a quote). Keys that mean nothing here are passed over, as ESXi does: files are shared between
+ * products. Keys are rows of a table; a row knows how its value is read and its limits.
+ *
+ * Invariants
+ *   - `out` is complete and within its limits when OK is returned, untouched on an error.
+ *   - Strings in `out` end with NUL.
+ * Locking    none: pure but for debug lines in the log.
+ * Start at   vmx_config_parse().
+ */
+#include "vmm/vmx_config.h"
+
+#include "core/log.h"
+#include "lib/format.h"
+#include "lib/rng.h"
+#include "lib/string.h"
+
+#define FILE_SIZE_MAX 16384u
+#define KEY_SIZE      64u
+#define VALUE_SIZE    VM_CMDLINE_SIZE
+#define MEMORY_MIN    4u
+#define MEMORY_MAX    (1u << 20)  // MB: one terabyte
+#define VCPUS_MAX     8u
+#define SHARES_NORMAL 1000u
+#define SHARES_MAX    1000000u
+
+struct parser {
+    const char *file;
+    const char *text;
+    size_t size;
+    size_t at;       // first byte of the next line
+    unsigned line;   // number of the current one, from 1
+    char key[KEY_SIZE];
+    char value[VALUE_SIZE];
+    char *error;
+    size_t error_size;
+};
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool same_word(const char *a, const char *b)
+{
+    while (*a && lower(*a) == lower(*b)) {
+        a++;
+        b++;
+    }
+    return lower(*a) == lower(*b);
+}
+
+static int hex_digit(char c)
+{
+    c = lower(c);
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static vmk_status fail(struct parser *p, const char *what)
+{
+    vmk_snprintf(p->error, p->error_size, "%s:%u: %s: %s", p->file, p->line,
+                 p->key[0] ? p->key : "line", what);
+    return VMK_BAD_FORMAT;
+}
+
+/* ---- one line into key and value ---- */
+
+static vmk_status key_read(struct parser *p, const char **cursor, const char *end)
+{
+    const char *c = *cursor;
+    size_t length = 0;
+
+    while (c < end && *c != '=' && !is_space(*c) && *c != '"') {
+        if (length + 1 == KEY_SIZE) {
+            p->key[0] = '\0';
+            return fail(p, "key too long");
+        }
+        if (*c == '\0')
+            return fail(p, "a zero byte");
+        p->key[length++] = *c++;
+        p->key[length] = '\0';
+    }
+    *cursor = c;
+    return length ? VMK_OK : fail(p, "no key");
+}
+
+static vmk_status value_read(struct parser *p, const char **cursor, const char *end)
+{
+    const char *c = *cursor;
+    size_t length = 0;
+
+    while (c < end && *c != '"') {
+        char character = *c++;
+        if (character == '|' && end - c >= 2 && hex_digit(c[0]) >= 0 && hex_digit(c[1]) >= 0) {
+            character = (char)(hex_digit(c[0]) * 16 + hex_digit(c[1]));
+            c += 2;
+        }
+        if (character == '\0')
+            return fail(p, "a zero byte");
+        if (length + 1 == VALUE_SIZE)
+            return fail(p, "value too long");
+        p->value[length++] = character;
+    }
+    p->value[length] = '\0';
+    if (c == end)
+        return fail(p, "no closing quote");
+    *cursor = c + 1;
+    return VMK_OK;
+}
+
+static void spaces_skip(const char **cursor, const char *end)
+{
+    while (*cursor < end && is_space(**cursor))
+        ++*cursor;
+}
+
+/* Reads the next line that holds a setting. NOT_FOUND: the end of the file. */
+static vmk_status setting_next(struct parser *p)
+{
+    while (p->at < p->size) {
+        const char *c = p->text + p->at;
+        const char *end = c;
+        vmk_status status;
+
+        while (end < p->text + p->size && *end != '\n')
+            end++;
+        p->at = (size_t)(end - p->text) + 1;
+        p->line++;
+        p->key[0] = '\0';
+        spaces_skip(&c, end);
+        if (c == end || *c == '#')
+            continue;
+        status = key_read(p, &c, end);
+        if (status != VMK_OK)
+            return status;
+        spaces_skip(&c, end);
+        if (c == end || *c != '=')
+            return fail(p, "expected: key = \"value\"");
+        c++;
+        spaces_skip(&c, end);
+        if (c == end || *c != '"')
+            return fail(p, "value without quotes");
+        c++;
+        status = value_read(p, &c, end);
+        if (status != VMK_OK)
+            return status;
+        spaces_skip(&c, end);
+        return c == end || *c == '#' ? VMK_OK : fail(p, "text after the value");
+    }
+    return VMK_NOT_FOUND;
+}
+
+/* ---- values ---- */
+
+static vmk_status number_read(struct parser *p, uint64_t low, uint64_t high, uint32_t *out)
+{
+    const char *end;
+    uint64_t value;
+    char what[64];
+
+    if (!parse_u64(p->value, &end, &value) || *end != '\0')
+        return fail(p, "not a number");
+    if (value < low || value > high) {
+        vmk_snprintf(what, sizeof(what), "must be from %llu to %llu", (unsigned long long)low,
+                     (unsigned long long)high);
+        return fail(p, what);
+    }
+    *out = (uint32_t)value;
+    return VMK_OK;
+}
+
+static vmk_status string_copy(struct parser *p, char *out, size_t room)
+{
+    size_t length = strlen(p->value);
+
+    if (length + 1 > room)
+        return fail(p, "value too long");
+    memcpy(out, p->value, length + 1);
+    return VMK_OK;
+}
+
+static vmk_status set_name(struct parser *p, struct vm_config *out)
+{
+    if (p->value[0] == '\0')
+        return fail(p, "empty");
+    return string_copy(p, out->name, sizeof(out->name));
+}
+
+static vmk_status set_memory(struct parser *p, struct vm_config *out)
+{
+    return number_read(p, MEMORY_MIN, MEMORY_MAX, &out->memory_mb);
+}
+
+static vmk_status set_vcpus(struct parser *p, struct vm_config *out)
+{
+    return number_read(p, 1, VCPUS_MAX, &out->vcpus);
+}
+
+static vmk_status set_shares(struct parser *p, struct vm_config *out)
+{
+    static const struct {
+        const char *word;
+        uint32_t shares;
+    } levels[] = {{"low", SHARES_NORMAL / 2}, {"normal", SHARES_NORMAL},
+                  {"high", SHARES_NORMAL * 2}};
+
+    for (size_t i = 0; i < ARRAY_COUNT(levels); i++) {
+        if (same_word(p->value, levels[i].word)) {
+            out->shares = levels[i].shares;
+            return VMK_OK;
+        }
+    }
+    return number_read(p, 1, SHARES_MAX, &out->shares);
+}
+
+static vmk_status set_kernel(struct parser *p, struct vm_config *out)
+{
+    return string_copy(p, out->kernel, sizeof(out->kernel));
+}
+
+static vmk_status set_initrd(struct parser *p, struct vm_config *out)
+{
+    return string_copy(p, out->initrd, sizeof(out->initrd));
+}
+
+static vmk_status set_cmdline(struct parser *p, struct vm_config *out)
+{
+    return string_copy(p, out->cmdline, sizeof(out->cmdline));
+}
+
+static vmk_status set_serial(struct parser *p, struct vm_config *out)
+{
+    out->serial_port = -1;
+    if (p->value[0] == '\0' || same_word(p->value, "none"))
+        return VMK_OK;
+    if (same_word(p->value, "com1"))
+        out->serial_port = 0;
+    else if (same_word(p->value, "com2"))
+        out->serial_port = 1;
+    else
+        return fail(p, "must be com1, com2 or none");
+    return VMK_OK;
+}
+
+/* "56 4d 01 02 03 04 05 06-07 08 09 0a 0b 0c 0d 0e" */
+static vmk_status set_uuid(struct parser *p, struct vm_config *out)
+{
+    const char *c = p->value;
+
+    for (unsigned i = 0; i < 16; i++) {
+        while (*c == ' ' || *c == '-')
+            c++;
+        if (hex_digit(c[0]) < 0 || hex_digit(c[1]) < 0)
+            return fail(p, "expected 16 bytes of two hexadecimal digits");
+        out->uuid[i] = (uint8_t)(hex_digit(c[0]) * 16 + hex_digit(c[1]));
+        c += 2;
+    }
+    return *c == '\0' ? VMK_OK : fail(p, "expected 16 bytes, found more");
+}
+
+struct key_row {
+    const char *key;
+    vmk_status (*set)(struct parser *p, struct vm_config *out);
+};
+
+static const struct key_row key_rows[] = {
+    {"displayName", set_name},
+    {"memSize", set_memory},
+    {"numvcpus", set_vcpus},
+    {"sched.cpu.shares", set_shares},
+    {"orrery.kernel", set_kernel},
+    {"orrery.initrd", set_initrd},
+    {"orrery.cmdline", set_cmdline},
+    {"serial0.fileName", set_serial},
+    {"uuid.bios", set_uuid},
+};
+
+/* ---- the file ---- */
+
+static bool key_seen_before(const struct parser *p)
+{
+    struct parser earlier = {.file = p->file, .text = p->text, .size = p->size};
+
+    while (setting_next(&earlier) == VMK_OK && earlier.line < p->line) {
+        if (same_word(earlier.key, p->key))
+            return true;
+    }
+    return false;
+}
+
+static vmk_status setting_apply(struct parser *p, struct vm_config *out, bool *uuid_given)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(key_rows); i++) {
+        if (!same_word(p->key, key_rows[i].key))
+            continue;
+        if (key_rows[i].set == set_uuid)
+            *uuid_given = true;
+        return key_rows[i].set(p, out);
+    }
+    vmk_log(VMK_LOG_DEBUG, "Config: %s:%u: %s: unknown key ignored", p->file, p->line, p->key);
+    return VMK_OK;
+}
+
+/* The same name always gives the same UUID; marked as random and of the usual variant. */
+static void uuid_make(struct vm_config *out)
+{
+    struct rng r;
+
+    rng_init(&r, 0, out->name, 0);
+    for (unsigned i = 0; i < 16; i += 8) {
+        uint64_t word = rng_next(&r);
+        memcpy(out->uuid + i, &word, 8);
+    }
+    out->uuid[0] = 0x56;  // as VMware's begin
+    out->uuid[1] = 0x4d;
+    out->uuid[6] = (uint8_t)((out->uuid[6] & 0x0f) | 0x40);
+    out->uuid[8] = (uint8_t)((out->uuid[8] & 0x3f) | 0x80);
+}
+
+/* A file without displayName is named after the file, without folder and extension. */
+static void name_make(const char *file, struct vm_config *out)
+{
+    const char *base = file;
+    size_t length;
+
+    for (const char *c = file; *c; c++) {
+        if (*c == '/')
+            base = c + 1;
+    }
+    length = strlen(base);
+    if (length > 4 && same_word(base + length - 4, ".vmx"))
+        length -= 4;
+    length = MIN(length, sizeof(out->name) - 1);
+    memcpy(out->name, base, length);
+    out->name[length] = '\0';
+}
+
+vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
+                            struct vm_config *out, char *error, size_t error_size)
+{
+    struct parser p = {.file = file, .text = text, .size = size, .error = error,
+                       .error_size = error_size};
+    struct vm_config config = {.memory_mb = 32, .vcpus = 1, .shares = SHARES_NORMAL,
+                               .serial_port = -1};
+    bool uuid_given = false;
+    vmk_status status;
+
+    if (size > FILE_SIZE_MAX)
+        return fail(&p, "file longer than 16384 bytes");
+    while ((status = setting_next(&p)) == VMK_OK) {
+        if (key_seen_before(&p))
+            return fail(&p, "given twice");
+        status = setting_apply(&p, &config, &uuid_given);
+        if (status != VMK_OK)
+            return status;
+    }
+    if (status != VMK_NOT_FOUND)
+        return status;
+    if (config.kernel[0] == '\0') {
+        memcpy(p.key, "orrery.kernel", sizeof("orrery.kernel"));
+        return fail(&p, "missing");
+    }
+    if (config.name[0] == '\0')
+        name_make(file, &config);
+    if (!uuid_given)
+        uuid_make(&config);
+    *out = config;
+    return VMK_OK;
+}
