@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/loader.h -- between vmm/loader.c and the kernel formats it knows.
+ *
+ * Each format has a pure parser over the file's bytes, which tests and fuzzers call, and a loader
+ * that puts the parsed image into a VM's memory and says how vCPU 0 must start.
+ */
+#pragma once
+
+#include "mem/addr.h"
+#include "vmm/vm.h"
+
+/* Memory map entries as both protocols count them. */
+#define LOADER_MAP_MAX     8u
+#define LOADER_MAP_RAM     1u
+#define LOADER_MAP_RESERVED 2u
+#define LOADER_LOW_END     0x9fc00ull  // the last kilobyte is an EBDA by tradition
+
+struct loader_map_entry {
+    uint64_t base, size;
+    uint32_t kind;
+};
+/* RAM and what is reserved of the first megabyte; returns how many entries. */
+size_t loader_memory_map(uint64_t low_bytes, uint64_t high_bytes,
+                         struct loader_map_entry out[LOADER_MAP_MAX]);
+
+/* How vCPU 0 starts. Segments are flat; `long_mode` chooses 64-bit code with paging on. */
+struct loader_entry {
+    bool long_mode;
+    uint64_t rip, rsp, rax, rbx, rsi, cr3;
+    uint64_t gdt_base;
+    uint32_t gdt_limit;
+    uint16_t code_selector, data_selector;
+};
+
+/* The files of a configuration, found among the boot modules. */
+struct loader_files {
+    const uint8_t *kernel;
+    size_t kernel_size;
+    const uint8_t *initrd;  // null: none
+    size_t initrd_size;
+};
+
+/* Zeroes [gpa, gpa + size) in guest memory. NOT_FOUND: not all of it is RAM. */
+must_check vmk_status loader_memory_clear(struct vm *vm, uint64_t gpa, uint64_t size);
+
+/* ---- Linux bzImage, 64-bit boot protocol; vmm/loader_linux.c ---- */
+struct linux_image {
+    uint64_t payload_offset, payload_size;  // the protected-mode part in the file
+    uint64_t address;                       // where it wants to be
+    uint64_t init_size;                     // memory it needs from there on
+    uint64_t alignment;
+    uint64_t initrd_max;                    // highest address an initrd may use
+    uint32_t cmdline_max;                   // without NUL
+    bool relocatable;
+    size_t header_end;                      // setup header: file bytes [0x1f1, header_end)
+};
+bool linux_is_image(const uint8_t *file, size_t size);
+/* BAD_FORMAT, UNSUPPORTED: `*what` names the field (static text). */
+must_check vmk_status linux_image_parse(const uint8_t *file, size_t size,
+                                        struct linux_image *out, const char **what);
+must_check vmk_status linux_load(struct vm *vm, const struct loader_files *files, gpa_t rsdp,
+                                 struct loader_entry *out);
+
+/* ---- Multiboot 1: ELF32 or the header's own addresses; vmm/loader_multiboot.c ---- */
+#define MULTIBOOT_SEGMENTS 16u
+struct multiboot_segment {
+    uint64_t file_offset, file_size;
+    uint64_t address, memory_size;
+};
+struct multiboot_image {
+    struct multiboot_segment segments[MULTIBOOT_SEGMENTS];
+    size_t segment_count;
+    uint64_t entry;
+    uint64_t end;  // first byte after everything loaded
+};
+bool multiboot_is_image(const uint8_t *file, size_t size);
+must_check vmk_status multiboot_image_parse(const uint8_t *file, size_t size,
+                                            struct multiboot_image *out, const char **what);
+must_check vmk_status multiboot_load(struct vm *vm, const struct loader_files *files,
+                                     struct loader_entry *out);

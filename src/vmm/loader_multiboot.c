@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/loader_multiboot.c -- loads a Multiboot-1 kernel: ELF32 segments or the header's addresses.
+ *
+ * Teaching and test kernels come so. The kernel starts in 32-bit protected mode without paging,
+ * EAX the magic, EBX the information structure. That structure with everything it points to
+ * (command line, memory map, one module from orrery.initrd, names) is one block, put at 9000 if the
+ * kernel leaves that place free and behind the kernel otherwise; the module follows the kernel.
+ *
+ * Invariants
+ *   - Segments parsed lie in the file; each is checked against RAM by vm_memory_write().
+ *   - Information block and module overlap no segment: both lie outside [lowest, end) or in a place
+ *     that info_place() found free.
+ * Locking    vm->lock not held; the VM is not running.
+ * Sources    [MULTIBOOT] 0.6.96 "The specification"; [ELF] "Program Header"
+ */
+#include "core/log.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "vmm/loader.h"
+
+#define SEARCH_BYTES      8192u
+#define HEADER_MAGIC      0x1badb002u
+#define ENTRY_MAGIC       0x2badb002u
+#define HEADER_REQUIRED   0x0000ffffu
+#define HEADER_KNOWN      0x00000007u  // page-aligned modules, memory info, video (a wish)
+#define HEADER_ADDRESSES  0x00010000u
+#define INFO_LOW          0x9000u
+#define INFO_SIZE         0x1000u
+
+struct multiboot_header {
+    uint32_t magic, flags, checksum;
+    uint32_t header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
+} packed_layout;
+
+struct elf32_header {
+    uint8_t ident[16];
+    uint16_t type, machine;
+    uint32_t version, entry, phoff, shoff, flags;
+    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+} packed_layout;
+_Static_assert(sizeof(struct elf32_header) == 52, "ELF32 header");
+
+struct elf32_segment {
+    uint32_t type, offset, vaddr, paddr, filesz, memsz, flags, align;
+} packed_layout;
+_Static_assert(sizeof(struct elf32_segment) == 32, "ELF32 program header");
+
+#define ELF_CLASS_32      1u
+#define ELF_LITTLE_ENDIAN 1u
+#define PT_LOAD           1u
+
+struct multiboot_info {
+    uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr;
+    uint32_t syms[4];
+    uint32_t mmap_length, mmap_addr, drives_length, drives_addr, config_table;
+    uint32_t boot_loader_name, apm_table;
+    uint32_t vbe[4];
+} packed_layout;
+_Static_assert(sizeof(struct multiboot_info) == 88, "Multiboot information up to VBE");
+
+#define INFO_MEMORY  BIT(0)
+#define INFO_CMDLINE BIT(2)
+#define INFO_MODS    BIT(3)
+#define INFO_MMAP    BIT(6)
+#define INFO_LOADER  BIT(9)
+
+struct multiboot_module {
+    uint32_t start, end, string, reserved;
+} packed_layout;
+
+struct multiboot_map {
+    uint32_t size;  // of what follows
+    uint64_t base, length;
+    uint32_t kind;
+} packed_layout;
+_Static_assert(sizeof(struct multiboot_map) == 24, "Multiboot memory map entry");
+
+/* Everything the kernel is told, as it lies in guest memory. */
+struct info_block {
+    struct multiboot_info info;
+    struct multiboot_module module;
+    struct multiboot_map map[LOADER_MAP_MAX];
+    char loader[8];
+    char module_string[VM_NAME_SIZE];
+    char cmdline[VM_NAME_SIZE + 1 + VM_CMDLINE_SIZE];
+} packed_layout;
+_Static_assert(sizeof(struct info_block) <= INFO_SIZE, "information block fits its place");
+
+/* Finds the header; false if there is none. */
+static bool header_find(const uint8_t *file, size_t size, struct multiboot_header *out,
+                        uint64_t *offset)
+{
+    size_t end = MIN(size, (size_t)SEARCH_BYTES);
+
+    for (size_t at = 0; at + 12 <= end; at += 4) {
+        memset(out, 0, sizeof(*out));
+        memcpy(out, file + at, MIN(sizeof(*out), size - at));
+        if (out->magic != HEADER_MAGIC || out->magic + out->flags + out->checksum != 0)
+            continue;
+        *offset = at;
+        return true;
+    }
+    return false;
+}
+
+bool multiboot_is_image(const uint8_t *file, size_t size)
+{
+    struct multiboot_header header;
+    uint64_t offset;
+
+    return header_find(file, size, &header, &offset);
+}
+
+static vmk_status segment_add(struct multiboot_image *image, struct multiboot_segment s,
+                              size_t size, const char **what)
+{
+    *what = "segment: its bytes lie outside the file";
+    if (s.file_offset > size || s.file_size > size - s.file_offset)
+        return VMK_BAD_FORMAT;
+    *what = "segment: larger in the file than in memory";
+    if (s.file_size > s.memory_size)
+        return VMK_BAD_FORMAT;
+    *what = "segment: does not end below 4 GB";
+    if (s.address + s.memory_size > UINT32_MAX)
+        return VMK_BAD_FORMAT;
+    *what = "too many segments";
+    if (image->segment_count == MULTIBOOT_SEGMENTS)
+        return VMK_LIMIT;
+    image->segments[image->segment_count++] = s;
+    image->end = MAX(image->end, s.address + s.memory_size);
+    return VMK_OK;
+}
+
+/* The header's own addresses: one segment, and its BSS. */
+static vmk_status addresses_parse(const struct multiboot_header *h, uint64_t header_offset,
+                                  size_t size, struct multiboot_image *out, const char **what)
+{
+    struct multiboot_segment s = {.address = h->load_addr};
+
+    *what = "Multiboot header: load_addr is above header_addr";
+    if (h->load_addr > h->header_addr)
+        return VMK_BAD_FORMAT;
+    *what = "Multiboot header: load_addr lies before the file's start";
+    if (h->header_addr - h->load_addr > header_offset)
+        return VMK_BAD_FORMAT;
+    s.file_offset = header_offset - (h->header_addr - h->load_addr);
+    *what = "Multiboot header: load_end_addr is below load_addr";
+    if (h->load_end_addr && h->load_end_addr < h->load_addr)
+        return VMK_BAD_FORMAT;
+    s.file_size = h->load_end_addr ? h->load_end_addr - h->load_addr : size - s.file_offset;
+    *what = "Multiboot header: bss_end_addr is below the loaded part";
+    if (h->bss_end_addr && h->bss_end_addr < s.address + s.file_size)
+        return VMK_BAD_FORMAT;
+    s.memory_size = h->bss_end_addr ? h->bss_end_addr - s.address : s.file_size;
+    out->entry = h->entry_addr;
+    return segment_add(out, s, size, what);
+}
+
+static vmk_status elf_parse(const uint8_t *file, size_t size, struct multiboot_image *out,
+                            const char **what)
+{
+    struct elf32_header e;
+    struct elf32_segment p;
+
+    *what = "neither an ELF file nor a Multiboot header with addresses";
+    if (size < sizeof(e) || memcmp(file, "\x7f" "ELF", 4) != 0)
+        return VMK_UNSUPPORTED;
+    memcpy(&e, file, sizeof(e));
+    *what = "ELF header: not 32-bit little endian";
+    if (e.ident[4] != ELF_CLASS_32 || e.ident[5] != ELF_LITTLE_ENDIAN)
+        return VMK_UNSUPPORTED;
+    *what = "ELF header: e_phentsize is not 32";
+    if (e.phnum && e.phentsize != sizeof(p))
+        return VMK_BAD_FORMAT;
+    *what = "ELF header: program headers lie outside the file";
+    if (e.phoff > size || (uint64_t)e.phnum * sizeof(p) > size - e.phoff)
+        return VMK_BAD_FORMAT;
+    for (unsigned i = 0; i < e.phnum; i++) {
+        vmk_status status;
+        memcpy(&p, file + e.phoff + i * sizeof(p), sizeof(p));
+        if (p.type != PT_LOAD || p.memsz == 0)
+            continue;
+        status = segment_add(out,
+                             (struct multiboot_segment){.file_offset = p.offset,
+                                                        .file_size = p.filesz,
+                                                        .address = p.paddr,
+                                                        .memory_size = p.memsz},
+                             size, what);
+        if (status != VMK_OK)
+            return status;
+    }
+    out->entry = e.entry;
+    *what = "ELF header: nothing to load";
+    return out->segment_count ? VMK_OK : VMK_BAD_FORMAT;
+}
+
+vmk_status multiboot_image_parse(const uint8_t *file, size_t size, struct multiboot_image *out,
+                                 const char **what)
+{
+    struct multiboot_header header;
+    uint64_t offset;
+
+    memset(out, 0, sizeof(*out));
+    *what = "no Multiboot header in the first 8 KB";
+    if (!header_find(file, size, &header, &offset))
+        return VMK_BAD_FORMAT;
+    *what = "Multiboot header: flags ask for something unknown";
+    if (header.flags & HEADER_REQUIRED & ~HEADER_KNOWN)
+        return VMK_UNSUPPORTED;
+    if (header.flags & HEADER_ADDRESSES)
+        return addresses_parse(&header, offset, size, out, what);
+    return elf_parse(file, size, out, what);
+}
+
+static bool is_free(const struct multiboot_image *image, uint64_t base, uint64_t size)
+{
+    for (size_t i = 0; i < image->segment_count; i++) {
+        const struct multiboot_segment *s = &image->segments[i];
+        if (s->address < base + size && base < s->address + s->memory_size)
+            return false;
+    }
+    return true;
+}
+
+/* Where the block goes; moves *end behind it if that is after the kernel. */
+static uint64_t info_place(const struct multiboot_image *image, uint64_t *end)
+{
+    uint64_t place;
+
+    if (is_free(image, INFO_LOW, INFO_SIZE))
+        return INFO_LOW;
+    place = round_up(*end, PAGE_SIZE);
+    *end = place + INFO_SIZE;
+    return place;
+}
+
+static vmk_status segments_write(struct vm *vm, const uint8_t *file,
+                                 const struct multiboot_image *image)
+{
+    for (size_t i = 0; i < image->segment_count; i++) {
+        const struct multiboot_segment *s = &image->segments[i];
+        vmk_status status = VMK_OK;
+        if (s->file_size)
+            status = vm_memory_write(vm, gpa_make(s->address), file + s->file_offset,
+                                     (size_t)s->file_size);
+        if (status == VMK_OK)
+            status = loader_memory_clear(vm, s->address + s->file_size,
+                                         s->memory_size - s->file_size);
+        if (status != VMK_OK)
+            return status;
+    }
+    return VMK_OK;
+}
+
+/* The guest address of a part of the block. */
+#define INFO_AT(place, member) ((uint32_t)((place) + offsetof(struct info_block, member)))
+
+static void info_fill(const struct vm *vm, uint64_t place, uint64_t module, size_t module_size,
+                      struct info_block *out)
+{
+    uint64_t low = vm->low_page_count * PAGE_SIZE;
+    struct loader_map_entry map[LOADER_MAP_MAX];
+    size_t count = loader_memory_map(low, (vm->page_count - vm->low_page_count) * PAGE_SIZE, map);
+
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < count; i++)
+        out->map[i] = (struct multiboot_map){.size = sizeof(out->map[0]) - 4,
+                                             .base = map[i].base,
+                                             .length = map[i].size,
+                                             .kind = map[i].kind};
+    memcpy(out->loader, "Orrery", 7);
+    vmk_snprintf(out->cmdline, sizeof(out->cmdline), "%s%s%s", vm->config.kernel,
+                 vm->config.cmdline[0] ? " " : "", vm->config.cmdline);
+    vmk_snprintf(out->module_string, sizeof(out->module_string), "%s", vm->config.initrd);
+    if (module)
+        out->module = (struct multiboot_module){.start = (uint32_t)module,
+                                                .end = (uint32_t)(module + module_size),
+                                                .string = INFO_AT(place, module_string)};
+    out->info = (struct multiboot_info){
+        .flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODS | INFO_MMAP | INFO_LOADER,
+        .mem_lower = LOADER_LOW_END / 1024,
+        .mem_upper = low > BIT(20) ? (uint32_t)((low - BIT(20)) / 1024) : 0,
+        .cmdline = INFO_AT(place, cmdline),
+        .mods_count = module ? 1 : 0,
+        .mods_addr = INFO_AT(place, module),
+        .mmap_length = (uint32_t)(count * sizeof(out->map[0])),
+        .mmap_addr = INFO_AT(place, map),
+        .boot_loader_name = INFO_AT(place, loader),
+    };
+}
+
+static vmk_status info_write(struct vm *vm, uint64_t place, uint64_t module, size_t module_size)
+{
+    struct info_block *block = heap_alloc(sizeof(*block), MEM_OWNER_VMM);
+    vmk_status status;
+
+    if (!block)
+        return VMK_NO_MEMORY;
+    info_fill(vm, place, module, module_size, block);
+    status = vm_memory_write(vm, gpa_make(place), block, sizeof(*block));
+    heap_free(block);
+    return status;
+}
+
+vmk_status multiboot_load(struct vm *vm, const struct loader_files *files,
+                          struct loader_entry *out)
+{
+    struct multiboot_image image;
+    const char *what;
+    uint64_t end, info, module = 0;
+    vmk_status status = multiboot_image_parse(files->kernel, files->kernel_size, &image, &what);
+
+    if (status != VMK_OK) {
+        vmk_log(VMK_LOG_ERROR, "Loader: %s: %s: %s", vm->config.name, vm->config.kernel, what);
+        return status;
+    }
+    end = MAX(image.end, BIT(20));
+    info = info_place(&image, &end);
+    status = segments_write(vm, files->kernel, &image);
+    if (status == VMK_OK && files->initrd) {
+        module = round_up(end, PAGE_SIZE);
+        status = vm_memory_write(vm, gpa_make(module), files->initrd, files->initrd_size);
+    }
+    if (status == VMK_OK)
+        status = info_write(vm, info, module, files->initrd_size);
+    if (status != VMK_OK) {
+        vmk_log(VMK_LOG_ERROR, "Loader: %s: %s: does not fit into memSize %u MB: %s",
+                vm->config.name, vm->config.kernel, vm->config.memory_mb,
+                vmk_status_text(status));
+        return status;
+    }
+    *out = (struct loader_entry){
+        .rip = image.entry,
+        .rax = ENTRY_MAGIC,
+        .rbx = info,
+        .code_selector = 0x08,
+        .data_selector = 0x10,
+    };
+    return VMK_OK;
+}
