@@ -45,9 +45,10 @@ $(error $(STUDENT) has a file that replaces nothing in src)
 endif
 endif
 
+# ACPICA is built only where src/arch/x86/acpi has the code that gives it an operating system.
 ACPICA       := $(CACHE)/acpica/source
 ACPICA_PARTS := dispatcher events executer hardware namespace parser resources tables utilities
-ACPICA_SRC   := $(foreach p,$(ACPICA_PARTS),$(wildcard $(ACPICA)/components/$p/*.c))
+ACPICA_SRC   := $(if $(wildcard src/arch/x86/acpi/*.c),$(foreach p,$(ACPICA_PARTS),$(wildcard $(ACPICA)/components/$p/*.c)))
 # The AML debugger and the disassembler's helpers are not for a kernel.
 ACPICA_SRC   := $(filter-out %/rsdump.c %/rsdumpinfo.c %/utclib.c %/utprint.c,$(ACPICA_SRC))
 

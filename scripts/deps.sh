@@ -6,7 +6,8 @@
 # Every `make` calls this first, so it does nothing, quickly, when nothing is missing. What it
 # fetches goes into a cache outside the tree, ${ORRERY_CACHE:-~/.cache/orrery}:
 #
-#   acpica/   the unpacked Debian source package acpica-unix, with one change: ACPICA's
+#   acpica/   the unpacked Debian source package acpica-unix, fetched only if src/arch/x86/acpi is
+#             there to use it, with one change: ACPICA's
 #             platform/acenv.h is named platform/acenv_acpica.h, because a quoted include looks
 #             beside the including file first and would never reach our own acenv.h
 #   guest/    vmlinuz (Debian's cloud kernel) and busybox (static), for guests
@@ -20,6 +21,7 @@ qemu-system-x86 ovmf bochs bochs-term bochsbios vgabios grub-common grub-pc-bin
 grub-efi-amd64-bin xorriso mtools gdb cpio lz4 kmod dpkg-dev libunicorn-dev"
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 self=$(cksum <"$0" | cut -d' ' -f1)
+here=$(cd "$(dirname "$0")" && pwd)
 stamp=$cache/deps.stamp
 absent=$cache/acpica.absent
 
@@ -40,8 +42,11 @@ missing_packages() {
             END { n = split(want, w); for (i = 1; i <= n; i++) if (!(w[i] in have)) print w[i] }'
 }
 
-have_acpica() {  # or has just been found to be absent
-    [ -d "$cache/acpica/source/include" ] || [ -n "$(find "$absent" -mtime -1 2>/dev/null)" ]
+# ACPICA counts as there when the tree has no code for it, or when it was just not to be had.
+have_acpica() {
+    [ ! -d "$here/../src/arch/x86/acpi" ] ||
+        [ -d "$cache/acpica/source/include" ] ||
+        [ -n "$(find "$absent" -mtime -1 2>/dev/null)" ]
 }
 
 missing=$(missing_packages)
