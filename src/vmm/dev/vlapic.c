@@ -168,6 +168,7 @@ struct vlapic {
 
     // The timer. The callback runs on whatever CPU armed it.
     struct timer timer;
+    bool timer_stopping;  // (a) the callback leaves everything alone
     uint32_t timer_initial;
     uint32_t timer_divide;    // the register
     uint64_t timer_deadline;  // (a) plat_ns when the count reaches zero; 0: stopped
@@ -571,6 +572,9 @@ static void timer_fired(struct timer *timer)
 {
     struct vlapic *l = timer->owner;
 
+    if (load(l->timer_stopping))
+        return;
+
     if (timer_mode(l) == LVT_DEADLINE) {
         uint64_t deadline = load(l->tsc_deadline);
 
@@ -599,9 +603,16 @@ static void timer_fired(struct timer *timer)
     lvt_fire(l, LVT_TIMER);
 }
 
+/*
+ * Twice: a callback that was under way on another CPU at the first may have armed it again; one that
+ * starts after the flag is up does not.
+ */
 static void timer_stop(struct vlapic *l)
 {
+    store(l->timer_stopping, true);
     timer_cancel(&l->timer);
+    timer_cancel(&l->timer);
+    store(l->timer_stopping, false);
     store(l->timer_deadline, 0);
     store(l->tsc_deadline, 0);
 }
@@ -654,7 +665,7 @@ static void tsc_deadline_write(struct vlapic *l, uint64_t value)
 {
     if (timer_mode(l) != LVT_DEADLINE)
         return;
-    timer_cancel(&l->timer);
+    timer_stop(l);
     store(l->tsc_deadline, value);
     if (value && !tsc_deadline_arm(l, value)) {
         store(l->tsc_deadline, 0);
@@ -978,7 +989,7 @@ void vlapic_destroy(struct vcpu *v)
 {
     if (!v->lapic)
         return;
-    timer_cancel(&v->lapic->timer);
+    timer_stop(v->lapic);
     heap_free(v->lapic);
     v->lapic = NULL;
 }

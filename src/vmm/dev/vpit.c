@@ -468,6 +468,10 @@ void vpit_destroy(struct vm *vm)
 {
     if (!vm->pit)
         return;
+    // After this no callback arms it again, and one that did so before is cancelled.
+    bool irqs = spin_lock(&vm->lock);
+    vm->pit->due = TICK_NEVER;
+    spin_unlock(&vm->lock, irqs);
     timer_cancel(&vm->pit->timer);
     heap_free(vm->pit);
     vm->pit = NULL;
