@@ -18,6 +18,11 @@
 
 #define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
+const struct vmcs_field_fact vmcs_fields[VMCS_FIELD_COUNT] = {
+#define VMCS_FIELD(field_name, field_encoding) {#field_name, field_encoding},
+#include "vmm/vtx/vmcs.def"
+};
+
 static bool control_bad(uint64_t word, uint64_t capability)
 {
     return (~word & capability & 0xffffffff) || (word & ~(capability >> 32));

@@ -375,6 +375,12 @@ static void vtx_flush_address(struct vcpu *v, uint64_t gla)
 {
     struct vtx_vcpu *x = vtx_of(v);
 
+    /* A guest may name any address; INVVPID takes canonical ones only. */
+    unsigned unused = 64 - x->cpu->facts.linear_bits;
+    bool canonical = (uint64_t)((int64_t)(gla << unused) >> unused) == gla;
+
+    if (!canonical)
+        return;
     if (x->loaded && (x->cpu->facts.ept_vpid & BIT(40)))
         plat_invvpid(VPID_ONE_ADDRESS, x->vpid, gla);
     else

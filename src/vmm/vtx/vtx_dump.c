@@ -15,11 +15,6 @@
 #include "lib/format.h"
 #include "vmm/vm.h"
 
-const struct vmcs_field_fact vmcs_fields[VMCS_FIELD_COUNT] = {
-#define VMCS_FIELD(field_name, field_encoding) {#field_name, field_encoding},
-#include "vmm/vtx/vmcs.def"
-};
-
 void vmcs_image_read(struct vmcs_image *image)
 {
     for (unsigned i = 0; i < VMCS_FIELD_COUNT; i++)
