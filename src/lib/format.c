@@ -174,7 +174,7 @@ int vmk_vsnprintf(char *out, size_t size, const char *f, va_list arguments)
             break;
         case 'X':
             spec.upper = true;
-            // fall through
+            __attribute__((fallthrough));
         case 'u':
         case 'x':
         case 'o':

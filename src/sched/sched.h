@@ -8,7 +8,7 @@
 #pragma once
 
 #include "core/status.h"
-#include "lib/list.h"
+#include "lib/prioq.h"
 #include "plat/plat_types.h"
 
 struct world;
@@ -23,9 +23,8 @@ struct sched_params {
 /* What a policy keeps in each world. */
 struct sched_entity {
     uint32_t shares;
-    uint64_t virtual_time;  // proportional share: consumed / shares, scaled
-    struct list link;       // on a run queue
-    bool queued;
+    uint64_t virtual_time;   // proportional share: consumed / shares, scaled
+    struct prioq_node node;  // on a run queue
 };
 
 /* A CPU's ready worlds; the body is in sched/runq.h. */

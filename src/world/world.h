@@ -60,6 +60,10 @@ struct world {
     struct wait_queue exit_waiters;
     int exit_code;
     bool kill_pending;            // (a)
+    uint32_t kill_refs;           // (a) killers that may touch the queue it waits on
+    bool exited;                  // exit_waiters.lock: exit_code is final
+    bool reaped;                  // somebody collected exit_code
+    uint32_t refs;                // the table and everybody in world_wait()
 
     struct plat_context context;  // (c) owning CPU
     /* Called around every switch, on the CPU, irqs off, run queue lock held: the VMM loads and puts

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * world/waitq.c -- blocking and waking without losing a wake-up.
+ *
+ * The sleeper tests its condition and joins the queue under the queue's lock, and takes its CPU's
+ * run queue lock before it lets the queue's lock go. A waker that finds it on the queue must take
+ * that run queue lock to ready it, and gets it only after the sleeper has switched away. So there
+ * is no moment in which a wake-up finds nobody or a world still on its stack.
+ *
+ * Time-outs and kills come from outside the queue's owner, who may free the queue as soon as the
+ * sleeper has returned. So the sleeper does not return before the time-out's callback is over
+ * (timer_cancel()) and every killer that may have read `waiting_on` is done (kill_refs).
+ *
+ * Invariants
+ *   - world.waiting_on is the queue exactly while wait_link is on it.
+ *   - Who clears waiting_on, under the queue's lock, is the one who readies the world.
+ * Locking    wait_queue.lock (rank WAITQ), then TIMER or RUNQ.
+ */
+#include "world/waitq.h"
+#include "core/assert.h"
+#include "core/timer.h"
+#include "sched/runq.h"
+#include "world/world.h"
+#include "world/world_internal.h"
+
+void wait_queue_init(struct wait_queue *queue, const char *name)
+{
+    spin_init(&queue->lock, name, LOCK_RANK_WAITQ);
+    list_init(&queue->waiters);
+}
+
+/* Lock held. */
+static void unlink_waiter(struct world *w)
+{
+    list_remove(&w->wait_link);
+    __atomic_store_n(&w->waiting_on, NULL, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Readies one world if it waits on anything. The caller has made sure that a queue it reads from
+ * `waiting_on` stays: by being the world's timer callback, or by kill_refs. Irqs off.
+ */
+static void wake_one(struct world *w, bool timed_out)
+{
+    struct wait_queue *queue = __atomic_load_n(&w->waiting_on, __ATOMIC_SEQ_CST);
+
+    if (!queue)
+        return;
+    spin_lock_irqs_off(&queue->lock);
+    if (w->waiting_on == queue) {
+        unlink_waiter(w);
+        w->wait_timed_out = timed_out;
+        sched_ready(w);
+    }
+    spin_unlock_irqs_off(&queue->lock);
+}
+
+static void on_timeout(struct timer *timer)
+{
+    wake_one(timer->owner, true);
+}
+
+void world_wake_for_kill(struct world *w)
+{
+    __atomic_fetch_add(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&w->kill_pending, true, __ATOMIC_SEQ_CST);
+    wake_one(w, false);
+    __atomic_fetch_sub(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Nobody from outside touches the queue any more after this. No lock held. */
+static void wait_for_killers(const struct world *w)
+{
+    while (__atomic_load_n(&w->kill_refs, __ATOMIC_SEQ_CST))
+        plat_cpu_relax();
+}
+
+vmk_status wait_queue_block(struct wait_queue *queue, plat_ns deadline)
+{
+    struct world *w = runq_own()->current;
+    struct timer timer;
+
+    vmk_assert(spin_held(&queue->lock));
+    vmk_assert_msg(w != runq_own()->idle, "an idle world may not block");
+    w->wait_timed_out = false;
+    list_add_tail(&queue->waiters, &w->wait_link);
+    __atomic_store_n(&w->waiting_on, queue, __ATOMIC_SEQ_CST);
+
+    bool killed = __atomic_load_n(&w->kill_pending, __ATOMIC_SEQ_CST);
+    bool late = deadline != PLAT_NS_NEVER && deadline <= plat_time_now();
+
+    timer_init(&timer, on_timeout, w);
+    if (killed || late) {
+        unlink_waiter(w);
+        w->wait_timed_out = late;
+        spin_unlock_irqs_off(&queue->lock);
+    } else {
+        timer_arm(&timer, deadline);
+        sched_current_stop(WORLD_BLOCKED);
+        spin_unlock_irqs_off(&queue->lock);
+        sched_switch_away();
+        timer_cancel(&timer);
+    }
+    wait_for_killers(w);
+    if (world_is_killed(w))
+        return VMK_KILLED;
+    return w->wait_timed_out ? VMK_TIMEOUT : VMK_OK;
+}
+
+unsigned wait_queue_wake(struct wait_queue *queue, unsigned count)
+{
+    bool irqs = spin_lock(&queue->lock);
+    unsigned woken = 0;
+
+    while (woken < count && !list_is_empty(&queue->waiters)) {
+        struct world *w = list_entry(queue->waiters.next, struct world, wait_link);
+
+        unlink_waiter(w);
+        sched_ready(w);
+        woken++;
+    }
+    spin_unlock(&queue->lock, irqs);
+    return woken;
+}
