@@ -41,7 +41,9 @@ struct vcpu {
     void *fpu;                  // (c) PLAT_FPU_AREA_SIZE
     uint64_t dr[4], dr6;        // (c)
     uint64_t exit_counts[VM_EXIT_KIND_COUNT];
-    plat_ns guest_ns;           // time between entries and exits
+    plat_ns guest_ns;           // of guest_cycles, for reports
+    uint64_t guest_cycles;      // (c) TSC between entries and exits
+    uint32_t step_length;       // (c) what a handler decoded, when vm_exit has no length
     plat_ns unknown_logged;     // (c) when emulate.c last logged an instruction it does not know
 };
 

@@ -86,6 +86,9 @@ struct vm {
     const char *end_reason;
     unsigned worlds_left;  // (a)
     struct wait_queue ended;
+    unsigned reset_arrived;  // (w) ended.lock: vCPUs that wait for the reset
+    unsigned p2m_order;      // (i)
+    bool devices_made;       // (i)
 };
 
 /* ---- memory; world context, vm->lock not held unless _locked ---- */

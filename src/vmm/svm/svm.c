@@ -32,6 +32,7 @@
 #define IOPM_ORDER  2u  // 12 KB, aligned
 #define MSRPM_ORDER 1u  // 8 KB
 #define MSR_EFER    0xc0000080u
+#define MSR_TSC_AUX 0xc0000103u
 #define EFER_LME    BIT(8)
 #define EFER_LMA    BIT(10)
 #define CR0_PE      BIT(0)
@@ -146,6 +147,7 @@ static vmk_status svm_cpu_enable(void)
         c->host_save = mpn_to_paddr(host_save);
         c->asid_count = plat_cpuid(0x8000000au, 0).ebx;
         c->features = plat_cpuid(0x8000000au, 0).edx;
+        c->has_tsc_aux = plat_cpuid(0x80000001u, 0).edx & BIT(27);
         c->generation = 1;
         c->asid_next = 1;
         vmm->svm_cpus[cpu] = c;
@@ -392,6 +394,14 @@ static void svm_vcpu_destroy(struct vcpu *v)
     v->backend = NULL;
 }
 
+/* The kernel uses neither the FPU nor TSC_AUX: they hold the loaded vCPU's. */
+static void tsc_aux_load(const struct vcpu *v, struct svm_vcpu *s)
+{
+    s->tsc_aux = v->tsc_aux;
+    if (s->cpu->has_tsc_aux)
+        plat_msr_write(MSR_TSC_AUX, s->tsc_aux);
+}
+
 static void svm_vcpu_load(struct vcpu *v)
 {
     struct svm_vcpu *s = svm_of(v);
@@ -405,11 +415,17 @@ static void svm_vcpu_load(struct vcpu *v)
     }
     s->vmcb->tsc_offset = v->vm->tsc_offset;
     touch(s, SVM_CLEAN_INTERCEPTS);
+    s->xcr0 = v->xcr0;
+    plat_fpu_load(v->fpu, s->xcr0);
+    tsc_aux_load(v, s);
 }
 
 static void svm_vcpu_put(struct vcpu *v)
 {
-    svm_of(v)->cpu = NULL;
+    struct svm_vcpu *s = svm_of(v);
+
+    plat_fpu_save(v->fpu, s->xcr0);
+    s->cpu = NULL;
 }
 
 /* ---- address space ids ---- */
@@ -812,6 +828,13 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
         asid_take(s);
     if (v->inject.valid)
         inject(v, s);
+    if (__builtin_expect(s->xcr0 != v->xcr0, 0)) {
+        plat_fpu_save(v->fpu, s->xcr0);
+        s->xcr0 = v->xcr0;
+        plat_fpu_load(v->fpu, s->xcr0);
+    }
+    if (__builtin_expect(s->tsc_aux != v->tsc_aux, 0))
+        tsc_aux_load(v, s);
     b->clean = s->clean;
     b->rax = v->regs.gpr[GPR_RAX];
     plat_svm_enter(&v->regs, s->vmcb_pa, s->cpu->host_save);

@@ -18,6 +18,7 @@ struct svm_cpu {
     uint32_t asid_next;   // (c)
     uint64_t generation;  // (c) of ASIDs; starts at 1
     unsigned cpu;
+    bool has_tsc_aux;  // (i)
 };
 
 /* Lengths of intercepted instructions seen lately: NRIPS is not everywhere. */
@@ -37,5 +38,6 @@ struct svm_vcpu {
     bool nmi_masked;           // (c) an NMI went in, its IRET has not been seen
     bool nmi_iret;             // (c) the IRET was seen at nmi_iret_rip but not done
     uint64_t nmi_iret_rip;
+    uint64_t xcr0, tsc_aux;    // (c) what the hardware has now
     struct svm_length lengths[SVM_LENGTH_SLOTS];
 };

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/vm.c -- a VM's life: made, powered on, stopped, waited for, destroyed.
+ *
+ * vm_create() makes everything but the worlds. vm_power_on() makes one world per vCPU; they run
+ * vcpu_main() until the state is no longer ON. The last to leave says OFF and wakes vm_wait().
+ * vm_destroy() gives back what vm_create() took, in the reverse order.
+ *
+ *   NEW -> ON -> STOPPING -> OFF
+ *          ^  \-> RESETTING --^   (back to ON by vCPU 0, see vcpu_run.c)
+ *
+ * Invariants: after vm_destroy() no page and no heap byte belongs to the VM.
+ * Locking: `state` is atomic; `ended`'s lock guards worlds_left and reset_arrived.
+ */
+#include "vmm/vm.h"
+
+#include "core/assert.h"
+#include "core/log.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "vmm/vcpu_internal.h"
+#include "vmm/vlapic.h"
+#include "vmm/vmm_state.h"
+
+#define MISC_ENABLE_RESET 1u  // fast strings
+
+/* ---- making ---- */
+
+/* The P2M array lies in one run of pages, so memSize has a limit: PAGE_ORDER_MAX gives 2 GB. */
+static vmk_status p2m_create(struct vm *vm)
+{
+    uint64_t bytes = vm->page_count * sizeof(*vm->p2m);
+    mpn_t mpn;
+    vmk_status status;
+
+    while ((PAGE_SIZE << vm->p2m_order) < bytes)
+        vm->p2m_order++;
+    if (vm->p2m_order > PAGE_ORDER_MAX) {
+        vmk_log(VMK_LOG_ERROR, "VM: %s: memSize %u MB is more than %llu MB", vm->config.name,
+                vm->config.memory_mb,
+                (unsigned long long)((PAGE_SIZE << PAGE_ORDER_MAX) / sizeof(*vm->p2m) *
+                                     PAGE_SIZE >> 20));
+        return VMK_LIMIT;
+    }
+    status = page_alloc_zeroed(vm->p2m_order, MEM_OWNER_P2M, &mpn);
+    if (status == VMK_OK)
+        vm->p2m = mpn_map(mpn);
+    return status;
+}
+
+static void p2m_destroy(struct vm *vm)
+{
+    if (!vm->p2m)
+        return;
+    for (uint64_t i = 0; i < vm->page_count; i++) {
+        if (vm->p2m[i].raw != MPN_NONE_RAW)
+            page_free(vm->p2m[i], 0, MEM_OWNER_GUEST);
+    }
+    page_free(paddr_to_mpn(plat_unmap_address(vm->p2m)), vm->p2m_order, MEM_OWNER_P2M);
+    vm->p2m = NULL;
+}
+
+static vmk_status vcpu_create(struct vm *vm, unsigned index)
+{
+    struct vcpu *v = heap_alloc(sizeof(*v), MEM_OWNER_VMM);
+    vmk_status status;
+
+    if (!v)
+        return VMK_NO_MEMORY;
+    vm->vcpus[index] = v;
+    v->vm = vm;
+    v->index = index;
+    v->state = index == 0 ? VCPU_RUNNING : VCPU_WAIT_SIPI;
+    v->sipi_vector = -1;
+    v->xcr0 = 1;
+    v->misc_enable = MISC_ENABLE_RESET;
+    wait_queue_init(&v->halted, "vcpu");
+    v->fpu = heap_alloc(PLAT_FPU_AREA_SIZE, MEM_OWNER_VMM);
+    if (!v->fpu)
+        return VMK_NO_MEMORY;
+    plat_fpu_area_init(v->fpu);
+    status = vlapic_create(v);
+    if (status != VMK_OK)
+        return status;
+    return vt()->vcpu_create(v);
+}
+
+static void vcpu_destroy(struct vcpu *v)
+{
+    if (v->backend)
+        vt()->vcpu_destroy(v);
+    if (v->lapic)
+        vlapic_destroy(v);
+    heap_free(v->fpu);
+    heap_free(v);
+}
+
+static vmk_status slot_claim(struct vm *vm)
+{
+    struct vmm_state *vmm = this_host()->vmm;
+
+    for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
+        struct vm *none = NULL;
+
+        if (__atomic_compare_exchange_n(&vmm->vms[i], &none, vm, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST)) {
+            vm->index = i;
+            return VMK_OK;
+        }
+    }
+    return VMK_LIMIT;
+}
+
+static void vm_free(struct vm *vm)
+{
+    if (vm->devices_made)
+        vm_devices_destroy(vm);
+    for (unsigned i = 0; i < VM_VCPUS_MAX; i++) {
+        if (vm->vcpus[i])
+            vcpu_destroy(vm->vcpus[i]);
+    }
+    p2m_destroy(vm);
+    nested_destroy(&vm->nested);
+    if (this_host()->vmm->vms[vm->index] == vm)
+        __atomic_store_n(&this_host()->vmm->vms[vm->index], NULL, __ATOMIC_SEQ_CST);
+    heap_free(vm);
+}
+
+static vmk_status vm_fill(struct vm *vm)
+{
+    vmk_status status = slot_claim(vm);
+
+    if (status != VMK_OK)
+        return status;
+    status = nested_init(&vm->nested, vt()->nested_format);
+    if (status != VMK_OK)
+        return status;
+    status = p2m_create(vm);
+    if (status != VMK_OK)
+        return status;
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        status = vcpu_create(vm, i);
+        if (status != VMK_OK)
+            return status;
+    }
+    vm->devices_made = true;
+    status = vm_devices_create(vm);
+    if (status != VMK_OK)
+        return status;
+    return vm_load_kernel(vm);
+}
+
+vmk_status vm_create(const struct vm_config *config, struct vm **out)
+{
+    struct vm *vm;
+    vmk_status status;
+
+    if (!vt())
+        return VMK_UNSUPPORTED;
+    if (config->vcpus < 1 || config->vcpus > VM_VCPUS_MAX || config->memory_mb < 1)
+        return VMK_BAD_PARAM;
+    vm = heap_alloc(sizeof(*vm), MEM_OWNER_VMM);
+    if (!vm)
+        return VMK_NO_MEMORY;
+    spin_init(&vm->lock, "vm", LOCK_RANK_VM);
+    wait_queue_init(&vm->ended, "vm");
+    vm->config = *config;
+    vm->state = VM_STATE_NEW;
+    vm->vcpu_count = config->vcpus;
+    vm->page_count = (uint64_t)config->memory_mb << (20 - PAGE_SHIFT);
+    vm->low_page_count = MIN(vm->page_count, VM_MMIO_HOLE >> PAGE_SHIFT);
+    vm->power_on_time = plat_time_now();
+    vm->tsc_offset = 0 - plat_tsc_now();
+    status = vm_fill(vm);
+    if (status != VMK_OK) {
+        vmk_log(VMK_LOG_ERROR, "VM: %s: cannot be made: %s", config->name,
+                vmk_status_text(status));
+        vm_free(vm);
+        return status;
+    }
+    *out = vm;
+    return VMK_OK;
+}
+
+/* ---- power ---- */
+
+vmk_status vm_power_on(struct vm *vm)
+{
+    vmk_status status = VMK_OK;
+
+    if (vm->state != VM_STATE_NEW)
+        return VMK_BUSY;
+    vm->power_on_time = plat_time_now();
+    vm->tsc_offset = 0 - plat_tsc_now();
+    vm->worlds_left = vm->vcpu_count;
+    __atomic_store_n(&vm->state, VM_STATE_ON, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        struct vcpu *v = vm->vcpus[i];
+        char name[WORLD_NAME_SIZE];
+        struct world_params params = {
+            .name = name,
+            .entry = vcpu_main,
+            .argument = v,
+            .sched = {.shares = vm->config.shares},
+            .switch_in = vcpu_switch_in,
+            .switch_out = vcpu_switch_out,
+            .owner = v,
+        };
+
+        vmk_snprintf(name, sizeof(name), "vmm%u:%.16s", i, vm->config.name);
+        status = world_create(&params, &v->world);
+        if (status != VMK_OK) {
+            // The worlds that were not made have left already.
+            bool irqs = spin_lock(&vm->ended.lock);
+
+            vm->worlds_left -= vm->vcpu_count - i;
+            if (vm->worlds_left == 0)
+                __atomic_store_n(&vm->state, VM_STATE_OFF, __ATOMIC_SEQ_CST);
+            spin_unlock(&vm->ended.lock, irqs);
+            vm_stop(vm, 1, "no world for a vCPU");
+            return status;
+        }
+    }
+    vmk_log(VMK_LOG_INFO, "VM: %s: powered on, %u vCPU, %u MB", vm->config.name, vm->vcpu_count,
+            vm->config.memory_mb);
+    return status;
+}
+
+static void kick_all(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_kick(vm->vcpus[i]);
+    wait_queue_wake(&vm->ended, WAIT_QUEUE_ALL);
+}
+
+/* Moves the state if the VM is running. True: this caller did it. */
+static bool state_move(struct vm *vm, enum vm_state to)
+{
+    enum vm_state from = __atomic_load_n(&vm->state, __ATOMIC_SEQ_CST);
+
+    while (from == VM_STATE_ON || (from == VM_STATE_RESETTING && to == VM_STATE_STOPPING)) {
+        if (__atomic_compare_exchange_n(&vm->state, &from, to, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+            return true;
+    }
+    return false;
+}
+
+void vm_stop(struct vm *vm, int status, const char *reason)
+{
+    if (!state_move(vm, VM_STATE_STOPPING))
+        return;
+    vm->status = status;
+    vm->end_reason = reason;
+    vmk_log(VMK_LOG_INFO, "VM: %s: stopping: %s, status %d", vm->config.name, reason, status);
+    kick_all(vm);
+}
+
+void vm_request_reset(struct vm *vm, const char *reason)
+{
+    if (!state_move(vm, VM_STATE_RESETTING))
+        return;
+    vmk_log(VMK_LOG_INFO, "VM: %s: reset: %s", vm->config.name, reason);
+    kick_all(vm);
+}
+
+vmk_status vm_reload(struct vm *vm)
+{
+    vmk_status status;
+
+    vm_devices_destroy(vm);
+    vm->port_range_count = 0;
+    vm->mmio_range_count = 0;
+    status = vm_devices_create(vm);
+    if (status != VMK_OK)
+        return status;
+    return vm_load_kernel(vm);
+}
+
+void vm_wait(struct vm *vm)
+{
+    bool irqs = plat_irq_save();
+
+    for (;;) {
+        spin_lock_irqs_off(&vm->ended.lock);
+        if (vm->worlds_left == 0) {
+            spin_unlock_irqs_off(&vm->ended.lock);
+            break;
+        }
+        if (wait_queue_block(&vm->ended, PLAT_NS_NEVER) == VMK_KILLED)
+            vm_stop(vm, 1, "the world that waited was told to end");
+    }
+    plat_irq_restore(irqs);
+}
+
+void vm_destroy(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        int code;
+
+        // NOT_FOUND: that world was never made.
+        if (vm->vcpus[i]->world.raw &&
+            world_wait(vm->vcpus[i]->world, PLAT_NS_NEVER, &code) == VMK_KILLED)
+            vmk_log(VMK_LOG_WARN, "VM: %s: destroyed by a dying world", vm->config.name);
+    }
+    vm_free(vm);
+}
+
+/* ---- time and statistics ---- */
+
+plat_ns vm_time(const struct vm *vm)
+{
+    return plat_time_now() - vm->power_on_time;
+}
+
+uint64_t vm_tsc(const struct vm *vm)
+{
+    return plat_tsc_now() + vm->tsc_offset;
+}
+
+static plat_ns cycles_to_ns(uint64_t cycles)
+{
+    uint64_t khz = plat_tsc_khz();
+
+    if (!khz)
+        return 0;
+    return cycles / khz * 1000000u + cycles % khz * 1000000u / khz;
+}
+
+void vm_print_statistics(struct vm *vm)
+{
+    uint64_t pages = 0;
+
+    for (uint64_t i = 0; i < vm->page_count; i++)
+        pages += vm->p2m[i].raw != MPN_NONE_RAW;
+    vmk_log(VMK_LOG_INFO, "VM: %s: ended: %s, status %d, %llu ms, %llu of %llu pages, %llu tables",
+            vm->config.name, vm->end_reason ? vm->end_reason : "?", vm->status,
+            (unsigned long long)(vm_time(vm) / 1000000u), (unsigned long long)pages,
+            (unsigned long long)vm->page_count, (unsigned long long)vm->nested.table_count);
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        struct vcpu *v = vm->vcpus[i];
+        struct world_times t = {0};
+
+        v->guest_ns = cycles_to_ns(v->guest_cycles);
+        if (world_times_get(v->world, &t) == VMK_OK)
+            vmk_log(VMK_LOG_INFO,
+                    "VM: %s: vCPU %u: run %llu us (guest %llu), ready %llu, wait %llu, %llu "
+                    "switches",
+                    vm->config.name, i, (unsigned long long)(t.run / 1000),
+                    (unsigned long long)(v->guest_ns / 1000),
+                    (unsigned long long)(t.ready / 1000), (unsigned long long)(t.wait / 1000),
+                    (unsigned long long)t.switches);
+        for (unsigned kind = 0; kind < VM_EXIT_KIND_COUNT; kind++) {
+            if (v->exit_counts[kind])
+                vmk_log(VMK_LOG_INFO, "VM: %s: vCPU %u: %-14s %llu", vm->config.name, i,
+                        vm_exit_name((enum vm_exit_kind)kind),
+                        (unsigned long long)v->exit_counts[kind]);
+        }
+    }
+}
