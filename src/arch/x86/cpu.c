@@ -12,6 +12,7 @@
 #include "lib/string.h"
 
 static bool have_xsave;
+static uint64_t xsave_components;  // what every guest may use: x87, SSE, AVX, AVX-512
 
 struct packed_layout table_register {
     uint16_t limit;
@@ -86,6 +87,7 @@ static void set_control_registers(void)
     if (c1.ecx & BIT(26)) {
         cr4 |= CR4_OSXSAVE;
         have_xsave = true;
+        xsave_components = plat_cpuid(0xd, 0).eax & 0xe7;
     }
     if (cpu_has_leaf(7)) {
         const struct plat_cpuid c7 = plat_cpuid(7, 0);
@@ -329,25 +331,33 @@ void plat_invlpga(uint64_t address, uint32_t asid)
 /* ---- FPU ---- */
 _Static_assert(offsetof(struct plat_guest_regs, cr2) == 16 * 8, "entry.S knows GUEST_CR2");
 
+/*
+ * All components are saved and loaded, whatever XCR0 the guest chose: SSE works without its bit
+ * in XCR0, and XRSTOR refuses an area with a component that XCR0 lacks.
+ */
 void plat_fpu_save(void *area, uint64_t xcr0)
 {
-    if (have_xsave)
+    (void)xcr0;
+    if (have_xsave) {
+        insn_xsetbv(0, xsave_components);
         __asm__ volatile("xsave64 (%0)"
                          :
-                         : "r"(area), "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32))
+                         : "r"(area), "a"((uint32_t)xsave_components), "d"(0)
                          : "memory");
-    else
+    } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+    }
 }
 
 void plat_fpu_load(const void *area, uint64_t xcr0)
 {
     if (have_xsave) {
-        insn_xsetbv(0, xcr0);
+        insn_xsetbv(0, xsave_components);
         __asm__ volatile("xrstor64 (%0)"
                          :
-                         : "r"(area), "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32))
+                         : "r"(area), "a"((uint32_t)xsave_components), "d"(0)
                          : "memory");
+        insn_xsetbv(0, xcr0);
     } else {
         __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
     }
