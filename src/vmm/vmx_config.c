@@ -37,6 +37,7 @@ struct parser {
     unsigned line;   // number of the current one, from 1
     char key[KEY_SIZE];
     char value[VALUE_SIZE];
+    bool serial_absent;  // serial0.present = "FALSE"
     char *error;
     size_t error_size;
 };
@@ -254,6 +255,15 @@ static vmk_status set_serial(struct parser *p, struct vm_config *out)
     return VMK_OK;
 }
 
+static vmk_status set_serial_present(struct parser *p, struct vm_config *out)
+{
+    (void)out;
+    p->serial_absent = same_word(p->value, "false");
+    if (p->serial_absent || same_word(p->value, "true"))
+        return VMK_OK;
+    return fail(p, "must be TRUE or FALSE");
+}
+
 /* "56 4d 01 02 03 04 05 06-07 08 09 0a 0b 0c 0d 0e" */
 static vmk_status set_uuid(struct parser *p, struct vm_config *out)
 {
@@ -283,6 +293,7 @@ static const struct key_row key_rows[] = {
     {"orrery.kernel", set_kernel},
     {"orrery.initrd", set_initrd},
     {"orrery.cmdline", set_cmdline},
+    {"serial0.present", set_serial_present},
     {"serial0.fileName", set_serial},
     {"uuid.bios", set_uuid},
 };
@@ -372,6 +383,8 @@ vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
         memcpy(p.key, "orrery.kernel", sizeof("orrery.kernel"));
         return fail(&p, "missing");
     }
+    if (p.serial_absent)
+        config.serial_port = -1;
     if (config.name[0] == '\0')
         name_make(file, &config);
     if (!uuid_given)
