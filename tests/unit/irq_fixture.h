@@ -73,7 +73,7 @@ uint64_t vm_tsc(const struct vm *vm)
 
 void vcpu_kick(struct vcpu *v)
 {
-    fix.kicks[v->index]++;
+    __atomic_fetch_add(&fix.kicks[v->index], 1, __ATOMIC_RELAXED);
 }
 
 void spin_lock_irqs_off(struct spinlock *lock)

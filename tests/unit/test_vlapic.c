@@ -4,6 +4,9 @@
  *
  * Sources    [SDM] volume 3, chapter "Advanced Programmable Interrupt Controller"
  */
+#include <pthread.h>
+#include <sched.h>
+
 #include "irq_fixture.h"
 
 #define BASE_EN   0x800ull
@@ -126,6 +129,47 @@ START_TEST(test_post__every_vector__comes_out)
         eoi(0);
     }
     ck_assert_int_eq(take(0), -1);
+}
+END_TEST
+
+struct poster {
+    uint8_t vector;
+    bool done;  // (a)
+};
+
+/* Posts its vector again as soon as it went in: a forgotten one would be waited for in vain. */
+static void *poster(void *argument)
+{
+    struct poster *p = argument;
+
+    for (unsigned i = 0; i < 20000; i++) {
+        vlapic_post(&fix.vcpu[0], p->vector, false);
+        while (get(0, 0x200 + p->vector / 32u * 16) & 1u << p->vector % 32)
+            sched_yield();
+    }
+    __atomic_store_n(&p->done, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+START_TEST(test_post__from_two_threads__no_vector_is_forgotten)
+{
+    struct poster posters[2] = {{.vector = 0x41}, {.vector = 0x43}};  // one word of IRR
+    pthread_t thread[2];
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, poster, &posters[i]), 0);
+    while (!__atomic_load_n(&posters[0].done, __ATOMIC_ACQUIRE) ||
+           !__atomic_load_n(&posters[1].done, __ATOMIC_ACQUIRE)) {
+        if (take(0) >= 0) {
+            taken++;
+            eoi(0);
+        }
+    }
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+    ck_assert_uint_eq(taken, 40000);
+    ck_assert_uint_eq(fix.kicks[0], 40000);
 }
 END_TEST
 
@@ -404,7 +448,13 @@ START_TEST(test_icr__init_sipi_nmi)
 {
     set(0, 0x310, 1u << 24);
     set(0, 0x300, 0x4500);
+    ck_assert(!fix.vcpu[1].init_pending);  // it waits already
+    set(0, 0x300, 0x4609);
+    ck_assert_int_eq(fix.vcpu[1].sipi_vector, 9);
+    fix.vcpu[1].state = VCPU_RUNNING;
+    set(0, 0x300, 0x4500);
     ck_assert(fix.vcpu[1].init_pending);
+    ck_assert_int_eq(fix.vcpu[1].sipi_vector, -1);
     set(0, 0x300, 0x4608);  // not waiting yet, but the INIT comes first
     ck_assert_int_eq(fix.vcpu[1].sipi_vector, 8);
     fix.vcpu[1].init_pending = false;
@@ -579,6 +629,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, test_eoi__many_vectors__highest_first);
     tcase_add_test(t, test_post__twice__delivered_once_and_kicked_once);
     tcase_add_test(t, test_post__every_vector__comes_out);
+    tcase_add_test(t, test_post__from_two_threads__no_vector_is_forgotten);
     tcase_add_test(t, test_post__illegal_vector__error_interrupt);
     tcase_add_test(t, test_tmr__follows_the_trigger_mode);
     tcase_add_test(t, test_reset__boot_processor__virtual_wire);

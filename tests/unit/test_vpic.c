@@ -118,6 +118,11 @@ START_TEST(test_priority__lower_line_first_and_nests)
     ck_assert_int_eq(acknowledge(), 0x23);
     port_out(0x20, 0x63);  // specific
     ck_assert_int_eq(acknowledge(), 0x25);
+    line(5, false);
+    line(5, true);  // not over itself
+    ck_assert_int_eq(pending(), -1);
+    port_out(0x20, 0x20);
+    ck_assert_int_eq(pending(), 0x25);
 }
 END_TEST
 

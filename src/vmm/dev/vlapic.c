@@ -386,11 +386,18 @@ static bool message_match(struct vlapic *l, const struct message *m)
     return m->logical ? logical_match(l, m->destination) : m->destination == l->vcpu->index;
 }
 
-/* INIT: the last word before it that starts the vCPU again is the SIPI after it. */
+/*
+ * INIT puts a vCPU into reset until a SIPI comes, so one that waits for its SIPI has nothing to do.
+ * That is every start of a processor after power-up, and the SIPI that follows at once then needs
+ * no ordering with a reset under way.
+ */
 static void init_send(struct vcpu *target)
 {
+    bool waits = !load(target->init_pending) && load(target->state) == VCPU_WAIT_SIPI;
+
     store(target->sipi_vector, -1);
-    store(target->init_pending, true);
+    if (!waits)
+        store(target->init_pending, true);
 }
 
 static void sipi_send(struct vcpu *target, uint8_t vector)
