@@ -132,7 +132,7 @@ void context_start(void);
 /* ---- kernel.ld ---- */
 extern uint8_t image_text_start[], image_text_end[];
 extern uint8_t image_rodata_start[], image_rodata_end[];
-extern uint8_t image_data_start[], image_data_end[], image_end[];
+extern uint8_t image_data_start[], image_end[];
 struct fixup {
     uint64_t fault, target;
 };

@@ -147,8 +147,7 @@ void paging_init(void)
 
     map_image(image_text_start, image_text_end, PTE_P | PTE_G);
     map_image(image_rodata_start, image_rodata_end, PTE_P | PTE_G | PTE_NX);
-    map_image(image_data_start, image_data_end, DATA_FLAGS);
-    map_image(image_data_end, image_end, PTE_P | PTE_G | PTE_NX);
+    map_image(image_data_start, image_end, DATA_FLAGS);
 
     if (paging.pool_left < 32) {
         paging.pool = bootinfo_take(POOL_PAGES * PAGE_SIZE);
