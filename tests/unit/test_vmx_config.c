@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * tests/unit/test_vmx_config.c -- what a .vmx file may say, and what each error names.
+ */
+#include "tests/unit/device_fixture.h"
+
+static struct vm_config config;
+static char error[160];
+
+static vmk_status parse(const char *text)
+{
+    return vmx_config_parse("vm.vmx", text, strlen(text), &config, error, sizeof(error));
+}
+
+#define KERNEL "orrery.kernel = \"k\"\n"
+
+START_TEST(test_vmx_config__every_key)
+{
+    ck_assert_int_eq(parse("# a comment\r\n"
+                           ".encoding = \"UTF-8\"\n"
+                           "displayName = \"web server\"\r\n"
+                           "MEMSIZE = \"256\"\n"
+                           "  numvcpus=\"2\"   # two\n"
+                           "sched.cpu.shares = \"high\"\n"
+                           "orrery.kernel = \"vmlinuz\"\n"
+                           "orrery.initrd = \"initrd.gz\"\n"
+                           "orrery.cmdline = \"console=ttyS0 x=|22y|22\"\n"
+                           "serial0.fileName = \"com2\"\n"
+                           "uuid.bios = \"56 4d 01 02 03 04 05 06-07 08 09 0a 0b 0c 0d FE\""),
+                     VMK_OK);
+    ck_assert_str_eq(config.name, "web server");
+    ck_assert_uint_eq(config.memory_mb, 256);
+    ck_assert_uint_eq(config.vcpus, 2);
+    ck_assert_uint_eq(config.shares, 2000);
+    ck_assert_str_eq(config.kernel, "vmlinuz");
+    ck_assert_str_eq(config.initrd, "initrd.gz");
+    ck_assert_str_eq(config.cmdline, "console=ttyS0 x=\"y\"");
+    ck_assert_int_eq(config.serial_port, 1);
+    ck_assert_uint_eq(config.uuid[0], 0x56);
+    ck_assert_uint_eq(config.uuid[15], 0xfe);
+}
+END_TEST
+
+START_TEST(test_vmx_config__defaults)
+{
+    uint8_t uuid[16];
+
+    ck_assert_int_eq(parse(KERNEL), VMK_OK);
+    ck_assert_str_eq(config.name, "vm");
+    ck_assert_uint_eq(config.memory_mb, 32);
+    ck_assert_uint_eq(config.vcpus, 1);
+    ck_assert_uint_eq(config.shares, 1000);
+    ck_assert_int_eq(config.serial_port, -1);
+    memcpy(uuid, config.uuid, 16);
+    ck_assert_int_eq(parse(KERNEL), VMK_OK);
+    ck_assert_mem_eq(uuid, config.uuid, 16);  // the same name, the same UUID
+    ck_assert_int_eq(parse(KERNEL "displayName = \"b\""), VMK_OK);
+    ck_assert_mem_ne(uuid, config.uuid, 16);
+    ck_assert_int_eq(parse(KERNEL "serial0.present = \"FALSE\"\nserial0.fileName = \"com1\""),
+                     VMK_OK);
+    ck_assert_int_eq(config.serial_port, -1);
+}
+END_TEST
+
+static const struct {
+    const char *text, *message;
+} bad[] = {
+    {"memSize = \"256\"", "vm.vmx:1: orrery.kernel: missing"},
+    {KERNEL "memSize = \"3\"", "vm.vmx:2: memSize: must be from 4 to 1048576"},
+    {KERNEL "memSize = \"12 MB\"", "vm.vmx:2: memSize: not a number"},
+    {KERNEL "memSize = \"99999999999999999999\"", "vm.vmx:2: memSize: not a number"},
+    {KERNEL "numvcpus = \"0\"", "vm.vmx:2: numvcpus: must be from 1 to 8"},
+    {KERNEL "numvcpus = \"9\"", "vm.vmx:2: numvcpus: must be from 1 to 8"},
+    {KERNEL "sched.cpu.shares = \"lots\"", "vm.vmx:2: sched.cpu.shares: not a number"},
+    {KERNEL "\n\norrery.KERNEL = \"k\"", "vm.vmx:4: orrery.KERNEL: given twice"},
+    {KERNEL "a = \"1\"\nb = \"2\"\nA = \"3\"", "vm.vmx:4: A: given twice"},
+    {KERNEL "memSize", "vm.vmx:2: memSize: expected: key = \"value\""},
+    {KERNEL "memSize = 4", "vm.vmx:2: memSize: value without quotes"},
+    {KERNEL "memSize = \"4", "vm.vmx:2: memSize: no closing quote"},
+    {KERNEL "memSize = \"4\" x", "vm.vmx:2: memSize: text after the value"},
+    {KERNEL "= \"4\"", "vm.vmx:2: line: no key"},
+    {KERNEL "displayName = \"\"", "vm.vmx:2: displayName: empty"},
+    {KERNEL "displayName = \"|00\"", "vm.vmx:2: displayName: a zero byte"},
+    {KERNEL "serial0.fileName = \"/tmp/x\"",
+     "vm.vmx:2: serial0.fileName: must be com1, com2 or none"},
+    {KERNEL "uuid.bios = \"56 4d\"",
+     "vm.vmx:2: uuid.bios: expected 16 bytes of two hexadecimal digits"},
+    {KERNEL "uuid.bios = \"00 00 00 00 00 00 00 00-00 00 00 00 00 00 00 00 0\"",
+     "vm.vmx:2: uuid.bios: expected 16 bytes, found more"},
+};
+
+START_TEST(test_vmx_config__errors_name_file_line_key)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        memset(&config, 0x5a, sizeof(config));
+        ck_assert_int_eq(parse(bad[i].text), VMK_BAD_FORMAT);
+        ck_assert_str_eq(error, bad[i].message);
+        ck_assert_uint_eq(((uint8_t *)&config)[0], 0x5a);  // untouched
+    }
+}
+END_TEST
+
+START_TEST(test_vmx_config__long_values_and_files)
+{
+    char text[20000];
+
+    memset(text, 'x', sizeof(text));
+    ck_assert_int_eq(
+        vmx_config_parse("f", text, sizeof(text), &config, error, sizeof(error)),
+        VMK_BAD_FORMAT);
+    ck_assert_str_eq(error, "f:0: line: file longer than 16384 bytes");
+    memcpy(text, "orrery.cmdline = \"", 18);
+    text[18 + VM_CMDLINE_SIZE - 1] = '"';
+    text[18 + VM_CMDLINE_SIZE] = '\n';
+    strcpy(text + 18 + VM_CMDLINE_SIZE + 1, KERNEL);
+    ck_assert_int_eq(parse(text), VMK_OK);
+    ck_assert_uint_eq(strlen(config.cmdline), VM_CMDLINE_SIZE - 1);
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "orrery.kernel = \"", 17);
+    text[17 + VM_NAME_SIZE] = '"';
+    text[17 + VM_NAME_SIZE + 1] = '\0';
+    ck_assert_int_eq(parse(text), VMK_BAD_FORMAT);
+    ck_assert_str_eq(error, "vm.vmx:1: orrery.kernel: value too long");
+}
+END_TEST
+
+TEST_MAIN("vmx_config", test_vmx_config__every_key, test_vmx_config__defaults,
+          test_vmx_config__errors_name_file_line_key, test_vmx_config__long_values_and_files)
