@@ -309,6 +309,12 @@ START_TEST(test_x2apic__keeps_state_and_derives_ldr)
     ck_assert_uint_eq(rdmsr(1, 0x808), 0x30);
     ck_assert_uint_eq(rdmsr(1, 0x832), 0x20040);
     ck_assert_uint_eq(rdmsr(1, 0x80f), 0x1ff);
+    vlapic_reset(&fix.vcpu[1]);  // INIT: the mode stays
+    ck_assert_uint_eq(rdmsr(1, 0x80f), 0xff);
+    ck_assert_uint_eq(rdmsr(1, 0x80d), 2);
+    fix.vm.state = VM_STATE_RESETTING;
+    vlapic_reset(&fix.vcpu[1]);
+    ck_assert_uint_eq(vlapic_base_msr(&fix.vcpu[1]), 0xfee00800);
 }
 END_TEST
 

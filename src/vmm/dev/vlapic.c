@@ -978,6 +978,12 @@ void vlapic_cr8_set(struct vcpu *v, uint64_t value)
 
 /* ---- life ---- */
 
+/* IA32_APIC_BASE at power-up: on, at its usual place. */
+static uint64_t base_after_reset(const struct vcpu *v)
+{
+    return VM_LAPIC_BASE | APIC_BASE_EN | (v->index == 0 ? APIC_BASE_BSP : 0);
+}
+
 vmk_status vlapic_create(struct vcpu *v)
 {
     struct vlapic *l = heap_alloc(sizeof(*l), MEM_OWNER_VMM);
@@ -985,7 +991,7 @@ vmk_status vlapic_create(struct vcpu *v)
     if (!l)
         return VMK_NO_MEMORY;
     l->vcpu = v;
-    l->base = VM_LAPIC_BASE | APIC_BASE_EN | (v->index == 0 ? APIC_BASE_BSP : 0);
+    l->base = base_after_reset(v);
     timer_init(&l->timer, timer_fired, l);
     v->lapic = l;
     registers_reset(l);
@@ -1003,5 +1009,8 @@ void vlapic_destroy(struct vcpu *v)
 
 void vlapic_reset(struct vcpu *v)
 {
+    // INIT keeps mode and place, the reset of the machine does not.
+    if (load(v->vm->state) == VM_STATE_RESETTING)
+        v->lapic->base = base_after_reset(v);
     registers_reset(v->lapic);
 }
