@@ -143,10 +143,10 @@ static vmk_status vm_fill(struct vm *vm)
         if (status != VMK_OK)
             return status;
     }
-    vm->devices_made = true;
     status = vm_devices_create(vm);
     if (status != VMK_OK)
         return status;
+    vm->devices_made = true;
     return vm_load_kernel(vm);
 }
 
@@ -264,16 +264,31 @@ void vm_request_reset(struct vm *vm, const char *reason)
     kick_all(vm);
 }
 
+/* A reset keeps what the RTC's battery keeps: the bytes behind its clock registers. */
+static void cmos_copy(struct vm *vm, uint8_t bytes[128], bool save)
+{
+    for (unsigned i = 14; i < 128; i++) {
+        uint32_t index = i, value = bytes[i];
+
+        vm_port_access(vm, vm->vcpus[0], 0x70, 1, false, &index);
+        vm_port_access(vm, vm->vcpus[0], 0x71, 1, save, &value);
+        bytes[i] = (uint8_t)value;
+    }
+}
+
 vmk_status vm_reload(struct vm *vm)
 {
     vmk_status status;
+    uint8_t cmos[128] = {0};
 
+    cmos_copy(vm, cmos, true);
     vm_devices_destroy(vm);
-    vm->port_range_count = 0;
-    vm->mmio_range_count = 0;
+    vm->devices_made = false;
     status = vm_devices_create(vm);
     if (status != VMK_OK)
         return status;
+    vm->devices_made = true;
+    cmos_copy(vm, cmos, false);
     return vm_load_kernel(vm);
 }
 

@@ -76,8 +76,8 @@ static bool svm_probe(void)
     return true;
 }
 
-/* Clears both bits (read, write) of an MSR: the guest has it for itself. */
-static void msrpm_pass(uint8_t *map, uint32_t msr)
+/* The guest has an MSR for itself; writes only if `writes`. */
+static void msrpm_pass(uint8_t *map, uint32_t msr, bool writes)
 {
     uint32_t bit;
 
@@ -87,12 +87,13 @@ static void msrpm_pass(uint8_t *map, uint32_t msr)
         bit = 0x800u * 8 + (msr - 0xc0000000u) * 2;
     else
         bit = 0x1000u * 8 + (msr - 0xc0010000u) * 2;
-    map[bit / 8] = (uint8_t)(map[bit / 8] & ~(3u << (bit % 8)));
+    map[bit / 8] = (uint8_t)(map[bit / 8] & ~((writes ? 3u : 1u) << (bit % 8)));
 }
 
 static vmk_status maps_create(struct svm_cpu *c)
 {
-    /* All of them are switched by VMLOAD and VMSAVE. */
+    /* All switched by VMLOAD and VMSAVE. LSTAR and CSTAR are checked when written: they are seldom,
+     * and QEMU takes any value. */
     static const uint32_t passed[] = {0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083,
                                       0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102};
     mpn_t iopm, msrpm;
@@ -108,7 +109,7 @@ static vmk_status maps_create(struct svm_cpu *c)
     memset(mpn_map(iopm), 0xff, PAGE_SIZE << IOPM_ORDER);
     memset(mpn_map(msrpm), 0xff, PAGE_SIZE << MSRPM_ORDER);
     for (size_t i = 0; i < ARRAY_COUNT(passed); i++)
-        msrpm_pass(mpn_map(msrpm), passed[i]);
+        msrpm_pass(mpn_map(msrpm), passed[i], passed[i] != 0xc0000082 && passed[i] != 0xc0000083);
     c->iopm = mpn_to_paddr(iopm);
     c->msrpm = mpn_to_paddr(msrpm);
     return VMK_OK;
