@@ -119,12 +119,24 @@ static void base_v86(struct vmcs_image *image)
     }
 }
 
-#define HIGH    BIT(40)            // beyond the physical width
-#define ODD     0x8000000000000000ull  // not canonical
-#define AT(f)   VMCS_AT_##f
+#define HIGH                BIT(40)                // beyond the physical width
+#define ODD                 0x8000000000000000ull  // not canonical
+#define AT(f)               VMCS_AT_##f
 #define EVENT(type, vector) (BIT(31) | (type) << 8 | (vector))
-#define CASE(name, ...)       {VMX_RULE_##name, base_long, {__VA_ARGS__}}
-#define FROM(base, name, ...) {VMX_RULE_##name, base, {__VA_ARGS__}}
+#define CASE(name, ...)                                                                        \
+    {                                                                                          \
+        VMX_RULE_##name, base_long,                                                            \
+        {                                                                                      \
+            __VA_ARGS__                                                                        \
+        }                                                                                      \
+    }
+#define FROM(base, name, ...)                                                                  \
+    {                                                                                          \
+        VMX_RULE_##name, base,                                                                 \
+        {                                                                                      \
+            __VA_ARGS__                                                                        \
+        }                                                                                      \
+    }
 
 static const struct broken cases[] = {
     CASE(PIN_RESERVED, {AT(PIN_CONTROLS), '|', BIT(31)}),
@@ -132,7 +144,8 @@ static const struct broken cases[] = {
     CASE(PRIMARY_RESERVED, {AT(PRIMARY_CONTROLS), '|', BIT(0)}),
     CASE(SECONDARY_RESERVED, {AT(SECONDARY_CONTROLS), '|', BIT(31)}),
     CASE(CR3_TARGETS, {AT(CR3_TARGET_COUNT), '=', 5}),
-    CASE(IO_BITMAPS, {AT(PRIMARY_CONTROLS), '|', PRIMARY_IO_BITMAPS}, {AT(IO_BITMAP_A), '=', 8}),
+    CASE(IO_BITMAPS, {AT(PRIMARY_CONTROLS), '|', PRIMARY_IO_BITMAPS},
+         {AT(IO_BITMAP_A), '=', 8}),
     CASE(IO_BITMAPS, {AT(PRIMARY_CONTROLS), '|', PRIMARY_IO_BITMAPS},
          {AT(IO_BITMAP_B), '=', HIGH}),
     CASE(MSR_BITMAP, {AT(MSR_BITMAP), '=', 0x5800}),
@@ -363,8 +376,8 @@ END_TEST
 
 START_TEST(test_vmx_check__events_that_are_legal__pass)
 {
-    static const uint32_t legal[] = {0x80000020, 0x80000202, 0x80000b0d, 0x80000306, 0x80000480,
-                                     0x80000603};
+    static const uint32_t legal[] = {0x80000020, 0x80000202, 0x80000b0d,
+                                     0x80000306, 0x80000480, 0x80000603};
 
     for (size_t i = 0; i < ARRAY_COUNT(legal); i++) {
         struct vmcs_image image;

@@ -42,12 +42,10 @@ const char *vmx_controls_choose(const struct vmx_facts *facts, struct vmx_contro
                                 PRIMARY_TPR_SHADOW | PRIMARY_IO_BITMAPS | PRIMARY_PAUSE,
                             &out->primary))
         return "primary controls (MSR bitmaps, secondary controls, no CR3 exits)";
-    if (!vmx_control_adjust(facts->secondary,
-                            SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED,
-                            SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_PLE |
-                                SECONDARY_WBINVD,
-                            SECONDARY_APIC_ACCESS | SECONDARY_VID | SECONDARY_PML,
-                            &out->secondary))
+    if (!vmx_control_adjust(
+            facts->secondary, SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED,
+            SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_PLE | SECONDARY_WBINVD,
+            SECONDARY_APIC_ACCESS | SECONDARY_VID | SECONDARY_PML, &out->secondary))
         return "secondary controls (EPT, VPID, unrestricted guest)";
     if (!vmx_control_adjust(facts->exit,
                             EXIT_HOST_64 | EXIT_ACK_INTERRUPT | EXIT_SAVE_DEBUG |

@@ -20,23 +20,22 @@
  * Start at   vtx_run(), then vtx_exit_take().
  * Sources    SDM volume 3C, chapters 23, 24, 26, 28; appendix A
  */
-#include "vmm/vtx/vtx_internal.h"
-
 #include "core/host.h"
 #include "core/log.h"
 #include "lib/string.h"
 #include "vmm/vm.h"
 #include "vmm/vmm_state.h"
+#include "vmm/vtx/vtx_internal.h"
 
-#define FEATURE_LOCKED BIT(0)
-#define FEATURE_VMX    BIT(2)  // outside SMX
-#define BASIC_TRUE     BIT(55)
+#define FEATURE_LOCKED   BIT(0)
+#define FEATURE_VMX      BIT(2)  // outside SMX
+#define BASIC_TRUE       BIT(55)
 #define VPID_ONE_ADDRESS 0u
 #define VPID_ONE_CONTEXT 1u
 #define VPID_ALL         2u
 #define EPT_ONE_CONTEXT  1u
 #define EPT_ALL          2u
-#define unlikely(x) __builtin_expect(!!(x), 0)
+#define unlikely(x)      __builtin_expect(!!(x), 0)
 
 struct vtx_cpu *vtx_cpu_self(void)
 {
@@ -190,8 +189,8 @@ void vtx_access_end(struct vtx_vcpu *x, bool irqs)
 static void msr_bitmap_fill(uint8_t *bitmap)
 {
     static const uint32_t free_msrs[] = {
-        MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,
-        MSR_LSTAR,       MSR_CSTAR,        MSR_SFMASK,       MSR_FS_BASE,
+        MSR_SYSENTER_CS, MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_STAR,
+        MSR_LSTAR,       MSR_CSTAR,          MSR_SFMASK,       MSR_FS_BASE,
         MSR_FS_BASE + 1, MSR_KERNEL_GS_BASE,
     };
 
@@ -200,8 +199,8 @@ static void msr_bitmap_fill(uint8_t *bitmap)
         uint32_t bit = free_msrs[i] & 0x1fff;
         uint32_t read_at = (free_msrs[i] >= 0xc0000000 ? 0x400 : 0) + bit / 8;
 
-        bitmap[read_at] &= (uint8_t)~(1u << bit % 8);
-        bitmap[read_at + 0x800] &= (uint8_t)~(1u << bit % 8);
+        bitmap[read_at] &= (uint8_t) ~(1u << bit % 8);
+        bitmap[read_at + 0x800] &= (uint8_t) ~(1u << bit % 8);
     }
 }
 

@@ -9,11 +9,10 @@
  * Locking     none; the VMCS is current on this CPU.
  * Sources     SDM volume 3C, 26.2, 26.3 and 30.4 (error numbers)
  */
-#include "vmm/vtx/vtx_internal.h"
-
 #include "core/log.h"
 #include "lib/format.h"
 #include "vmm/vm.h"
+#include "vmm/vtx/vtx_internal.h"
 
 void vmcs_image_read(struct vmcs_image *image)
 {
@@ -24,7 +23,9 @@ void vmcs_image_read(struct vmcs_image *image)
 
 static void image_log(const struct vmcs_image *image)
 {
-    enum { PER_LINE = 4 };
+    enum {
+        PER_LINE = 4
+    };
     char line[200];
     size_t used = 0;
     unsigned on_line = 0;
@@ -73,9 +74,9 @@ static void dump_image(struct vcpu *v, const struct vmcs_image *image)
 {
     const struct vtx_vcpu *x = vtx_of(v);
 
-    vmk_log(VMK_LOG_INFO, "VT-x: VM %u vCPU %u: rip=%llx cr2=%llx, VMCS fields that are not 0:",
-            v->vm->index, v->index, (unsigned long long)x->rip,
-            (unsigned long long)v->regs.cr2);
+    vmk_log(VMK_LOG_INFO,
+            "VT-x: VM %u vCPU %u: rip=%llx cr2=%llx, VMCS fields that are not 0:", v->vm->index,
+            v->index, (unsigned long long)x->rip, (unsigned long long)v->regs.cr2);
     regs_log(v);
     image_log(image);
 }

@@ -12,12 +12,15 @@
  * Locking    none; irqs off, the VMCS is current on this CPU.
  * Sources    SDM volume 3C, 27.2, tables 27-1..27-7, appendix C
  */
-#include "vmm/vtx/vtx_internal.h"
-
 #include "core/log.h"
 #include "lib/string.h"
+#include "vmm/vtx/vtx_internal.h"
 
-enum { REASON_EXCEPTION = 0, REASON_INTERRUPT = 1, REASON_EPT_VIOLATION = 48 };
+enum {
+    REASON_EXCEPTION = 0,
+    REASON_INTERRUPT = 1,
+    REASON_EPT_VIOLATION = 48
+};
 
 struct reason_fact {
     uint8_t known;
@@ -126,12 +129,8 @@ void vmx_exit_decode(const struct vmx_raw_exit *raw, struct vm_exit *exit)
     if (basic < ARRAY_COUNT(reasons) && reasons[basic].known)
         exit->kind = reasons[basic].kind;
     switch (exit->kind) {
-    case VM_EXIT_EXCEPTION:
-        decode_exception(raw, exit);
-        break;
-    case VM_EXIT_CR_ACCESS:
-        decode_cr(q, exit);
-        break;
+    case VM_EXIT_EXCEPTION: decode_exception(raw, exit); break;
+    case VM_EXIT_CR_ACCESS: decode_cr(q, exit); break;
     case VM_EXIT_DR_ACCESS:
         exit->dr.number = q & 7;
         exit->dr.write = !(q & BIT(4));
@@ -144,14 +143,9 @@ void vmx_exit_decode(const struct vmx_raw_exit *raw, struct vm_exit *exit)
         exit->io.rep = q & BIT(5);
         exit->io.port = (uint16_t)(q >> 16);
         break;
-    case VM_EXIT_NESTED_FAULT:
-        decode_nested(raw, exit);
-        break;
-    case VM_EXIT_ENTRY_FAILED:
-        exit->failure.rule = NULL;
-        break;
-    default:
-        break;
+    case VM_EXIT_NESTED_FAULT: decode_nested(raw, exit); break;
+    case VM_EXIT_ENTRY_FAILED: exit->failure.rule = NULL; break;
+    default: break;
     }
 }
 

@@ -38,31 +38,31 @@ _Static_assert((int)VMCS_GUEST_IDTR_BASE == 0x6806 + 2 * VT_IDTR, "segment order
 _Static_assert((int)VMCS_GUEST_TR_RIGHTS == 0x4814 + 2 * VT_TR, "segment order");
 
 /* ---- controls, SDM volume 3C tables 24-5..24-15 ---- */
-#define PIN_INTERRUPT        BIT(0)
-#define PIN_NMI              BIT(3)
-#define PIN_VIRTUAL_NMI      BIT(5)
-#define PIN_TIMER            BIT(6)
-#define PIN_POSTED           BIT(7)
-#define PRIMARY_IRQ_WINDOW   BIT(2)
-#define PRIMARY_TSC_OFFSET   BIT(3)
-#define PRIMARY_HLT          BIT(7)
-#define PRIMARY_INVLPG       BIT(9)
-#define PRIMARY_MWAIT        BIT(10)
-#define PRIMARY_RDPMC        BIT(11)
-#define PRIMARY_RDTSC        BIT(12)
-#define PRIMARY_CR3_LOAD     BIT(15)
-#define PRIMARY_CR3_STORE    BIT(16)
-#define PRIMARY_CR8_LOAD     BIT(19)
-#define PRIMARY_CR8_STORE    BIT(20)
-#define PRIMARY_TPR_SHADOW   BIT(21)
-#define PRIMARY_NMI_WINDOW   BIT(22)
-#define PRIMARY_MOV_DR       BIT(23)
-#define PRIMARY_IO           BIT(24)
-#define PRIMARY_IO_BITMAPS   BIT(25)
-#define PRIMARY_MSR_BITMAP   BIT(28)
-#define PRIMARY_MONITOR      BIT(29)
-#define PRIMARY_PAUSE        BIT(30)
-#define PRIMARY_SECONDARY    BIT(31)
+#define PIN_INTERRUPT          BIT(0)
+#define PIN_NMI                BIT(3)
+#define PIN_VIRTUAL_NMI        BIT(5)
+#define PIN_TIMER              BIT(6)
+#define PIN_POSTED             BIT(7)
+#define PRIMARY_IRQ_WINDOW     BIT(2)
+#define PRIMARY_TSC_OFFSET     BIT(3)
+#define PRIMARY_HLT            BIT(7)
+#define PRIMARY_INVLPG         BIT(9)
+#define PRIMARY_MWAIT          BIT(10)
+#define PRIMARY_RDPMC          BIT(11)
+#define PRIMARY_RDTSC          BIT(12)
+#define PRIMARY_CR3_LOAD       BIT(15)
+#define PRIMARY_CR3_STORE      BIT(16)
+#define PRIMARY_CR8_LOAD       BIT(19)
+#define PRIMARY_CR8_STORE      BIT(20)
+#define PRIMARY_TPR_SHADOW     BIT(21)
+#define PRIMARY_NMI_WINDOW     BIT(22)
+#define PRIMARY_MOV_DR         BIT(23)
+#define PRIMARY_IO             BIT(24)
+#define PRIMARY_IO_BITMAPS     BIT(25)
+#define PRIMARY_MSR_BITMAP     BIT(28)
+#define PRIMARY_MONITOR        BIT(29)
+#define PRIMARY_PAUSE          BIT(30)
+#define PRIMARY_SECONDARY      BIT(31)
 #define SECONDARY_APIC_ACCESS  BIT(0)
 #define SECONDARY_EPT          BIT(1)
 #define SECONDARY_RDTSCP       BIT(3)
@@ -78,75 +78,76 @@ _Static_assert((int)VMCS_GUEST_TR_RIGHTS == 0x4814 + 2 * VT_TR, "segment order")
 #define SECONDARY_SHADOWING    BIT(14)
 #define SECONDARY_PML          BIT(17)
 #define SECONDARY_VE           BIT(18)
-#define EXIT_SAVE_DEBUG      BIT(2)
-#define EXIT_HOST_64         BIT(9)
-#define EXIT_LOAD_PERF       BIT(12)
-#define EXIT_ACK_INTERRUPT   BIT(15)
-#define EXIT_SAVE_PAT        BIT(18)
-#define EXIT_LOAD_PAT        BIT(19)
-#define EXIT_SAVE_EFER       BIT(20)
-#define EXIT_LOAD_EFER       BIT(21)
-#define EXIT_SAVE_TIMER      BIT(22)
-#define ENTRY_LOAD_DEBUG     BIT(2)
-#define ENTRY_IA32E          BIT(9)
-#define ENTRY_SMM            BIT(10)
-#define ENTRY_DUAL_MONITOR   BIT(11)
-#define ENTRY_LOAD_PERF      BIT(13)
-#define ENTRY_LOAD_PAT       BIT(14)
-#define ENTRY_LOAD_EFER      BIT(15)
-#define ENTRY_LOAD_BNDCFGS   BIT(16)
+#define EXIT_SAVE_DEBUG        BIT(2)
+#define EXIT_HOST_64           BIT(9)
+#define EXIT_LOAD_PERF         BIT(12)
+#define EXIT_ACK_INTERRUPT     BIT(15)
+#define EXIT_SAVE_PAT          BIT(18)
+#define EXIT_LOAD_PAT          BIT(19)
+#define EXIT_SAVE_EFER         BIT(20)
+#define EXIT_LOAD_EFER         BIT(21)
+#define EXIT_SAVE_TIMER        BIT(22)
+#define ENTRY_LOAD_DEBUG       BIT(2)
+#define ENTRY_IA32E            BIT(9)
+#define ENTRY_SMM              BIT(10)
+#define ENTRY_DUAL_MONITOR     BIT(11)
+#define ENTRY_LOAD_PERF        BIT(13)
+#define ENTRY_LOAD_PAT         BIT(14)
+#define ENTRY_LOAD_EFER        BIT(15)
+#define ENTRY_LOAD_BNDCFGS     BIT(16)
 
 /* Interruption information: fields 4016, 4404 and 4408 share it. */
-#define EVENT_VALID          BIT(31)
-#define EVENT_HAS_ERROR      BIT(11)
-#define EVENT_NMI_UNBLOCKED  BIT(12)  // exit side: an IRET had ended NMI blocking
-#define BLOCKED_BY_STI       BIT(0)
-#define BLOCKED_BY_MOV_SS    BIT(1)
-#define BLOCKED_BY_SMI       BIT(2)
-#define BLOCKED_BY_NMI       BIT(3)
-#define REASON_ENTRY_FAILED  BIT(31)
+#define EVENT_VALID            BIT(31)
+#define EVENT_HAS_ERROR        BIT(11)
+#define EVENT_NMI_UNBLOCKED    BIT(12)  // exit side: an IRET had ended NMI blocking
+#define BLOCKED_BY_STI         BIT(0)
+#define BLOCKED_BY_MOV_SS      BIT(1)
+#define BLOCKED_BY_SMI         BIT(2)
+#define BLOCKED_BY_NMI         BIT(3)
+#define REASON_ENTRY_FAILED    BIT(31)
 
-#define CR0_PE BIT(0)
-#define CR0_MP BIT(1)
-#define CR0_EM BIT(2)
-#define CR0_TS BIT(3)
-#define CR0_ET BIT(4)
-#define CR0_NE BIT(5)
-#define CR0_WP BIT(16)
-#define CR0_AM BIT(18)
-#define CR0_NW BIT(29)
-#define CR0_CD BIT(30)
-#define CR0_PG BIT(31)
-#define CR4_PAE   BIT(5)
-#define CR4_VMXE  BIT(13)
-#define CR4_PCIDE BIT(17)
-#define CR4_CET   BIT(23)
-#define EFER_SCE BIT(0)
-#define EFER_LME BIT(8)
-#define EFER_LMA BIT(10)
-#define EFER_NXE BIT(11)
-#define RFLAGS_FIXED BIT(1)
-#define RFLAGS_VM    BIT(17)
+#define CR0_PE                 BIT(0)
+#define CR0_MP                 BIT(1)
+#define CR0_EM                 BIT(2)
+#define CR0_TS                 BIT(3)
+#define CR0_ET                 BIT(4)
+#define CR0_NE                 BIT(5)
+#define CR0_WP                 BIT(16)
+#define CR0_AM                 BIT(18)
+#define CR0_NW                 BIT(29)
+#define CR0_CD                 BIT(30)
+#define CR0_PG                 BIT(31)
+#define CR4_PAE                BIT(5)
+#define CR4_VMXE               BIT(13)
+#define CR4_PCIDE              BIT(17)
+#define CR4_CET                BIT(23)
+#define EFER_SCE               BIT(0)
+#define EFER_LME               BIT(8)
+#define EFER_LMA               BIT(10)
+#define EFER_NXE               BIT(11)
+#define RFLAGS_FIXED           BIT(1)
+#define RFLAGS_VM              BIT(17)
 
-#define MSR_FEATURE_CONTROL 0x3au
-#define MSR_SYSENTER_CS     0x174u
-#define MSR_SYSENTER_ESP    0x175u
-#define MSR_SYSENTER_EIP    0x176u
-#define MSR_PAT             0x277u
-#define MSR_VMX_BASIC       0x480u
-#define MSR_EFER            0xc0000080u
-#define MSR_STAR            0xc0000081u
-#define MSR_LSTAR           0xc0000082u
-#define MSR_CSTAR           0xc0000083u
-#define MSR_SFMASK          0xc0000084u
-#define MSR_FS_BASE         0xc0000100u
-#define MSR_KERNEL_GS_BASE  0xc0000102u
-#define MSR_TSC_AUX         0xc0000103u
+#define MSR_FEATURE_CONTROL    0x3au
+#define MSR_SYSENTER_CS        0x174u
+#define MSR_SYSENTER_ESP       0x175u
+#define MSR_SYSENTER_EIP       0x176u
+#define MSR_PAT                0x277u
+#define MSR_VMX_BASIC          0x480u
+#define MSR_EFER               0xc0000080u
+#define MSR_STAR               0xc0000081u
+#define MSR_LSTAR              0xc0000082u
+#define MSR_CSTAR              0xc0000083u
+#define MSR_SFMASK             0xc0000084u
+#define MSR_FS_BASE            0xc0000100u
+#define MSR_KERNEL_GS_BASE     0xc0000102u
+#define MSR_TSC_AUX            0xc0000103u
 
 /* ---- what this CPU can: the capability MSRs, read once ---- */
 struct vmx_facts {
     uint64_t basic, misc;
-    uint64_t pin, primary, secondary, exit, entry;  // allowed-0 in 31:0, allowed-1 in 63:32; TRUE
+    uint64_t pin, primary, secondary, exit,
+        entry;  // allowed-0 in 31:0, allowed-1 in 63:32; TRUE
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
     uint64_t ept_vpid;
     uint64_t vmfunc;
@@ -183,21 +184,23 @@ enum vmx_rule vmx_check(const struct vmcs_image *image, const struct vmx_facts *
 const char *vmx_rule_text(enum vmx_rule rule);
 
 /* ---- per vCPU ---- */
-enum { VTX_SWAPPED_MSRS = 5 };
+enum {
+    VTX_SWAPPED_MSRS = 5
+};
 struct vtx_vcpu {
-    mpn_t vmcs, msr_bitmap;  // (i)
+    mpn_t vmcs, msr_bitmap;     // (i)
     const struct vtx_cpu *cpu;  // where it is or was loaded last; all CPUs have equal facts
-    uint16_t vpid;           // (i)
-    unsigned last_cpu;       // + 1; 0: never loaded
-    bool loaded;             // its VMCS is current on this CPU
-    bool launched;           // since the last VMCLEAR
+    uint16_t vpid;              // (i)
+    unsigned last_cpu;          // + 1; 0: never loaded
+    bool loaded;                // its VMCS is current on this CPU
+    bool launched;              // since the last VMCLEAR
     bool rip_dirty;
-    bool flush;              // (a) translations to drop before the next entry
-    uint64_t rip;            // guest RIP; the VMCS's copy is older while rip_dirty
+    bool flush;               // (a) translations to drop before the next entry
+    uint64_t rip;             // guest RIP; the VMCS's copy is older while rip_dirty
     uint32_t primary, entry;  // copies of the control words that change
     uint64_t eptp, tsc_offset, tsc_aux, xcr0;  // what hardware has now
-    uint64_t dr7;            // guest's view
-    uint64_t swapped[VTX_SWAPPED_MSRS];  // guest's values while not loaded
+    uint64_t dr7;                              // guest's view
+    uint64_t swapped[VTX_SWAPPED_MSRS];        // guest's values while not loaded
 };
 extern const uint32_t vtx_swapped_msrs[VTX_SWAPPED_MSRS];
 
@@ -253,7 +256,12 @@ void vtx_want_nmi_window(struct vcpu *v, bool on);
 void vtx_clear_shadow(struct vcpu *v);
 
 /* ---- vtx_exit.c ---- */
-enum { RAW_LENGTH = 1, RAW_QUALIFICATION = 2, RAW_EVENT = 4, RAW_ADDRESS = 8 };
+enum {
+    RAW_LENGTH = 1,
+    RAW_QUALIFICATION = 2,
+    RAW_EVENT = 4,
+    RAW_ADDRESS = 8
+};
 struct vmx_raw_exit {
     uint32_t reason, length, event, error;
     uint64_t qualification, gpa, gla;

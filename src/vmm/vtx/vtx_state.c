@@ -23,9 +23,8 @@
  * Locking    none; the VMCS is current on this CPU or vtx_access_begin() makes it so.
  * Sources    SDM volume 3C, 24.4, 24.6.6, 26.3; volume 3A, 9.1 (reset state)
  */
-#include "vmm/vtx/vtx_internal.h"
-
 #include "vmm/vm.h"
+#include "vmm/vtx/vtx_internal.h"
 
 #define CR0_HARDWARE_ONLY (CR0_CD | CR0_NW)  // entries do not change them
 #define RFLAGS_KNOWN      0x3f7fd7ull
