@@ -183,7 +183,7 @@ static void set_sizes(struct decoded *out, const struct prefixes *p)
     }
 }
 
-/* VEX after its C4 or C5; the prefix bits it carries go into rep and repne. */
+/* VEX after its C4 or C5, and XOP after 8F; the prefix bits go into rep and repne. */
 static bool take_vex(struct reader *r, uint8_t first, struct decoded *out, struct prefixes *p)
 {
     uint8_t a = take_byte(r), last = a;
@@ -191,7 +191,7 @@ static bool take_vex(struct reader *r, uint8_t first, struct decoded *out, struc
     out->encoding = DECODE_VEX;
     out->map = DECODE_MAP_0F;
     p->rex = (uint8_t)(0x40 | ((~a >> 5) & 4));
-    if (first == 0xc4) {
+    if (first != 0xc5) {
         last = take_byte(r);
         out->map = a & 31;
         p->rex |= (uint8_t)(((~a >> 5) & 3) | ((last >> 4) & 8));
@@ -201,6 +201,8 @@ static bool take_vex(struct reader *r, uint8_t first, struct decoded *out, struc
     p->operand = (last & 3) == 1;
     out->rep = (last & 3) == 2;
     out->repne = (last & 3) == 3;
+    if (first == 0x8f)
+        return out->map >= 8 && out->map <= 10;
     return out->map >= DECODE_MAP_0F && out->map <= DECODE_MAP_0F3A;
 }
 
@@ -221,9 +223,13 @@ static bool take_evex(struct reader *r, struct decoded *out, struct prefixes *p)
     return !(a & 8) && (b & 4) && out->map != 0 && out->map != 4 && out->map != 7;
 }
 
-/* Is what looks like LES, LDS or BOUND really VEX or EVEX? Register forms of those do not exist. */
-static bool is_vector_form(struct reader *r, const struct decoded *out)
+/* Is what looks like LES, LDS, BOUND or POP really VEX, EVEX or XOP? */
+static bool is_vector_form(struct reader *r, uint8_t byte, const struct decoded *out)
 {
+    if (byte == 0x8f)
+        return (peek_byte(r) & 0x1f) >= 8;  // POP has reg 0, XOP a map of 8 to 10 there
+    if (byte != 0xc4 && byte != 0xc5 && byte != 0x62)
+        return false;
     return out->mode == 64 || (peek_byte(r) >> 6) == 3;
 }
 
@@ -301,6 +307,10 @@ static char shape_of(const struct decoded *out)
         return one_byte_map[out->opcode];
     if (out->map == DECODE_MAP_0F3A)
         return 'B';
+    if (out->map == 8)
+        return 'B';
+    if (out->map == 10)
+        return 'Z';
     if (out->map != DECODE_MAP_0F)
         return 'M';
     if (out->encoding == DECODE_LEGACY)
@@ -364,7 +374,7 @@ static bool take_opcode(struct reader *r, struct decoded *out, struct prefixes *
 
     if (r->ended)
         return false;
-    if ((byte == 0xc4 || byte == 0xc5 || byte == 0x62) && is_vector_form(r, out)) {
+    if (is_vector_form(r, byte, out)) {
         bool good = byte == 0x62 ? take_evex(r, out, p) : take_vex(r, byte, out, p);
 
         if (!good || prefixed)

@@ -254,6 +254,9 @@ here:
     kmovq (%rax), %k1
     kshiftlq $4, %k1, %k2
     endbr64
+    vphaddbw (%rax), %xmm1
+    vprotb $3, (%rax), %xmm2
+    bextr $0x12345678, (%rax), %ecx
     rdrand %eax
     rdgsbase %rax
     clac
