@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sim/scenario/scenario.h -- a scenario: a little operating life with an expected end.
+ */
+#pragma once
+
+#include "sim/platform/sim.h"
+#include "world/world.h"
+
+struct scenario {
+    const char *name;
+    const char *what;
+    unsigned cpus, hosts;
+    bool unlisted;  // run only when named
+    bool shake;     // always with --shake
+    /* Runs as a world on every host; returning on host 0 ends the run. Fails by sim_check(). */
+    void (*run)(unsigned host);
+};
+
+/* A world of the scenario; fails the run if there is no memory. affinity 0: any CPU. */
+world_id scenario_spawn(const char *name, void (*entry)(void *), void *argument, uint32_t shares,
+                        uint64_t affinity);
+/* Waits for its end. */
+int scenario_join(world_id id);
+/* Checks run + ready + wait = elapsed for every world of this host. */
+void scenario_check_times(void);
+
+extern const struct scenario scenario_shares, scenario_shares_smp, scenario_two_vms,
+    scenario_accounting, scenario_pingpong, scenario_waitq_timeout, scenario_kill,
+    scenario_two_hosts, scenario_many_worlds, scenario_planted_race, scenario_canary_race;
