@@ -6,7 +6,8 @@
  * world_init(). Each CPU enables virtualization itself, before it runs its first world. The `init`
  * world owns every VM: it creates, starts, awaits and destroys them, then powers the host off.
  *
- * Options: log=com1|com2|none, debug, vcpus=N (overrides every VM), stay (no power-off at the end).
+ * Options: log=com1|com2|none, debug, vcpus=N (overrides every VM), stay (no power-off at the end),
+ * fault=ADDRESS (writes there, to see the panic screen).
  * No locks here: one CPU until start_cpus(), one world after it.
  */
 #include "arch/x86/arch.h"
@@ -128,6 +129,15 @@ static void end_vm(struct vm *vm)
     vm_destroy(vm);
 }
 
+/* For trying the panic path: an address nobody may write. */
+static void fault_if_asked(void)
+{
+    const uint64_t address = core_option_u64("fault", UINT64_MAX);
+
+    if (address != UINT64_MAX)
+        *(volatile uint8_t *)(uintptr_t)address = 1;
+}
+
 static void init_world(void *argument)
 {
     struct vm *vms[VMS_MAX];
@@ -137,6 +147,7 @@ static void init_world(void *argument)
     size_t size;
 
     (void)argument;
+    fault_if_asked();
     for (size_t i = 0; i < boot_file_count() && count < VMS_MAX; i++) {
         if (!boot_file_at(i, &name, &data, &size) || !ends_with(name, ".vmx"))
             continue;

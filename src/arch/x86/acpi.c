@@ -63,8 +63,8 @@ _Static_assert(offsetof(struct acpi_fadt, pm_timer) == 76, "FADT layout");
 _Static_assert(offsetof(struct acpi_fadt, flags) == 112, "FADT layout");
 _Static_assert(offsetof(struct acpi_fadt, x_dsdt) == 140, "FADT layout");
 
-#define FADT_TIMER_32   BIT(8)
-#define FADT_RESET      BIT(10)
+#define FADT_TIMER_32    BIT(8)
+#define FADT_RESET       BIT(10)
 #define PM1_SLEEP_ENABLE 0x2000u
 
 struct acpi_facts acpi_facts;
@@ -270,8 +270,9 @@ void acpi_late_init(void)
     if (!acpi.fadt)
         vmk_log(VMK_LOG_WARN, "ACPI: no FADT");
     else
-        vmk_log(VMK_LOG_INFO, "ACPI: PM1a control %x, PM timer %x, S5 %s", acpi.fadt->pm1a_control,
-                acpi.fadt->pm_timer, acpi.sleep_known ? "known" : "not found");
+        vmk_log(VMK_LOG_INFO, "ACPI: PM1a control %x, PM timer %x, S5 %s",
+                acpi.fadt->pm1a_control, acpi.fadt->pm_timer,
+                acpi.sleep_known ? "known" : "not found");
 }
 
 void acpi_power_off(void)
@@ -290,10 +291,10 @@ void acpi_power_off(void)
     }
     control = (uint16_t)(control & ~0x3c00u);
     insn_outw((uint16_t)f->pm1a_control,
-              (uint16_t)(control | acpi.sleep_a << 10 | PM1_SLEEP_ENABLE));
+              (uint16_t)(control | (unsigned)acpi.sleep_a << 10 | PM1_SLEEP_ENABLE));
     if (f->pm1b_control && acpi.sleep_b <= 7)
         insn_outw((uint16_t)f->pm1b_control,
-                  (uint16_t)(control | acpi.sleep_b << 10 | PM1_SLEEP_ENABLE));
+                  (uint16_t)(control | (unsigned)acpi.sleep_b << 10 | PM1_SLEEP_ENABLE));
     clock_delay(100000000);
 }
 

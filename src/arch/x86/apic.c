@@ -32,10 +32,10 @@ enum {
     APIC_CURRENT = 0x390,
     APIC_DIVIDE = 0x3e0,
 };
-#define LVT_MASKED     0x10000u
-#define LVT_NMI        0x400u
-#define LVT_DEADLINE   0x40000u
-#define ICR_PENDING    0x1000u
+#define LVT_MASKED      0x10000u
+#define LVT_NMI         0x400u
+#define LVT_DEADLINE    0x40000u
+#define ICR_PENDING     0x1000u
 #define TIMER_COUNT_MAX 0x7fffffffull
 
 static struct {
@@ -119,8 +119,7 @@ void apic_init(void)
 {
     pic_init();
     apic.x2apic = plat_cpuid(1, 0).ecx & BIT(21);
-    apic.registers =
-        paging_map(insn_rdmsr(MSR_APIC_BASE) & 0xffffff000ull, PAGE_SIZE, true);
+    apic.registers = paging_map(insn_rdmsr(MSR_APIC_BASE) & 0xffffff000ull, PAGE_SIZE, true);
     for (unsigned i = 0; i < acpi_facts.ioapic_count; i++)
         ioapic_mask_all(acpi_facts.ioapics[i]);
 }
@@ -138,8 +137,7 @@ void apic_init_self(void)
     apic_write(APIC_LVT_LINT1, LVT_NMI);
     apic_write(APIC_LVT_ERROR, LVT_MASKED);
     apic_write(APIC_DIVIDE, 0xb);  // by 1
-    apic_write(APIC_LVT_TIMER,
-               (apic.deadline_mode ? LVT_DEADLINE : 0) | VECTOR_TIMER);
+    apic_write(APIC_LVT_TIMER, (apic.deadline_mode ? LVT_DEADLINE : 0) | VECTOR_TIMER);
     // SDM: a fence between the switch to TSC-deadline mode and the first deadline.
     __asm__ volatile("mfence; lfence" : : : "memory");
 }
@@ -215,8 +213,6 @@ void plat_timer_arm(plat_ns deadline)
     count = (delta * (apic.scale >> 12) >> 20) + 1;
     apic_write(APIC_INITIAL, (uint32_t)MIN(count, TIMER_COUNT_MAX));
 }
-
-
 
 void apic_timer_interrupt(void)
 {

@@ -26,15 +26,15 @@ struct arch_cpu {
     uint32_t apic_id;  // (i)
     plat_ns deadline;  // (c) what plat_timer_arm() was told last
     void (*entry)(void);
-    uint8_t *stacks;   // (i) IST 1..3, then the boot stack
-    bool online;       // (a)
-    bool halted;       // (a) answered the stop NMI
+    uint8_t *stacks;  // (i) IST 1..3, then the boot stack
+    bool online;      // (a)
+    bool halted;      // (a) answered the stop NMI
     uint64_t gdt[5];
     struct arch_tss tss;
 };
 extern struct arch_cpu arch_cpus[PLAT_CPUS_MAX];
 extern unsigned arch_cpu_total;
-#define CPU_IST_SIZE  0x1000u
+#define CPU_IST_SIZE   0x1000u
 #define CPU_BLOCK_SIZE (3u * CPU_IST_SIZE + CPU_STACK_SIZE)
 
 struct trap_frame {

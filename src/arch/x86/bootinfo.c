@@ -11,8 +11,8 @@
  * loader. Sources: Multiboot2 "Boot information format"; Xen "x86/HVM direct boot ABI".
  */
 #include "arch/x86/arch_internal.h"
-#include "core/log.h"
 #include "core/assert.h"
+#include "core/log.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -133,8 +133,7 @@ static void parse_pvh(const struct pvh_info *pvh)
 
         for (uint32_t i = 0; i < pvh->module_count; i++)
             add_module(m[i].base, m[i].size,
-                       m[i].command_line ? plat_map(paddr_make(m[i].command_line)) : NULL,
-                       255);
+                       m[i].command_line ? plat_map(paddr_make(m[i].command_line)) : NULL, 255);
     }
 }
 
@@ -201,8 +200,8 @@ static void parse_mb2(uint32_t pa)
             const struct mb2_framebuffer *f = (const void *)tag;
 
             info.framebuffer = (struct boot_framebuffer){
-                f->address, f->pitch, f->width, f->height, f->bits,
-                f->kind, f->red_shift, f->green_shift, f->blue_shift};
+                f->address, f->pitch,     f->width,       f->height,    f->bits,
+                f->kind,    f->red_shift, f->green_shift, f->blue_shift};
             info.framebuffer_valid = f->kind == 1 && f->bits == 32;
             break;
         }

@@ -11,14 +11,14 @@
 #include "arch/x86/insn.h"
 #include "core/log.h"
 
-#define PIT_HZ      1193182u
-#define PIT_COUNT   11932u  // 10 ms
-#define PM_HZ       3579545u
-#define PM_COUNT    35795u  // 10 ms
-#define SPIN_MAX    0x20000000ull  // ticks after which a silent timer is given up
+#define PIT_HZ    1193182u
+#define PIT_COUNT 11932u  // 10 ms
+#define PM_HZ     3579545u
+#define PM_COUNT  35795u         // 10 ms
+#define SPIN_MAX  0x20000000ull  // ticks after which a silent timer is given up
 
 static struct {
-    uint64_t base;      // TSC at time 0
+    uint64_t base;  // TSC at time 0
     uint64_t khz;
     uint64_t ns_scale;   // ns per tick, times 2^32
     uint64_t tsc_scale;  // ticks per ns, times 2^32

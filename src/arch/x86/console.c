@@ -7,16 +7,16 @@
  * Sources: 16550 data sheet; IBM VGA text mode; Multiboot2 framebuffer tag.
  */
 #include "arch/x86/arch_internal.h"
-#include "arch/x86/insn.h"
 #include "arch/x86/font.h"
+#include "arch/x86/insn.h"
 #include "lib/string.h"
 
-#define VGA_COLUMNS 80u
-#define VGA_ROWS    25u
+#define VGA_COLUMNS      80u
+#define VGA_ROWS         25u
 #define ATTRIBUTE_NORMAL 0x07u
 #define ATTRIBUTE_PANIC  0x5fu  // white on magenta, which console_panic_begin() makes purple
-#define COLUMNS_MAX 256u
-#define ROWS_MAX    128u
+#define COLUMNS_MAX      256u
+#define ROWS_MAX         128u
 
 static const uint16_t uart_ports[2] = {0x3f8, 0x2f8};
 static bool uart_present[2];
@@ -44,9 +44,9 @@ static void uart_init(unsigned port)
     insn_outb((uint16_t)(io + 3), 0x80);  // divisor
     insn_outb(io, 1);                     // 115200
     insn_outb((uint16_t)(io + 1), 0);
-    insn_outb((uint16_t)(io + 3), 3);     // 8n1
-    insn_outb((uint16_t)(io + 2), 7);     // FIFO on and empty
-    insn_outb((uint16_t)(io + 4), 3);     // DTR, RTS
+    insn_outb((uint16_t)(io + 3), 3);  // 8n1
+    insn_outb((uint16_t)(io + 2), 7);  // FIFO on and empty
+    insn_outb((uint16_t)(io + 4), 3);  // DTR, RTS
 }
 
 static void uart_put(unsigned port, char c)
@@ -100,7 +100,8 @@ static void draw_cell(unsigned row, unsigned column)
     }
     for (unsigned y = 0; y < 16; y++) {
         volatile uint32_t *line =
-            (volatile uint32_t *)(void *)(screen.pixels + (size_t)(row * 16 + y) * screen.pitch) +
+            (volatile uint32_t *)(void *)(screen.pixels +
+                                          (size_t)(row * 16 + y) * screen.pitch) +
             column * 8;
         const uint8_t bits = font_row(c, y / 2);
 

@@ -194,12 +194,12 @@ void plat_context_init(struct plat_context *context, void *stack, size_t size,
 
     *--top = 0;  // ends a backtrace; keeps the stack aligned as at a call
     *--top = (uint64_t)(uintptr_t)context_start;
-    *--top = 0;                                  // rbp
-    *--top = (uint64_t)(uintptr_t)entry;         // rbx
-    *--top = (uint64_t)(uintptr_t)argument;      // r12
-    *--top = 0;                                  // r13
-    *--top = 0;                                  // r14
-    *--top = 0;                                  // r15
+    *--top = 0;                              // rbp
+    *--top = (uint64_t)(uintptr_t)entry;     // rbx
+    *--top = (uint64_t)(uintptr_t)argument;  // r12
+    *--top = 0;                              // r13
+    *--top = 0;                              // r14
+    *--top = 0;                              // r15
     context->opaque[0] = top;
 }
 

@@ -101,8 +101,7 @@ bool plat_cpu_start(unsigned index, void (*entry)(void))
 void arch_report(void)
 {
     bootinfo_report();
-    vmk_log(VMK_LOG_INFO, "Boot: %u CPUs, %u ignored", arch_cpu_total,
-            acpi_facts.cpus_ignored);
+    vmk_log(VMK_LOG_INFO, "Boot: %u CPUs, %u ignored", arch_cpu_total, acpi_facts.cpus_ignored);
     apic_report();
     clock_report();
 }

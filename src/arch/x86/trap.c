@@ -26,12 +26,38 @@ static struct packed_layout gate {
 } idt[256] aligned_to(16);
 
 static const char *const exception_names[32] = {
-    "#DE divide error", "#DB debug", "NMI", "#BP breakpoint", "#OF overflow", "#BR bound",
-    "#UD invalid opcode", "#NM no FPU", "#DF double fault", "9", "#TS invalid TSS",
-    "#NP segment not present", "#SS stack fault", "#GP general protection", "#PF page fault",
-    "15", "#MF x87 error", "#AC alignment", "#MC machine check", "#XM SIMD error",
-    "#VE virtualization", "#CP control protection", "22", "23", "24", "25", "26", "27",
-    "#HV", "#VC", "#SX", "31",
+    "#DE divide error",
+    "#DB debug",
+    "NMI",
+    "#BP breakpoint",
+    "#OF overflow",
+    "#BR bound",
+    "#UD invalid opcode",
+    "#NM no FPU",
+    "#DF double fault",
+    "9",
+    "#TS invalid TSS",
+    "#NP segment not present",
+    "#SS stack fault",
+    "#GP general protection",
+    "#PF page fault",
+    "15",
+    "#MF x87 error",
+    "#AC alignment",
+    "#MC machine check",
+    "#XM SIMD error",
+    "#VE virtualization",
+    "#CP control protection",
+    "22",
+    "23",
+    "24",
+    "25",
+    "26",
+    "27",
+    "#HV",
+    "#VC",
+    "#SX",
+    "31",
 };
 
 void trap_idt_load(void)
@@ -47,7 +73,10 @@ void trap_idt_load(void)
         idt[v] = (struct gate){
             .offset0 = (uint16_t)at,
             .selector = SELECTOR_CODE,
-            .ist = v == VECTOR_NMI ? 1 : v == VECTOR_DF ? 2 : v == VECTOR_MC ? 3 : 0,
+            .ist = v == VECTOR_NMI  ? 1
+                   : v == VECTOR_DF ? 2
+                   : v == VECTOR_MC ? 3
+                                    : 0,
             .type = 0x8e,  // interrupt gate, present, ring 0
             .offset1 = (uint16_t)(at >> 16),
             .offset2 = (uint32_t)(at >> 32),
