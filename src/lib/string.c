@@ -19,7 +19,10 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size)
 {
     void *d = to;
 
-    __asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(size) : : "memory");
+    size_t words = size >> 3, rest = size & 7;
+
+    __asm__ volatile("rep movsq" : "+D"(d), "+S"(from), "+c"(words) : : "memory");
+    __asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(rest) : : "memory");
     return to;
 }
 
@@ -40,8 +43,11 @@ void *memmove(void *to, const void *from, size_t size)
 void *memset(void *to, int byte, size_t size)
 {
     void *d = to;
+    size_t words = size >> 3, rest = size & 7;
+    uint64_t pattern = 0x0101010101010101ull * (uint8_t)byte;
 
-    __asm__ volatile("rep stosb" : "+D"(d), "+c"(size) : "a"(byte) : "memory");
+    __asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(pattern) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(d), "+c"(rest) : "a"(pattern) : "memory");
     return to;
 }
 
