@@ -208,9 +208,8 @@ static void prepare_injection(struct vcpu *v)
 }
 
 /* Steps over the emulated instruction. */
-static void step_over(struct vcpu *v, const struct vm_exit *exit)
+static void step_over(struct vcpu *v, const struct vt_backend *b, const struct vm_exit *exit)
 {
-    const struct vt_backend *b = vt();
     uint32_t length = v->step_length ? v->step_length : exit->length;
     uint64_t next = exit->rip + length;
 
@@ -263,7 +262,7 @@ static bool wait_for_sipi(struct vcpu *v)
 }
 
 /* Irqs off around the entry. False: something came up, nothing ran. */
-static bool enter(struct vcpu *v, struct vm_exit *exit)
+static bool enter(struct vcpu *v, const struct vt_backend *b, struct vm_exit *exit)
 {
     uint64_t start;
 
@@ -273,7 +272,7 @@ static bool enter(struct vcpu *v, struct vm_exit *exit)
         return false;
     }
     start = plat_tsc_now();
-    vt()->run(v, exit);
+    b->run(v, exit);
     v->guest_cycles += plat_tsc_now() - start;
     __atomic_store_n(&v->on_cpu, 0, __ATOMIC_RELEASE);
     return true;
@@ -281,6 +280,7 @@ static bool enter(struct vcpu *v, struct vm_exit *exit)
 
 static void run_guest(struct vcpu *v)
 {
+    const struct vt_backend *b = vt();
     struct vm_exit exit = {0};
     bool look = true;  // interrupts may have changed
 
@@ -305,7 +305,7 @@ static void run_guest(struct vcpu *v)
             world_yield();
             continue;
         }
-        if (!enter(v, &exit)) {
+        if (!enter(v, b, &exit)) {
             plat_irq_restore(true);
             continue;
         }
@@ -315,10 +315,10 @@ static void run_guest(struct vcpu *v)
         case EXIT_RESUME:
             break;
         case EXIT_RESUME_NEXT:
-            step_over(v, &exit);
+            step_over(v, b, &exit);
             break;
         case EXIT_BLOCK:
-            step_over(v, &exit);
+            step_over(v, b, &exit);
             if (!halt(v))
                 return;
             break;
