@@ -401,6 +401,11 @@ void plat_fpu_load(const void *area, uint64_t xcr0)
     (void)xcr0;
 }
 
+uint64_t plat_xcr0_read(void)
+{
+    return 1;
+}
+
 void plat_fpu_area_init(void *area)
 {
     unsigned char *bytes = area;
@@ -410,4 +415,9 @@ void plat_fpu_area_init(void *area)
     bytes[1] = 0x03;
     bytes[24] = 0x80;  // MXCSR = 0x1f80
     bytes[25] = 0x1f;
+}
+
+void plat_debug_addresses_load(const uint64_t dr[4])
+{
+    (void)dr;
 }

@@ -65,8 +65,13 @@ void plat_invlpga(uint64_t address, uint32_t asid);
 /* Lets pending host interrupts in: STI; NOP; CLI. [switch] */
 void plat_irq_window(void);
 
+/* DR0..DR3, the breakpoint addresses; the host uses none. DR7 is in the VMCS or VMCB. */
+void plat_debug_addresses_load(const uint64_t dr[4]);
+
 /* ---- FPU: the kernel never uses it, so the registers hold the running vCPU's state ---- */
 #define PLAT_FPU_AREA_SIZE 4096u  // 64-byte aligned
 void plat_fpu_save(void *area, uint64_t xcr0);     // XSAVE, or FXSAVE without it
 void plat_fpu_load(const void *area, uint64_t xcr0);  // also sets XCR0
 void plat_fpu_area_init(void *area);               // the state after reset
+/* What XCR0 holds now: QEMU's AMD-V lets a guest write it without an exit. Irqs off. */
+uint64_t plat_xcr0_read(void);

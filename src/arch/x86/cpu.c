@@ -365,6 +365,11 @@ void plat_fpu_load(const void *area, uint64_t xcr0)
 
 /* SDM-3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT"; the
  * layout is FXSAVE's, then the XSAVE header with x87 and SSE present. */
+uint64_t plat_xcr0_read(void)
+{
+    return have_xsave ? insn_xgetbv(0) : 0;
+}
+
 void plat_fpu_area_init(void *area)
 {
     uint8_t *bytes = area;
@@ -376,4 +381,12 @@ void plat_fpu_area_init(void *area)
     bytes[4] = 0xff;  // all registers hold +0, none is empty
     memcpy(bytes + 24, &mxcsr, sizeof(mxcsr));
     bytes[512] = 3;
+}
+
+void plat_debug_addresses_load(const uint64_t dr[4])
+{
+    __asm__ volatile("mov %0, %%db0" : : "r"(dr[0]));
+    __asm__ volatile("mov %0, %%db1" : : "r"(dr[1]));
+    __asm__ volatile("mov %0, %%db2" : : "r"(dr[2]));
+    __asm__ volatile("mov %0, %%db3" : : "r"(dr[3]));
 }

@@ -139,6 +139,14 @@ static inline void insn_write_cr2(uint64_t value)
     __asm__ volatile("mov %0, %%cr2" : : "r"(value));
 }
 
+static inline uint64_t insn_xgetbv(uint32_t index)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
+    return (uint64_t)high << 32 | low;
+}
+
 static inline void insn_xsetbv(uint32_t index, uint64_t value)
 {
     __asm__ volatile("xsetbv"

@@ -11,8 +11,8 @@
  * their RIP still points at the instruction, which simply runs once more.
  *
  * There is no hardware window for NMIs: after one was injected IRET is intercepted; the next may go
- * in at the first exit that finds RIP moved past that IRET. Guest breakpoint registers are
- * emulated as storage only.
+ * in at the first exit that finds RIP moved past that IRET.
+
  *
  * Invariants: EFER.SVME is set in the VMCB and hidden from the guest; an ASID is valid only with the
  * generation of the CPU that gave it; whoever changes a VMCB field drops its clean bit.
@@ -352,8 +352,8 @@ static vmk_status svm_vcpu_create(struct vcpu *v)
     /* CR0, CR4 and CR8 are emulated when written; CR8 also when read. */
     b->intercept_cr_read = (uint16_t)BIT(8);
     b->intercept_cr_write = (uint16_t)(BIT(0) | BIT(4) | BIT(8));
-    b->intercept_dr_read = 0xffff;
-    b->intercept_dr_write = 0xffff;
+    b->intercept_dr_read = 0x000f;  // DR6 and DR7 are in the VMCB
+    b->intercept_dr_write = 0x000f;
     b->intercept_exceptions = (uint32_t)BIT(13);  // #GP: the backdoor's port at CPL 3
     b->intercept_misc1 = SVM_MISC1(SVM_EXIT_INTR) | SVM_MISC1(SVM_EXIT_NMI) |
                          SVM_MISC1(SVM_EXIT_SMI) | SVM_MISC1(SVM_EXIT_INIT) |
@@ -421,10 +421,21 @@ static void svm_vcpu_load(struct vcpu *v)
     tsc_aux_load(v, s);
 }
 
+/*
+ * QEMU (7.2) does not honour the XSETBV intercept, so the guest may have changed XCR0 behind our
+ * back: read it before it is needed or lost.
+ */
+static void xcr0_take(struct vcpu *v, struct svm_vcpu *s)
+{
+    s->xcr0 = plat_xcr0_read();
+    v->xcr0 = s->xcr0;
+}
+
 static void svm_vcpu_put(struct vcpu *v)
 {
     struct svm_vcpu *s = svm_of(v);
 
+    xcr0_take(v, s);
     plat_fpu_save(v->fpu, s->xcr0);
     s->cpu = NULL;
 }
@@ -849,6 +860,8 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     }
     if (b->exit_int_info & SVM_EVENT_VALID)
         requeue(v, s, b->exit_int_info);
+    if (b->exit_code == SVM_EXIT_CPUID && (uint32_t)b->rax == 0xd)
+        xcr0_take(v, s);
     fill_exit(v, s, exit);
 }
 
