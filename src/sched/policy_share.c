@@ -2,9 +2,11 @@
 /*
  * sched/policy_share.c -- proportional share: CPU time in proportion to shares.
  *
- * Each world has a virtual time that advances by (time run) / shares; the one with the least runs
- * next. In the long run all virtual times advance together, so worlds get time in proportion to
- * their shares. A priority scheme was turned down because it says who goes first but not how much.
+ * Each world has a virtual time that advances by (time run) / shares. The one that would have the
+ * least after another quantum runs next; by its start instead of its end, light worlds would get
+ * their quantum early and be ahead by up to a whole one. In the long run all virtual times advance
+ * together, so worlds get time in proportion to their shares. A priority scheme was turned down
+ * because it says who goes first but not how much.
  *
  * Virtual time is comparable between queues; `floor` is where the worlds that now run are. Two
  * clamps keep the past from ruling the present:
@@ -29,6 +31,12 @@ static uint64_t scaled(const struct world *w, plat_ns used)
     return used * SCHED_SHARES_DEFAULT / w->sched.shares;
 }
 
+/* Where it would be after another quantum: the queue's key. */
+static uint64_t finish(const struct world *w)
+{
+    return w->sched.virtual_time + scaled(w, SCHED_QUANTUM_NS);
+}
+
 static void share_init(struct run_queue *q)
 {
     (void)q;
@@ -42,7 +50,7 @@ static void share_ready(struct run_queue *q, struct world *w, plat_ns now, bool 
     if (woken)
         w->sched.virtual_time = MAX(w->sched.virtual_time, q->floor);
     w->sched.virtual_time = MIN(w->sched.virtual_time, ceiling);
-    runq_insert(q, w, w->sched.virtual_time);
+    runq_insert(q, w, finish(w));
 }
 
 static struct world *share_pick(struct run_queue *q, plat_ns now)
@@ -71,7 +79,7 @@ static bool share_preempts(struct run_queue *q, const struct world *w, const str
 {
     if (running == q->idle)
         return true;
-    return w->sched.virtual_time + scaled(w, GRANULARITY) < running->sched.virtual_time;
+    return finish(w) + scaled(w, GRANULARITY) < finish(running);
 }
 
 const struct sched_policy sched_policy_share = {
