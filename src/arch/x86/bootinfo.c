@@ -202,7 +202,9 @@ static void parse_mb2(uint32_t pa)
             info.framebuffer = (struct boot_framebuffer){
                 f->address, f->pitch,     f->width,       f->height,    f->bits,
                 f->kind,    f->red_shift, f->green_shift, f->blue_shift};
-            info.framebuffer_valid = f->kind == 1 && f->bits == 32;
+            info.framebuffer_valid =
+                f->kind == 1 && (f->bits == 24 || f->bits == 32) &&
+                MAX(f->red_shift, MAX(f->green_shift, f->blue_shift)) <= 24;
             break;
         }
         case 14:  // ACPI 1.0
@@ -350,6 +352,10 @@ void bootinfo_report(void)
     for (size_t i = 0; i < info.module_count; i++)
         vmk_log(VMK_LOG_INFO, "Boot: module %s, %zu bytes", info.modules[i].name,
                 info.modules[i].size);
+    if (info.framebuffer.address)
+        vmk_log(VMK_LOG_INFO, "Boot: screen %ux%u, %u bits, kind %u, at %llx",
+                info.framebuffer.width, info.framebuffer.height, info.framebuffer.bits,
+                info.framebuffer.kind, (unsigned long long)info.framebuffer.address);
     if (info.modules_ignored)
         vmk_log(VMK_LOG_WARN, "Boot: %zu modules ignored", info.modules_ignored);
     for (size_t i = 0; i < info.firmware_count; i++)

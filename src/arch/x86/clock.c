@@ -4,7 +4,7 @@
  *
  * CPUID leaf 15H is not used: one emulator announces a rate 70 times too high. The counters of all
  * CPUs are taken to be equal, as on every machine with an invariant TSC. A measurement can only
- * come out too long (something ran in between), so the shortest of three counts.
+ * come out too long (something ran in between), so the shortest counts.
  * Constants are set once by clock_init(); reading takes one RDTSC and one multiplication.
  */
 #include "arch/x86/arch_internal.h"
@@ -77,7 +77,7 @@ static bool measure_pit(uint64_t *tsc, uint64_t *lapic)
             return false;
     } while (!(insn_inb(0x61) & 0x20));
     *lapic = 0xffffffffu - apic_timer_calibrate_read();
-    *tsc = now - start;
+    *tsc = insn_rdtsc() - start;  // `now` may be old: something may have run since
     return *tsc > 1000;
 }
 
@@ -98,23 +98,25 @@ static bool measure_pm(uint64_t *tsc, uint64_t *lapic)
             return false;
     } while (((insn_inl(acpi_facts.pm_timer_port) - first) & mask) < PM_COUNT);
     *lapic = 0xffffffffu - apic_timer_calibrate_read();
-    *tsc = now - start;
+    *tsc = insn_rdtsc() - start;  // `now` may be old: something may have run since
     return true;
 }
 
-static bool best_of_three(bool (*measure)(uint64_t *, uint64_t *), uint64_t *tsc,
-                          uint64_t *lapic)
+/* The shortest of up to ten, each counter by itself; enough when two agree to a thousandth. */
+static bool best_of_some(bool (*measure)(uint64_t *, uint64_t *), uint64_t *tsc,
+                         uint64_t *lapic)
 {
-    *tsc = UINT64_MAX;
-    for (unsigned i = 0; i < 3; i++) {
+    uint64_t second = UINT64_MAX;
+
+    *tsc = *lapic = UINT64_MAX;
+    for (unsigned i = 0; i < 10 && (i < 3 || second - *tsc > *tsc / 1000); i++) {
         uint64_t t, l;
 
         if (!measure(&t, &l))
             return false;
-        if (t < *tsc) {
-            *tsc = t;
-            *lapic = l;
-        }
+        second = t < *tsc ? *tsc : MIN(second, t);
+        *tsc = MIN(*tsc, t);
+        *lapic = MIN(*lapic, l);
     }
     return true;
 }
@@ -180,11 +182,11 @@ void clock_init(void)
 {
     uint64_t tsc = 0, lapic = 0;
 
-    if (best_of_three(measure_pit, &tsc, &lapic)) {
+    if (best_of_some(measure_pit, &tsc, &lapic)) {
         clock.source = "PIT";
         clock.khz = tsc * PIT_HZ / PIT_COUNT / 1000;
         clock.lapic_khz = lapic * PIT_HZ / PIT_COUNT / 1000;
-    } else if (best_of_three(measure_pm, &tsc, &lapic)) {
+    } else if (best_of_some(measure_pm, &tsc, &lapic)) {
         clock.source = "PM timer";
         clock.khz = tsc * PM_HZ / PM_COUNT / 1000;
         clock.lapic_khz = lapic * PM_HZ / PM_COUNT / 1000;

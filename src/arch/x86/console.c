@@ -26,7 +26,7 @@ static struct {
     bool e9, text, panic;
     volatile uint16_t *vga;
     uint8_t *pixels;  // null: text mode
-    uint32_t pitch, colour, background;
+    uint32_t pitch, pixel_size, colour, background;
     unsigned columns, rows, column, row;
     uint8_t cells[ROWS_MAX][COLUMNS_MAX];  // reading pixels back is slow: scroll from here
 } screen;
@@ -89,6 +89,13 @@ void console_drain(void)
 }
 
 /* ---- screen ---- */
+static uint32_t colour(uint32_t red, uint32_t green, uint32_t blue)
+{
+    const struct boot_framebuffer *f = bootinfo_framebuffer();
+
+    return f ? red << f->red_shift | green << f->green_shift | blue << f->blue_shift : 0;
+}
+
 static void draw_cell(unsigned row, unsigned column)
 {
     const uint8_t c = screen.cells[row][column];
@@ -99,14 +106,13 @@ static void draw_cell(unsigned row, unsigned column)
         return;
     }
     for (unsigned y = 0; y < 16; y++) {
-        volatile uint32_t *line =
-            (volatile uint32_t *)(void *)(screen.pixels +
-                                          (size_t)(row * 16 + y) * screen.pitch) +
-            column * 8;
+        uint8_t *at = screen.pixels + (size_t)(row * 16 + y) * screen.pitch +
+                      (size_t)column * 8 * screen.pixel_size;
         const uint8_t bits = font_row(c, y / 2);
 
-        for (unsigned x = 0; x < 8; x++)
-            line[x] = bits & 0x80 >> x ? screen.colour : screen.background;
+        for (unsigned x = 0; x < 8; x++, at += screen.pixel_size)
+            memcpy(at, bits & 0x80 >> x ? &screen.colour : &screen.background,
+                   screen.pixel_size);
     }
 }
 
@@ -175,8 +181,8 @@ void console_panic_begin(void)
     if (screen.panic)
         return;
     screen.panic = true;
-    screen.colour = 0xffffff;
-    screen.background = 0x4b0f6e;
+    screen.colour = colour(0xff, 0xff, 0xff);
+    screen.background = colour(0x4b, 0x0f, 0x6e);
     if (!screen.text)
         return;
     if (!screen.pixels) {  // DAC entry of attribute 5 becomes a darker purple
@@ -201,10 +207,11 @@ void console_framebuffer_init(void)
 {
     const struct boot_framebuffer *f = bootinfo_framebuffer();
 
-    screen.colour = 0xc0c0c0;
+    screen.colour = colour(0xc0, 0xc0, 0xc0);
     if (f && f->address && f->width >= 8 && f->height >= 16) {
         screen.pixels = paging_map(f->address, (uint64_t)f->pitch * f->height, true);
         screen.pitch = f->pitch;
+        screen.pixel_size = f->bits / 8u;
         screen.columns = MIN(f->width / 8, COLUMNS_MAX);
         screen.rows = MIN(f->height / 16, ROWS_MAX);
     } else {

@@ -173,18 +173,22 @@ static void print(const char *format, ...)
 #define ULL(x) ((unsigned long long)(x))
 static void print_registers(const struct trap_frame *f)
 {
-    print("rip %016llx  rsp %016llx  rflags %08llx  error %llx\n", ULL(f->rip), ULL(f->rsp),
-          ULL(f->rflags), ULL(f->error));
-    print("rax %016llx  rbx %016llx  rcx %016llx  rdx %016llx\n", ULL(f->rax), ULL(f->rbx),
-          ULL(f->rcx), ULL(f->rdx));
-    print("rsi %016llx  rdi %016llx  rbp %016llx  r8  %016llx\n", ULL(f->rsi), ULL(f->rdi),
-          ULL(f->rbp), ULL(f->r8));
-    print("r9  %016llx  r10 %016llx  r11 %016llx  r12 %016llx\n", ULL(f->r9), ULL(f->r10),
-          ULL(f->r11), ULL(f->r12));
-    print("r13 %016llx  r14 %016llx  r15 %016llx\n", ULL(f->r13), ULL(f->r14), ULL(f->r15));
-    print("cr0 %llx  cr2 %llx  cr3 %llx  cr4 %llx  cs %llx  ss %llx\n", ULL(insn_read_cr0()),
-          ULL(insn_read_cr2()), ULL(insn_read_cr3()), ULL(insn_read_cr4()), ULL(f->cs),
-          ULL(f->ss));
+    const struct {
+        const char *name;
+        uint64_t value;
+    } all[] = {
+        {"rip", f->rip},          {"rsp", f->rsp},          {"rfl", f->rflags},
+        {"rax", f->rax},          {"rbx", f->rbx},          {"rcx", f->rcx},
+        {"rdx", f->rdx},          {"rsi", f->rsi},          {"rdi", f->rdi},
+        {"rbp", f->rbp},          {"r8 ", f->r8},           {"r9 ", f->r9},
+        {"r10", f->r10},          {"r11", f->r11},          {"r12", f->r12},
+        {"r13", f->r13},          {"r14", f->r14},          {"r15", f->r15},
+        {"cr0", insn_read_cr0()}, {"cr2", insn_read_cr2()}, {"cr3", insn_read_cr3()},
+        {"cr4", insn_read_cr4()}, {"cs ", f->cs},           {"err", f->error},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++)
+        print("%s %016llx%s", all[i].name, ULL(all[i].value), i % 3 == 2 ? "\n" : "  ");
 }
 
 static void exception(struct trap_frame *frame)
