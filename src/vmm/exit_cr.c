@@ -11,6 +11,7 @@
  * Sources: SDM-2B, "MOV -- Move to/from Control Registers"; SDM-3A, "Control Registers";
  * SDM-2D, "XSETBV".
  */
+#include "plat/plat.h"
 #include "vmm/vcpu_internal.h"
 #include "vmm/vlapic.h"
 #include "vmm/vm.h"
@@ -140,7 +141,7 @@ enum exit_verdict exit_cr_access(struct vcpu *v, const struct vm_exit *exit)
     return EXIT_RESUME;
 }
 
-/* Breakpoint addresses are only stored; DR7 goes to the hardware. */
+/* Breakpoint addresses are in the hardware while the vCPU is loaded; DR7 is the back end's. */
 enum exit_verdict exit_dr_access(struct vcpu *v, const struct vm_exit *exit)
 {
     unsigned number = exit->dr.number & 7;
@@ -162,7 +163,12 @@ enum exit_verdict exit_dr_access(struct vcpu *v, const struct vm_exit *exit)
     if (!code_is_64(v))
         value = (uint32_t)value;
     if (number < 4) {
+        bool irqs = plat_irq_save();
+
+        // A switch of worlds loads them again.
         v->dr[number] = value;
+        plat_debug_addresses_load(v->dr);
+        plat_irq_restore(irqs);
         return EXIT_RESUME_NEXT;
     }
     if (value >> 32) {

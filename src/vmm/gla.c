@@ -105,7 +105,7 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
     uint64_t cr3 = vt()->get(v, VT_CR3);
     uint64_t table = long_mode ? cr3 & PTE_ADDR : pae ? cr3 & 0xffffffe0ull : cr3 & 0xfffff000ull;
     uint64_t rights = PTE_W | PTE_U;
-    uint64_t slots[4];
+    uint64_t slots[4], entries[4];
     unsigned slot_count = 0;
     bool nx = false;
 
@@ -127,7 +127,8 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
         if (!pae_root) {
             rights &= entry;
             nx = nx || ((w.efer & EFER_NXE) && pae && (entry & PTE_NX));
-            slots[slot_count++] = slot;
+            slots[slot_count] = slot;
+            entries[slot_count++] = entry;
         }
 
         bool large = level > 1 && level < 4 && !pae_root && (entry & PTE_PS) &&
@@ -150,10 +151,8 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
         for (unsigned i = 0; i < slot_count; i++) {
             bool leaf = i == slot_count - 1;
             uint64_t wanted = PTE_A | (leaf && (access & GLA_WRITE) ? PTE_D : 0);
-            uint8_t now = 0;
 
-            if (vm_memory_read(v->vm, gpa_make(slots[i]), &now, 1) == VMK_OK &&
-                (now & wanted) != wanted)
+            if ((entries[i] & wanted) != wanted)
                 entry_or(v->vm, slots[i], (uint8_t)wanted);
         }
         *out = gpa_make(base | (gla & (BIT(shift) - 1)));

@@ -38,7 +38,10 @@ void vcpu_kick(struct vcpu *v)
 
 void vcpu_switch_in(struct world *w)
 {
-    vt()->vcpu_load(w->owner);
+    struct vcpu *v = w->owner;
+
+    plat_debug_addresses_load(v->dr);
+    vt()->vcpu_load(v);
 }
 
 void vcpu_switch_out(struct world *w)

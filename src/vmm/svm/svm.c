@@ -12,7 +12,6 @@
  *
  * There is no hardware window for NMIs: after one was injected IRET is intercepted; the next may go
  * in at the first exit that finds RIP moved past that IRET.
-
  *
  * Invariants: EFER.SVME is set in the VMCB and hidden from the guest; an ASID is valid only with the
  * generation of the CPU that gave it; whoever changes a VMCB field drops its clean bit.
@@ -414,6 +413,7 @@ static void svm_vcpu_load(struct vcpu *v)
         s->generation = 0;
         s->clean = 0;
     }
+    s->clean_after = (s->cpu->features & SVM_FEATURE_CLEAN) ? SVM_CLEAN_ALL : 0;
     s->vmcb->tsc_offset = v->vm->tsc_offset;
     touch(s, SVM_CLEAN_INTERCEPTS);
     s->xcr0 = v->xcr0;
@@ -853,7 +853,7 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     v->regs.gpr[GPR_RAX] = b->rax;
     b->event_inject = 0;
     b->tlb_control = SVM_TLB_NONE;
-    s->clean = (s->cpu->features & SVM_FEATURE_CLEAN) ? SVM_CLEAN_ALL : 0;
+    s->clean = s->clean_after;
     if (s->nmi_iret && b->rip != s->nmi_iret_rip) {
         s->nmi_iret = false;
         s->nmi_masked = false;
