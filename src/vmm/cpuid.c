@@ -27,8 +27,9 @@
 #define LEAF1_XSAVE    BIT(26)
 #define LEAF1_GUEST    BIT(31)
 /* Leaf 1 EDX: all but PSN, DS, ACPI thermal, HTT (counted below), TM, IA64, PBE. */
-#define LEAF1_EDX (0xffffffffull & ~(BIT(18) | BIT(20) | BIT(21) | BIT(22) | BIT(28) | BIT(29) | \
-                                     BIT(30) | BIT(31) | BIT(10)))
+#define LEAF1_EDX                                                                              \
+    (0xffffffffull & ~(BIT(18) | BIT(20) | BIT(21) | BIT(22) | BIT(28) | BIT(29) | BIT(30) |   \
+                       BIT(31) | BIT(10)))
 /* Leaf 7 EBX: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512F DQ RDSEED ADX SMAP IFMA CLFLUSHOPT
  * CLWB PF ER CD SHA BW VL. */
 #define LEAF7_EBX                                                                              \
@@ -44,7 +45,7 @@
 /* 8000_0001 ECX: LAHF CmpLegacy CR8 ABM SSE4A MisalignSse Prefetch XOP FMA4 TBM. */
 #define EXT1_ECX                                                                               \
     (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
-#define EXT1_EDX (0xffffffffull & ~BIT(25))  // all but FFXSR
+#define EXT1_EDX      (0xffffffffull & ~BIT(25))  // all but FFXSR
 
 #define LAPIC_BUS_KHZ 1000000u  // vmm/dev/vlapic.c counts nanoseconds
 
@@ -170,14 +171,9 @@ static void leaf_basic(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct p
         if (out->eax > 0xd)
             out->eax = 0xd;
         return;
-    case 1:
-        leaf_1(v, out);
-        return;
-    case 2:
-        return;
-    case 4:
-        leaf_4(v, out);
-        return;
+    case 1: leaf_1(v, out); return;
+    case 2: return;
+    case 4: leaf_4(v, out); return;
     case 6:
         *out = (struct plat_cpuid){.eax = 4};  // the APIC timer never stops
         return;
@@ -191,15 +187,9 @@ static void leaf_basic(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct p
         out->ecx &= (uint32_t)LEAF7_ECX;
         out->edx &= (uint32_t)LEAF7_EDX;
         return;
-    case 0xb:
-        leaf_b(v, subleaf, out);
-        return;
-    case 0xd:
-        leaf_d(v, subleaf, out);
-        return;
-    default:
-        *out = (struct plat_cpuid){0};
-        return;
+    case 0xb: leaf_b(v, subleaf, out); return;
+    case 0xd: leaf_d(v, subleaf, out); return;
+    default: *out = (struct plat_cpuid){0}; return;
     }
 }
 
@@ -234,8 +224,7 @@ static void leaf_extended(struct vcpu *v, uint32_t leaf, struct plat_cpuid *out)
     case 0x80000005u:
     case 0x80000006u:
     case 0x80000019u:
-    case 0x8000001au:
-        return;
+    case 0x8000001au: return;
     case 0x80000007u:
         *out = (struct plat_cpuid){.edx = (uint32_t)BIT(8)};  // the TSC's rate is constant
         return;
@@ -245,9 +234,7 @@ static void leaf_extended(struct vcpu *v, uint32_t leaf, struct plat_cpuid *out)
         out->ecx = (count - 1) | id_bits(count) << 12;
         out->edx = 0;
         return;
-    default:
-        *out = (struct plat_cpuid){0};
-        return;
+    default: *out = (struct plat_cpuid){0}; return;
     }
 }
 

@@ -122,8 +122,8 @@ enum exit_verdict exit_exception(struct vcpu *v, const struct vm_exit *exit)
 
 enum exit_verdict exit_triple_fault(struct vcpu *v, const struct vm_exit *exit)
 {
-    vmk_log(VMK_LOG_WARN, "VM: %s: vCPU %u: triple fault at %#llx", v->vm->config.name, v->index,
-            (unsigned long long)exit->rip);
+    vmk_log(VMK_LOG_WARN, "VM: %s: vCPU %u: triple fault at %#llx", v->vm->config.name,
+            v->index, (unsigned long long)exit->rip);
     vt()->dump(v);
     v->inject.valid = false;
     vm_request_reset(v->vm, "triple fault");
@@ -187,16 +187,10 @@ enum exit_verdict exit_rdpmc(struct vcpu *v, const struct vm_exit *exit)
 {
     (void)exit;
     switch ((uint32_t)v->regs.gpr[GPR_RCX]) {
-    case 0x10000:
-        set_edx_eax(v, plat_tsc_now());
-        return EXIT_RESUME_NEXT;
+    case 0x10000: set_edx_eax(v, plat_tsc_now()); return EXIT_RESUME_NEXT;
     case 0x10001:
-    case 0x10002:
-        set_edx_eax(v, vm_time(v->vm));
-        return EXIT_RESUME_NEXT;
-    default:
-        vcpu_raise_gp(v);
-        return EXIT_RESUME;
+    case 0x10002: set_edx_eax(v, vm_time(v->vm)); return EXIT_RESUME_NEXT;
+    default: vcpu_raise_gp(v); return EXIT_RESUME;
     }
 }
 
@@ -210,7 +204,8 @@ enum exit_verdict exit_rdtsc(struct vcpu *v, const struct vm_exit *exit)
 enum exit_verdict exit_call(struct vcpu *v, const struct vm_exit *exit)
 {
     (void)exit;
-    if ((uint32_t)v->regs.gpr[GPR_RAX] == BACKDOOR_MAGIC && vcpu_backdoor(v, BACKDOOR_PORT, true))
+    if ((uint32_t)v->regs.gpr[GPR_RAX] == BACKDOOR_MAGIC &&
+        vcpu_backdoor(v, BACKDOOR_PORT, true))
         return EXIT_RESUME_NEXT;
     vcpu_raise_ud(v);
     return EXIT_RESUME;

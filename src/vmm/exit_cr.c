@@ -117,9 +117,7 @@ enum exit_verdict exit_cr_access(struct vcpu *v, const struct vm_exit *exit)
     uint64_t value;
 
     switch (exit->cr.kind) {
-    case VM_CR_CLTS:
-        vt()->set(v, VT_CR0, cr0 & ~CR0_TS);
-        return EXIT_RESUME_NEXT;
+    case VM_CR_CLTS: vt()->set(v, VT_CR0, cr0 & ~CR0_TS); return EXIT_RESUME_NEXT;
     case VM_CR_LMSW:
         // It can set PE but not clear it.
         value = (cr0 & ~0xeull) | (exit->cr.value & 0xf);

@@ -13,24 +13,24 @@
 #include "lib/string.h"
 #include "vmm/vm.h"
 
-#define CR0_WP    BIT(16)
-#define CR0_PG    BIT(31)
-#define CR4_PSE   BIT(4)
-#define CR4_PAE   BIT(5)
-#define CR4_SMEP  BIT(20)
-#define CR4_SMAP  BIT(21)
-#define EFER_LMA  BIT(10)
-#define EFER_NXE  BIT(11)
-#define RFLAGS_AC BIT(18)
+#define CR0_WP     BIT(16)
+#define CR0_PG     BIT(31)
+#define CR4_PSE    BIT(4)
+#define CR4_PAE    BIT(5)
+#define CR4_SMEP   BIT(20)
+#define CR4_SMAP   BIT(21)
+#define EFER_LMA   BIT(10)
+#define EFER_NXE   BIT(11)
+#define RFLAGS_AC  BIT(18)
 
-#define PTE_P    BIT(0)
-#define PTE_W    BIT(1)
-#define PTE_U    BIT(2)
-#define PTE_A    BIT(5)
-#define PTE_D    BIT(6)
-#define PTE_PS   BIT(7)
-#define PTE_NX   BIT(63)
-#define PTE_ADDR 0x000ffffffffff000ull
+#define PTE_P      BIT(0)
+#define PTE_W      BIT(1)
+#define PTE_U      BIT(2)
+#define PTE_A      BIT(5)
+#define PTE_D      BIT(6)
+#define PTE_PS     BIT(7)
+#define PTE_NX     BIT(63)
+#define PTE_ADDR   0x000ffffffffff000ull
 
 #define PF_PRESENT 1u
 #define PF_USER    4u
@@ -43,10 +43,12 @@ struct walk {
     enum gla_access access;
 };
 
-static bool walk_fault(const struct walk *w, uint64_t gla, bool present, struct gla_fault *fault)
+static bool walk_fault(const struct walk *w, uint64_t gla, bool present,
+                       struct gla_fault *fault)
 {
     fault->address = gla;
-    fault->error = (present ? PF_PRESENT : 0) | (w->access & GLA_WRITE) | (w->user ? PF_USER : 0);
+    fault->error =
+        (present ? PF_PRESENT : 0) | (w->access & GLA_WRITE) | (w->user ? PF_USER : 0);
     if ((w->access & GLA_FETCH) &&
         ((w->cr4 & CR4_SMEP) || ((w->efer & EFER_NXE) && (w->cr4 & CR4_PAE))))
         fault->error |= PF_FETCH;
@@ -103,7 +105,9 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
     unsigned bits = pae ? 9 : 10, entry_size = pae ? 8 : 4;
     unsigned level = long_mode ? 4 : pae ? 3 : 2;
     uint64_t cr3 = vt()->get(v, VT_CR3);
-    uint64_t table = long_mode ? cr3 & PTE_ADDR : pae ? cr3 & 0xffffffe0ull : cr3 & 0xfffff000ull;
+    uint64_t table = long_mode ? cr3 & PTE_ADDR
+                     : pae     ? cr3 & 0xffffffe0ull
+                               : cr3 & 0xfffff000ull;
     uint64_t rights = PTE_W | PTE_U;
     uint64_t slots[4], entries[4];
     unsigned slot_count = 0;
@@ -160,8 +164,8 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
     }
 }
 
-vmk_status gla_read(struct vcpu *v, uint64_t gla, void *out, size_t size, enum gla_access access,
-                    struct gla_fault *fault)
+vmk_status gla_read(struct vcpu *v, uint64_t gla, void *out, size_t size,
+                    enum gla_access access, struct gla_fault *fault)
 {
     uint8_t *to = out;
 

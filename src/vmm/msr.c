@@ -63,7 +63,7 @@ enum {
 #define MSR_AMD_FP_CFG     0xc0011028u
 #define MSR_AMD_DE_CFG     0xc0011029u
 
-#define MTRR_CAP 0x508u  // 8 variable ranges, fixed ranges, write-combining
+#define MTRR_CAP           0x508u  // 8 variable ranges, fixed ranges, write-combining
 
 /* Where an MTRR is kept in v->mtrr, or -1. */
 static int mtrr_slot(uint32_t index)
@@ -91,7 +91,8 @@ static bool mtrr_value_ok(uint32_t index, uint64_t value)
     if (index == MSR_MTRR_DEF_TYPE)
         return !(value & ~0xcffull) && memory_type_ok(value & 0xff);
     if (index <= MSR_MTRR_PHYS_LAST)
-        return (index & 1) ? !(value & 0x7ff) : memory_type_ok(value & 0xff) && !(value & 0xf00);
+        return (index & 1) ? !(value & 0x7ff)
+                           : memory_type_ok(value & 0xff) && !(value & 0xf00);
     for (unsigned i = 0; i < 8; i++) {
         if (!memory_type_ok(value >> (8 * i) & 0xff))
             return false;
@@ -148,10 +149,8 @@ static bool is_quiet(uint32_t index)
     case MSR_AMD_INT_PEND:
     case MSR_AMD_BU_CFG:
     case MSR_AMD_FP_CFG:
-    case MSR_AMD_DE_CFG:
-        return true;
-    default:
-        return false;
+    case MSR_AMD_DE_CFG: return true;
+    default: return false;
     }
 }
 
@@ -166,37 +165,27 @@ bool vcpu_msr_read(struct vcpu *v, uint32_t index, uint64_t *value)
         return true;
     }
     switch (index) {
-    case MSR_TSC:
-        *value = vm_tsc(v->vm);
-        return true;
+    case MSR_TSC: *value = vm_tsc(v->vm); return true;
     case MSR_APIC_BASE:
-    case MSR_TSC_DEADLINE:
-        return vlapic_msr_read(v, index, value);
+    case MSR_TSC_DEADLINE: return vlapic_msr_read(v, index, value);
     case MSR_FEATURE_CONTROL:
         *value = 1;  // locked, VMX off
         return true;
-    case MSR_MTRR_CAP:
-        *value = MTRR_CAP;
-        return true;
+    case MSR_MTRR_CAP: *value = MTRR_CAP; return true;
     case MSR_MCG_CAP:
         *value = 0;  // no banks
         return true;
-    case MSR_MISC_ENABLE:
-        *value = v->misc_enable;
-        return true;
+    case MSR_MISC_ENABLE: *value = v->misc_enable; return true;
     case MSR_FS_BASE:
     case MSR_GS_BASE:
         vt()->get_segment(v, index == MSR_FS_BASE ? VT_FS : VT_GS, &segment);
         *value = segment.base;
         return true;
-    case MSR_TSC_AUX:
-        *value = v->tsc_aux;
-        return true;
+    case MSR_TSC_AUX: *value = v->tsc_aux; return true;
     case MSR_AMD_VM_CR:
         *value = BIT(4);  // SVM is disabled
         return true;
-    default:
-        break;
+    default: break;
     }
     if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)
         return vlapic_msr_read(v, index, value);
@@ -235,8 +224,7 @@ bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
     int slot;
 
     switch (index) {
-    case MSR_EFER:
-        return efer_write(v, value);
+    case MSR_EFER: return efer_write(v, value);
     case MSR_PAT:
         if (!pat_ok(value))
             return false;
@@ -250,17 +238,11 @@ bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
             return false;
         break;
     case MSR_SFMASK:
-    case MSR_SYSENTER_CS:
-        value = (uint32_t)value;
-        break;
-    case MSR_TSC:
-        return true;  // one TSC for the VM: it runs on
+    case MSR_SYSENTER_CS: value = (uint32_t)value; break;
+    case MSR_TSC: return true;  // one TSC for the VM: it runs on
     case MSR_APIC_BASE:
-    case MSR_TSC_DEADLINE:
-        return vlapic_msr_write(v, index, value);
-    case MSR_MISC_ENABLE:
-        v->misc_enable = value;
-        return true;
+    case MSR_TSC_DEADLINE: return vlapic_msr_write(v, index, value);
+    case MSR_MISC_ENABLE: v->misc_enable = value; return true;
     case MSR_FS_BASE:
     case MSR_GS_BASE:
         if (!is_canonical(value))
@@ -277,10 +259,8 @@ bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
     case MSR_FEATURE_CONTROL:
     case MSR_MTRR_CAP:
     case MSR_MCG_CAP:
-    case MSR_AMD_VM_CR:
-        return false;
-    default:
-        break;
+    case MSR_AMD_VM_CR: return false;
+    default: break;
     }
     if (reg != VT_REG_COUNT) {
         vt()->set(v, reg, value);

@@ -35,7 +35,8 @@ static uint64_t *entry_table(uint64_t entry)
 
 static bool entry_is_leaf(const struct nested_format *f, uint64_t entry, unsigned level)
 {
-    return level == 1 || (level == 2 && f->large_bits && (entry & f->large_bits) == f->large_bits);
+    return level == 1 ||
+           (level == 2 && f->large_bits && (entry & f->large_bits) == f->large_bits);
 }
 
 vmk_status nested_init(struct nested_table *t, const struct nested_format *format)

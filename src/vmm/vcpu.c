@@ -50,7 +50,8 @@ void vcpu_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
         return;
     }
     if (exception && second_bad &&
-        ((is_contributory(first->vector) && vector != VECTOR_PF) || first->vector == VECTOR_PF)) {
+        ((is_contributory(first->vector) && vector != VECTOR_PF) ||
+         first->vector == VECTOR_PF)) {
         vector = VECTOR_DF;
         has_error = true;
         error = 0;

@@ -205,8 +205,8 @@ static void prepare_injection(struct vcpu *v)
         vector = vpic_acknowledge(v->vm);
     else
         vlapic_accept(v, (uint8_t)vector);
-    v->inject = (struct vt_event){
-        .valid = true, .type = VT_EVENT_INTERRUPT, .vector = (uint8_t)vector};
+    v->inject =
+        (struct vt_event){.valid = true, .type = VT_EVENT_INTERRUPT, .vector = (uint8_t)vector};
     vt()->want_interrupt_window(v, pending_vector(v, &from_pic) >= 0);
 }
 
@@ -315,19 +315,14 @@ static void run_guest(struct vcpu *v)
         plat_irq_restore(true);
         look = exit.kind != VM_EXIT_CPUID;
         switch (vm_exit_dispatch(v, &exit)) {
-        case EXIT_RESUME:
-            break;
-        case EXIT_RESUME_NEXT:
-            step_over(v, b, &exit);
-            break;
+        case EXIT_RESUME: break;
+        case EXIT_RESUME_NEXT: step_over(v, b, &exit); break;
         case EXIT_BLOCK:
             step_over(v, b, &exit);
             if (!halt(v))
                 return;
             break;
-        case EXIT_KILL_VM:
-            vm_stop(v->vm, 1, "its state cannot be run");
-            return;
+        case EXIT_KILL_VM: vm_stop(v->vm, 1, "its state cannot be run"); return;
         }
     }
 }

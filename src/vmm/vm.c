@@ -36,10 +36,11 @@ static vmk_status p2m_create(struct vm *vm)
     while ((PAGE_SIZE << vm->p2m_order) < bytes)
         vm->p2m_order++;
     if (vm->p2m_order > PAGE_ORDER_MAX) {
-        vmk_log(VMK_LOG_ERROR, "VM: %s: memSize %u MB is more than %llu MB", vm->config.name,
-                vm->config.memory_mb,
-                (unsigned long long)((PAGE_SIZE << PAGE_ORDER_MAX) / sizeof(*vm->p2m) *
-                                     PAGE_SIZE >> 20));
+        vmk_log(
+            VMK_LOG_ERROR, "VM: %s: memSize %u MB is more than %llu MB", vm->config.name,
+            vm->config.memory_mb,
+            (unsigned long long)((PAGE_SIZE << PAGE_ORDER_MAX) / sizeof(*vm->p2m) * PAGE_SIZE >>
+                                 20));
         return VMK_LIMIT;
     }
     status = page_alloc_zeroed(vm->p2m_order, MEM_OWNER_P2M, &mpn);
@@ -348,7 +349,8 @@ void vm_print_statistics(struct vm *vm)
 
     for (uint64_t i = 0; i < vm->page_count; i++)
         pages += vm->p2m[i].raw != MPN_NONE_RAW;
-    vmk_log(VMK_LOG_INFO, "VM: %s: ended: %s, status %d, %llu ms, %llu of %llu pages, %llu tables",
+    vmk_log(VMK_LOG_INFO,
+            "VM: %s: ended: %s, status %d, %llu ms, %llu of %llu pages, %llu tables",
             vm->config.name, vm->end_reason ? vm->end_reason : "?", vm->status,
             (unsigned long long)(vm_time(vm) / 1000000u), (unsigned long long)pages,
             (unsigned long long)vm->page_count, (unsigned long long)vm->nested.table_count);

@@ -38,8 +38,8 @@ vmk_status vm_port_register(struct vm *vm, uint16_t base, uint16_t count,
     return range_register(vm->ports, &vm->port_range_count, VM_PORT_RANGES, &range);
 }
 
-vmk_status vm_mmio_register(struct vm *vm, gpa_t base, uint64_t size, const struct vm_io_ops *ops,
-                            void *device)
+vmk_status vm_mmio_register(struct vm *vm, gpa_t base, uint64_t size,
+                            const struct vm_io_ops *ops, void *device)
 {
     struct vm_io_range range = {base.raw, size, ops, device};
 

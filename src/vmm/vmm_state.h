@@ -15,8 +15,8 @@ struct svm_cpu;
 struct vm;
 
 struct vmm_state {
-    const struct vt_backend *backend;           // (i) after vt_init_cpu() on CPU 0
-    struct vtx_cpu *vtx_cpus[PLAT_CPUS_MAX];    // (i) once that CPU is enabled
-    struct svm_cpu *svm_cpus[PLAT_CPUS_MAX];    // (i) likewise
-    struct vm *vms[VMM_VMS_MAX];                // (a) a slot is claimed by compare-and-swap
+    const struct vt_backend *backend;         // (i) after vt_init_cpu() on CPU 0
+    struct vtx_cpu *vtx_cpus[PLAT_CPUS_MAX];  // (i) once that CPU is enabled
+    struct svm_cpu *svm_cpus[PLAT_CPUS_MAX];  // (i) likewise
+    struct vm *vms[VMM_VMS_MAX];              // (a) a slot is claimed by compare-and-swap
 };

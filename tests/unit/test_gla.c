@@ -10,9 +10,9 @@ static void tables(void)
     guest_store(0x1000, 0x2007);
     guest_store(0x2000, 0x3007);
     guest_store(0x3000, 0x4007);
-    guest_store(0x3008, 0x200087);            // 2 MB at 2 MB
-    guest_store(0x4000 + 8 * 5, 0x9003);      // 0x5000 -> 0x9000, supervisor
-    guest_store(0x4000 + 8 * 6, 0xa001);      // read-only
+    guest_store(0x3008, 0x200087);        // 2 MB at 2 MB
+    guest_store(0x4000 + 8 * 5, 0x9003);  // 0x5000 -> 0x9000, supervisor
+    guest_store(0x4000 + 8 * 6, 0xa001);  // read-only
     guest_store(0x4000 + 8 * 7, 0xb003 | BIT(63));
     fixture_long_mode(0x1000);
 }
@@ -130,12 +130,14 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {
-        test_gla__paging_off__linear_is_physical, test_gla__four_levels__small_and_large_pages,
-        test_gla__write__sets_accessed_and_dirty, test_gla__forbidden__error_code_says_why,
-        test_gla__smep_smap__user_pages_refused,
-        test_gla__non_canonical_or_tables_outside_ram__fault, test_gla__two_levels__pse_page,
-        test_gla_write__second_page_faults__first_is_unchanged};
+    const TTest *const tests[] = {test_gla__paging_off__linear_is_physical,
+                                  test_gla__four_levels__small_and_large_pages,
+                                  test_gla__write__sets_accessed_and_dirty,
+                                  test_gla__forbidden__error_code_says_why,
+                                  test_gla__smep_smap__user_pages_refused,
+                                  test_gla__non_canonical_or_tables_outside_ram__fault,
+                                  test_gla__two_levels__pse_page,
+                                  test_gla_write__second_page_faults__first_is_unchanged};
 
     return fixture_run("gla", tests, ARRAY_COUNT(tests));
 }

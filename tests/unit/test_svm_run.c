@@ -73,10 +73,11 @@ START_TEST(test_svm_run__exit_codes__kinds)
     static const struct {
         uint64_t code;
         enum vm_exit_kind kind;
-    } rows[] = {{SVM_EXIT_INTR, VM_EXIT_INTERRUPT},  {SVM_EXIT_NMI, VM_EXIT_NMI},
-                {SVM_EXIT_VINTR, VM_EXIT_IRQ_WINDOW}, {SVM_EXIT_SHUTDOWN, VM_EXIT_TRIPLE_FAULT},
-                {SVM_EXIT_VMRUN, VM_EXIT_VIRT_INSN},  {SVM_EXIT_MWAIT, VM_EXIT_MONITOR},
-                {SVM_EXIT_INVALID, VM_EXIT_ENTRY_FAILED}, {0x399, VM_EXIT_UNKNOWN}};
+    } rows[] = {
+        {SVM_EXIT_INTR, VM_EXIT_INTERRUPT},       {SVM_EXIT_NMI, VM_EXIT_NMI},
+        {SVM_EXIT_VINTR, VM_EXIT_IRQ_WINDOW},     {SVM_EXIT_SHUTDOWN, VM_EXIT_TRIPLE_FAULT},
+        {SVM_EXIT_VMRUN, VM_EXIT_VIRT_INSN},      {SVM_EXIT_MWAIT, VM_EXIT_MONITOR},
+        {SVM_EXIT_INVALID, VM_EXIT_ENTRY_FAILED}, {0x399, VM_EXIT_UNKNOWN}};
 
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
         ck_assert_int_eq(run(rows[i].code, 0, 0).kind, rows[i].kind);
@@ -130,8 +131,8 @@ END_TEST
 
 START_TEST(test_svm_run__event_cut_short__goes_in_again)
 {
-    cpu->inject = (struct vt_event){.valid = true, .type = VT_EVENT_EXCEPTION, .vector = 14,
-                                    .has_error = true, .error = 2};
+    cpu->inject = (struct vt_event){
+        .valid = true, .type = VT_EVENT_EXCEPTION, .vector = 14, .has_error = true, .error = 2};
     next.event = BIT(31) | BIT(11) | 3 << 8 | 14 | 2ull << 32;
     (void)run(SVM_EXIT_NPF, 0, 0x5000);
     ck_assert_uint_eq(next.injected, next.event);
@@ -270,18 +271,21 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {
-        test_svm_segment__set_then_get__same_rights,
-        test_svm_efer__lme_and_paging__lma_follows_and_svme_hides,
-        test_svm_run__exit_codes__kinds, test_svm_run__port__size_direction_and_length,
-        test_svm_run__cpuid_with_prefix__length_is_decoded,
-        test_svm_run__mov_to_cr4__register_is_decoded,
-        test_svm_run__event_cut_short__goes_in_again,
-        test_svm_run__asids_used_up__flush_and_new_generation,
-        test_svm_window__wanted__virtual_interrupt_is_set, test_vcpu_raise__second_exception__merges,
-        test_exit_cr__bad_values__gp, test_msr__known_and_unknown__value_or_gp,
-        test_cpuid__virtualization__hidden_and_hypervisor_shown,
-        test_exit_io__nobody_there__all_ones_merged, test_exit_nested_fault__ram__paged_in_zeroed};
+    const TTest *const tests[] = {test_svm_segment__set_then_get__same_rights,
+                                  test_svm_efer__lme_and_paging__lma_follows_and_svme_hides,
+                                  test_svm_run__exit_codes__kinds,
+                                  test_svm_run__port__size_direction_and_length,
+                                  test_svm_run__cpuid_with_prefix__length_is_decoded,
+                                  test_svm_run__mov_to_cr4__register_is_decoded,
+                                  test_svm_run__event_cut_short__goes_in_again,
+                                  test_svm_run__asids_used_up__flush_and_new_generation,
+                                  test_svm_window__wanted__virtual_interrupt_is_set,
+                                  test_vcpu_raise__second_exception__merges,
+                                  test_exit_cr__bad_values__gp,
+                                  test_msr__known_and_unknown__value_or_gp,
+                                  test_cpuid__virtualization__hidden_and_hypervisor_shown,
+                                  test_exit_io__nobody_there__all_ones_merged,
+                                  test_exit_nested_fault__ram__paged_in_zeroed};
 
     return fixture_run("svm_run", tests, ARRAY_COUNT(tests));
 }

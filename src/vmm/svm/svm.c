@@ -93,8 +93,9 @@ static vmk_status maps_create(struct svm_cpu *c)
 {
     /* All switched by VMLOAD and VMSAVE. LSTAR and CSTAR are checked when written: they are seldom,
      * and QEMU takes any value. */
-    static const uint32_t passed[] = {0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083,
-                                      0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102};
+    static const uint32_t passed[] = {0x174,      0x175,      0x176,      0xc0000081,
+                                      0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100,
+                                      0xc0000101, 0xc0000102};
     mpn_t iopm, msrpm;
     vmk_status status = page_alloc(IOPM_ORDER, MEM_OWNER_VMM, &iopm);
 
@@ -108,7 +109,8 @@ static vmk_status maps_create(struct svm_cpu *c)
     memset(mpn_map(iopm), 0xff, PAGE_SIZE << IOPM_ORDER);
     memset(mpn_map(msrpm), 0xff, PAGE_SIZE << MSRPM_ORDER);
     for (size_t i = 0; i < ARRAY_COUNT(passed); i++)
-        msrpm_pass(mpn_map(msrpm), passed[i], passed[i] != 0xc0000082 && passed[i] != 0xc0000083);
+        msrpm_pass(mpn_map(msrpm), passed[i],
+                   passed[i] != 0xc0000082 && passed[i] != 0xc0000083);
     c->iopm = mpn_to_paddr(iopm);
     c->msrpm = mpn_to_paddr(msrpm);
     return VMK_OK;
@@ -354,20 +356,18 @@ static vmk_status svm_vcpu_create(struct vcpu *v)
     b->intercept_dr_read = 0x000f;  // DR6 and DR7 are in the VMCB
     b->intercept_dr_write = 0x000f;
     b->intercept_exceptions = (uint32_t)BIT(13);  // #GP: the backdoor's port at CPL 3
-    b->intercept_misc1 = SVM_MISC1(SVM_EXIT_INTR) | SVM_MISC1(SVM_EXIT_NMI) |
-                         SVM_MISC1(SVM_EXIT_SMI) | SVM_MISC1(SVM_EXIT_INIT) |
-                         SVM_MISC1(SVM_EXIT_RDPMC) | SVM_MISC1(SVM_EXIT_CPUID) |
-                         SVM_MISC1(SVM_EXIT_RSM) | SVM_MISC1(SVM_EXIT_INVD) |
-                         SVM_MISC1(SVM_EXIT_HLT) | SVM_MISC1(SVM_EXIT_INVLPGA) |
-                         SVM_MISC1(SVM_EXIT_IOIO) | SVM_MISC1(SVM_EXIT_MSR) |
-                         SVM_MISC1(SVM_EXIT_FERR) | SVM_MISC1(SVM_EXIT_SHUTDOWN);
-    b->intercept_misc2 = SVM_MISC2(SVM_EXIT_VMRUN) | SVM_MISC2(SVM_EXIT_VMMCALL) |
-                         SVM_MISC2(SVM_EXIT_VMLOAD) | SVM_MISC2(SVM_EXIT_VMSAVE) |
-                         SVM_MISC2(SVM_EXIT_STGI) | SVM_MISC2(SVM_EXIT_CLGI) |
-                         SVM_MISC2(SVM_EXIT_SKINIT) | SVM_MISC2(SVM_EXIT_WBINVD) |
-                         SVM_MISC2(SVM_EXIT_MONITOR) | SVM_MISC2(SVM_EXIT_MWAIT) |
-                         SVM_MISC2(SVM_EXIT_MWAIT_COND) | SVM_MISC2(SVM_EXIT_XSETBV) |
-                         SVM_MISC2(SVM_EXIT_RDPRU);
+    b->intercept_misc1 =
+        SVM_MISC1(SVM_EXIT_INTR) | SVM_MISC1(SVM_EXIT_NMI) | SVM_MISC1(SVM_EXIT_SMI) |
+        SVM_MISC1(SVM_EXIT_INIT) | SVM_MISC1(SVM_EXIT_RDPMC) | SVM_MISC1(SVM_EXIT_CPUID) |
+        SVM_MISC1(SVM_EXIT_RSM) | SVM_MISC1(SVM_EXIT_INVD) | SVM_MISC1(SVM_EXIT_HLT) |
+        SVM_MISC1(SVM_EXIT_INVLPGA) | SVM_MISC1(SVM_EXIT_IOIO) | SVM_MISC1(SVM_EXIT_MSR) |
+        SVM_MISC1(SVM_EXIT_FERR) | SVM_MISC1(SVM_EXIT_SHUTDOWN);
+    b->intercept_misc2 =
+        SVM_MISC2(SVM_EXIT_VMRUN) | SVM_MISC2(SVM_EXIT_VMMCALL) | SVM_MISC2(SVM_EXIT_VMLOAD) |
+        SVM_MISC2(SVM_EXIT_VMSAVE) | SVM_MISC2(SVM_EXIT_STGI) | SVM_MISC2(SVM_EXIT_CLGI) |
+        SVM_MISC2(SVM_EXIT_SKINIT) | SVM_MISC2(SVM_EXIT_WBINVD) | SVM_MISC2(SVM_EXIT_MONITOR) |
+        SVM_MISC2(SVM_EXIT_MWAIT) | SVM_MISC2(SVM_EXIT_MWAIT_COND) |
+        SVM_MISC2(SVM_EXIT_XSETBV) | SVM_MISC2(SVM_EXIT_RDPRU);
     b->iopm = c->iopm.raw;
     b->msrpm = c->msrpm.raw;
     b->v_intr = SVM_V_INTR_MASKING;
@@ -534,9 +534,7 @@ static void inject(struct vcpu *v, struct svm_vcpu *s)
     uint64_t type = SVM_EVENT_EXCEPTION;
 
     switch (e->type) {
-    case VT_EVENT_INTERRUPT:
-        type = SVM_EVENT_INTR;
-        break;
+    case VT_EVENT_INTERRUPT: type = SVM_EVENT_INTR; break;
     case VT_EVENT_NMI:
         type = SVM_EVENT_NMI;
         s->nmi_masked = true;
@@ -548,11 +546,8 @@ static void inject(struct vcpu *v, struct svm_vcpu *s)
         b->rip += e->length;
         break;
     case VT_EVENT_SOFT_EXCEPTION:
-    case VT_EVENT_PRIV_EXCEPTION:
-        b->rip += e->length;
-        break;
-    case VT_EVENT_EXCEPTION:
-        break;
+    case VT_EVENT_PRIV_EXCEPTION: b->rip += e->length; break;
+    case VT_EVENT_EXCEPTION: break;
     }
     b->event_inject = SVM_EVENT_VALID | SVM_EVENT_TYPE(type) | e->vector;
     if (e->has_error)
@@ -568,9 +563,7 @@ static void requeue(struct vcpu *v, struct svm_vcpu *s, uint64_t info)
     struct vt_event event = {.valid = true, .vector = vector};
 
     switch (type) {
-    case SVM_EVENT_INTR:
-        event.type = VT_EVENT_INTERRUPT;
-        break;
+    case SVM_EVENT_INTR: event.type = VT_EVENT_INTERRUPT; break;
     case SVM_EVENT_NMI:
         event.type = VT_EVENT_NMI;
         s->nmi_masked = false;
@@ -583,8 +576,7 @@ static void requeue(struct vcpu *v, struct svm_vcpu *s, uint64_t info)
         event.has_error = info & SVM_EVENT_HAS_ERROR;
         event.error = (uint32_t)(info >> 32);
         break;
-    default:
-        return;  // INT n runs again
+    default: return;  // INT n runs again
     }
     v->inject = event;
 }
@@ -763,40 +755,24 @@ static void fill_exit(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit)
         if (!exit->length)
             exit->kind = VM_EXIT_INTERRUPT;
         return;
-    case SVM_EXIT_IOIO:
-        fill_io(exit, b);
-        return;
-    case SVM_EXIT_NPF:
-        fill_nested_fault(exit, b);
-        return;
+    case SVM_EXIT_IOIO: fill_io(exit, b); return;
+    case SVM_EXIT_NPF: fill_nested_fault(exit, b); return;
     case SVM_EXIT_INTR:
     case SVM_EXIT_SMI:
-    case SVM_EXIT_INIT:
-        exit->kind = VM_EXIT_INTERRUPT;
-        return;
-    case SVM_EXIT_NMI:
-        exit->kind = VM_EXIT_NMI;
-        return;
-    case SVM_EXIT_VINTR:
-        exit->kind = VM_EXIT_IRQ_WINDOW;
-        return;
+    case SVM_EXIT_INIT: exit->kind = VM_EXIT_INTERRUPT; return;
+    case SVM_EXIT_NMI: exit->kind = VM_EXIT_NMI; return;
+    case SVM_EXIT_VINTR: exit->kind = VM_EXIT_IRQ_WINDOW; return;
     case SVM_EXIT_IRET:
         s->nmi_iret = true;
         s->nmi_iret_rip = b->rip;
         iret_intercept(s, false);
         exit->kind = VM_EXIT_INTERRUPT;
         return;
-    case SVM_EXIT_SHUTDOWN:
-        exit->kind = VM_EXIT_TRIPLE_FAULT;
-        return;
-    case SVM_EXIT_TASK:
-        exit->kind = VM_EXIT_TASK_SWITCH;
-        return;
+    case SVM_EXIT_SHUTDOWN: exit->kind = VM_EXIT_TRIPLE_FAULT; return;
+    case SVM_EXIT_TASK: exit->kind = VM_EXIT_TASK_SWITCH; return;
     case SVM_EXIT_MONITOR:
     case SVM_EXIT_MWAIT:
-    case SVM_EXIT_MWAIT_COND:
-        exit->kind = VM_EXIT_MONITOR;
-        return;
+    case SVM_EXIT_MWAIT_COND: exit->kind = VM_EXIT_MONITOR; return;
     case SVM_EXIT_INVLPGA:
     case SVM_EXIT_VMRUN:
     case SVM_EXIT_VMLOAD:
@@ -805,15 +781,12 @@ static void fill_exit(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit)
     case SVM_EXIT_CLGI:
     case SVM_EXIT_SKINIT:
     case SVM_EXIT_RDPRU:
-    case SVM_EXIT_RSM:
-        exit->kind = VM_EXIT_VIRT_INSN;
-        return;
+    case SVM_EXIT_RSM: exit->kind = VM_EXIT_VIRT_INSN; return;
     case SVM_EXIT_INVALID:
         exit->kind = VM_EXIT_ENTRY_FAILED;
         exit->failure.rule = "VMRUN refused the VMCB (VMEXIT_INVALID)";
         return;
-    default:
-        break;
+    default: break;
     }
     if (code < SVM_EXIT_EXCEPTION) {
         if (!fill_register_access(v, exit, (uint32_t)code))

@@ -39,6 +39,6 @@ struct svm_vcpu {
     bool nmi_masked;           // (c) an NMI went in, its IRET has not been seen
     bool nmi_iret;             // (c) the IRET was seen at nmi_iret_rip but not done
     uint64_t nmi_iret_rip;
-    uint64_t xcr0, tsc_aux;    // (c) what the hardware has now
+    uint64_t xcr0, tsc_aux;  // (c) what the hardware has now
     struct svm_length lengths[SVM_LENGTH_SLOTS];
 };

@@ -152,22 +152,27 @@ _Static_assert(sizeof(struct vmcb) == 4096, "VMCB is one page");
 #define SVM_EXIT_NPF        0x400u
 #define SVM_EXIT_INVALID    UINT64_MAX
 
-#define SVM_MISC1(exit) (1u << ((exit)-0x60u))
-#define SVM_MISC2(exit) (1u << ((exit)-0x80u))
+#define SVM_MISC1(exit)     (1u << ((exit)-0x60u))
+#define SVM_MISC2(exit)     (1u << ((exit)-0x80u))
 
-#define SVM_V_IRQ          BIT(8)
-#define SVM_V_PRIORITY(p)  ((uint64_t)(p) << 16)
-#define SVM_V_IGNORE_TPR   BIT(20)
-#define SVM_V_INTR_MASKING BIT(24)
+#define SVM_V_IRQ           BIT(8)
+#define SVM_V_PRIORITY(p)   ((uint64_t)(p) << 16)
+#define SVM_V_IGNORE_TPR    BIT(20)
+#define SVM_V_INTR_MASKING  BIT(24)
 
-#define SVM_TLB_NONE      0u
-#define SVM_TLB_FLUSH_ALL 1u
+#define SVM_TLB_NONE        0u
+#define SVM_TLB_FLUSH_ALL   1u
 
 /* EVENTINJ and EXITINTINFO. */
 #define SVM_EVENT_VALID     BIT(31)
 #define SVM_EVENT_HAS_ERROR BIT(11)
 #define SVM_EVENT_TYPE(t)   ((uint64_t)(t) << 8)
-enum { SVM_EVENT_INTR = 0, SVM_EVENT_NMI = 2, SVM_EVENT_EXCEPTION = 3, SVM_EVENT_SOFT = 4 };
+enum {
+    SVM_EVENT_INTR = 0,
+    SVM_EVENT_NMI = 2,
+    SVM_EVENT_EXCEPTION = 3,
+    SVM_EVENT_SOFT = 4
+};
 
 /* Clean bits: the processor may use its cached copy. */
 #define SVM_CLEAN_INTERCEPTS BIT(0)
@@ -183,11 +188,11 @@ enum { SVM_EVENT_INTR = 0, SVM_EVENT_NMI = 2, SVM_EVENT_EXCEPTION = 3, SVM_EVENT
 #define SVM_CLEAN_ALL        0x3ffu
 
 /* CPUID 8000_000A EDX. */
-#define SVM_FEATURE_NPT    BIT(0)
-#define SVM_FEATURE_NRIPS  BIT(3)
-#define SVM_FEATURE_CLEAN  BIT(5)
-#define SVM_FEATURE_DECODE BIT(7)
+#define SVM_FEATURE_NPT      BIT(0)
+#define SVM_FEATURE_NRIPS    BIT(3)
+#define SVM_FEATURE_CLEAN    BIT(5)
+#define SVM_FEATURE_DECODE   BIT(7)
 
-#define MSR_VM_CR       0xc0010114u
-#define MSR_VM_HSAVE_PA 0xc0010117u
-#define EFER_SVME       BIT(12)
+#define MSR_VM_CR            0xc0010114u
+#define MSR_VM_HSAVE_PA      0xc0010117u
+#define EFER_SVME            BIT(12)
