@@ -80,6 +80,23 @@ START_TEST(test_vpci_function__only_writable_bits_change)
 }
 END_TEST
 
+START_TEST(test_vpci_ecam__the_same_bytes_in_memory)
+{
+    const struct vm_io_range *r = &fix.vm.mmio[0];
+
+    ck_assert_int_eq(vpci_create(&fix.vm), VMK_OK);
+    ck_assert_uint_eq(r->base, VPCI_ECAM_BASE);
+    ck_assert_uint_eq(r->ops->read(r->device, &fix.vcpu, 0, 4), 0x71908086u);
+    ck_assert_uint_eq(r->ops->read(r->device, &fix.vcpu, 0x2e, 2), 0x1976);
+    ck_assert_uint_eq(r->ops->read(r->device, &fix.vcpu, 0x100, 4) & UINT32_MAX, UINT32_MAX);
+    ck_assert_uint_eq(r->ops->read(r->device, &fix.vcpu, 0x8000, 8), UINT64_MAX);
+    for (uint64_t at = 0; at < VPCI_ECAM_SIZE; at += 0xffc)
+        r->ops->write(r->device, &fix.vcpu, at, 8 - at % 2, 0);
+    ck_assert_uint_eq(r->ops->read(r->device, &fix.vcpu, 0, 4), 0x71908086u);
+    vpci_destroy(&fix.vm);
+}
+END_TEST
+
 /* vpm.c is linked too, so this goes through to the VM. */
 START_TEST(test_vpci_cf9__resets)
 {
@@ -93,4 +110,4 @@ START_TEST(test_vpci_cf9__resets)
 END_TEST
 
 TEST_MAIN("vpci", test_vpci_bridge__ids_by_any_width, test_vpci_absent__all_ones,
-          test_vpci_function__only_writable_bits_change, test_vpci_cf9__resets)
+          test_vpci_function__only_writable_bits_change, test_vpci_ecam__the_same_bytes_in_memory, test_vpci_cf9__resets)

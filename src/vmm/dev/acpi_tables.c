@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vmm/dev/acpi_tables.c -- builds RSDP, XSDT, RSDT, FADT, FACS, DSDT and MADT.
+ * vmm/dev/acpi_tables.c -- builds RSDP, XSDT, RSDT, FADT, FACS, DSDT, MADT and MCFG.
  *
  * A PC guest learns from these where its interrupt controllers, processors, PM registers and PCI
  * windows are. The DSDT is AML: bytecode written by a builder of a few functions, one per term the
@@ -21,6 +21,7 @@
 #include "core/log.h"
 #include "lib/string.h"
 #include "vmm/dev/smbios.h"
+#include "vmm/dev/vpci.h"
 #include "vmm/dev/vpm.h"
 #include "vmm/vm.h"
 
@@ -126,6 +127,15 @@ struct madt_lapic_nmi {
     uint16_t flags;
     uint8_t lint;
 } packed_layout;
+
+struct mcfg {
+    struct sdt_header h;
+    uint64_t reserved0, base;
+    uint16_t segment;
+    uint8_t first_bus, last_bus;
+    uint32_t reserved1;
+} packed_layout;
+_Static_assert(sizeof(struct mcfg) == 60, "MCFG with one range");
 
 #define MADT_ACTIVE_HIGH 0x1u
 #define MADT_LEVEL       0xcu
@@ -419,12 +429,13 @@ static void dsdt_pci(struct builder *b)
     aml_hid(b, "PNP0A03");
     aml_name_integer(b, "_UID", 0);
     aml_name_integer(b, "_BBN", 0);
-    res_window_16(&crs, RES_BUS, 0, 0xff);
+    res_window_16(&crs, RES_BUS, 0, 0);
     res_io(&crs, 0xcf8, 8);
     res_window_16(&crs, RES_IO, 0, 0xcf7);
     res_window_16(&crs, RES_IO, 0xd00, 0xffff);
     res_window_32(&crs, VM_LOW_HOLE, 0xbffff);
-    res_window_32(&crs, VM_MMIO_HOLE, VM_IOAPIC_BASE - 1);
+    res_window_32(&crs, VM_MMIO_HOLE, VPCI_ECAM_BASE - 1);
+    res_window_32(&crs, VPCI_ECAM_BASE + VPCI_ECAM_SIZE, VM_IOAPIC_BASE - 1);
     aml_crs(b, &crs);
     dsdt_prt(b);
     aml_end(b, start);
@@ -447,6 +458,24 @@ static void dsdt_isa(struct builder *b, const char *name, const char *id, unsign
     aml_end(b, start);
 }
 
+/* Memory that no device may be given: the configuration space, which the MCFG table names. */
+static void dsdt_motherboard(struct builder *b)
+{
+    uint8_t room[32];
+    struct builder crs = {.out = room, .room = sizeof(room)};
+    size_t start = aml_device(b, "MB00");
+
+    aml_hid(b, "PNP0C02");
+    aml_name_integer(b, "_UID", 0);
+    put_8(&crs, 0x86);  // a fixed 32-bit memory range
+    put_16(&crs, 9);
+    put_8(&crs, 1);  // writable
+    put_32(&crs, VPCI_ECAM_BASE);
+    put_32(&crs, VPCI_ECAM_SIZE);
+    aml_crs(b, &crs);
+    aml_end(b, start);
+}
+
 static size_t put_dsdt(struct builder *b)
 {
     struct sdt_header h = sdt_header("DSDT", 2);
@@ -459,6 +488,7 @@ static size_t put_dsdt(struct builder *b)
     scope = aml_begin(b);
     put(b, "\\_SB_", 5);
     dsdt_pci(b);
+    dsdt_motherboard(b);
     dsdt_isa(b, "COM1", "PNP0501", 0x3f8, 8, VM_COM1_IRQ);
     dsdt_isa(b, "RTC0", "PNP0B00", 0x70, 2, VM_RTC_IRQ);
     aml_end(b, scope);
@@ -546,17 +576,28 @@ static size_t put_madt(struct builder *b, unsigned vcpus)
     return start;
 }
 
-/* XSDT and RSDT list the same two tables, for new guests and old ones. */
-static size_t put_root(struct builder *b, bool wide, uint64_t fadt, uint64_t madt)
+static size_t put_mcfg(struct builder *b)
+{
+    struct mcfg m = {.h = sdt_header("MCFG", 1), .base = VPCI_ECAM_BASE};
+    size_t start;
+
+    align(b, 16);
+    start = b->size;
+    put(b, &m, sizeof(m));
+    table_finish(b, start);
+    return start;
+}
+
+/* XSDT and RSDT list the same tables, for new guests and old ones. */
+static size_t put_root(struct builder *b, bool wide, const uint64_t tables[3])
 {
     struct sdt_header h = sdt_header(wide ? "XSDT" : "RSDT", 1);
-    const uint64_t tables[2] = {fadt, madt};
     size_t start;
 
     align(b, 16);
     start = b->size;
     put(b, &h, sizeof(h));
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 3; i++) {
         put_32(b, (uint32_t)tables[i]);
         if (wide)
             put_32(b, (uint32_t)(tables[i] >> 32));
@@ -579,17 +620,18 @@ static void rsdp_write(uint8_t *out, uint64_t rsdt, uint64_t xsdt)
 size_t acpi_tables_build(unsigned vcpus, uint64_t base, uint8_t *out, size_t room)
 {
     struct builder b = {.out = out, .room = room, .size = 64};
-    uint64_t facs, dsdt, fadt, madt, xsdt, rsdt;
+    uint64_t facs, dsdt, xsdt, rsdt, tables[3];
 
     if (room < b.size)
         return 0;
     memset(out, 0, b.size);
     facs = base + put_facs(&b);
     dsdt = base + put_dsdt(&b);
-    fadt = base + put_fadt(&b, facs, dsdt);
-    madt = base + put_madt(&b, vcpus);
-    xsdt = base + put_root(&b, true, fadt, madt);
-    rsdt = base + put_root(&b, false, fadt, madt);
+    tables[0] = base + put_fadt(&b, facs, dsdt);
+    tables[1] = base + put_madt(&b, vcpus);
+    tables[2] = base + put_mcfg(&b);
+    xsdt = base + put_root(&b, true, tables);
+    rsdt = base + put_root(&b, false, tables);
     if (b.full)
         return 0;
     rsdp_write(out, rsdt, xsdt);

@@ -2,14 +2,15 @@
 /*
  * vmm/dev/vpci.c -- the guest's PCI bus: ports cf8 and cfc, a host bridge, room for devices.
  *
- * Configuration mechanism 1: a 32-bit write to cf8 chooses bus, function and register, cfc..cff is
+ * Two ways lead to the same bytes: the ports, and memory at VPCI_ECAM_BASE for guests that want the
+ * PCI Express way. Configuration mechanism 1: a 32-bit write to cf8 chooses bus, function and register, cfc..cff is
  * a window of 1, 2 or 4 bytes on it. Only a full 32-bit access at cf8 reaches the address register;
  * byte accesses there fall through on a PC, and cf9 among them is the reset control register. The
  * host bridge has the ids of the 440BX that VMware's virtual machines have, because guests know them.
  *
  * Invariants
  *   - No two functions have one devfn: vpci_add_function().
- *   - A guest's write changes only bits in `writable`: data_write().
+ *   - A guest's write changes only bits in `writable`: config_write().
  * Locking    vm->lock.
  * Sources    [PCI] "Configuration Mechanism #1", "Configuration Space Header"
  */
@@ -52,27 +53,22 @@ static struct vpci_function *selected(const struct vpci *pci)
     return function_find(pci, (pci->address >> 16) & 0xff, (pci->address >> 8) & 0xff);
 }
 
-static uint32_t data_read(const struct vpci *pci, unsigned lane, unsigned size)
+static uint64_t config_read(const struct vpci_function *f, unsigned at, unsigned size)
 {
-    const struct vpci_function *f = selected(pci);
-    unsigned at = (pci->address & 0xfc) + lane;
-    uint32_t value = 0;
+    uint64_t value = 0;
 
     if (!f)
-        return UINT32_MAX;
+        return UINT64_MAX;
     for (unsigned i = 0; i < size; i++)
-        value |= (uint32_t)(lane + i < 4 ? f->config[at + i] : 0xff) << (8 * i);
+        value |= (uint64_t)(at + i < VPCI_CONFIG_SIZE ? f->config[at + i] : 0xff) << (8 * i);
     return value;
 }
 
-static void data_write(struct vpci *pci, unsigned lane, unsigned size, uint32_t value)
+static void config_write(struct vpci_function *f, unsigned at, unsigned size, uint64_t value)
 {
-    struct vpci_function *f = selected(pci);
-    unsigned at = (pci->address & 0xfc) + lane;
-
-    if (!f)
+    if (!f || at >= VPCI_CONFIG_SIZE)
         return;
-    size = MIN(size, 4 - lane);
+    size = MIN(size, VPCI_CONFIG_SIZE - at);
     for (unsigned i = 0; i < size; i++) {
         uint8_t mask = f->writable[at + i];
         uint8_t byte = (uint8_t)(value >> (8 * i));
@@ -81,6 +77,33 @@ static void data_write(struct vpci *pci, unsigned lane, unsigned size, uint32_t 
     if (f->written)
         f->written(f->device, f, at, size);
 }
+
+/* The window of four bytes: an access may not cross its end (the bus splits those). */
+static uint64_t data_read(const struct vpci *pci, unsigned lane, unsigned size)
+{
+    return config_read(selected(pci), (pci->address & 0xfc) + lane, MIN(size, 4 - lane));
+}
+
+static void data_write(struct vpci *pci, unsigned lane, unsigned size, uint64_t value)
+{
+    config_write(selected(pci), (pci->address & 0xfc) + lane, MIN(size, 4 - lane), value);
+}
+
+/* Memory-mapped configuration space: 4 KB for each function, of which PCI's 256 bytes are there. */
+static uint64_t ecam_read(void *device, struct vcpu *v, uint64_t offset, unsigned size)
+{
+    (void)v;
+    return config_read(function_find(device, 0, (unsigned)(offset >> 12)), offset & 0xfff, size);
+}
+
+static void ecam_write(void *device, struct vcpu *v, uint64_t offset, unsigned size,
+                       uint64_t value)
+{
+    (void)v;
+    config_write(function_find(device, 0, (unsigned)(offset >> 12)), offset & 0xfff, size, value);
+}
+
+static const struct vm_io_ops ecam_ops = {.read = ecam_read, .write = ecam_write};
 
 static uint64_t vpci_read(void *device, struct vcpu *v, uint64_t offset, unsigned size)
 {
@@ -103,7 +126,7 @@ static void vpci_write(void *device, struct vcpu *v, uint64_t offset, unsigned s
 
     (void)v;
     if (offset >= DATA_OFFSET) {
-        data_write(pci, (unsigned)offset - DATA_OFFSET, size, (uint32_t)value);
+        data_write(pci, (unsigned)offset - DATA_OFFSET, size, value);
     } else if (offset == 0 && size == 4) {
         pci->address = (uint32_t)value & ADDRESS_KEPT;
     } else if (ADDRESS_PORT + offset == VPM_RESET_PORT && size == 1) {
@@ -151,6 +174,8 @@ vmk_status vpci_create(struct vm *vm)
     status = vpci_add_function(pci, &pci->bridge);
     if (status == VMK_OK)
         status = vm_port_register(vm, ADDRESS_PORT, 8, &vpci_ops, pci);
+    if (status == VMK_OK)
+        status = vm_mmio_register(vm, gpa_make(VPCI_ECAM_BASE), VPCI_ECAM_SIZE, &ecam_ops, pci);
     if (status != VMK_OK) {
         heap_free(pci);
         return status;
