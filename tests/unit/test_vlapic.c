@@ -164,6 +164,8 @@ START_TEST(test_post__from_two_threads__no_vector_is_forgotten)
         if (take(0) >= 0) {
             taken++;
             eoi(0);
+        } else {
+            sched_yield();
         }
     }
     for (unsigned i = 0; i < 2; i++)
