@@ -20,9 +20,6 @@
 multiboot2:
     .long 0xe85250d6, 0, multiboot2_end - multiboot2
     .long -(0xe85250d6 + (multiboot2_end - multiboot2))
-    .short 5, 1  // a framebuffer if there is one, any size, 32 bits; GRUB's gfxpayload goes first
-    .long 20, 0, 0, 32
-    .balign 8
     .short 0, 0  // end tag
     .long 8
 multiboot2_end:
