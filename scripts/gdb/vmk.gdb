@@ -21,7 +21,7 @@ define vmk-worlds
   set $vmk_all = &vmk_host_now->world->all
   set $vmk_node = $vmk_all->next
   set $vmk_at = (unsigned long)&((struct world *)0)->all_link
-  printf "%8s %-14s %4s %12s %12s %12s  %s\n", "world", "state", "cpu", "run us", "ready us", "wait us", "name"
+  echo    world state           cpu       run us     ready us      wait us  name\n
   while $vmk_node != $vmk_all
     set $vmk_w = (struct world *)((char *)$vmk_node - $vmk_at)
     printf "%8u ", $vmk_w->id.raw
@@ -39,7 +39,10 @@ define vmk-runq
   while $vmk_i < 64
     set $vmk_q = &vmk_host_now->sched->queues[$vmk_i]
     if $vmk_q->idle != 0
-      printf "cpu%u: running %u (%s)%s", $vmk_i, $vmk_q->current->id.raw, $vmk_q->current->name, $vmk_q->need_switch ? ", switch wanted" : ""
+      printf "cpu%u: running %u (%s)", $vmk_i, $vmk_q->current->id.raw, $vmk_q->current->name
+      if $vmk_q->need_switch
+        printf ", switch wanted"
+      end
       printf ", %u ready\n", $vmk_q->ready.count
     end
     set $vmk_i = $vmk_i + 1
@@ -93,7 +96,11 @@ define vmk-vcpu
   if $vmk_v != 0
     printf "%s vCPU %u, world %u, ", $vmk_vm->config.name, $vmk_v->index, $vmk_v->world.raw
     output $vmk_v->state
-    printf ", %s\n", $vmk_v->on_cpu ? "in the guest" : "not in the guest"
+    if $vmk_v->on_cpu != 0
+      printf ", in the guest on cpu%u\n", $vmk_v->on_cpu - 1
+    else
+      printf ", not in the guest\n"
+    end
     printf "rax %016llx rcx %016llx rdx %016llx rbx %016llx\n", $vmk_v->regs.gpr[0], $vmk_v->regs.gpr[1], $vmk_v->regs.gpr[2], $vmk_v->regs.gpr[3]
     printf "rbp %016llx rsi %016llx rdi %016llx r8  %016llx\n", $vmk_v->regs.gpr[5], $vmk_v->regs.gpr[6], $vmk_v->regs.gpr[7], $vmk_v->regs.gpr[8]
     printf "r9  %016llx r10 %016llx r11 %016llx r12 %016llx\n", $vmk_v->regs.gpr[9], $vmk_v->regs.gpr[10], $vmk_v->regs.gpr[11], $vmk_v->regs.gpr[12]
