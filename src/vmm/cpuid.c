@@ -134,7 +134,7 @@ static void leaf_b(struct vcpu *v, uint32_t subleaf, struct plat_cpuid *out)
 static void leaf_d(struct vcpu *v, uint32_t subleaf, struct plat_cpuid *out)
 {
     uint64_t allowed = cpuid_xcr0_allowed();
-    uint32_t enabled_size = 576, size = 576;
+    uint32_t enabled_size = 576, size = 576, compacted_size = 576;
 
     if (subleaf == 1) {
         *out = (struct plat_cpuid){.eax = out->eax & 7};  // XSAVEOPT, XSAVEC, XGETBV 1
@@ -152,11 +152,16 @@ static void leaf_d(struct vcpu *v, uint32_t subleaf, struct plat_cpuid *out)
         struct plat_cpuid part = plat_cpuid(0xd, i);
 
         size = MAX(size, part.eax + part.ebx);
-        if (v->xcr0 & BIT(i))
-            enabled_size = MAX(enabled_size, part.eax + part.ebx);
+        if (!(v->xcr0 & BIT(i)))
+            continue;
+        enabled_size = MAX(enabled_size, part.eax + part.ebx);
+        // XSAVEC packs; ECX bit 1: this component starts at a multiple of 64.
+        if (part.ecx & BIT(1))
+            compacted_size = (uint32_t)round_up(compacted_size, 64);
+        compacted_size += part.eax;
     }
     if (subleaf == 1) {
-        out->ebx = enabled_size;
+        out->ebx = compacted_size;
         return;
     }
     *out = (struct plat_cpuid){.eax = (uint32_t)allowed, .ebx = enabled_size, .ecx = size};
