@@ -33,7 +33,13 @@ cp "$modules" "$tree/boot/modules.tar"
         echo fi
     fi
     echo 'set timeout=0'
-    echo 'set gfxpayload=text'
+    # Under UEFI the kernel draws on the framebuffer, under BIOS it writes VGA text.
+    echo 'if [ $grub_platform = efi ]; then'
+    echo '    insmod all_video'
+    echo '    set gfxpayload=auto'
+    echo else
+    echo '    set gfxpayload=text'
+    echo fi
     echo 'menuentry orrery {'
     echo "    multiboot2 /boot/orrery.elf $cmdline"
     echo '    module2 /boot/modules.tar modules.tar'
