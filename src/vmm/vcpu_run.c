@@ -76,8 +76,8 @@ static void take_init_sipi(struct vcpu *v)
             vm_request_reset(v->vm, "INIT to the boot processor");
             return;
         }
+        // A SIPI behind the INIT may be here already: the sender of INIT dropped older ones.
         vcpu_reset(v);
-        STORE(v->sipi_vector, -1);
         // The order the sender of a SIPI relies on: state first.
         STORE(v->state, VCPU_WAIT_SIPI);
         STORE(v->init_pending, false);
