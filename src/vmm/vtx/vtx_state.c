@@ -13,8 +13,8 @@
  * guest" entry control to follow at the same time; long_mode_follow() is the one place for that.
  * PE, WP, AM, TS, MP and EM are the guest's: with unrestricted guest the CPU does all of them.
  *
- * Debug registers 0-3 are not swapped, so breakpoints never reach the real DR7: the guest's view of
- * DR7 is kept in memory.
+ * DR7 is the guest's in the VMCS but for GD; the shared code loads DR0-3 when the world arrives. The
+ * view is kept in memory since MOV DR always exits.
  *
  * Invariants
  *   - Entry control IA-32e == EFER.LMA == EFER.LME && CR0.PG, after every set.
@@ -29,7 +29,7 @@
 #define CR0_HARDWARE_ONLY (CR0_CD | CR0_NW)  // entries do not change them
 #define RFLAGS_KNOWN      0x3f7fd7ull
 #define DR7_FIXED         BIT(10)
-#define DR7_ENABLES       0xffull
+#define DR7_GD            BIT(13)  // MOV DR exits anyway
 #define RIGHTS_RESERVED   (0xfffe0000u | 0xf00u)
 #define RIGHTS_S          BIT(4)
 #define RIGHTS_TR_TYPE    0xfu
@@ -217,7 +217,7 @@ void vtx_set(struct vcpu *v, enum vt_reg reg, uint64_t value)
         cr4_set(x, value);
     } else if (reg == VT_DR7) {
         x->dr7 = (value & 0xffff2bff) | DR7_FIXED;
-        vmcs_write(VMCS_GUEST_DR7, (x->dr7 & ~DR7_ENABLES) & ~BIT(13));
+        vmcs_write(VMCS_GUEST_DR7, x->dr7 & ~DR7_GD);
     }
     if (reg == VT_CR0 || reg == VT_CR3 || reg == VT_CR4 || reg == VT_EFER)
         long_mode_follow(v, x);
