@@ -18,11 +18,11 @@ trap 'kill $machine 2>/dev/null || :' EXIT
 trap 'exit 1' HUP TERM
 trap : INT  # Ctrl-C is for gdb
 
-for tenth in 1 2 3 4 5 6 7 8 9 10; do
+for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     grep -q 'waiting for gdb' "$build/gdb-console.log" && break
     sleep 0.3
 done
 sleep 0.3
 gdb -q -iex "add-auto-load-safe-path ." -ex "set architecture i386:x86-64" \
     -ex "target remote 127.0.0.1:$GDB_PORT" ${GDB_BATCH:+-batch -ex "$GDB_BATCH"} \
-    "$build/metal/orrery.elf"
+    ${GDB_SCRIPT:+-batch -x "$GDB_SCRIPT"} "$build/metal/orrery.elf"

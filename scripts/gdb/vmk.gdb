@@ -129,9 +129,9 @@ define vmk-vmcs
   end
   if $vmk_v != 0
     if vmk_host_now->vmm->svm_cpus[0] != 0
-      print *((struct svm_vcpu *)$vmk_v->backend)->vmcb
+      print/x *((struct svm_vcpu *)$vmk_v->backend)->vmcb
     else
-      print *(struct vtx_vcpu *)$vmk_v->backend
+      print/x *(struct vtx_vcpu *)$vmk_v->backend
     end
   end
 end
@@ -200,7 +200,11 @@ define vmk-bt
       if $vmk_w->state == WORLD_RUNNING
         printf "world %u is running: use `bt` on its CPU's thread\n", $arg0
       else
-        vmk-stack $vmk_w->context
+        if (unsigned long)vmk_direct_map == 0xffff800000000000
+          vmk-stack $vmk_w->context
+        else
+          vmk-stack-sim $vmk_w->context
+        end
       end
     end
     set $vmk_node = $vmk_node->next
@@ -229,4 +233,24 @@ define vmk-stack
 end
 document vmk-stack
 vmk-stack CONTEXT: what vmk-bt does for a struct plat_context of the image.
+end
+
+# The simulator's contexts are coroutines: a saved ucontext_t with RBP at index 10, RIP at 16.
+define vmk-stack-sim
+  set $vmk_regs = ((struct fiber *)$arg0.opaque[0])->context.uc_mcontext.gregs
+  set $vmk_fp = (unsigned long *)$vmk_regs[10]
+  printf "  "
+  info symbol $vmk_regs[16]
+  while $vmk_fp != 0
+    if $vmk_fp[1] == 0
+      set $vmk_fp = (unsigned long *)0
+    else
+      printf "  "
+      info symbol $vmk_fp[1]
+      set $vmk_fp = (unsigned long *)$vmk_fp[0]
+    end
+  end
+end
+document vmk-stack-sim
+vmk-stack-sim CONTEXT: what vmk-bt does for a context of the simulator.
 end

@@ -116,6 +116,19 @@ static struct sim {
     unsigned host_count;
 } sim;
 
+/* Two names for scripts/gdb/vmk.gdb, the same as in arch/x86/gdb.c; nothing else reads them. */
+extern const struct host *vmk_host_now;
+extern void *vmk_direct_map;
+const struct host *vmk_host_now;
+void *vmk_direct_map;
+
+static void cpu_become(struct sim_cpu *c)
+{
+    sim.cpu = c;
+    vmk_host_now = c->host ? &c->host->parts : NULL;
+    vmk_direct_map = c->host ? c->host->arena : NULL;
+}
+
 /* ---- fibers ---- */
 
 static void fiber_arrived(void)
@@ -258,7 +271,7 @@ static void dispatch(void)
     self->fiber = sim.fiber;
     if (to == self)
         return;
-    sim.cpu = to;
+    cpu_become(to);
     fiber_switch(to->fiber);
 }
 
@@ -696,7 +709,7 @@ void sim_finish(void)
     sim.finished = true;
     sim.cpu->state = CPU_HALTED;
     sim.cpu->fiber = sim.fiber;
-    sim.cpu = sim.driver;
+    cpu_become(sim.driver);
     fiber_switch(sim.driver->fiber);
     abort();
 }
@@ -717,5 +730,5 @@ __attribute__((constructor)) static void sim_begin(void)
 
     host->cpus[0].state = CPU_RUN;
     host->cpus[0].fiber = sim.fiber;
-    sim.cpu = &host->cpus[0];
+    cpu_become(&host->cpus[0]);
 }
