@@ -29,46 +29,43 @@
  *   v  16, 32 or 64 bits        p  far pointer           e  16 + 8 bits (ENTER)
  *   j  branch displacement, 16 or 32 bits
  */
-static const char one_byte_map[257] =
-    "MMMM1z..MMMM1z.x"  // 0
-    "MMMM1z..MMMM1z.."  // 1
-    "MMMM1zx.MMMM1zx."  // 2
-    "MMMM1zx.MMMM1zx."  // 3
-    "................"  // 4
-    "................"  // 5
-    "..MMxxxxzZ1B...."  // 6
-    "1111111111111111"  // 7
-    "BZBBMMMMMMMMMMMM"  // 8
-    "..........p....."  // 9
-    "oooo....1z......"  // A
-    "11111111vvvvvvvv"  // B
-    "BBw.MMBZe.w..1.."  // C
-    "MMMM11-.MMMMMMMM"  // D
-    "11111111jjp1...."  // E
-    "x.xx..gG......MM"; // F
+static const char one_byte_map[257] = "MMMM1z..MMMM1z.x"   // 0
+                                      "MMMM1z..MMMM1z.."   // 1
+                                      "MMMM1zx.MMMM1zx."   // 2
+                                      "MMMM1zx.MMMM1zx."   // 3
+                                      "................"   // 4
+                                      "................"   // 5
+                                      "..MMxxxxzZ1B...."   // 6
+                                      "1111111111111111"   // 7
+                                      "BZBBMMMMMMMMMMMM"   // 8
+                                      "..........p....."   // 9
+                                      "oooo....1z......"   // A
+                                      "11111111vvvvvvvv"   // B
+                                      "BBw.MMBZe.w..1.."   // C
+                                      "MMMM11-.MMMMMMMM"   // D
+                                      "11111111jjp1...."   // E
+                                      "x.xx..gG......MM";  // F
 
-static const char two_byte_map[257] =
-    "MMMM-.....-.-M.B"  // 0
-    "MMMMMMMMMMMMMMMM"  // 1
-    "MMMM----MMMMMMMM"  // 2
-    "......-.x-x-----"  // 3
-    "MMMMMMMMMMMMMMMM"  // 4
-    "MMMMMMMMMMMMMMMM"  // 5
-    "MMMMMMMMMMMMMMMM"  // 6
-    "BBBBMMM.MM--MMMM"  // 7
-    "jjjjjjjjjjjjjjjj"  // 8
-    "MMMMMMMMMMMMMMMM"  // 9
-    "...MBM--...MBMMM"  // A
-    "MMMMMMMMMMBMMMMM"  // B
-    "MMBMBBBM........"  // C
-    "MMMMMMMMMMMMMMMM"  // D
-    "MMMMMMMMMMMMMMMM"  // E
-    "MMMMMMMMMMMMMMMM"; // F
+static const char two_byte_map[257] = "MMMM-.....-.-M.B"   // 0
+                                      "MMMMMMMMMMMMMMMM"   // 1
+                                      "MMMM----MMMMMMMM"   // 2
+                                      "......-.x-x-----"   // 3
+                                      "MMMMMMMMMMMMMMMM"   // 4
+                                      "MMMMMMMMMMMMMMMM"   // 5
+                                      "MMMMMMMMMMMMMMMM"   // 6
+                                      "BBBBMMM.MM--MMMM"   // 7
+                                      "jjjjjjjjjjjjjjjj"   // 8
+                                      "MMMMMMMMMMMMMMMM"   // 9
+                                      "...MBM--...MBMMM"   // A
+                                      "MMMMMMMMMMBMMMMM"   // B
+                                      "MMBMBBBM........"   // C
+                                      "MMMMMMMMMMMMMMMM"   // D
+                                      "MMMMMMMMMMMMMMMM"   // E
+                                      "MMMMMMMMMMMMMMMM";  // F
 
 /* One-byte opcodes that 64-bit mode took away (82 included). */
-static const uint8_t not_in_64[] = {0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27,
-                                    0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce,
-                                    0xd4, 0xd5, 0xea};
+static const uint8_t not_in_64[] = {0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37,
+                                    0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4, 0xd5, 0xea};
 
 struct reader {
     const uint8_t *bytes;

@@ -11,16 +11,35 @@
 
 #define DECODE_LENGTH_MAX 15u
 
-enum decode_encoding { DECODE_LEGACY, DECODE_VEX, DECODE_EVEX };
+enum decode_encoding {
+    DECODE_LEGACY,
+    DECODE_VEX,
+    DECODE_EVEX
+};
 
 /* Opcode maps by the numbers that VEX gives them. */
-enum { DECODE_MAP_ONE = 0, DECODE_MAP_0F = 1, DECODE_MAP_0F38 = 2, DECODE_MAP_0F3A = 3 };
+enum {
+    DECODE_MAP_ONE = 0,
+    DECODE_MAP_0F = 1,
+    DECODE_MAP_0F38 = 2,
+    DECODE_MAP_0F3A = 3
+};
 
 /* Registers by instruction number 0..15; these stand for the rest. */
-enum { DECODE_REG_NONE = -1, DECODE_REG_RIP = 16 };
+enum {
+    DECODE_REG_NONE = -1,
+    DECODE_REG_RIP = 16
+};
 
 /* Segment registers by instruction number, which is also enum vt_seg's order. */
-enum { DECODE_ES, DECODE_CS, DECODE_SS, DECODE_DS, DECODE_FS, DECODE_GS };
+enum {
+    DECODE_ES,
+    DECODE_CS,
+    DECODE_SS,
+    DECODE_DS,
+    DECODE_FS,
+    DECODE_GS
+};
 
 struct decoded {
     uint8_t length;        // of the whole instruction, 1..15
@@ -36,9 +55,9 @@ struct decoded {
     bool repne;  // F2
     bool has_modrm;
     uint8_t mod;
-    uint8_t reg;  // with REX.R
-    uint8_t rm;   // with REX.B; a register when mod is 3
-    bool has_memory;  // ModRM or moffs names memory; string instructions do not count
+    uint8_t reg;         // with REX.R
+    uint8_t rm;          // with REX.B; a register when mod is 3
+    bool has_memory;     // ModRM or moffs names memory; string instructions do not count
     int8_t base, index;  // DECODE_REG_...; index is always none without SIB or in 16-bit forms
     uint8_t scale;       // 1, 2, 4, 8
     int64_t displacement;

@@ -27,21 +27,21 @@
 #include "vmm/decode.h"
 #include "vmm/vm.h"
 
-#define STRING_CHUNK 4096u  // bytes of one string instruction between two looks at interrupts
+#define STRING_CHUNK     4096u  // bytes of one string instruction between two looks at interrupts
 
-#define FLAG_CF 0x001u
-#define FLAG_PF 0x004u
-#define FLAG_AF 0x010u
-#define FLAG_ZF 0x040u
-#define FLAG_SF 0x080u
-#define FLAG_OF 0x800u
+#define FLAG_CF          0x001u
+#define FLAG_PF          0x004u
+#define FLAG_AF          0x010u
+#define FLAG_ZF          0x040u
+#define FLAG_SF          0x080u
+#define FLAG_OF          0x800u
 #define FLAGS_ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
-#define CR0_PE     BIT(0)
-#define EFER_LMA   BIT(10)
-#define RIGHTS_L   BIT(13)
-#define RIGHTS_DB  BIT(14)
-#define RFLAGS_VM  BIT(17)
+#define CR0_PE           BIT(0)
+#define EFER_LMA         BIT(10)
+#define RIGHTS_L         BIT(13)
+#define RIGHTS_DB        BIT(14)
+#define RFLAGS_VM        BIT(17)
 
 /* One instruction being emulated. */
 struct work {
@@ -224,8 +224,7 @@ static bool place_find(struct work *w, uint64_t gla, unsigned size, enum gla_acc
     out->first_size = MIN(size, to_end);
     if (!locate(w, gla, access, &out->first))
         return false;
-    return out->first_size == size ||
-           locate(w, gla + out->first_size, access, &out->second);
+    return out->first_size == size || locate(w, gla + out->first_size, access, &out->second);
 }
 
 static uint64_t place_read(const struct work *w, const struct place *p)
@@ -304,7 +303,16 @@ static uint64_t logic(struct work *w, uint64_t result, unsigned size)
     return result & mask_of(size);
 }
 
-enum { OP_ADD, OP_OR, OP_ADC, OP_SBB, OP_AND, OP_SUB, OP_XOR, OP_CMP };
+enum {
+    OP_ADD,
+    OP_OR,
+    OP_ADC,
+    OP_SBB,
+    OP_AND,
+    OP_SUB,
+    OP_XOR,
+    OP_CMP
+};
 
 static uint64_t arithmetic(struct work *w, unsigned op, uint64_t a, uint64_t b, unsigned size)
 {
@@ -367,8 +375,8 @@ static bool fetch(struct work *w)
         if (decode(bytes, have, mode, &w->insn))
             return true;
         if (w->insn.truncated) {
-            status = gla_read(v, gla + have, bytes + have, sizeof(bytes) - have, GLA_FETCH,
-                              &fault);
+            status =
+                gla_read(v, gla + have, bytes + have, sizeof(bytes) - have, GLA_FETCH, &fault);
             if (status == VMK_OK && decode(bytes, sizeof(bytes), mode, &w->insn))
                 return true;
         }
@@ -648,32 +656,42 @@ static void execute_one_byte(struct work *w)
         else
             w->unknown = true;
         return;
-    case 0x80: case 0x81: case 0x82: case 0x83:
-        do_arithmetic_to_memory(w, d->reg & 7, size, signed_imm);
-        return;
-    case 0x84: case 0x85: do_test(w, size, reg_get(w, d->reg, size)); return;
-    case 0x86: case 0x87: do_exchange(w, size, false); return;
-    case 0x88: case 0x89: do_store(w, size, reg_get(w, d->reg, size)); return;
-    case 0x8a: case 0x8b: do_load(w, size, size, false); return;
-    case 0xa0: case 0xa1:
+    case 0x80:
+    case 0x81:
+    case 0x82:
+    case 0x83: do_arithmetic_to_memory(w, d->reg & 7, size, signed_imm); return;
+    case 0x84:
+    case 0x85: do_test(w, size, reg_get(w, d->reg, size)); return;
+    case 0x86:
+    case 0x87: do_exchange(w, size, false); return;
+    case 0x88:
+    case 0x89: do_store(w, size, reg_get(w, d->reg, size)); return;
+    case 0x8a:
+    case 0x8b: do_load(w, size, size, false); return;
+    case 0xa0:
+    case 0xa1:
         if (operand(w, size, GLA_READ, &p))
             reg_set(w, GPR_RAX, size, place_read(w, &p));
         return;
-    case 0xa2: case 0xa3: do_store(w, size, reg_get(w, GPR_RAX, size)); return;
+    case 0xa2:
+    case 0xa3: do_store(w, size, reg_get(w, GPR_RAX, size)); return;
     case 0x8f:
         if ((d->reg & 7) == 0)
             do_pop(w);
         else
             w->unknown = true;
         return;
-    case 0xc6: case 0xc7:
+    case 0xc6:
+    case 0xc7:
         if ((d->reg & 7) == 0)
             do_store(w, size, signed_imm);
         else
             w->unknown = true;
         return;
-    case 0xf6: case 0xf7: do_group3(w, size); return;
-    case 0xfe: case 0xff:
+    case 0xf6:
+    case 0xf7: do_group3(w, size); return;
+    case 0xfe:
+    case 0xff:
         if ((d->reg & 7) < 2) {
             if (!operand(w, size, GLA_WRITE, &p))
                 return;
@@ -711,19 +729,24 @@ static void execute_two_byte(struct work *w)
         return;
     }
     switch (d->opcode) {
-    case 0xa3: case 0xab: case 0xb3: case 0xbb: do_bit(w, (d->opcode >> 3) & 3u, true); return;
+    case 0xa3:
+    case 0xab:
+    case 0xb3:
+    case 0xbb: do_bit(w, (d->opcode >> 3) & 3u, true); return;
     case 0xba:
         if ((d->reg & 7) >= 4)
             do_bit(w, d->reg & 3u, false);
         else
             w->unknown = true;
         return;
-    case 0xb0: case 0xb1: do_compare_exchange(w, by_low_bit); return;
+    case 0xb0:
+    case 0xb1: do_compare_exchange(w, by_low_bit); return;
     case 0xb6: do_load(w, 1, size, false); return;
     case 0xb7: do_load(w, 2, size, false); return;
     case 0xbe: do_load(w, 1, size, true); return;
     case 0xbf: do_load(w, 2, size, true); return;
-    case 0xc0: case 0xc1: do_exchange(w, by_low_bit, true); return;
+    case 0xc0:
+    case 0xc1: do_exchange(w, by_low_bit, true); return;
     case 0xc3: do_store(w, size, reg_get(w, d->reg, size)); return;  // MOVNTI
     default: w->unknown = true;
     }
@@ -776,10 +799,8 @@ static void log_unknown(const struct work *w)
 
 static struct work work_make(struct vcpu *v, const struct vm_exit *exit)
 {
-    return (struct work){.v = v,
-                         .exit = exit,
-                         .rip = vt()->get(v, VT_RIP),
-                         .flags = vt()->get(v, VT_RFLAGS)};
+    return (struct work){
+        .v = v, .exit = exit, .rip = vt()->get(v, VT_RIP), .flags = vt()->get(v, VT_RFLAGS)};
 }
 
 enum exit_verdict emulate_mmio(struct vcpu *v, const struct vm_exit *exit, uint32_t *length)
@@ -843,7 +864,8 @@ static bool string_io_run(struct work *w, uint16_t port, unsigned size, bool in,
     return true;
 }
 
-enum exit_verdict emulate_string_io(struct vcpu *v, const struct vm_exit *exit, uint32_t *length)
+enum exit_verdict emulate_string_io(struct vcpu *v, const struct vm_exit *exit,
+                                    uint32_t *length)
 {
     struct work w = work_make(v, NULL);
     uint64_t left = 1, budget;

@@ -11,8 +11,8 @@
 
 const char guest_name[] = "bench";
 
-#define N     1000u
-#define WARM  64u
+#define N      1000u
+#define WARM   64u
 #define ROUNDS 200u
 
 static volatile unsigned seen, pongs;
@@ -51,7 +51,7 @@ static void report(const char *name, uint64_t ticks, uint64_t n)
             uint64_t n_ = warm_ ? N : WARM;                                                    \
                                                                                                \
             start_ = rdtsc();                                                                  \
-            __asm__ volatile("1:\t" text "\n\tdecq %0\n\tjnz 1b" : "+r"(n_) __VA_ARGS__);      \
+            __asm__ volatile("1:\t" text "\n\tdecq %0\n\tjnz 1b" : "+r"(n_)__VA_ARGS__);       \
         }                                                                                      \
         report(name, rdtsc() - start_, N);                                                     \
     } while (0)

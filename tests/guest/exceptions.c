@@ -80,13 +80,17 @@ static void traps(void)
     expect_equal(trap_rip, guest_insn, "INT n returns behind the instruction");
     guest_on(1, on_step);
     __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; nop; nop\n1:\tnop; movq $1b, %0"
-                     : "=m"(guest_insn) : : "memory");
+                     : "=m"(guest_insn)
+                     :
+                     : "memory");
     expect_equal(steps, 3, "TF steps one instruction each");
     expect_equal(trap_rip, guest_insn + 1, "and #DB comes behind it");
     steps = 0;
     // CPUID exits to a hypervisor, which must not lose the step.
     __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; nop; cpuid\n1:\tnop; movq $1b, %0"
-                     : "=m"(guest_insn) : "a"(0) : "rbx", "rcx", "rdx", "memory");
+                     : "=m"(guest_insn)
+                     : "a"(0)
+                     : "rbx", "rcx", "rdx", "memory");
     expect_equal(steps, 3, "TF steps over CPUID as well");
     expect_equal(trap_rip, guest_insn + 1, "and nothing is skipped");
     guest_on(1, NULL);

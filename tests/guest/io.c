@@ -55,8 +55,7 @@ void guest_main(void)
     expect_equal(inw(NOBODY), 0xffff, "nobody's port, 16 bits");
     expect_equal(inl(NOBODY), 0xffffffff, "nobody's port, 32 bits");
     outl(NOBODY, 1);
-    __asm__ volatile("1: inb %%dx, %%al; testb $0x20, %%al; jz 1b"
-                     : : "d"(0x3fd) : "rax");
+    __asm__ volatile("1: inb %%dx, %%al; testb $0x20, %%al; jz 1b" : : "d"(0x3fd) : "rax");
     __asm__ volatile("rep outsb" : "+S"(rsi), "+c"(rcx) : "d"(0x3f8) : "memory");
     expect_equal(rcx, 0, "OUTSB counts down");
     expect_equal((uint64_t)(rsi - text), sizeof(text) - 1, "OUTSB moves on");

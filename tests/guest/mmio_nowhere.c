@@ -86,7 +86,9 @@ static void moves(void)
     __asm__ volatile("rep stosl" : "+D"(rdi), "+c"(rcx) : "a"(1) : "memory");
     expect_equal(rdi, NOWHERE + 12000, "a long REP STOS to nowhere");
     __asm__ volatile("pushq %%rax; popq %%rax; pushq (%1); popq %0"
-                     : "=r"(value) : "r"(NOWHERE) : "memory");
+                     : "=r"(value)
+                     : "r"(NOWHERE)
+                     : "memory");
     expect(value == UINT64_MAX || guest_on_plain_tcg(), "PUSH from nowhere");
 }
 

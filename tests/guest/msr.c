@@ -6,10 +6,12 @@
 
 const char guest_name[] = "msr";
 
-#define READ(index)         CATCH("rdmsr", : : "c"(index) : "rax", "rdx", "memory")
+#define READ(index) CATCH("rdmsr", : : "c"(index) : "rax", "rdx", "memory")
 #define WRITE(index, value)                                                                    \
-    CATCH("wrmsr", : : "c"(index), "a"((uint32_t)(value)),                                     \
-          "d"((uint32_t)((uint64_t)(value) >> 32)) : "memory")
+    CATCH("wrmsr",                                                                             \
+          :                                                                                    \
+          : "c"(index), "a"((uint32_t)(value)), "d"((uint32_t)((uint64_t)(value) >> 32))       \
+          : "memory")
 
 void guest_main(void)
 {
@@ -19,7 +21,8 @@ void guest_main(void)
 
     expect((efer & 0x500) == 0x500, "EFER says long mode is enabled and active");
     for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
-        uint64_t old = rdmsr(kept[i]), wanted = kept[i] == 0x277 ? 0x0007010600070106ull : 0x3400;
+        uint64_t old = rdmsr(kept[i]),
+                 wanted = kept[i] == 0x277 ? 0x0007010600070106ull : 0x3400;
 
         wrmsr(kept[i], wanted);
         expect_equal(rdmsr(kept[i]), wanted, "a register keeps what is written");

@@ -32,8 +32,8 @@ static void check_boundaries(unsigned mode, const uint8_t *bytes, size_t length,
     ck_assert_msg(decode(bytes, length, mode, &d), "mode %u %s: not decoded", mode, text);
     ck_assert_msg(d.length == length, "mode %u %s: length %u", mode, text, d.length);
     for (size_t i = 0; i < length; i++)
-        ck_assert_msg(!decode(bytes, i, mode, &d) && d.truncated,
-                      "mode %u %s: %zu bytes pass", mode, text, i);
+        ck_assert_msg(!decode(bytes, i, mode, &d) && d.truncated, "mode %u %s: %zu bytes pass",
+                      mode, text, i);
     memset(padded, 0x66, sizeof(padded));
     memcpy(padded, bytes, length);
     ck_assert_msg(decode(padded, sizeof(padded), mode, &d) && d.length == length,
@@ -155,8 +155,8 @@ END_TEST
 
 START_TEST(test_decode__gone_in_64_bit_mode__refused)
 {
-    static const char *const gone[] = {"06", "1e", "27", "60", "d40a", "ea00000000", "9a00000000",
-                                       "ce", "8200"};
+    static const char *const gone[] = {"06",         "1e",         "27", "60",  "d40a",
+                                       "ea00000000", "9a00000000", "ce", "8200"};
     uint8_t bytes[16];
     struct decoded d;
     size_t length = unhex(gone[_i], bytes, sizeof(bytes));

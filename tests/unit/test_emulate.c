@@ -112,8 +112,8 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
     return false;
 }
 
-vmk_status gla_read(struct vcpu *v, uint64_t gla, void *out, size_t size, enum gla_access access,
-                    struct gla_fault *fault)
+vmk_status gla_read(struct vcpu *v, uint64_t gla, void *out, size_t size,
+                    enum gla_access access, struct gla_fault *fault)
 {
     gpa_t gpa;
 
@@ -178,7 +178,8 @@ bool vm_port_access(struct vm *vm, struct vcpu *v, uint16_t port, unsigned size,
     ck_assert_uint_eq(port, 0x1f0);
     for (unsigned i = 0; i < size; i++) {
         if (in)
-            *value = i ? *value | (m.port_accesses & 0xffu) << (8 * i) : m.port_accesses & 0xffu;
+            *value =
+                i ? *value | (m.port_accesses & 0xffu) << (8 * i) : m.port_accesses & 0xffu;
         else
             m.port_log[m.port_accesses * size + i] = (uint8_t)(*value >> (8 * i));
     }
@@ -220,7 +221,8 @@ static void code(const void *bytes, size_t size)
 static void code_hex(const char *hex)
 {
     for (size_t i = 0; hex[2 * i]; i++)
-        m.ram[CODE_AT + i] = (uint8_t)strtoul((char[]){hex[2 * i], hex[2 * i + 1], 0}, NULL, 16);
+        m.ram[CODE_AT + i] =
+            (uint8_t)strtoul((char[]){hex[2 * i], hex[2 * i + 1], 0}, NULL, 16);
 }
 
 static enum exit_verdict mmio(uint64_t gpa, uint32_t *length)
@@ -247,6 +249,7 @@ struct state {
     uint64_t memory[4];
 };
 
+// clang-format off
 /* Each form uses memory at (%rdi), %rcx and %rax; the host's run also says where its bytes are. */
 #define FORMS(F)                                                                               \
     F(addb, "addb %%cl, (%%rdi)") F(addw, "addw %%cx, (%%rdi)") F(addl, "addl %%ecx, (%%rdi)") \
@@ -303,11 +306,23 @@ static const struct form {
 #define ROW(name, text) {text, run_##name},
     FORMS(ROW)};
 
+// clang-format on
 START_TEST(test_emulate_mmio__like_the_processor__all)
 {
-    static const uint64_t values[] = {0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fffffff,
-                                      0x80000000, 0xffffffff, 0x8000000000000000,
-                                      0x7fffffffffffffff, UINT64_MAX, 0x123456789abcdef0};
+    static const uint64_t values[] = {0,
+                                      1,
+                                      0x7f,
+                                      0x80,
+                                      0xff,
+                                      0x7fff,
+                                      0x8000,
+                                      0x7fffffff,
+                                      0x80000000,
+                                      0xffffffff,
+                                      0x8000000000000000,
+                                      0x7fffffffffffffff,
+                                      UINT64_MAX,
+                                      0x123456789abcdef0};
     const struct form *form = &forms[_i];
 
     for (size_t i = 0; i < ARRAY_COUNT(values) * ARRAY_COUNT(values) * 2; i++) {
@@ -326,9 +341,11 @@ START_TEST(test_emulate_mmio__like_the_processor__all)
         memcpy(m.device + 0x40, s.memory, sizeof(s.memory));
         form->run(&s, &from, &to);
         code(from, (size_t)(to - from));
-        ck_assert_msg(mmio(DEVICE_AT + (strchr(form->text, '8') &&
-                                        strstr(form->text, "8(") ? 0x48 : 0x40), &length) ==
-                          EXIT_RESUME_NEXT, "%s: not emulated", form->text);
+        ck_assert_msg(
+            mmio(DEVICE_AT +
+                     (strchr(form->text, '8') && strstr(form->text, "8(") ? 0x48 : 0x40),
+                 &length) == EXIT_RESUME_NEXT,
+            "%s: not emulated", form->text);
         ck_assert_uint_eq(length, (uint32_t)(to - from));
         ck_assert_msg(!memcmp(m.device + 0x40, s.memory, sizeof(s.memory)),
                       "%s: %lx and %lx: memory", form->text, start, other);
@@ -338,8 +355,7 @@ START_TEST(test_emulate_mmio__like_the_processor__all)
                       start, other);
         ck_assert_msg((m.rflags & FLAGS) == (s.flags & FLAGS),
                       "%s: %lx and %lx: flags %lx, not %lx", form->text, start, other,
-                      (uint64_t)(m.rflags & FLAGS),
-                      (uint64_t)(s.flags & FLAGS));
+                      (uint64_t)(m.rflags & FLAGS), (uint64_t)(s.flags & FLAGS));
     }
 }
 END_TEST
@@ -543,7 +559,8 @@ END_TEST
 
 START_TEST(test_emulate_mmio__unknown__undefined_opcode)
 {
-    static const char *const strange[] = {"0f2807", "c5fc1007", "f7f1", "d8c0", "0fc70f", "0f0b"};
+    static const char *const strange[] = {"0f2807", "c5fc1007", "f7f1",
+                                          "d8c0",   "0fc70f",   "0f0b"};
     uint32_t length;
 
     machine_reset(64);

@@ -128,7 +128,7 @@ void guest_printf(const char *format, ...)
             value = longs ? va_arg(list, uint64_t) : va_arg(list, unsigned);
             if (*format == 'd' && !longs && (int)value < 0) {
                 put('-');
-                value = (uint32_t)-(int)value;
+                value = (uint32_t) - (int)value;
             }
             put_number(value, *format == 'x' ? 16 : 10, width, pad);
         } else {
@@ -246,8 +246,8 @@ static void traps_init(void)
     tss.ist[0] = (uint64_t)(uintptr_t)(fault_stack[0] + sizeof(fault_stack[0]));
     tss.ist[1] = (uint64_t)(uintptr_t)(fault_stack[1] + sizeof(fault_stack[1]));
     tss.io_map = sizeof(tss);
-    gdt[4] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
-             (base >> 24 & 0xff) << 56;
+    gdt[4] =
+        (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
     gdt[5] = base >> 32;
     __asm__ volatile("ltr %w0" : : "r"(32));
     idt_load();
