@@ -33,8 +33,29 @@ must_check bool plat_vmxon(paddr_t region);
 void plat_vmxoff(void);
 must_check bool plat_vmclear(paddr_t vmcs);
 must_check bool plat_vmptrld(paddr_t vmcs);
+#ifdef ORRERY_METAL
+/* Inline, because an exit makes half a dozen of them: a call would cost more than the read. */
+static inline must_check bool plat_vmread(uint32_t field, uint64_t *value)
+{
+    bool failed;
+
+    __asm__ volatile("vmread %2, %1" : "=@ccbe"(failed), "=r"(*value) : "r"((uint64_t)field));
+    return !failed;
+}
+static inline must_check bool plat_vmwrite(uint32_t field, uint64_t value)
+{
+    bool failed;
+
+    __asm__ volatile("vmwrite %1, %2"
+                     : "=@ccbe"(failed)
+                     : "r"(value), "r"((uint64_t)field)
+                     : "memory");
+    return !failed;
+}
+#else
 must_check bool plat_vmread(uint32_t field, uint64_t *value);
 must_check bool plat_vmwrite(uint32_t field, uint64_t value);
+#endif
 void plat_invept(uint64_t type, uint64_t eptp);
 void plat_invvpid(uint64_t type, uint16_t vpid, uint64_t address);
 /*

@@ -257,27 +257,6 @@ bool plat_vmptrld(paddr_t vmcs)
     return !failed;
 }
 
-bool plat_vmread(uint32_t field, uint64_t *value)
-{
-    uint64_t v;
-    bool failed;
-
-    __asm__ volatile("vmread %2, %1" : "=@ccbe"(failed), "=r"(v) : "r"((uint64_t)field));
-    *value = v;
-    return !failed;
-}
-
-bool plat_vmwrite(uint32_t field, uint64_t value)
-{
-    bool failed;
-
-    __asm__ volatile("vmwrite %1, %2"
-                     : "=@ccbe"(failed)
-                     : "r"(value), "r"((uint64_t)field)
-                     : "memory");
-    return !failed;
-}
-
 void plat_invept(uint64_t type, uint64_t eptp)
 {
     const uint64_t descriptor[2] = {eptp, 0};

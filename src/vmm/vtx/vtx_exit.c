@@ -174,6 +174,16 @@ void vtx_exit_take(struct vcpu *v, struct vm_exit *exit)
     raw.reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
     uint32_t basic = raw.reason & 0xffff;
     unsigned needs = vmx_exit_needs(basic);
+    x->rip = vmcs_read(VMCS_GUEST_RIP);
+    exit->rip = x->rip;
+    if (needs == RAW_LENGTH && !(raw.reason & REASON_ENTRY_FAILED)) {
+        /* An instruction that only has a length. It was not met in the middle of a delivery. */
+        exit->kind = reasons[basic].kind;
+        exit->raw_reason = raw.reason;
+        exit->length = (uint32_t)vmcs_read(VMCS_EXIT_LENGTH);
+        exit->qualification = 0;
+        return;
+    }
     raw.length = needs & RAW_LENGTH ? (uint32_t)vmcs_read(VMCS_EXIT_LENGTH) : 0;
     raw.qualification = needs & RAW_QUALIFICATION ? vmcs_read(VMCS_QUALIFICATION) : 0;
     raw.event = raw.error = 0;
@@ -187,9 +197,7 @@ void vtx_exit_take(struct vcpu *v, struct vm_exit *exit)
         raw.gpa = vmcs_read(VMCS_GUEST_PHYSICAL);
         raw.gla = vmcs_read(VMCS_GUEST_LINEAR);
     }
-    x->rip = vmcs_read(VMCS_GUEST_RIP);
     vmx_exit_decode(&raw, exit);
-    exit->rip = x->rip;
     if (__builtin_expect(raw.reason & REASON_ENTRY_FAILED, 0)) {
         exit->kind = VM_EXIT_ENTRY_FAILED;
         exit->failure.rule = vtx_explain_failure(v, "the CPU refused the guest's state");

@@ -103,11 +103,16 @@ static uint64_t cr4_view(void)
 uint64_t vtx_get(struct vcpu *v, enum vt_reg reg)
 {
     struct vtx_vcpu *x = vtx_of(v);
+
+    // These two come first: every emulated instruction asks for them.
+    if (reg == VT_RIP)
+        return x->rip;
+    if (reg == VT_RFLAGS && x->loaded)
+        return vmcs_read(VMCS_GUEST_RFLAGS);
+
     uint32_t field = plain_field(reg);
     uint64_t value = 0;
 
-    if (reg == VT_RIP)
-        return x->rip;
     if (reg == VT_CR2)
         return v->regs.cr2;
     if (reg == VT_DR7)
@@ -190,13 +195,15 @@ static void cr4_set(struct vtx_vcpu *x, uint64_t value)
 void vtx_set(struct vcpu *v, enum vt_reg reg, uint64_t value)
 {
     struct vtx_vcpu *x = vtx_of(v);
-    uint32_t field = plain_field(reg);
 
     if (reg == VT_RIP) {
         x->rip = value;
         x->rip_dirty = true;
         return;
     }
+
+    uint32_t field = plain_field(reg);
+
     if (reg == VT_CR2) {
         v->regs.cr2 = value;
         return;
