@@ -14,6 +14,7 @@
  */
 #include "plat/plat.h"
 #include "vmm/vcpu_internal.h"
+#include "vmm/vlapic.h"
 #include "vmm/vm.h"
 
 /* Leaf 1 ECX: SSE3 PCLMUL SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C
@@ -26,6 +27,7 @@
 #define LEAF1_OSXSAVE  BIT(27)
 #define LEAF1_XSAVE    BIT(26)
 #define LEAF1_GUEST    BIT(31)
+#define LEAF1_APIC     BIT(9)  // EDX
 /* Leaf 1 EDX: all but PSN, DS, ACPI thermal, HTT (counted below), TM, IA64, PBE. */
 #define LEAF1_EDX                                                                              \
     (0xffffffffull & ~(BIT(18) | BIT(20) | BIT(21) | BIT(22) | BIT(28) | BIT(29) | BIT(30) |   \
@@ -94,8 +96,6 @@ static void leaf_1(struct vcpu *v, struct plat_cpuid *out)
 
     out->ebx = (out->ebx & 0xff00u) | v->index << 24 | (1u << id_bits(count)) << 16;
     out->ecx = (uint32_t)((out->ecx & LEAF1_ECX) | LEAF1_X2APIC | LEAF1_DEADLINE | LEAF1_GUEST);
-    if ((out->ecx & LEAF1_XSAVE) && (vt()->get(v, VT_CR4) & CR4_OSXSAVE))
-        out->ecx |= (uint32_t)LEAF1_OSXSAVE;
     out->edx &= (uint32_t)LEAF1_EDX;
     if (count > 1)
         out->edx |= (uint32_t)BIT(28);
@@ -243,7 +243,16 @@ static void leaf_extended(struct vcpu *v, uint32_t leaf, struct plat_cpuid *out)
     }
 }
 
-void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpuid *out)
+/* What mirrors state that the guest may change at any time. */
+static void leaf_1_now(struct vcpu *v, struct plat_cpuid *out)
+{
+    if ((out->ecx & LEAF1_XSAVE) && (vt()->get(v, VT_CR4) & CR4_OSXSAVE))
+        out->ecx |= (uint32_t)LEAF1_OSXSAVE;
+    if (v->lapic && !(vlapic_base_msr(v) & BIT(11)))
+        out->edx &= ~(uint32_t)LEAF1_APIC;
+}
+
+static void answer(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpuid *out)
 {
     if (leaf - 0x40000000u < 0x10000u) {
         leaf_hypervisor(leaf, out);
@@ -254,4 +263,26 @@ void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpu
         leaf_basic(v, leaf, subleaf, out);
     else
         leaf_extended(v, leaf, out);
+}
+
+/*
+ * CPUID always exits and some guests serialize with it, so answers are kept: all of them but leaf
+ * 0xd, which follows XCR0, and the bits of leaf_1_now(), depend on nothing that changes.
+ */
+void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpuid *out)
+{
+    unsigned slot = (leaf ^ subleaf) % ARRAY_COUNT(v->cpuid_cache);
+
+    if (leaf != 0xd && v->cpuid_cache[slot].valid && v->cpuid_cache[slot].leaf == leaf &&
+        v->cpuid_cache[slot].subleaf == subleaf) {
+        *out = v->cpuid_cache[slot].out;
+    } else {
+        answer(v, leaf, subleaf, out);
+        v->cpuid_cache[slot].valid = true;
+        v->cpuid_cache[slot].leaf = leaf;
+        v->cpuid_cache[slot].subleaf = subleaf;
+        v->cpuid_cache[slot].out = *out;
+    }
+    if (leaf == 1)
+        leaf_1_now(v, out);
 }

@@ -44,6 +44,12 @@ struct vcpu {
     plat_ns guest_ns;           // of guest_cycles, for reports
     uint64_t guest_cycles;      // (c) TSC between entries and exits
     uint32_t step_length;       // (c) what a handler decoded, when vm_exit has no length
+    /* (c) What CPUID last answered, by leaf: only what never changes while the VM is on. */
+    struct {
+        bool valid;
+        uint32_t leaf, subleaf;
+        struct plat_cpuid out;
+    } cpuid_cache[8];
     plat_ns unknown_logged;     // (c) when emulate.c last logged an instruction it does not know
 };
 

@@ -104,11 +104,13 @@ uint64_t vtx_get(struct vcpu *v, enum vt_reg reg)
 {
     struct vtx_vcpu *x = vtx_of(v);
 
-    // These two come first: every emulated instruction asks for them.
+    // These come first: emulated instructions ask for them all the time.
     if (reg == VT_RIP)
         return x->rip;
     if (reg == VT_RFLAGS && x->loaded)
         return vmcs_read(VMCS_GUEST_RFLAGS);
+    if (reg == VT_CR4 && x->loaded)
+        return cr4_view();
 
     uint32_t field = plain_field(reg);
     uint64_t value = 0;
