@@ -17,6 +17,7 @@ usage: scripts/run.sh [options]
   --platform P       qemu (default; AMD-V), qemu-uefi (ISO under UEFI), bochs (VT-x)
   --cpus N           CPUs of the machine (2; in Bochs 1)
   --vcpus N          CPUs of the VM (2; with --guest 1)
+  --vms N            that many such VMs at once; only the first has a console (1)
   --memory MB        memory of the VM (256; with --guest 64)
   --cmd 'COMMANDS'   run shell commands in the Linux guest, then end with their status
                      (implies --batch)
@@ -29,7 +30,8 @@ usage: scripts/run.sh [options]
   --icount           one instruction is one nanosecond: repeatable (QEMU only)
   --help             this text
 
-status: the guest's; 124 time-out; 125 the VMkernel reported none (its log is on stderr);
+status: the guest's (of several VMs: the last that is not 0); 124 time-out; 125 the VMkernel
+        reported none, or not for every VM (its log is on stderr);
         2 bad usage. Interactive: Ctrl-a x leaves.
 environment: BUILD (build), ORRERY_CACHE
 HELP
@@ -44,12 +46,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=${BUILD:-$here/../build}
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 platform=qemu
-batch='' cpus='' vcpus='' memory='' commands='' has_commands='' guest='' append='' extra=''
+batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' guest='' append='' extra=''
 log='' limit='' gdb='' icount=''
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --platform | --cpus | --vcpus | --memory | --cmd | --guest | --append | --kernel-args | --log | --timeout)
+    --platform | --cpus | --vcpus | --vms | --memory | --cmd | --guest | --append | \
+        --kernel-args | --log | --timeout)
         [ $# -ge 2 ] || die "$1 needs a value"
         ;;
     esac
@@ -58,6 +61,7 @@ while [ $# -gt 0 ]; do
     --platform) platform=$2 && shift ;;
     --cpus) cpus=$2 && shift ;;
     --vcpus) vcpus=$2 && shift ;;
+    --vms) vms=$2 && shift ;;
     --memory) memory=$2 && shift ;;
     --cmd) commands=$2 has_commands=yes batch=yes && shift ;;
     --guest) guest=$2 batch=yes && shift ;;
@@ -72,7 +76,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-for n in "$cpus" "$vcpus" "$memory" "$limit"; do
+for n in "$cpus" "$vcpus" "$vms" "$memory" "$limit"; do
     case $n in *[!0-9]*) die "not a number: $n" ;; esac
 done
 case $platform in
@@ -91,6 +95,7 @@ kernel=$build/metal/orrery.elf
 [ -n "$limit" ] || { [ -z "$batch" ] && limit=0; } ||
     { [ $platform = bochs ] && limit=600 || limit=120; }
 [ -n "$memory" ] || { [ -n "$guest" ] && memory=64 || memory=256; }
+[ "${vms:-0}" -ge 1 ] && [ "$vms" -le 16 ] || die "--vms is 1 to 16"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/orrery-run.XXXXXX")
 machine='' tail=''
@@ -142,6 +147,16 @@ else
         /^orrery.cmdline/ { sub(/"$/, more "\"") }
         { print }' "$here/demo.vmx" >"$work/modules/demo.vmx"
 fi
+# The others are copies of the first with a name of their own and no serial port.
+n=1
+while [ "$n" -lt "$vms" ]; do
+    n=$((n + 1))
+    for file in "$work"/modules/guest.vmx "$work"/modules/demo.vmx; do
+        [ ! -r "$file" ] || sed -e "s/^\(displayName = \".*\)\"/\\1$n\"/" \
+            -e "s/^serial0.present = .*/serial0.present = \"FALSE\"/" \
+            "$file" >"${file%.vmx}$n.vmx"
+    done
+done
 (cd "$work/modules" && tar --format=ustar -chf ../modules.tar -- *)
 
 arguments="${vcpus:+vcpus=$vcpus}"
@@ -153,8 +168,8 @@ arguments=$(echo $arguments $extra)
 # --- QEMU ------------------------------------------------------------------------------------
 
 run_qemu() {
-    host_memory=1024
-    [ "$memory" -le 512 ] || host_memory=$((memory + 512))
+    host_memory=$((1024 + (vms - 1) * (memory + 64)))
+    [ "$memory" -le 512 ] || host_memory=$((vms * (memory + 64) + 512))
     set -- -nodefaults -display none -no-reboot -M q35 -cpu max -m $host_memory -smp "$cpus"
     if [ -n "$icount" ]; then
         set -- "$@" -accel tcg -icount shift=0,sleep=off
@@ -196,8 +211,8 @@ run_qemu() {
 # --- Bochs -----------------------------------------------------------------------------------
 
 bochs_files() {
-    guest_memory=512
-    [ "$memory" -le 256 ] || guest_memory=$((memory + 256))
+    guest_memory=$((512 + (vms - 1) * (memory + 64)))
+    [ "$memory" -le 256 ] || guest_memory=$((vms * (memory + 64) + 256))
     cat >"$work/bochsrc" <<BOCHS
 config_interface: textconfig
 display_library: rfb, options="timeout=0"
@@ -260,7 +275,8 @@ esac
 # --- the verdict -----------------------------------------------------------------------------
 
 verdict=$(LC_ALL=C tr -d '\r\0' <"$log" |
-    sed -n 's/.*ended, status \([0-9][0-9]*\).*/\1/p' | tail -n 1)
+    sed -n 's/.*ended, status \([0-9][0-9]*\).*/\1/p' |
+    awk -v vms="$vms" '$1 { bad = $1 } END { if (NR == vms) print bad + 0 }')
 if [ -n "$verdict" ]; then
     exit "$verdict"
 fi
