@@ -188,8 +188,9 @@ clang: ## everything with clang, into build/clang
 
 export BUILD SEED
 NOT_BOCHS := $(METAL)/orrery.elf $(BUILD)/modules.tar
-run: $(NOT_BOCHS) ## boot the image in QEMU with a shell in a guest (Ctrl-a x leaves)
-	$(Q)scripts/run.sh $(ARGS)
+PLATFORM ?= qemu
+run: $(NOT_BOCHS) ## boot, a shell in a guest; PLATFORM=qemu, qemu-uefi, bochs (Ctrl-a x leaves)
+	$(Q)scripts/run.sh --platform $(PLATFORM) $(ARGS)
 gdb: $(NOT_BOCHS) ## boot the image in QEMU under gdb
 	$(Q)scripts/gdb.sh $(ARGS)
 check: all ## all tests: units, scenarios, QEMU and Bochs lanes

@@ -23,9 +23,9 @@
 #include "world/world.h"
 
 static const struct scenario *const scenarios[] = {
-    &scenario_shares,        &scenario_shares_smp,   &scenario_two_vms,   &scenario_accounting,
-    &scenario_pingpong,      &scenario_waitq_timeout, &scenario_kill,     &scenario_two_hosts,
-    &scenario_many_worlds,   &scenario_planted_race, &scenario_canary_race,
+    &scenario_shares,      &scenario_shares_smp,    &scenario_two_vms,     &scenario_accounting,
+    &scenario_pingpong,    &scenario_waitq_timeout, &scenario_kill,        &scenario_two_hosts,
+    &scenario_many_worlds, &scenario_planted_race,  &scenario_canary_race,
 };
 
 struct arguments {
@@ -38,8 +38,10 @@ static const char usage[] =
     "usage: orrery-sim run SCENARIO [--seed N] [--cpus N] [--hosts N] [--shake] [--verbose]\n"
     "       orrery-sim list\n"
     "\n"
-    "Runs a scenario of the kernel on simulated hosts. The same seed gives the same run; the last\n"
-    "line is a hash of it. --shake also switches CPUs at every lock. Status: 0 passed, 2 usage,\n"
+    "Runs a scenario of the kernel on simulated hosts. The same seed gives the same run; the "
+    "last\n"
+    "line is a hash of it. --shake also switches CPUs at every lock. Status: 0 passed, 2 "
+    "usage,\n"
     "3 failed.\n";
 
 /* What the worlds below read; set before anything runs. */

@@ -69,7 +69,14 @@ struct fiber {
     void (*cpu_entry)(void);
 };
 
-enum cpu_state { CPU_OFF, CPU_RUN, CPU_IDLE, CPU_WORK, CPU_DRIVER, CPU_HALTED };
+enum cpu_state {
+    CPU_OFF,
+    CPU_RUN,
+    CPU_IDLE,
+    CPU_WORK,
+    CPU_DRIVER,
+    CPU_HALTED
+};
 
 struct sim_cpu {
     struct sim_host *host;
@@ -107,10 +114,10 @@ static struct sim {
     uint64_t hash;
     uint64_t fiber_ids;
     struct fiber main_fiber;
-    struct fiber *fiber;    // running
-    struct fiber *garbage;  // its stack may go now
-    struct sim_cpu *cpu;    // running
-    struct sim_cpu *driver; // in sim_run()
+    struct fiber *fiber;     // running
+    struct fiber *garbage;   // its stack may go now
+    struct sim_cpu *cpu;     // running
+    struct sim_cpu *driver;  // in sim_run()
     bool finished;
     struct sim_host *hosts[HOSTS_MAX];
     unsigned host_count;

@@ -49,43 +49,43 @@ static const struct {
     uint32_t index;
     uint64_t value;
 } default_msrs[] = {
-    {0x10, 0},                           // IA32_TIME_STAMP_COUNTER
-    {0x1b, 0xfee00900},                  // IA32_APIC_BASE: enabled, boot CPU
-    {0x3a, 0x5},                         // IA32_FEATURE_CONTROL: locked, VMX outside SMX
-    {0x8b, 0},                           // IA32_BIOS_SIGN_ID
-    {0x174, 0},                          // IA32_SYSENTER_CS
-    {0x175, 0},                          // IA32_SYSENTER_ESP
-    {0x176, 0},                          // IA32_SYSENTER_EIP
-    {0x1a0, 1},                          // IA32_MISC_ENABLE
-    {0x1d9, 0},                          // IA32_DEBUGCTL
-    {0x277, 0x0007040600070406},         // IA32_PAT
-    {0x480, 0x00d810000000002b},         // IA32_VMX_BASIC
-    {0x481, 0x0000007f00000016},         // pin-based
-    {0x482, 0xf7f9fffe0401e172},         // primary
-    {0x483, 0x007fffff00036dff},         // exit
-    {0x484, 0x0000ffff000011ff},         // entry
-    {0x485, 0x00000000600401e0},         // misc
-    {0x486, 0x80000021},                 // CR0 fixed 0
-    {0x487, 0xffffffff},                 // CR0 fixed 1
-    {0x488, 0x2000},                     // CR4 fixed 0
-    {0x489, 0x3727ff},                   // CR4 fixed 1
-    {0x48a, 0x34},                       // VMCS enumeration
-    {0x48b, 0x02177fff00000000},         // secondary
-    {0x48c, 0x00000f0106334141},         // EPT and VPID
-    {0x48d, 0x0000007f00000016},         // true pin-based
-    {0x48e, 0xf7f9fffe04006172},         // true primary
-    {0x48f, 0x007fffff00036dfb},         // true exit
-    {0x490, 0x0000ffff000011fb},         // true entry
-    {0x491, 0x1},                        // VMFUNC: EPTP switching
-    {0xc0000080, 0xd01},                 // IA32_EFER
-    {0xc0000081, 0},                     // IA32_STAR
-    {0xc0000082, 0},                     // IA32_LSTAR
-    {0xc0000083, 0},                     // IA32_CSTAR
-    {0xc0000084, 0},                     // IA32_FMASK
-    {0xc0000100, 0},                     // IA32_FS_BASE
-    {0xc0000101, 0},                     // IA32_GS_BASE
-    {0xc0000102, 0},                     // IA32_KERNEL_GS_BASE
-    {0xc0000103, 0},                     // IA32_TSC_AUX
+    {0x10, 0},                    // IA32_TIME_STAMP_COUNTER
+    {0x1b, 0xfee00900},           // IA32_APIC_BASE: enabled, boot CPU
+    {0x3a, 0x5},                  // IA32_FEATURE_CONTROL: locked, VMX outside SMX
+    {0x8b, 0},                    // IA32_BIOS_SIGN_ID
+    {0x174, 0},                   // IA32_SYSENTER_CS
+    {0x175, 0},                   // IA32_SYSENTER_ESP
+    {0x176, 0},                   // IA32_SYSENTER_EIP
+    {0x1a0, 1},                   // IA32_MISC_ENABLE
+    {0x1d9, 0},                   // IA32_DEBUGCTL
+    {0x277, 0x0007040600070406},  // IA32_PAT
+    {0x480, 0x00d810000000002b},  // IA32_VMX_BASIC
+    {0x481, 0x0000007f00000016},  // pin-based
+    {0x482, 0xf7f9fffe0401e172},  // primary
+    {0x483, 0x007fffff00036dff},  // exit
+    {0x484, 0x0000ffff000011ff},  // entry
+    {0x485, 0x00000000600401e0},  // misc
+    {0x486, 0x80000021},          // CR0 fixed 0
+    {0x487, 0xffffffff},          // CR0 fixed 1
+    {0x488, 0x2000},              // CR4 fixed 0
+    {0x489, 0x3727ff},            // CR4 fixed 1
+    {0x48a, 0x34},                // VMCS enumeration
+    {0x48b, 0x02177fff00000000},  // secondary
+    {0x48c, 0x00000f0106334141},  // EPT and VPID
+    {0x48d, 0x0000007f00000016},  // true pin-based
+    {0x48e, 0xf7f9fffe04006172},  // true primary
+    {0x48f, 0x007fffff00036dfb},  // true exit
+    {0x490, 0x0000ffff000011fb},  // true entry
+    {0x491, 0x1},                 // VMFUNC: EPTP switching
+    {0xc0000080, 0xd01},          // IA32_EFER
+    {0xc0000081, 0},              // IA32_STAR
+    {0xc0000082, 0},              // IA32_LSTAR
+    {0xc0000083, 0},              // IA32_CSTAR
+    {0xc0000084, 0},              // IA32_FMASK
+    {0xc0000100, 0},              // IA32_FS_BASE
+    {0xc0000101, 0},              // IA32_GS_BASE
+    {0xc0000102, 0},              // IA32_KERNEL_GS_BASE
+    {0xc0000103, 0},              // IA32_TSC_AUX
 };
 
 static const struct {
@@ -372,7 +372,10 @@ void plat_invlpga(uint64_t address, uint32_t asid)
 
 void plat_host_segments(struct plat_host_segments *out)
 {
-    *out = (struct plat_host_segments){.cs = 0x08, .ss = 0x10, .ds = 0x10, .es = 0x10,
+    *out = (struct plat_host_segments){.cs = 0x08,
+                                       .ss = 0x10,
+                                       .ds = 0x10,
+                                       .es = 0x10,
                                        .tr = 0x28,
                                        .tr_base = 0xffffffff80001000,
                                        .gdtr_base = 0xffffffff80002000,
@@ -411,7 +414,7 @@ void plat_fpu_area_init(void *area)
     unsigned char *bytes = area;
 
     memset(bytes, 0, PLAT_FPU_AREA_SIZE);
-    bytes[0] = 0x7f;   // FCW = 0x037f
+    bytes[0] = 0x7f;  // FCW = 0x037f
     bytes[1] = 0x03;
     bytes[24] = 0x80;  // MXCSR = 0x1f80
     bytes[25] = 0x1f;

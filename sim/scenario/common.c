@@ -8,8 +8,8 @@
  */
 #include "sim/scenario/scenario.h"
 
-world_id scenario_spawn(const char *name, void (*entry)(void *), void *argument, uint32_t shares,
-                        uint64_t affinity)
+world_id scenario_spawn(const char *name, void (*entry)(void *), void *argument,
+                        uint32_t shares, uint64_t affinity)
 {
     const struct world_params params = {.name = name,
                                         .entry = entry,

@@ -18,8 +18,8 @@ struct scenario {
 };
 
 /* A world of the scenario; fails the run if there is no memory. affinity 0: any CPU. */
-world_id scenario_spawn(const char *name, void (*entry)(void *), void *argument, uint32_t shares,
-                        uint64_t affinity);
+world_id scenario_spawn(const char *name, void (*entry)(void *), void *argument,
+                        uint32_t shares, uint64_t affinity);
 /* Waits for its end. */
 int scenario_join(world_id id);
 /* Checks run + ready + wait = elapsed for every world of this host. */

@@ -109,8 +109,8 @@ static void two_vms_run(unsigned host)
 {
     (void)host;
     for (unsigned round = 0; round < 3; round++) {
-        struct burner b[4] = {{.shares = 1000}, {.shares = 1000}, {.shares = 1000},
-                              {.shares = 1000}};
+        struct burner b[4] = {
+            {.shares = 1000}, {.shares = 1000}, {.shares = 1000}, {.shares = 1000}};
         plat_ns total = burn_all(b, 4, 5000000000ull);
         plat_ns first = b[0].got + b[1].got;
         unsigned error = error_of(first, total / 2, total / 2);
@@ -128,5 +128,7 @@ const struct scenario scenario_shares = {
     .name = "shares", .what = "1:2:4 on one CPU", .cpus = 1, .run = shares_run};
 const struct scenario scenario_shares_smp = {
     .name = "shares-smp", .what = "1:2:4 on four CPUs", .cpus = 4, .run = shares_smp_run};
-const struct scenario scenario_two_vms = {
-    .name = "two-vms", .what = "two 2-vCPU machines on three CPUs", .cpus = 3, .run = two_vms_run};
+const struct scenario scenario_two_vms = {.name = "two-vms",
+                                          .what = "two 2-vCPU machines on three CPUs",
+                                          .cpus = 3,
+                                          .run = two_vms_run};

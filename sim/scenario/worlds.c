@@ -63,8 +63,8 @@ static void accounting_run(unsigned host)
 
 struct pingpong {
     struct wait_queue queue;
-    unsigned turn;  // queue.lock
-    unsigned count; // queue.lock
+    unsigned turn;   // queue.lock
+    unsigned count;  // queue.lock
 };
 struct player {
     struct pingpong *game;
@@ -224,7 +224,8 @@ static void kill_run(unsigned host)
         /* One of the two collected it. */
         sim_check((waiting[1].status == VMK_OK) + (waiting[2].status == VMK_OK) == 1 &&
                       (waiting[1].status == VMK_NOT_FOUND) +
-                              (waiting[2].status == VMK_NOT_FOUND) == 1,
+                              (waiting[2].status == VMK_NOT_FOUND) ==
+                          1,
                   "waiters: %s %s", vmk_status_name(waiting[1].status),
                   vmk_status_name(waiting[2].status));
         sim_check(world_wait(a, PLAT_NS_NEVER, &code) == VMK_NOT_FOUND, "found the dead");
@@ -316,8 +317,10 @@ const struct scenario scenario_accounting = {
     .name = "accounting", .what = "times add up exactly", .cpus = 3, .run = accounting_run};
 const struct scenario scenario_pingpong = {
     .name = "pingpong", .what = "no wake-up is lost", .cpus = 2, .run = pingpong_run};
-const struct scenario scenario_waitq_timeout = {
-    .name = "waitq-timeout", .what = "time-outs and wakes", .cpus = 4, .run = waitq_timeout_run};
+const struct scenario scenario_waitq_timeout = {.name = "waitq-timeout",
+                                                .what = "time-outs and wakes",
+                                                .cpus = 4,
+                                                .run = waitq_timeout_run};
 const struct scenario scenario_kill = {
     .name = "kill", .what = "killing worlds in every state", .cpus = 2, .run = kill_run};
 const struct scenario scenario_two_hosts = {.name = "two-hosts",
@@ -325,8 +328,10 @@ const struct scenario scenario_two_hosts = {.name = "two-hosts",
                                             .cpus = 2,
                                             .hosts = 2,
                                             .run = two_hosts_run};
-const struct scenario scenario_many_worlds = {
-    .name = "many-worlds", .what = "1,024 worlds on 64 CPUs", .cpus = 64, .run = many_worlds_run};
+const struct scenario scenario_many_worlds = {.name = "many-worlds",
+                                              .what = "1,024 worlds on 64 CPUs",
+                                              .cpus = 64,
+                                              .run = many_worlds_run};
 const struct scenario scenario_planted_race = {.name = "planted-race",
                                                .what = "a race that only --shake finds",
                                                .cpus = 4,

@@ -11,6 +11,7 @@
  * Locking    none.
  */
 #include "core/core.h"
+
 #include "core/core_internal.h"
 #include "lib/format.h"
 #include "lib/string.h"

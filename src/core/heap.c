@@ -16,6 +16,7 @@
  * Sources    [BONWICK94] for slabs
  */
 #include "core/heap.h"
+
 #include "core/assert.h"
 #include "core/core_internal.h"
 #include "lib/string.h"
@@ -33,21 +34,21 @@ static const uint16_t class_sizes[HEAP_CLASS_COUNT] = {16,  32,  64,  128, 192,
 struct heap_head {
     uint32_t magic;
     uint32_t class_or_order;
-    struct list link;    // slab: on partial
-    void *free;          // slab: first free object, each holds the next
-    uint64_t size;       // big: bytes asked for
-    uint32_t used;       // slab: objects in use
-    uint32_t capacity;   // slab
-    uint32_t first;      // slab: offset of object 0
-    uint8_t owner_big;   // big
-    uint8_t owners[];    // slab: per object
+    struct list link;   // slab: on partial
+    void *free;         // slab: first free object, each holds the next
+    uint64_t size;      // big: bytes asked for
+    uint32_t used;      // slab: objects in use
+    uint32_t capacity;  // slab
+    uint32_t first;     // slab: offset of object 0
+    uint8_t owner_big;  // big
+    uint8_t owners[];   // slab: per object
 };
 #define BIG_OFFSET 64u
 _Static_assert(sizeof(struct heap_head) <= BIG_OFFSET, "a big block's data starts at 64");
 
 const char *mem_owner_name(enum mem_owner owner)
 {
-    static const char *const names[] = {"kernel", "heap",  "world", "vmm",  "p2m",
+    static const char *const names[] = {"kernel", "heap",  "world", "vmm", "p2m",
                                         "guest",  "trace", "acpi",  "test"};
     _Static_assert(ARRAY_COUNT(names) == MEM_OWNER_COUNT, "one name per owner");
 
@@ -77,7 +78,8 @@ static struct heap_head *slab_create(struct heap *heap, unsigned class_index)
     uint32_t size = class_sizes[class_index];
     uint64_t alignment = size >= 64 ? 64 : 16;
     uint32_t capacity = (uint32_t)((PAGE_SIZE - sizeof(*slab)) / (size + 1u));
-    uint32_t first = (uint32_t)round_up(offsetof(struct heap_head, owners) + capacity, alignment);
+    uint32_t first =
+        (uint32_t)round_up(offsetof(struct heap_head, owners) + capacity, alignment);
 
     if (!slab)
         return NULL;
@@ -132,10 +134,8 @@ static void *big_take(struct heap *heap, size_t size, enum mem_owner owner)
 
     if (!head)
         return NULL;
-    *head = (struct heap_head){.magic = BIG_MAGIC,
-                               .class_or_order = order,
-                               .size = size,
-                               .owner_big = (uint8_t)owner};
+    *head = (struct heap_head){
+        .magic = BIG_MAGIC, .class_or_order = order, .size = size, .owner_big = (uint8_t)owner};
     heap->owned[owner] += size;
     return (char *)head + BIG_OFFSET;
 }

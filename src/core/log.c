@@ -12,6 +12,7 @@
  * Locking    log.lock (rank LOG).
  */
 #include "core/log.h"
+
 #include "core/core.h"
 #include "core/core_internal.h"
 #include "lib/format.h"
@@ -94,9 +95,9 @@ static size_t format_head(char *out, size_t size)
 
     plat_irq_restore(irqs);
 
-    int length = vmk_snprintf(out, size, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ cpu%u:%u)", t.year,
-                              t.month, t.day, t.hour, t.minute, t.second, t.millisecond, cpu,
-                              world);
+    int length =
+        vmk_snprintf(out, size, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ cpu%u:%u)", t.year,
+                     t.month, t.day, t.hour, t.minute, t.second, t.millisecond, cpu, world);
     return MIN((size_t)length, size - 1);
 }
 

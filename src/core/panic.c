@@ -43,8 +43,8 @@ static void print_backtrace(void)
         uint64_t offset;
         const char *name = symbol_find(addresses[i], &offset);
 
-        print("  [%2u] %016llx %s+0x%llx\n", (unsigned)i, (unsigned long long)addresses[i], name,
-              (unsigned long long)offset);
+        print("  [%2u] %016llx %s+0x%llx\n", (unsigned)i, (unsigned long long)addresses[i],
+              name, (unsigned long long)offset);
     }
 }
 
@@ -58,8 +58,8 @@ void vmk_panic_at(const char *file, int line, const char *format, ...)
     char reason[LOG_LINE_MAX];
     va_list arguments;
 
-    if (!__atomic_compare_exchange_n(&core->panicking, &nobody, cpu + 1, false, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_SEQ_CST)) {
+    if (!__atomic_compare_exchange_n(&core->panicking, &nobody, cpu + 1, false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
         if (nobody == cpu + 1)
             print("panic within the panic, at %s:%d\n", file, line);
         plat_stop();

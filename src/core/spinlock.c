@@ -17,6 +17,7 @@
  * Sources    [MCS91] section 2 for tickets; docs/lock-order.md
  */
 #include "core/spinlock.h"
+
 #include "core/assert.h"
 #include "core/core_internal.h"
 #include "plat/plat.h"
@@ -61,9 +62,8 @@ void spin_lock_irqs_off(struct spinlock *lock)
     struct core_cpu *cpu = &this_host()->core->cpus[self];
     uint32_t count = cpu->held_count;
 
-    if (count && __builtin_expect(cpu->held[count - 1]->rank >= lock->rank ||
-                                      count >= CORE_HELD_MAX,
-                                  0))
+    if (count &&
+        __builtin_expect(cpu->held[count - 1]->rank >= lock->rank || count >= CORE_HELD_MAX, 0))
         order_panic(cpu, lock);
     take(cpu, self, lock);
 }

@@ -17,6 +17,7 @@
  * Locking    cpus[].timer_lock (rank TIMER); quantum and hardware: own CPU, irqs off.
  */
 #include "core/timer.h"
+
 #include "core/assert.h"
 #include "core/core_internal.h"
 #include "plat/plat.h"

@@ -14,8 +14,8 @@ struct timer {
     struct list link;  // (w) owning CPU's timer lock
     plat_ns deadline;
     void (*callback)(struct timer *timer);
-    void *owner;       // the caller's, untouched here
-    unsigned cpu;      // (w) where it is armed
+    void *owner;   // the caller's, untouched here
+    unsigned cpu;  // (w) where it is armed
     bool armed;
 };
 

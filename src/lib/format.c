@@ -172,9 +172,7 @@ int vmk_vsnprintf(char *out, size_t size, const char *f, va_list arguments)
             spec.negative = number < 0;
             put_number(&s, &spec, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, 10);
             break;
-        case 'X':
-            spec.upper = true;
-            __attribute__((fallthrough));
+        case 'X': spec.upper = true; __attribute__((fallthrough));
         case 'u':
         case 'x':
         case 'o':

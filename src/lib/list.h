@@ -57,7 +57,8 @@ static inline void list_remove(struct list *node)
 
 #define list_entry(node, type, member) container_of(node, type, member)
 
-#define list_for_each(node, l) for (struct list *node = (l)->next; node != (l); node = node->next)
+#define list_for_each(node, l)                                                                 \
+    for (struct list *node = (l)->next; node != (l); node = node->next)
 
 #define list_for_each_safe(node, after, l)                                                     \
     for (struct list *node = (l)->next, *after = node->next; node != (l);                      \

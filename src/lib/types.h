@@ -11,16 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define must_check       __attribute__((warn_unused_result))
-#define noreturn_fn      __attribute__((noreturn))
+#define must_check        __attribute__((warn_unused_result))
+#define noreturn_fn       __attribute__((noreturn))
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
-#define packed_layout    __attribute__((packed))
-#define aligned_to(n)    __attribute__((aligned(n)))
+#define packed_layout     __attribute__((packed))
+#define aligned_to(n)     __attribute__((aligned(n)))
 
-#define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define BIT(n)         (1ULL << (n))
-#define MIN(a, b)      ((a) < (b) ? (a) : (b))
-#define MAX(a, b)      ((a) > (b) ? (a) : (b))
+#define ARRAY_COUNT(a)    (sizeof(a) / sizeof((a)[0]))
+#define BIT(n)            (1ULL << (n))
+#define MIN(a, b)         ((a) < (b) ? (a) : (b))
+#define MAX(a, b)         ((a) > (b) ? (a) : (b))
 
 /* The object of `type` whose field `member` is at `pointer`. */
 #define container_of(pointer, type, member)                                                    \

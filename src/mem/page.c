@@ -19,6 +19,7 @@
  * Sources    [KNOWLTON65] for buddies
  */
 #include "mem/page.h"
+
 #include "core/assert.h"
 #include "core/host.h"
 #include "core/log.h"
@@ -275,6 +276,6 @@ void mem_print_owners(void)
             vmk_log(VMK_LOG_INFO, "Mem: %-6s %8llu pages %8llu heap bytes", mem_owner_name(i),
                     (unsigned long long)pages, (unsigned long long)bytes);
     }
-    vmk_log(VMK_LOG_INFO, "Mem: free   %8llu pages of %llu", (unsigned long long)page_free_count(),
-            (unsigned long long)mem->total);
+    vmk_log(VMK_LOG_INFO, "Mem: free   %8llu pages of %llu",
+            (unsigned long long)page_free_count(), (unsigned long long)mem->total);
 }

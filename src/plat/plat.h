@@ -12,12 +12,17 @@
 #pragma once
 
 #include "plat/plat_types.h"
+#ifdef ORRERY_METAL
+#include "plat/plat_inline.h"
+#endif
 
 struct host;
 
 /* Time. Monotone since boot, equal on all CPUs, never steps back. Any context. */
 plat_ns plat_time_now(void);
+#ifndef ORRERY_METAL
 uint64_t plat_tsc_now(void);  // raw cycle counter, the guest's TSC before its offset
+#endif
 uint64_t plat_tsc_khz(void);  // calibrated; constant after boot
 /* Seconds since 1970 at boot, from the RTC; a constant in the simulator. */
 uint64_t plat_wall_time_at_boot(void);
@@ -30,7 +35,9 @@ uint64_t plat_wall_time_at_boot(void);
 void plat_timer_arm(plat_ns deadline);
 
 /* CPUs are numbered 0..count-1, 0 is the one that booted. plat_cpu_self(): irqs off. */
+#ifndef ORRERY_METAL
 unsigned plat_cpu_self(void);
+#endif
 unsigned plat_cpu_count(void);
 /* Starts a secondary CPU in `entry` on its own stack with irqs off; returns false on time-out. */
 must_check bool plat_cpu_start(unsigned cpu, void (*entry)(void));
@@ -40,9 +47,11 @@ void plat_cpu_relax(void);  // [switch] inside every spin
 /* [switch] Turns interrupts on and waits for one, as one step; returns with them off. Irqs off. */
 void plat_cpu_idle(void);
 
-bool plat_irq_save(void);              // turns interrupts off; returns: were they on
-void plat_irq_restore(bool was_on);    // [switch] if it turns them on
+#ifndef ORRERY_METAL
+bool plat_irq_save(void);            // turns interrupts off; returns: were they on
+void plat_irq_restore(bool was_on);  // [switch] if it turns them on
 bool plat_irq_enabled(void);
+#endif
 
 /* What the platform calls with interrupts off when something happens. Set once, before irqs. */
 struct plat_handlers {

@@ -9,6 +9,9 @@
 #pragma once
 
 #include "plat/plat_types.h"
+#ifdef ORRERY_METAL
+#include "plat/plat_inline.h"
+#endif
 
 /* ---- identification and model-specific registers of this CPU; any context ---- */
 struct plat_cpuid {
@@ -33,26 +36,7 @@ must_check bool plat_vmxon(paddr_t region);
 void plat_vmxoff(void);
 must_check bool plat_vmclear(paddr_t vmcs);
 must_check bool plat_vmptrld(paddr_t vmcs);
-#ifdef ORRERY_METAL
-/* Inline, because an exit makes half a dozen of them: a call would cost more than the read. */
-static inline must_check bool plat_vmread(uint32_t field, uint64_t *value)
-{
-    bool failed;
-
-    __asm__ volatile("vmread %2, %1" : "=@ccbe"(failed), "=r"(*value) : "r"((uint64_t)field));
-    return !failed;
-}
-static inline must_check bool plat_vmwrite(uint32_t field, uint64_t value)
-{
-    bool failed;
-
-    __asm__ volatile("vmwrite %1, %2"
-                     : "=@ccbe"(failed)
-                     : "r"(value), "r"((uint64_t)field)
-                     : "memory");
-    return !failed;
-}
-#else
+#ifndef ORRERY_METAL
 must_check bool plat_vmread(uint32_t field, uint64_t *value);
 must_check bool plat_vmwrite(uint32_t field, uint64_t value);
 #endif
@@ -90,9 +74,9 @@ void plat_irq_window(void);
 void plat_debug_addresses_load(const uint64_t dr[4]);
 
 /* ---- FPU: the kernel never uses it, so the registers hold the running vCPU's state ---- */
-#define PLAT_FPU_AREA_SIZE 4096u  // 64-byte aligned
-void plat_fpu_save(void *area, uint64_t xcr0);     // XSAVE, or FXSAVE without it
+#define PLAT_FPU_AREA_SIZE 4096u                      // 64-byte aligned
+void plat_fpu_save(void *area, uint64_t xcr0);        // XSAVE, or FXSAVE without it
 void plat_fpu_load(const void *area, uint64_t xcr0);  // also sets XCR0
-void plat_fpu_area_init(void *area);               // the state after reset
+void plat_fpu_area_init(void *area);                  // the state after reset
 /* What XCR0 holds now: QEMU's AMD-V lets a guest write it without an exit. Irqs off. */
 uint64_t plat_xcr0_read(void);

@@ -75,7 +75,8 @@ static void share_leave(struct run_queue *q, struct world *w)
         runq_remove(q, w);
 }
 
-static bool share_preempts(struct run_queue *q, const struct world *w, const struct world *running)
+static bool share_preempts(struct run_queue *q, const struct world *w,
+                           const struct world *running)
 {
     if (running == q->idle)
         return true;

@@ -29,6 +29,7 @@
  * Sources    docs/design/scheduler.md; lib/prioq.c for the heap
  */
 #include "sched/runq.h"
+
 #include "core/assert.h"
 
 static struct world *world_of(struct prioq_node *node)

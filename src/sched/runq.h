@@ -14,16 +14,16 @@
 #define RUNQ_KEY_NONE UINT64_MAX  // key of an empty queue
 
 struct run_queue {
-    struct spinlock lock;  // rank RUNQ
-    unsigned cpu;          // (i)
-    struct prioq ready;    // lock
-    struct world *current; // lock to change; own CPU may read with irqs off
-    struct world *idle;    // (i)
-    bool need_switch;      // (a) set by anybody with the lock, cleared by the own CPU
-    bool quantum_over;     // own CPU, irqs off
-    plat_ns charged_until; // lock; current has paid up to here
-    uint64_t floor;        // lock; input of the policy: see sched_policy.ready
-    uint64_t high;         // (a) largest virtual time a world here has had
+    struct spinlock lock;   // rank RUNQ
+    unsigned cpu;           // (i)
+    struct prioq ready;     // lock
+    struct world *current;  // lock to change; own CPU may read with irqs off
+    struct world *idle;     // (i)
+    bool need_switch;       // (a) set by anybody with the lock, cleared by the own CPU
+    bool quantum_over;      // own CPU, irqs off
+    plat_ns charged_until;  // lock; current has paid up to here
+    uint64_t floor;         // lock; input of the policy: see sched_policy.ready
+    uint64_t high;          // (a) largest virtual time a world here has had
     // Published for other CPUs, read without the lock and so perhaps a little old.
     uint64_t first_key;    // (a) key of the first ready world, or RUNQ_KEY_NONE
     uint64_t current_key;  // (a) virtual time of the current world, or RUNQ_KEY_NONE

@@ -21,6 +21,7 @@
  * Sources    docs/design/scheduler.md
  */
 #include "sched/sched.h"
+
 #include "core/assert.h"
 #include "core/core.h"
 #include "core/log.h"
@@ -48,7 +49,8 @@ static void on_quantum_over(void)
 
 void sched_init(void)
 {
-    static const struct sched_policy *const policies[] = {&sched_policy_share, &sched_policy_rr};
+    static const struct sched_policy *const policies[] = {&sched_policy_share,
+                                                          &sched_policy_rr};
     static const struct plat_handlers handlers = {
         .timer = timer_interrupt,
         .kick = on_kick,

@@ -42,7 +42,8 @@ struct sched_policy {
     /* It leaves this queue for good (exit, migration). */
     void (*leave)(struct run_queue *queue, struct world *w);
     /* Should `w`, just readied, replace `running` at once? */
-    bool (*preempts)(struct run_queue *queue, const struct world *w, const struct world *running);
+    bool (*preempts)(struct run_queue *queue, const struct world *w,
+                     const struct world *running);
 };
 extern const struct sched_policy sched_policy_share;
 extern const struct sched_policy sched_policy_rr;

@@ -19,14 +19,14 @@
 #include "core/log.h"
 #include "vmm/dev/acpi_tables.h"
 
-#define CR0_PE    BIT(0)
-#define CR0_ET    BIT(4)
-#define CR0_NE    BIT(5)
-#define CR0_PG    BIT(31)
-#define CR4_PAE   BIT(5)
-#define EFER_LME  BIT(8)
-#define EFER_LMA  BIT(10)
-#define CHUNK     0x10000u
+#define CR0_PE         BIT(0)
+#define CR0_ET         BIT(4)
+#define CR0_NE         BIT(5)
+#define CR0_PG         BIT(31)
+#define CR4_PAE        BIT(5)
+#define EFER_LME       BIT(8)
+#define EFER_LMA       BIT(10)
+#define CHUNK          0x10000u
 
 /* Segment rights: present, S, G; code: execute, read, accessed; data: read, write, accessed. */
 #define RIGHTS_CODE_64 0xa09bu
@@ -62,7 +62,8 @@ size_t loader_memory_map(uint64_t low_bytes, uint64_t high_bytes,
     out[count++] = (struct loader_map_entry){ACPI_TABLES_BASE, megabyte - ACPI_TABLES_BASE,
                                              LOADER_MAP_RESERVED};
     if (low_bytes > megabyte)
-        out[count++] = (struct loader_map_entry){megabyte, low_bytes - megabyte, LOADER_MAP_RAM};
+        out[count++] =
+            (struct loader_map_entry){megabyte, low_bytes - megabyte, LOADER_MAP_RAM};
     if (high_bytes)
         out[count++] = (struct loader_map_entry){BIT(32), high_bytes, LOADER_MAP_RAM};
     return count;
@@ -73,10 +74,11 @@ size_t loader_memory_map(uint64_t low_bytes, uint64_t high_bytes,
 static void segments_set(struct vcpu *v, const struct loader_entry *e)
 {
     const struct vt_backend *back = vt();
-    struct vt_segment code = {.selector = e->code_selector, .limit = UINT32_MAX,
+    struct vt_segment code = {.selector = e->code_selector,
+                              .limit = UINT32_MAX,
                               .rights = e->long_mode ? RIGHTS_CODE_64 : RIGHTS_CODE_32};
-    struct vt_segment data = {.selector = e->data_selector, .limit = UINT32_MAX,
-                              .rights = RIGHTS_DATA};
+    struct vt_segment data = {
+        .selector = e->data_selector, .limit = UINT32_MAX, .rights = RIGHTS_DATA};
     struct vt_segment tss = {.limit = 0xffff, .rights = RIGHTS_TSS};
     struct vt_segment ldt = {.limit = 0xffff, .rights = RIGHTS_LDT | VT_SEG_UNUSABLE};
     struct vt_segment gdtr = {.base = e->gdt_base, .limit = e->gdt_limit};
@@ -140,8 +142,8 @@ vmk_status vm_load_kernel(struct vm *vm)
     gpa_t rsdp;
     vmk_status status;
 
-    status = file_find(vm, "orrery.kernel", vm->config.kernel, &files.kernel,
-                       &files.kernel_size);
+    status =
+        file_find(vm, "orrery.kernel", vm->config.kernel, &files.kernel, &files.kernel_size);
     if (status != VMK_OK)
         return status;
     if (vm->config.initrd[0]) {

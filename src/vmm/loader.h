@@ -11,10 +11,10 @@
 #include "vmm/vm.h"
 
 /* Memory map entries as both protocols count them. */
-#define LOADER_MAP_MAX     8u
-#define LOADER_MAP_RAM     1u
+#define LOADER_MAP_MAX      8u
+#define LOADER_MAP_RAM      1u
 #define LOADER_MAP_RESERVED 2u
-#define LOADER_LOW_END     0x9fc00ull  // the last kilobyte is an EBDA by tradition
+#define LOADER_LOW_END      0x9fc00ull  // the last kilobyte is an EBDA by tradition
 
 struct loader_map_entry {
     uint64_t base, size;
@@ -50,10 +50,10 @@ struct linux_image {
     uint64_t address;                       // where it wants to be
     uint64_t init_size;                     // memory it needs from there on
     uint64_t alignment;
-    uint64_t initrd_max;                    // highest address an initrd may use
-    uint32_t cmdline_max;                   // without NUL
+    uint64_t initrd_max;   // highest address an initrd may use
+    uint32_t cmdline_max;  // without NUL
     bool relocatable;
-    size_t header_end;                      // setup header: file bytes [0x1f1, header_end)
+    size_t header_end;  // setup header: file bytes [0x1f1, header_end)
 };
 bool linux_is_image(const uint8_t *file, size_t size);
 /* BAD_FORMAT, UNSUPPORTED: `*what` names the field (static text). */

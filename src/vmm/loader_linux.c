@@ -24,13 +24,13 @@
 #include "lib/string.h"
 #include "vmm/loader.h"
 
-#define GDT_AT      0x1000u
-#define TABLES_AT   0x2000u
-#define STACK_TOP   0x9000u
-#define ZERO_PAGE   0x10000u
-#define CMDLINE_AT  0x11000u
-#define SECTOR      512u
-#define ENTRY_64    0x200u
+#define GDT_AT     0x1000u
+#define TABLES_AT  0x2000u
+#define STACK_TOP  0x9000u
+#define ZERO_PAGE  0x10000u
+#define CMDLINE_AT 0x11000u
+#define SECTOR     512u
+#define ENTRY_64   0x200u
 
 /* Offsets in the file and, from 1f1 on, in the zero page. */
 enum setup_field {
@@ -60,11 +60,11 @@ enum setup_field {
     SETUP_MAP = 0x2d0,
     SETUP_HEADER_ROOM = 0x290,
 };
-#define MAGIC_HDRS        0x53726448u
-#define VERSION_MIN       0x020cu
-#define LOADED_HIGH       0x01u
-#define XLF_KERNEL_64     0x01u
-#define LOADER_UNDEFINED  0xffu
+#define MAGIC_HDRS       0x53726448u
+#define VERSION_MIN      0x020cu
+#define LOADED_HIGH      0x01u
+#define XLF_KERNEL_64    0x01u
+#define LOADER_UNDEFINED 0xffu
 
 static uint16_t get_16(const uint8_t *p)
 {
@@ -252,12 +252,13 @@ static vmk_status image_write(struct vm *vm, const struct loader_files *files,
                               const struct linux_image *image, const struct placement *place)
 {
     const char *cmdline = vm->config.cmdline;
-    vmk_status status = vm_memory_write(vm, gpa_make(place->kernel),
-                                        files->kernel + image->payload_offset,
-                                        (size_t)image->payload_size);
+    vmk_status status =
+        vm_memory_write(vm, gpa_make(place->kernel), files->kernel + image->payload_offset,
+                        (size_t)image->payload_size);
 
     if (status == VMK_OK && place->initrd)
-        status = vm_memory_write(vm, gpa_make(place->initrd), files->initrd, files->initrd_size);
+        status =
+            vm_memory_write(vm, gpa_make(place->initrd), files->initrd, files->initrd_size);
     if (status == VMK_OK)
         status = vm_memory_write(vm, gpa_make(CMDLINE_AT), cmdline, strlen(cmdline) + 1);
     return status;

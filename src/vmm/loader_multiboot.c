@@ -19,14 +19,14 @@
 #include "lib/string.h"
 #include "vmm/loader.h"
 
-#define SEARCH_BYTES      8192u
-#define HEADER_MAGIC      0x1badb002u
-#define ENTRY_MAGIC       0x2badb002u
-#define HEADER_REQUIRED   0x0000ffffu
-#define HEADER_KNOWN      0x00000007u  // page-aligned modules, memory info, video (a wish)
-#define HEADER_ADDRESSES  0x00010000u
-#define INFO_LOW          0x9000u
-#define INFO_SIZE         0x1000u
+#define SEARCH_BYTES     8192u
+#define HEADER_MAGIC     0x1badb002u
+#define ENTRY_MAGIC      0x2badb002u
+#define HEADER_REQUIRED  0x0000ffffu
+#define HEADER_KNOWN     0x00000007u  // page-aligned modules, memory info, video (a wish)
+#define HEADER_ADDRESSES 0x00010000u
+#define INFO_LOW         0x9000u
+#define INFO_SIZE        0x1000u
 
 struct multiboot_header {
     uint32_t magic, flags, checksum;
@@ -164,7 +164,10 @@ static vmk_status elf_parse(const uint8_t *file, size_t size, struct multiboot_i
     struct elf32_segment p;
 
     *what = "neither an ELF file nor a Multiboot header with addresses";
-    if (size < sizeof(e) || memcmp(file, "\x7f" "ELF", 4) != 0)
+    if (size < sizeof(e) || memcmp(file,
+                                   "\x7f"
+                                   "ELF",
+                                   4) != 0)
         return VMK_UNSUPPORTED;
     memcpy(&e, file, sizeof(e));
     *what = "ELF header: not 32-bit little endian";
@@ -261,7 +264,8 @@ static void info_fill(const struct vm *vm, uint64_t place, uint64_t module, size
 {
     uint64_t low = vm->low_page_count * PAGE_SIZE;
     struct loader_map_entry map[LOADER_MAP_MAX];
-    size_t count = loader_memory_map(low, (vm->page_count - vm->low_page_count) * PAGE_SIZE, map);
+    size_t count =
+        loader_memory_map(low, (vm->page_count - vm->low_page_count) * PAGE_SIZE, map);
 
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < count; i++)

@@ -16,41 +16,54 @@ struct vlapic;
 #define RFLAGS_IF 0x200ull
 #define RFLAGS_DF 0x400ull
 
-enum { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI };
+enum {
+    GPR_RAX,
+    GPR_RCX,
+    GPR_RDX,
+    GPR_RBX,
+    GPR_RSP,
+    GPR_RBP,
+    GPR_RSI,
+    GPR_RDI
+};
 
-enum vcpu_state { VCPU_WAIT_SIPI, VCPU_RUNNING, VCPU_HALTED };
+enum vcpu_state {
+    VCPU_WAIT_SIPI,
+    VCPU_RUNNING,
+    VCPU_HALTED
+};
 
 struct vcpu {
-    struct vm *vm;              // (i)
-    unsigned index;             // (i) also its APIC id
-    world_id world;             // (i) after power-on
+    struct vm *vm;                // (i)
+    unsigned index;               // (i) also its APIC id
+    world_id world;               // (i) after power-on
     struct plat_guest_regs regs;  // (c) RSP through vt()->get/set
-    void *backend;              // (c) struct vtx_vcpu or struct svm_vcpu
-    struct vt_event inject;     // (c) goes in at the next entry
-    bool nmi_pending;           // (a)
-    enum vcpu_state state;      // (c)
-    bool init_pending;          // (a) INIT received
-    int sipi_vector;            // (a) -1: none
+    void *backend;                // (c) struct vtx_vcpu or struct svm_vcpu
+    struct vt_event inject;       // (c) goes in at the next entry
+    bool nmi_pending;             // (a)
+    enum vcpu_state state;        // (c)
+    bool init_pending;            // (a) INIT received
+    int sipi_vector;              // (a) -1: none
     struct vlapic *lapic;
-    struct wait_queue halted;   // woken by vcpu_kick()
-    bool kicked;                // (a) something to look at before the next entry
-    unsigned on_cpu;            // (a) CPU + 1 while in the guest, else 0
-    uint64_t xcr0;              // (c)
+    struct wait_queue halted;  // woken by vcpu_kick()
+    bool kicked;               // (a) something to look at before the next entry
+    unsigned on_cpu;           // (a) CPU + 1 while in the guest, else 0
+    uint64_t xcr0;             // (c)
     uint64_t tsc_aux, misc_enable;
-    uint64_t mtrr[32];          // (c) stored, never used
-    void *fpu;                  // (c) PLAT_FPU_AREA_SIZE
-    uint64_t dr[4], dr6;        // (c)
+    uint64_t mtrr[32];    // (c) stored, never used
+    void *fpu;            // (c) PLAT_FPU_AREA_SIZE
+    uint64_t dr[4], dr6;  // (c)
     uint64_t exit_counts[VM_EXIT_KIND_COUNT];
-    plat_ns guest_ns;           // of guest_cycles, for reports
-    uint64_t guest_cycles;      // (c) TSC between entries and exits
-    uint32_t step_length;       // (c) what a handler decoded, when vm_exit has no length
+    plat_ns guest_ns;       // of guest_cycles, for reports
+    uint64_t guest_cycles;  // (c) TSC between entries and exits
+    uint32_t step_length;   // (c) what a handler decoded, when vm_exit has no length
     /* (c) What CPUID last answered, by leaf: only what never changes while the VM is on. */
     struct {
         bool valid;
         uint32_t leaf, subleaf;
         struct plat_cpuid out;
     } cpuid_cache[8];
-    plat_ns unknown_logged;     // (c) when emulate.c last logged an instruction it does not know
+    plat_ns unknown_logged;  // (c) when emulate.c last logged an instruction it does not know
 };
 
 /* The world function of a vCPU; argument is the struct vcpu. vmm/vcpu_run.c */
@@ -60,7 +73,7 @@ void vcpu_kick(struct vcpu *v);
 
 /* Queue an exception; merges with one in v->inject (double fault, triple fault: VM reset). */
 void vcpu_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error);
-void vcpu_raise_gp(struct vcpu *v);   // #GP(0)
+void vcpu_raise_gp(struct vcpu *v);  // #GP(0)
 void vcpu_raise_ud(struct vcpu *v);
 void vcpu_raise_pf(struct vcpu *v, uint64_t address, uint32_t error);  // sets CR2
 void vcpu_raise_nmi(struct vcpu *v);
@@ -72,7 +85,8 @@ uint64_t vcpu_gpr(struct vcpu *v, unsigned number);
 void vcpu_gpr_set(struct vcpu *v, unsigned number, uint64_t value);
 
 /* ---- handlers that live in files of their own ---- */
-void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpuid *out);  // cpuid.c
+void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf,
+                struct plat_cpuid *out);  // cpuid.c
 /* False: unknown or bad, #GP. vmm/msr.c */
 must_check bool vcpu_msr_read(struct vcpu *v, uint32_t index, uint64_t *value);
 must_check bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value);
@@ -84,10 +98,14 @@ struct gla_fault {
     uint64_t address;
     uint32_t error;  // #PF error code
 };
-enum gla_access { GLA_READ = 0, GLA_WRITE = 2, GLA_FETCH = 16 };
+enum gla_access {
+    GLA_READ = 0,
+    GLA_WRITE = 2,
+    GLA_FETCH = 16
+};
 /* Translates; false with `fault` filled. Honours CPL, WP, NX, SMEP, SMAP, PAE, large pages. */
-must_check bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access,
-                              gpa_t *out, struct gla_fault *fault);
+must_check bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *out,
+                              struct gla_fault *fault);
 /* OK; BAD_PARAM: `fault` says which #PF to raise; NOT_FOUND: translated to no RAM. */
 must_check vmk_status gla_read(struct vcpu *v, uint64_t gla, void *out, size_t size,
                                enum gla_access access, struct gla_fault *fault);
@@ -98,6 +116,7 @@ must_check vmk_status gla_write(struct vcpu *v, uint64_t gla, const void *in, si
 /* Emulates the instruction at RIP whose memory operand is MMIO at exit->nested.gpa. */
 enum exit_verdict emulate_mmio(struct vcpu *v, const struct vm_exit *exit, uint32_t *length);
 /* INS/OUTS: all iterations, or a part (then the verdict is EXIT_RESUME). */
-enum exit_verdict emulate_string_io(struct vcpu *v, const struct vm_exit *exit, uint32_t *length);
+enum exit_verdict emulate_string_io(struct vcpu *v, const struct vm_exit *exit,
+                                    uint32_t *length);
 /* The length of the instruction at RIP, 0 if it cannot be fetched (a #PF is queued then). */
 uint32_t emulate_length(struct vcpu *v);

@@ -14,19 +14,19 @@
 #include "vmm/vcpu.h"
 #include "vmm/vmx_config.h"
 
-#define VM_VCPUS_MAX     8u
-#define VM_PORT_RANGES   48u
-#define VM_MMIO_RANGES   16u
+#define VM_VCPUS_MAX   8u
+#define VM_PORT_RANGES 48u
+#define VM_MMIO_RANGES 16u
 
 /* Fixed places in guest-physical memory. */
-#define VM_LOW_HOLE      0xa0000ull      // up to 1 MB: ROM, tables
-#define VM_MMIO_HOLE     0xc0000000ull   // RAM ends here at the latest, goes on at 4 GB
-#define VM_IOAPIC_BASE   0xfec00000ull
-#define VM_LAPIC_BASE    0xfee00000ull
-#define VM_PM_BASE       0x600u          // PM1a event 600, control 604, timer 608
-#define VM_SCI_IRQ       9u
-#define VM_COM1_IRQ      4u
-#define VM_RTC_IRQ       8u
+#define VM_LOW_HOLE    0xa0000ull     // up to 1 MB: ROM, tables
+#define VM_MMIO_HOLE   0xc0000000ull  // RAM ends here at the latest, goes on at 4 GB
+#define VM_IOAPIC_BASE 0xfec00000ull
+#define VM_LAPIC_BASE  0xfee00000ull
+#define VM_PM_BASE     0x600u  // PM1a event 600, control 604, timer 608
+#define VM_SCI_IRQ     9u
+#define VM_COM1_IRQ    4u
+#define VM_RTC_IRQ     8u
 
 struct vm_io_ops {
     /* Offset from the range's base; size 1, 2, 4 (MMIO also 8). Called with vm->lock held, irqs
@@ -41,7 +41,13 @@ struct vm_io_range {
     void *device;
 };
 
-enum vm_state { VM_STATE_NEW, VM_STATE_ON, VM_STATE_RESETTING, VM_STATE_STOPPING, VM_STATE_OFF };
+enum vm_state {
+    VM_STATE_NEW,
+    VM_STATE_ON,
+    VM_STATE_RESETTING,
+    VM_STATE_STOPPING,
+    VM_STATE_OFF
+};
 
 struct vpic;
 struct vpit;
@@ -54,14 +60,14 @@ struct vpci;
 struct vm {
     struct spinlock lock;  // rank VM: devices, nested table, p2m
     struct vm_config config;
-    unsigned index;        // in the host's table
+    unsigned index;  // in the host's table
     unsigned vcpu_count;
     struct vcpu *vcpus[VM_VCPUS_MAX];
 
     // Guest memory.
-    uint64_t page_count;       // RAM pages
-    uint64_t low_page_count;   // of them below VM_MMIO_HOLE
-    mpn_t *p2m;                // (w) index: RAM page number; raw 0 = not yet given
+    uint64_t page_count;      // RAM pages
+    uint64_t low_page_count;  // of them below VM_MMIO_HOLE
+    mpn_t *p2m;               // (w) index: RAM page number; raw 0 = not yet given
     struct nested_table nested;
 
     // Devices.

@@ -14,7 +14,11 @@ enum vm_exit_kind {
     VM_EXIT_KIND_COUNT
 };
 
-enum vm_cr_kind { VM_CR_MOV, VM_CR_CLTS, VM_CR_LMSW };
+enum vm_cr_kind {
+    VM_CR_MOV,
+    VM_CR_CLTS,
+    VM_CR_LMSW
+};
 
 struct vm_exit {
     enum vm_exit_kind kind;
@@ -32,7 +36,7 @@ struct vm_exit {
         struct {
             uint8_t number;  // 0, 3, 4, 8
             bool write;
-            uint8_t gpr;     // register number; for LMSW `value` holds the operand
+            uint8_t gpr;  // register number; for LMSW `value` holds the operand
             enum vm_cr_kind kind;
             uint16_t value;
         } cr;

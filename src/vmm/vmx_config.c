@@ -33,8 +33,8 @@ struct parser {
     const char *file;
     const char *text;
     size_t size;
-    size_t at;       // first byte of the next line
-    unsigned line;   // number of the current one, from 1
+    size_t at;      // first byte of the next line
+    unsigned line;  // number of the current one, from 1
     char key[KEY_SIZE];
     char value[VALUE_SIZE];
     bool serial_absent;  // serial0.present = "FALSE"
@@ -214,8 +214,8 @@ static vmk_status set_shares(struct parser *p, struct vm_config *out)
     static const struct {
         const char *word;
         uint32_t shares;
-    } levels[] = {{"low", SHARES_NORMAL / 2}, {"normal", SHARES_NORMAL},
-                  {"high", SHARES_NORMAL * 2}};
+    } levels[] = {
+        {"low", SHARES_NORMAL / 2}, {"normal", SHARES_NORMAL}, {"high", SHARES_NORMAL * 2}};
 
     for (size_t i = 0; i < ARRAY_COUNT(levels); i++) {
         if (same_word(p->value, levels[i].word)) {
@@ -286,16 +286,11 @@ struct key_row {
 };
 
 static const struct key_row key_rows[] = {
-    {"displayName", set_name},
-    {"memSize", set_memory},
-    {"numvcpus", set_vcpus},
-    {"sched.cpu.shares", set_shares},
-    {"orrery.kernel", set_kernel},
-    {"orrery.initrd", set_initrd},
-    {"orrery.cmdline", set_cmdline},
-    {"serial0.present", set_serial_present},
-    {"serial0.fileName", set_serial},
-    {"uuid.bios", set_uuid},
+    {"displayName", set_name},        {"memSize", set_memory},
+    {"numvcpus", set_vcpus},          {"sched.cpu.shares", set_shares},
+    {"orrery.kernel", set_kernel},    {"orrery.initrd", set_initrd},
+    {"orrery.cmdline", set_cmdline},  {"serial0.present", set_serial_present},
+    {"serial0.fileName", set_serial}, {"uuid.bios", set_uuid},
 };
 
 /* ---- the file ---- */
@@ -361,10 +356,10 @@ static void name_make(const char *file, struct vm_config *out)
 vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
                             struct vm_config *out, char *error, size_t error_size)
 {
-    struct parser p = {.file = file, .text = text, .size = size, .error = error,
-                       .error_size = error_size};
-    struct vm_config config = {.memory_mb = 32, .vcpus = 1, .shares = SHARES_NORMAL,
-                               .serial_port = -1};
+    struct parser p = {
+        .file = file, .text = text, .size = size, .error = error, .error_size = error_size};
+    struct vm_config config = {
+        .memory_mb = 32, .vcpus = 1, .shares = SHARES_NORMAL, .serial_port = -1};
     bool uuid_given = false;
     vmk_status status;
 

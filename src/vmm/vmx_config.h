@@ -10,15 +10,15 @@
 #define VM_CMDLINE_SIZE 1024u
 
 struct vm_config {
-    char name[VM_NAME_SIZE];          // displayName
-    uint32_t memory_mb;               // memSize, default 32 as ESXi's
-    uint32_t vcpus;                   // numvcpus, default 1
-    uint32_t shares;                  // sched.cpu.shares: low, normal, high or a number
-    char kernel[VM_NAME_SIZE];        // orrery.kernel
-    char initrd[VM_NAME_SIZE];        // orrery.initrd (for Multiboot: the module)
-    char cmdline[VM_CMDLINE_SIZE];    // orrery.cmdline
-    int serial_port;                  // serial0.fileName = "com1": machine port 0; -1: none
-    uint8_t uuid[16];                 // uuid.bios, or made from the name
+    char name[VM_NAME_SIZE];        // displayName
+    uint32_t memory_mb;             // memSize, default 32 as ESXi's
+    uint32_t vcpus;                 // numvcpus, default 1
+    uint32_t shares;                // sched.cpu.shares: low, normal, high or a number
+    char kernel[VM_NAME_SIZE];      // orrery.kernel
+    char initrd[VM_NAME_SIZE];      // orrery.initrd (for Multiboot: the module)
+    char cmdline[VM_CMDLINE_SIZE];  // orrery.cmdline
+    int serial_port;                // serial0.fileName = "com1": machine port 0; -1: none
+    uint8_t uuid[16];               // uuid.bios, or made from the name
 };
 
 /* Reads `text`; `file` is for messages. BAD_FORMAT with `error` filled: "file:line: key: what". */

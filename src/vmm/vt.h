@@ -14,15 +14,42 @@
 struct vcpu;
 
 enum vt_reg {
-    VT_RIP, VT_RSP, VT_RFLAGS, VT_CR0, VT_CR2, VT_CR3, VT_CR4, VT_DR7, VT_EFER,
-    VT_PAT, VT_STAR, VT_LSTAR, VT_CSTAR, VT_SFMASK, VT_KERNEL_GS_BASE,
-    VT_SYSENTER_CS, VT_SYSENTER_ESP, VT_SYSENTER_EIP, VT_REG_COUNT
+    VT_RIP,
+    VT_RSP,
+    VT_RFLAGS,
+    VT_CR0,
+    VT_CR2,
+    VT_CR3,
+    VT_CR4,
+    VT_DR7,
+    VT_EFER,
+    VT_PAT,
+    VT_STAR,
+    VT_LSTAR,
+    VT_CSTAR,
+    VT_SFMASK,
+    VT_KERNEL_GS_BASE,
+    VT_SYSENTER_CS,
+    VT_SYSENTER_ESP,
+    VT_SYSENTER_EIP,
+    VT_REG_COUNT
 };
 /* VT_CR0, VT_CR4 and VT_EFER are the guest's view: the back end adds and hides what the hardware
  * needs (CR0.NE, CR4.VMXE, EFER.SVME) and keeps EFER.LMA and the IA-32e entry control right. */
 
-enum vt_seg { VT_ES, VT_CS, VT_SS, VT_DS, VT_FS, VT_GS, VT_LDTR, VT_TR, VT_GDTR, VT_IDTR,
-              VT_SEG_COUNT };
+enum vt_seg {
+    VT_ES,
+    VT_CS,
+    VT_SS,
+    VT_DS,
+    VT_FS,
+    VT_GS,
+    VT_LDTR,
+    VT_TR,
+    VT_GDTR,
+    VT_IDTR,
+    VT_SEG_COUNT
+};
 
 /* Rights in the VMCS's layout: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15,
  * unusable 16. GDTR and IDTR use base and limit only. */

@@ -17,6 +17,7 @@
  * Locking    wait_queue.lock (rank WAITQ), then TIMER or RUNQ.
  */
 #include "world/waitq.h"
+
 #include "core/assert.h"
 #include "core/timer.h"
 #include "sched/runq.h"

@@ -15,6 +15,7 @@
  * Start at   world_create(), world_exit(), world_wait().
  */
 #include "world/world.h"
+
 #include "core/assert.h"
 #include "core/core.h"
 #include "core/heap.h"
@@ -172,7 +173,7 @@ void world_exit(int code)
 /* Lock held. Null if there is none, or it is an idle world or reaped. */
 static struct world *find_locked(struct world_state *worlds, world_id id)
 {
-    list_for_each(node, &worlds->all) {
+    list_for_each (node, &worlds->all) {
         struct world *w = list_entry(node, struct world, all_link);
 
         if (w->id.raw == id.raw)
@@ -323,7 +324,7 @@ void world_for_all(void (*visit)(struct world *, void *), void *argument)
     struct world_state *worlds = this_host()->world;
     bool irqs = spin_lock(&worlds->lock);
 
-    list_for_each(node, &worlds->all)
+    list_for_each (node, &worlds->all)
         visit(list_entry(node, struct world, all_link), argument);
     spin_unlock(&worlds->lock, irqs);
 }

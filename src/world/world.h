@@ -23,7 +23,13 @@ typedef struct {
  *                       v
  *                     ZOMBIE  (until somebody waits for it)
  */
-enum world_phase { WORLD_NEW, WORLD_READY, WORLD_RUNNING, WORLD_BLOCKED, WORLD_ZOMBIE };
+enum world_phase {
+    WORLD_NEW,
+    WORLD_READY,
+    WORLD_RUNNING,
+    WORLD_BLOCKED,
+    WORLD_ZOMBIE
+};
 
 #define WORLD_NAME_SIZE 24u
 
@@ -35,20 +41,20 @@ struct world_times {
 
 struct world {
     // Set once by world_create().
-    world_id id;                  // (i)
-    char name[WORLD_NAME_SIZE];   // (i)
-    void (*entry)(void *);        // (i)
-    void *argument;               // (i)
-    void *stack;                  // (i) null for idle worlds of the boot stacks
-    size_t stack_size;            // (i)
+    world_id id;                 // (i)
+    char name[WORLD_NAME_SIZE];  // (i)
+    void (*entry)(void *);       // (i)
+    void *argument;              // (i)
+    void *stack;                 // (i) null for idle worlds of the boot stacks
+    size_t stack_size;           // (i)
 
     // Guarded by the run queue lock of `cpu`.
     enum world_phase state;
-    unsigned cpu;                 // where it runs or last ran
-    uint64_t affinity;            // bit per CPU
+    unsigned cpu;       // where it runs or last ran
+    uint64_t affinity;  // bit per CPU
     struct sched_entity sched;
     struct world_times times;
-    plat_ns times_until;          // the times are exact up to here
+    plat_ns times_until;  // the times are exact up to here
 
     // Waiting: guarded by the wait queue's lock.
     struct wait_queue *waiting_on;
@@ -59,26 +65,26 @@ struct world {
     struct list all_link;
     struct wait_queue exit_waiters;
     int exit_code;
-    bool kill_pending;            // (a)
-    uint32_t kill_refs;           // (a) killers that may touch the queue it waits on
-    bool exited;                  // exit_waiters.lock: exit_code is final
-    bool reaped;                  // somebody collected exit_code
-    uint32_t refs;                // the table and everybody in world_wait()
+    bool kill_pending;   // (a)
+    uint32_t kill_refs;  // (a) killers that may touch the queue it waits on
+    bool exited;         // exit_waiters.lock: exit_code is final
+    bool reaped;         // somebody collected exit_code
+    uint32_t refs;       // the table and everybody in world_wait()
 
     struct plat_context context;  // (c) owning CPU
     /* Called around every switch, on the CPU, irqs off, run queue lock held: the VMM loads and puts
      * its vCPU here. May be null. */
     void (*switch_in)(struct world *);
     void (*switch_out)(struct world *);
-    void *owner;                  // struct vcpu for a VMM world
+    void *owner;  // struct vcpu for a VMM world
 };
 
 struct world_params {
     const char *name;
     void (*entry)(void *);
     void *argument;
-    struct sched_params sched;    // shares and so on; zero means the defaults
-    uint64_t affinity;            // 0 means every CPU
+    struct sched_params sched;  // shares and so on; zero means the defaults
+    uint64_t affinity;          // 0 means every CPU
     void (*switch_in)(struct world *);
     void (*switch_out)(struct world *);
     void *owner;

@@ -11,11 +11,11 @@
 #define WORLD_ID_FIRST    1024u  // below: the idle worlds, cpu + 1
 
 struct world_state {
-    struct spinlock lock;             // rank WORLD
-    struct list all;                  // lock
-    uint32_t next_id;                 // lock
-    uint32_t count;                   // lock
-    struct world idle[PLAT_CPUS_MAX]; // (i) after the CPU is up
+    struct spinlock lock;              // rank WORLD
+    struct list all;                   // lock
+    uint32_t next_id;                  // lock
+    uint32_t count;                    // lock
+    struct world idle[PLAT_CPUS_MAX];  // (i) after the CPU is up
 };
 
 /* Marks it killed and ends its wait, if it waits. World table lock held, irqs off. waitq.c */

@@ -32,6 +32,7 @@ struct arch_cpu {
     uint64_t gdt[5];
     struct arch_tss tss;
 };
+_Static_assert(offsetof(struct arch_cpu, index) == 0, "plat_cpu_self() reads GS:0");
 extern struct arch_cpu arch_cpus[PLAT_CPUS_MAX];
 extern unsigned arch_cpu_total;
 #define CPU_IST_SIZE   0x1000u

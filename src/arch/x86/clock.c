@@ -37,11 +37,6 @@ plat_ns plat_time_now(void)
     return scale(insn_rdtsc() - clock.base, clock.ns_scale);
 }
 
-uint64_t plat_tsc_now(void)
-{
-    return insn_rdtsc();
-}
-
 uint64_t plat_tsc_khz(void)
 {
     return clock.khz;

@@ -34,14 +34,6 @@ bool cpu_has_leaf(uint32_t leaf)
     return plat_cpuid(leaf & 0x80000000u, 0).eax >= leaf;
 }
 
-unsigned plat_cpu_self(void)
-{
-    uint32_t index;
-
-    __asm__ volatile("movl %%gs:0, %0" : "=r"(index));
-    return index;
-}
-
 unsigned plat_cpu_count(void)
 {
     return arch_cpu_total;
@@ -143,25 +135,6 @@ void plat_cr_write(unsigned number, uint64_t value)
 }
 
 /* ---- interrupts on and off ---- */
-bool plat_irq_enabled(void)
-{
-    return insn_flags() & RFLAGS_IF;
-}
-
-bool plat_irq_save(void)
-{
-    bool was_on = plat_irq_enabled();
-
-    insn_cli();
-    return was_on;
-}
-
-void plat_irq_restore(bool was_on)
-{
-    if (was_on)
-        insn_sti();
-}
-
 void plat_irq_window(void)
 {
     __asm__ volatile("sti; nop; cli" : : : "memory");

@@ -83,15 +83,15 @@ struct fadt {
 } packed_layout;
 _Static_assert(sizeof(struct fadt) == 244, "FADT revision 4");
 
-#define FADT_WBINVD        BIT(0)
-#define FADT_PROC_C1       BIT(2)
-#define FADT_SLEEP_BUTTON  BIT(5)  // none as fixed hardware
-#define FADT_RTC_NO_FIXED  BIT(6)  // the RTC wakes through no fixed bit
-#define FADT_TIMER_32      BIT(8)
-#define FADT_RESET         BIT(10)
-#define BOOT_LEGACY        0x01u
-#define BOOT_NO_VGA        0x04u   // and, bit 1 clear, no 8042
-#define SPACE_IO           1u
+#define FADT_WBINVD       BIT(0)
+#define FADT_PROC_C1      BIT(2)
+#define FADT_SLEEP_BUTTON BIT(5)  // none as fixed hardware
+#define FADT_RTC_NO_FIXED BIT(6)  // the RTC wakes through no fixed bit
+#define FADT_TIMER_32     BIT(8)
+#define FADT_RESET        BIT(10)
+#define BOOT_LEGACY       0x01u
+#define BOOT_NO_VGA       0x04u  // and, bit 1 clear, no 8042
+#define SPACE_IO          1u
 
 struct facs {
     char signature[4];
@@ -220,9 +220,17 @@ static void table_finish(struct builder *b, size_t start)
 /* ---- AML ---- */
 
 enum aml_op {
-    AML_ZERO = 0x00, AML_ONE = 0x01, AML_NAME = 0x08, AML_BYTE = 0x0a, AML_WORD = 0x0b,
-    AML_DWORD = 0x0c, AML_SCOPE = 0x10, AML_BUFFER = 0x11, AML_PACKAGE = 0x12,
-    AML_EXT = 0x5b, AML_EXT_DEVICE = 0x82
+    AML_ZERO = 0x00,
+    AML_ONE = 0x01,
+    AML_NAME = 0x08,
+    AML_BYTE = 0x0a,
+    AML_WORD = 0x0b,
+    AML_DWORD = 0x0c,
+    AML_SCOPE = 0x10,
+    AML_BUFFER = 0x11,
+    AML_PACKAGE = 0x12,
+    AML_EXT = 0x5b,
+    AML_EXT_DEVICE = 0x82
 };
 
 /* A PkgLength of two bytes is reserved and patched by aml_end(); the longest is 4095. */
@@ -296,8 +304,8 @@ static unsigned hex_digit(char c)
 /* EisaId ("PNP0A03"): three letters of 5 bits and four hex digits, most significant byte first. */
 static void aml_hid(struct builder *b, const char *id)
 {
-    unsigned letters = (unsigned)(id[0] - '@') << 10 | (unsigned)(id[1] - '@') << 5 |
-                       (unsigned)(id[2] - '@');
+    unsigned letters =
+        (unsigned)(id[0] - '@') << 10 | (unsigned)(id[1] - '@') << 5 | (unsigned)(id[2] - '@');
 
     aml_name(b, "_HID");
     put_8(b, AML_DWORD);
@@ -342,10 +350,15 @@ static void res_irq(struct builder *b, unsigned irq)
     put_16(b, 1u << irq);
 }
 
-enum res_space { RES_MEMORY = 0, RES_IO = 1, RES_BUS = 2 };
+enum res_space {
+    RES_MEMORY = 0,
+    RES_IO = 1,
+    RES_BUS = 2
+};
 
 /* Address space descriptors of a bridge: minimum and maximum fixed, positively decoded. */
-static void res_window_16(struct builder *b, enum res_space space, unsigned first, unsigned last)
+static void res_window_16(struct builder *b, enum res_space space, unsigned first,
+                          unsigned last)
 {
     put_8(b, 0x88);
     put_16(b, 13);
@@ -512,8 +525,11 @@ static size_t put_facs(struct builder *b)
 
 static struct gas io_gas(unsigned port, unsigned bytes)
 {
-    return (struct gas){.space = SPACE_IO, .width = (uint8_t)(bytes * 8),
-                        .access = (uint8_t)(bytes == 1 ? 1 : bytes == 2 ? 2 : 3),
+    return (struct gas){.space = SPACE_IO,
+                        .width = (uint8_t)(bytes * 8),
+                        .access = (uint8_t)(bytes == 1   ? 1
+                                            : bytes == 2 ? 2
+                                                         : 3),
                         .address = port};
 }
 
@@ -521,19 +537,26 @@ static size_t put_fadt(struct builder *b, uint64_t facs, uint64_t dsdt)
 {
     struct fadt f = {
         .h = sdt_header("FACP", 4),
-        .facs = (uint32_t)facs, .dsdt = (uint32_t)dsdt,
+        .facs = (uint32_t)facs,
+        .dsdt = (uint32_t)dsdt,
         .profile = 4,  // enterprise server
         .sci_irq = VM_SCI_IRQ,
-        .pm1a_event = VPM_EVENT_PORT, .pm1a_control = VPM_CONTROL_PORT,
+        .pm1a_event = VPM_EVENT_PORT,
+        .pm1a_control = VPM_CONTROL_PORT,
         .pm_timer = VPM_TIMER_PORT,
-        .pm1_event_length = 4, .pm1_control_length = 2, .pm_timer_length = 4,
-        .c2_latency = 0xfff, .c3_latency = 0xfff,  // neither is there
+        .pm1_event_length = 4,
+        .pm1_control_length = 2,
+        .pm_timer_length = 4,
+        .c2_latency = 0xfff,
+        .c3_latency = 0xfff,  // neither is there
         .century = CENTURY_BYTE,
         .boot_flags = BOOT_LEGACY | BOOT_NO_VGA,
         .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON | FADT_RTC_NO_FIXED |
                  FADT_TIMER_32 | FADT_RESET,
-        .reset_register = io_gas(VPM_RESET_PORT, 1), .reset_value = VPM_RESET_VALUE,
-        .x_facs = facs, .x_dsdt = dsdt,
+        .reset_register = io_gas(VPM_RESET_PORT, 1),
+        .reset_value = VPM_RESET_VALUE,
+        .x_facs = facs,
+        .x_dsdt = dsdt,
         .x_pm1a_event = io_gas(VPM_EVENT_PORT, 4),
         .x_pm1a_control = io_gas(VPM_CONTROL_PORT, 2),
         .x_pm_timer = io_gas(VPM_TIMER_PORT, 4),
@@ -550,22 +573,29 @@ static size_t put_fadt(struct builder *b, uint64_t facs, uint64_t dsdt)
 
 static size_t put_madt(struct builder *b, unsigned vcpus)
 {
-    struct madt_header h = {.h = sdt_header("APIC", 3), .lapic_address = VM_LAPIC_BASE,
-                            .flags = 1};
-    struct madt_ioapic ioapic = {.type = 1, .length = sizeof(ioapic), .id = (uint8_t)vcpus,
-                                 .address = VM_IOAPIC_BASE};
+    struct madt_header h = {
+        .h = sdt_header("APIC", 3), .lapic_address = VM_LAPIC_BASE, .flags = 1};
+    struct madt_ioapic ioapic = {
+        .type = 1, .length = sizeof(ioapic), .id = (uint8_t)vcpus, .address = VM_IOAPIC_BASE};
     struct madt_override timer = {.type = 2, .length = sizeof(timer), .source = 0, .gsi = 2};
-    struct madt_override sci = {.type = 2, .length = sizeof(sci), .source = VM_SCI_IRQ,
-                                .gsi = VM_SCI_IRQ, .flags = MADT_ACTIVE_HIGH | MADT_LEVEL};
-    struct madt_lapic_nmi nmi = {.type = 4, .length = sizeof(nmi), .processor = 0xff, .lint = 1};
+    struct madt_override sci = {.type = 2,
+                                .length = sizeof(sci),
+                                .source = VM_SCI_IRQ,
+                                .gsi = VM_SCI_IRQ,
+                                .flags = MADT_ACTIVE_HIGH | MADT_LEVEL};
+    struct madt_lapic_nmi nmi = {
+        .type = 4, .length = sizeof(nmi), .processor = 0xff, .lint = 1};
     size_t start;
 
     align(b, 16);
     start = b->size;
     put(b, &h, sizeof(h));
     for (unsigned i = 0; i < vcpus; i++) {
-        struct madt_lapic lapic = {.type = 0, .length = sizeof(lapic), .processor = (uint8_t)i,
-                                   .apic_id = (uint8_t)i, .flags = 1};
+        struct madt_lapic lapic = {.type = 0,
+                                   .length = sizeof(lapic),
+                                   .processor = (uint8_t)i,
+                                   .apic_id = (uint8_t)i,
+                                   .flags = 1};
         put(b, &lapic, sizeof(lapic));
     }
     put(b, &ioapic, sizeof(ioapic));

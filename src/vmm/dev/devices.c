@@ -28,14 +28,10 @@ struct device_row {
 };
 
 static const struct device_row device_rows[] = {
-    {"PIC", vpic_create, vpic_destroy},
-    {"IOAPIC", vioapic_create, vioapic_destroy},
-    {"PIT", vpit_create, vpit_destroy},
-    {"serial port", vserial_create, vserial_destroy},
-    {"RTC", vrtc_create, vrtc_destroy},
-    {"PM", vpm_create, vpm_destroy},
-    {"PCI", vpci_create, vpci_destroy},
-    {"debug exit", debug_exit_create, NULL},
+    {"PIC", vpic_create, vpic_destroy}, {"IOAPIC", vioapic_create, vioapic_destroy},
+    {"PIT", vpit_create, vpit_destroy}, {"serial port", vserial_create, vserial_destroy},
+    {"RTC", vrtc_create, vrtc_destroy}, {"PM", vpm_create, vpm_destroy},
+    {"PCI", vpci_create, vpci_destroy}, {"debug exit", debug_exit_create, NULL},
 };
 
 static void destroy_first(struct vm *vm, size_t count)

@@ -129,8 +129,8 @@ _Static_assert(sizeof(struct boot_information) == 11, "type 32");
 struct builder {
     uint8_t *out;
     size_t room, size;
-    size_t start;        // of the structure being built
-    unsigned strings;    // of it
+    size_t start;      // of the structure being built
+    unsigned strings;  // of it
     uint16_t count, largest;
     bool full;
 };
@@ -195,14 +195,27 @@ static void serial_number(const uint8_t uuid[16], char *out, size_t room)
 
 static void put_machine(struct builder *b, const struct vm_config *config)
 {
-    struct bios bios = {.vendor = 1, .version = 2, .segment = 0xf000, .date = 3,
-                        .features = BIT(3),           // "characteristics not supported"
-                        .features_2 = {0x01, 0x18},   // ACPI; targeted content, virtual machine
-                        .major = 1, .minor = 0, .ec_major = 0xff, .ec_minor = 0xff};
-    struct system system = {.manufacturer = 1, .product = 2, .version = 3, .serial = 4,
-                            .wake_up = 6};            // power switch
-    struct enclosure enclosure = {.manufacturer = 1, .kind = 1, .boot_state = 3,
-                                  .power_state = 3, .thermal_state = 3, .security = 3};
+    struct bios bios = {.vendor = 1,
+                        .version = 2,
+                        .segment = 0xf000,
+                        .date = 3,
+                        .features = BIT(3),          // "characteristics not supported"
+                        .features_2 = {0x01, 0x18},  // ACPI; targeted content, virtual machine
+                        .major = 1,
+                        .minor = 0,
+                        .ec_major = 0xff,
+                        .ec_minor = 0xff};
+    struct system system = {.manufacturer = 1,
+                            .product = 2,
+                            .version = 3,
+                            .serial = 4,
+                            .wake_up = 6};  // power switch
+    struct enclosure enclosure = {.manufacturer = 1,
+                                  .kind = 1,
+                                  .boot_state = 3,
+                                  .power_state = 3,
+                                  .thermal_state = 3,
+                                  .security = 3};
     char serial[64];
 
     serial_number(config->uuid, serial, sizeof(serial));
@@ -230,11 +243,18 @@ static void put_machine(struct builder *b, const struct vm_config *config)
 static void put_processors(struct builder *b, const struct vm_config *config)
 {
     for (unsigned i = 0; i < config->vcpus; i++) {
-        struct processor p = {.socket = 1, .kind = 3, .family = 2, .manufacturer = 2,
-                              .status = 0x41, .upgrade = 1,  // populated, enabled; other
+        struct processor p = {.socket = 1,
+                              .kind = 3,
+                              .family = 2,
+                              .manufacturer = 2,
+                              .status = 0x41,
+                              .upgrade = 1,  // populated, enabled; other
                               .cache = {0xffff, 0xffff, 0xffff},
-                              .cores = 1, .cores_on = 1, .threads = 1,
-                              .features = BIT(2), .family_2 = 2};
+                              .cores = 1,
+                              .cores_on = 1,
+                              .threads = 1,
+                              .features = BIT(2),
+                              .family_2 = 2};
         char socket[16];
 
         vmk_snprintf(socket, sizeof(socket), "CPU #%03u", i);
@@ -247,8 +267,8 @@ static void put_processors(struct builder *b, const struct vm_config *config)
 
 static void put_range(struct builder *b, uint16_t array, uint64_t start, uint64_t size)
 {
-    struct memory_range r = {.start_kb = UINT32_MAX, .end_kb = UINT32_MAX, .array = array,
-                             .width = 1};
+    struct memory_range r = {
+        .start_kb = UINT32_MAX, .end_kb = UINT32_MAX, .array = array, .width = 1};
 
     if (size == 0)
         return;
@@ -267,11 +287,16 @@ static void put_memory(struct builder *b, const struct vm_config *config, uint64
                        uint64_t high)
 {
     uint64_t kb = (uint64_t)config->memory_mb * 1024;
-    struct memory_array array = {.location = 1, .use = 3, .correction = 3,
-                                 .error_handle = NO_HANDLE, .devices = 1};
-    struct memory_device device = {.error_handle = NO_HANDLE, .total_width = 64,
-                                   .data_width = 64, .form = 9, .locator = 1, .bank = 2,
-                                   .kind = 7, .detail = BIT(1)};
+    struct memory_array array = {
+        .location = 1, .use = 3, .correction = 3, .error_handle = NO_HANDLE, .devices = 1};
+    struct memory_device device = {.error_handle = NO_HANDLE,
+                                   .total_width = 64,
+                                   .data_width = 64,
+                                   .form = 9,
+                                   .locator = 1,
+                                   .bank = 2,
+                                   .kind = 7,
+                                   .detail = BIT(1)};
     uint16_t handle;
 
     if (kb < 0x80000000u)
@@ -306,12 +331,22 @@ static void put_end(struct builder *b)
 
 static void entries_write(const struct builder *b, uint64_t table, uint8_t *out)
 {
-    struct entry_32 e = {.anchor = "_SM_", .length = sizeof(e), .major = 2, .minor = 8,
-                         .largest = b->largest, .middle_anchor = {'_', 'D', 'M', 'I', '_'},
-                         .table_length = (uint16_t)b->size, .table_address = (uint32_t)table,
-                         .count = b->count, .bcd_revision = 0x28};
-    struct entry_64 e3 = {.anchor = {'_', 'S', 'M', '3', '_'}, .length = sizeof(e3), .major = 2,
-                          .minor = 8, .revision = 1, .table_length = (uint32_t)b->size,
+    struct entry_32 e = {.anchor = "_SM_",
+                         .length = sizeof(e),
+                         .major = 2,
+                         .minor = 8,
+                         .largest = b->largest,
+                         .middle_anchor = {'_', 'D', 'M', 'I', '_'},
+                         .table_length = (uint16_t)b->size,
+                         .table_address = (uint32_t)table,
+                         .count = b->count,
+                         .bcd_revision = 0x28};
+    struct entry_64 e3 = {.anchor = {'_', 'S', 'M', '3', '_'},
+                          .length = sizeof(e3),
+                          .major = 2,
+                          .minor = 8,
+                          .revision = 1,
+                          .table_length = (uint32_t)b->size,
                           .table_address = table};
 
     e.middle_checksum = (uint8_t)-sum(e.middle_anchor, sizeof(e) - 16);

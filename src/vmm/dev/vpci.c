@@ -20,14 +20,14 @@
 #include "vmm/dev/vpm.h"
 #include "vmm/vm.h"
 
-#define ADDRESS_PORT    0xcf8u
-#define DATA_OFFSET     4u
-#define ADDRESS_ENABLE  0x80000000u
-#define ADDRESS_KEPT    0x80fffffcu
+#define ADDRESS_PORT   0xcf8u
+#define DATA_OFFSET    4u
+#define ADDRESS_ENABLE 0x80000000u
+#define ADDRESS_KEPT   0x80fffffcu
 
 struct vpci {
-    struct vm *vm;                // (i)
-    uint32_t address;             // (w) vm->lock
+    struct vm *vm;     // (i)
+    uint32_t address;  // (w) vm->lock
     uint8_t reset_control;
     struct vpci_function bridge;
     struct vpci_function *functions[VPCI_FUNCTIONS];
@@ -93,14 +93,16 @@ static void data_write(struct vpci *pci, unsigned lane, unsigned size, uint64_t 
 static uint64_t ecam_read(void *device, struct vcpu *v, uint64_t offset, unsigned size)
 {
     (void)v;
-    return config_read(function_find(device, 0, (unsigned)(offset >> 12)), offset & 0xfff, size);
+    return config_read(function_find(device, 0, (unsigned)(offset >> 12)), offset & 0xfff,
+                       size);
 }
 
 static void ecam_write(void *device, struct vcpu *v, uint64_t offset, unsigned size,
                        uint64_t value)
 {
     (void)v;
-    config_write(function_find(device, 0, (unsigned)(offset >> 12)), offset & 0xfff, size, value);
+    config_write(function_find(device, 0, (unsigned)(offset >> 12)), offset & 0xfff, size,
+                 value);
 }
 
 static const struct vm_io_ops ecam_ops = {.read = ecam_read, .write = ecam_write};

@@ -13,12 +13,12 @@ struct vpci;
 #define VPCI_FUNCTIONS   16u
 
 /* The memory-mapped configuration space (PCI Express ECAM) of bus 0, told by the MCFG table. */
-#define VPCI_ECAM_BASE 0xe0000000ull
-#define VPCI_ECAM_SIZE 0x100000ull
+#define VPCI_ECAM_BASE   0xe0000000ull
+#define VPCI_ECAM_SIZE   0x100000ull
 
 /* One function. `writable` has a 1 for each bit the guest may change. */
 struct vpci_function {
-    uint8_t devfn;                      // slot << 3 | function
+    uint8_t devfn;  // slot << 3 | function
     uint8_t config[VPCI_CONFIG_SIZE];
     uint8_t writable[VPCI_CONFIG_SIZE];
     /* Called after the guest changed bytes [offset, offset + size); may be null. vm->lock held. */

@@ -33,7 +33,7 @@
 _Static_assert(VPM_EVENT_PORT == VM_PM_BASE, "one base for PM registers");
 
 struct vpm {
-    struct vm *vm;  // (i)
+    struct vm *vm;                     // (i)
     uint16_t status, enable, control;  // (w) vm->lock
     bool line;
 };

@@ -30,8 +30,20 @@
 #define UIP_TIME   244000ull  // ns that UIP is on before an update
 
 enum rtc_reg {
-    RTC_SECOND, RTC_SECOND_ALARM, RTC_MINUTE, RTC_MINUTE_ALARM, RTC_HOUR, RTC_HOUR_ALARM,
-    RTC_WEEKDAY, RTC_DAY, RTC_MONTH, RTC_YEAR, RTC_A, RTC_B, RTC_C, RTC_D,
+    RTC_SECOND,
+    RTC_SECOND_ALARM,
+    RTC_MINUTE,
+    RTC_MINUTE_ALARM,
+    RTC_HOUR,
+    RTC_HOUR_ALARM,
+    RTC_WEEKDAY,
+    RTC_DAY,
+    RTC_MONTH,
+    RTC_YEAR,
+    RTC_A,
+    RTC_B,
+    RTC_C,
+    RTC_D,
     RTC_CENTURY = 0x32
 };
 
@@ -49,14 +61,14 @@ enum rtc_reg {
 #define ALARM_ANY 0xc0u  // such an alarm byte matches everything
 
 struct vrtc {
-    struct vm *vm;       // (i)
+    struct vm *vm;  // (i)
     struct timer timer;
-    bool closing;        // (w) vm->lock, as all below
+    bool closing;  // (w) vm->lock, as all below
     bool line;
     uint8_t index;
     uint8_t cmos[CMOS_SIZE];
-    int64_t offset;      // seconds: guest time minus wall time
-    plat_ns seen;        // flags are made up to here
+    int64_t offset;  // seconds: guest time minus wall time
+    plat_ns seen;    // flags are made up to here
 };
 
 /* ---- calendar ---- */
@@ -86,12 +98,13 @@ uint64_t vrtc_seconds_from_date(const struct vrtc_date *date)
     uint64_t year = MAX(date->year, 1970u) - (month <= 2 ? 1 : 0);
     uint64_t era = year / 400;
     uint64_t of_era_year = year % 400;
-    uint64_t of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 +
-                       (uint64_t)MAX(date->day, 1u) - 1;
+    uint64_t of_year =
+        (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + (uint64_t)MAX(date->day, 1u) - 1;
     uint64_t of_era = of_era_year * 365 + of_era_year / 4 - of_era_year / 100 + of_year;
     uint64_t days = era * 146097 + of_era - 719468;
 
-    return days * DAY + (uint64_t)date->hour * 3600 + (uint64_t)date->minute * 60 + date->second;
+    return days * DAY + (uint64_t)date->hour * 3600 + (uint64_t)date->minute * 60 +
+           date->second;
 }
 
 /* ---- encoding of the date bytes by register B ---- */

@@ -11,9 +11,9 @@ struct vrtc;
 
 /* A calendar date in the proleptic Gregorian calendar, UTC. */
 struct vrtc_date {
-    unsigned year, month, day;      // 1970.., 1..12, 1..31
+    unsigned year, month, day;  // 1970.., 1..12, 1..31
     unsigned hour, minute, second;
-    unsigned weekday;               // 1 = Sunday
+    unsigned weekday;  // 1 = Sunday
 };
 void vrtc_date_from_seconds(uint64_t seconds, struct vrtc_date *out);
 /* Dates out of range count on into the next unit; never fails. */

@@ -30,48 +30,57 @@
 #define RX_FIFO_SIZE  16u
 #define POLL_INTERVAL 5000000ull  // ns
 
-enum uart_reg { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
+enum uart_reg {
+    REG_DATA,
+    REG_IER,
+    REG_IIR_FCR,
+    REG_LCR,
+    REG_MCR,
+    REG_LSR,
+    REG_MSR,
+    REG_SCRATCH
+};
 
-#define IER_RX     0x01u
-#define IER_THRE   0x02u
-#define IER_LINE   0x04u
-#define IER_MODEM  0x08u
-#define IER_MASK   0x0fu
-#define IIR_NONE   0x01u
-#define IIR_MODEM  0x00u
-#define IIR_THRE   0x02u
-#define IIR_RX     0x04u
-#define IIR_LINE   0x06u
+#define IER_RX         0x01u
+#define IER_THRE       0x02u
+#define IER_LINE       0x04u
+#define IER_MODEM      0x08u
+#define IER_MASK       0x0fu
+#define IIR_NONE       0x01u
+#define IIR_MODEM      0x00u
+#define IIR_THRE       0x02u
+#define IIR_RX         0x04u
+#define IIR_LINE       0x06u
 #define IIR_RX_TIMEOUT 0x0cu
-#define IIR_FIFO   0xc0u
-#define FCR_ENABLE 0x01u
-#define FCR_RX_CLEAR 0x02u
-#define LCR_DLAB   0x80u
-#define MCR_DTR    0x01u
-#define MCR_RTS    0x02u
-#define MCR_OUT1   0x04u
-#define MCR_OUT2   0x08u
-#define MCR_LOOP   0x10u
-#define MCR_MASK   0x1fu
-#define LSR_READY  0x01u
-#define LSR_OVERRUN 0x02u
-#define LSR_THRE   0x20u
-#define LSR_IDLE   0x40u
-#define MSR_CTS    0x10u
-#define MSR_DSR    0x20u
-#define MSR_RI     0x40u
-#define MSR_DCD    0x80u
+#define IIR_FIFO       0xc0u
+#define FCR_ENABLE     0x01u
+#define FCR_RX_CLEAR   0x02u
+#define LCR_DLAB       0x80u
+#define MCR_DTR        0x01u
+#define MCR_RTS        0x02u
+#define MCR_OUT1       0x04u
+#define MCR_OUT2       0x08u
+#define MCR_LOOP       0x10u
+#define MCR_MASK       0x1fu
+#define LSR_READY      0x01u
+#define LSR_OVERRUN    0x02u
+#define LSR_THRE       0x20u
+#define LSR_IDLE       0x40u
+#define MSR_CTS        0x10u
+#define MSR_DSR        0x20u
+#define MSR_RI         0x40u
+#define MSR_DCD        0x80u
 
 struct vserial {
-    struct vm *vm;           // (i)
+    struct vm *vm;  // (i)
     struct timer poller;
-    bool closing;            // (w) vm->lock, as all below
+    bool closing;  // (w) vm->lock, as all below
     uint8_t ier, fcr, lcr, mcr, scratch;
     uint8_t divisor_low, divisor_high;
-    uint8_t modem_delta;     // MSR 3:0
+    uint8_t modem_delta;  // MSR 3:0
     bool overrun;
-    bool thre_pending;       // THRE interrupt wanted and not yet seen in IIR
-    bool line;               // as last told
+    bool thre_pending;  // THRE interrupt wanted and not yet seen in IIR
+    bool line;          // as last told
     uint8_t rx[RX_FIFO_SIZE];
     unsigned rx_head, rx_count;
 };
@@ -136,7 +145,7 @@ static void mcr_write(struct vserial *s, uint8_t value)
 
     // The ring indicator's delta bit tells of its falling edge only.
     if (after & MSR_RI)
-        delta &= (uint8_t)~(MSR_RI >> 4);
+        delta &= (uint8_t) ~(MSR_RI >> 4);
     s->modem_delta |= delta;
     s->mcr = value;
 }
