@@ -195,8 +195,8 @@ vmk_status vm_port_register(struct vm *vm, uint16_t base, uint16_t count,
     return VMK_OK;
 }
 
-vmk_status vm_mmio_register(struct vm *vm, gpa_t base, uint64_t size, const struct vm_io_ops *ops,
-                            void *device)
+vmk_status vm_mmio_register(struct vm *vm, gpa_t base, uint64_t size,
+                            const struct vm_io_ops *ops, void *device)
 {
     vm->mmio[vm->mmio_range_count++] = (struct vm_io_range){base.raw, size, ops, device};
     return VMK_OK;

@@ -16,7 +16,8 @@ struct kernel_test {
     bool panics;
 };
 
-static inline int kernel_tests_run(const char *name, const struct kernel_test *tests, size_t count)
+static inline int kernel_tests_run(const char *name, const struct kernel_test *tests,
+                                   size_t count)
 {
     Suite *suite = suite_create(name);
     TCase *tcase = tcase_create(name);
@@ -46,5 +47,11 @@ static inline int kernel_tests_run(const char *name, const struct kernel_test *t
         const struct kernel_test tests[] = {__VA_ARGS__};                                      \
         return kernel_tests_run(name, tests, sizeof(tests) / sizeof(tests[0]));                \
     }
-#define RUNS(t)   {t, false}
-#define PANICS(t) {t, true}
+#define RUNS(t)                                                                                \
+    {                                                                                          \
+        t, false                                                                               \
+    }
+#define PANICS(t)                                                                              \
+    {                                                                                          \
+        t, true                                                                                \
+    }

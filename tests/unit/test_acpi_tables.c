@@ -118,7 +118,8 @@ START_TEST(test_acpi_tables__aml_disassembles)
     // Disassembled and compiled again without errors, warnings or remarks.
     snprintf(command, sizeof(command),
              "iasl -d %s >%s.log 2>&1 && iasl %s.dsl >%s.log 2>&1 && "
-             "grep -q '0 Errors, 0 Warnings, 0 Remarks' %s.log", name, name, name, name, name);
+             "grep -q '0 Errors, 0 Warnings, 0 Remarks' %s.log",
+             name, name, name, name, name);
     if (system(command) != 0) {
         snprintf(command, sizeof(command), "cat %s.log %s.dsl", name, name);
         ck_assert_int_ge(system(command), 0);

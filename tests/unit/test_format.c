@@ -42,15 +42,27 @@ __attribute__((format(printf, 1, 2))) static void same(const char *format, ...)
 
 START_TEST(test_format__numbers__as_the_c_library)
 {
-    const long long values[] = {0, 1, -1, 9, 10, 255, -128, 65535, 2147483647, -2147483648ll,
-                                0x123456789abcdefll, INT64_MAX, INT64_MIN};
+    const long long values[] = {0,
+                                1,
+                                -1,
+                                9,
+                                10,
+                                255,
+                                -128,
+                                65535,
+                                2147483647,
+                                -2147483648ll,
+                                0x123456789abcdefll,
+                                INT64_MAX,
+                                INT64_MIN};
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         long long v = values[i];
 
         same("%lld|%llu|%llx", v, (unsigned long long)v, (unsigned long long)v);
         same("%d|%u|%X", (int)v, (unsigned)v, (unsigned)v);
-        same("%hd|%hhd|%hu|%hhu", (short)v, (signed char)v, (unsigned short)v, (unsigned char)v);
+        same("%hd|%hhd|%hu|%hhu", (short)v, (signed char)v, (unsigned short)v,
+             (unsigned char)v);
         same("%8d|%-8d|%08d|%+d", (int)v, (int)v, (int)v, (int)v);
         same("%#x|%#10x|%-#10x|%#010x", (unsigned)v, (unsigned)v, (unsigned)v, (unsigned)v);
         same("%.5d|%10.5d|%-10.5d|%zu|%ld", (int)v, (int)v, (int)v, (size_t)v, (long)v);

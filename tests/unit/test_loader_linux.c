@@ -114,10 +114,14 @@ static const struct {
     size_t size;
     const char *field;
 } bad[] = {
-    {0x1fe, 0, 2, "boot_flag"},    {0x206, 0x20b, 2, "version"},
-    {0x211, 0, 1, "loadflags"},    {0x236, 0x7e, 2, "xloadflags"},
-    {0x201, 0x10, 1, "jump"},      {0x201, 0xff, 1, "jump"},
-    {0x1f1, 60, 1, "setup_sects"}, {0x1f4, 0xffffffff, 4, "syssize"},
+    {0x1fe, 0, 2, "boot_flag"},
+    {0x206, 0x20b, 2, "version"},
+    {0x211, 0, 1, "loadflags"},
+    {0x236, 0x7e, 2, "xloadflags"},
+    {0x201, 0x10, 1, "jump"},
+    {0x201, 0xff, 1, "jump"},
+    {0x1f1, 60, 1, "setup_sects"},
+    {0x1f4, 0xffffffff, 4, "syssize"},
     {0x230, 0x30000, 4, "kernel_alignment"},
     {0x230, 0, 4, "kernel_alignment"},
     {0x258, 0x1000, 8, "pref_address"},
@@ -155,5 +159,6 @@ START_TEST(test_linux_image_parse__cut_off_anywhere)
 }
 END_TEST
 
-TEST_MAIN("loader_linux", test_linux_load__kernel_initrd_zero_page, test_linux_load__does_not_fit,
-          test_linux_image_parse__names_the_bad_field, test_linux_image_parse__cut_off_anywhere)
+TEST_MAIN("loader_linux", test_linux_load__kernel_initrd_zero_page,
+          test_linux_load__does_not_fit, test_linux_image_parse__names_the_bad_field,
+          test_linux_image_parse__cut_off_anywhere)

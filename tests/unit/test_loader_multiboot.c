@@ -20,7 +20,10 @@ static void make(uint32_t flags)
     static const uint32_t segment[8] = {1, 0x200, 0xc0100000, 0x100000, 0x100, 0x2000, 7, 4096};
 
     image = calloc(1, SIZE);
-    memcpy(image, "\x7f" "ELF\1\1\1", 7);
+    memcpy(image,
+           "\x7f"
+           "ELF\1\1\1",
+           7);
     put(0x18, 0x100010, 4);
     put(0x1c, 0x34, 4);
     put(0x2a, 32, 2);
@@ -213,7 +216,8 @@ START_TEST(test_multiboot_image_parse__names_what_is_bad)
 END_TEST
 
 TEST_MAIN("loader_multiboot", test_vm_load_kernel__multiboot_entry_state,
-          test_vm_load_kernel__missing_and_unknown_files, test_multiboot_load__segment_outside_ram,
+          test_vm_load_kernel__missing_and_unknown_files,
+          test_multiboot_load__segment_outside_ram,
           test_multiboot_load__information_moves_away_from_a_low_kernel,
           test_multiboot_image_parse__addresses_in_the_header,
           test_multiboot_image_parse__names_what_is_bad)

@@ -114,5 +114,6 @@ END_TEST
 KERNEL_TEST_MAIN("runq", RUNS(test_runq__all_keys_of_five__least_first_ties_in_order),
                  RUNS(test_runq__any_one_removed__others_keep_their_order),
                  RUNS(test_runq__any_subset_pinned__first_allowed),
-                 PANICS(test_runq__inserted_twice__panics), PANICS(test_runq__not_ready__panics),
+                 PANICS(test_runq__inserted_twice__panics),
+                 PANICS(test_runq__not_ready__panics),
                  PANICS(test_runq__removed_when_absent__panics))

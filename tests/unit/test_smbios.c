@@ -103,7 +103,8 @@ START_TEST(test_smbios_room__too_little_is_zero)
 
     for (size_t room = 0; room < size; room++) {
         uint8_t *exact = malloc(room + !room);
-        ck_assert_uint_eq(smbios_build(&fix.vm.config, 3ull << 30, 1ull << 30, 0, exact, room), 0);
+        ck_assert_uint_eq(smbios_build(&fix.vm.config, 3ull << 30, 1ull << 30, 0, exact, room),
+                          0);
         free(exact);
     }
 }

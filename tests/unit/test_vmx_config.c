@@ -105,9 +105,8 @@ START_TEST(test_vmx_config__long_values_and_files)
     char text[20000];
 
     memset(text, 'x', sizeof(text));
-    ck_assert_int_eq(
-        vmx_config_parse("f", text, sizeof(text), &config, error, sizeof(error)),
-        VMK_BAD_FORMAT);
+    ck_assert_int_eq(vmx_config_parse("f", text, sizeof(text), &config, error, sizeof(error)),
+                     VMK_BAD_FORMAT);
     ck_assert_str_eq(error, "f:0: line: file longer than 16384 bytes");
     memcpy(text, "orrery.cmdline = \"", 18);
     text[18 + VM_CMDLINE_SIZE - 1] = '"';

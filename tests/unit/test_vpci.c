@@ -110,4 +110,5 @@ START_TEST(test_vpci_cf9__resets)
 END_TEST
 
 TEST_MAIN("vpci", test_vpci_bridge__ids_by_any_width, test_vpci_absent__all_ones,
-          test_vpci_function__only_writable_bits_change, test_vpci_ecam__the_same_bytes_in_memory, test_vpci_cf9__resets)
+          test_vpci_function__only_writable_bits_change,
+          test_vpci_ecam__the_same_bytes_in_memory, test_vpci_cf9__resets)
