@@ -116,7 +116,7 @@ static bool number_option(int argc, char **argv, int *i, const char *name, uint6
     const char *text;
     const char *end;
 
-    if (strncmp(argv[*i], name, length))
+    if (strncmp(argv[*i], name, length) != 0)
         return false;
     if (argv[*i][length] == '=')
         text = argv[*i] + length + 1;

@@ -49,7 +49,8 @@ bool core_option(const char *key, char *value, size_t size)
     size_t length;
 
     while (at && next_word(&at, &word, &length)) {
-        if (length <= key_length || strncmp(word, key, key_length) || word[key_length] != '=')
+        if (length <= key_length || strncmp(word, key, key_length) != 0 ||
+            word[key_length] != '=')
             continue;
 
         size_t room = MIN(length - key_length - 1, size - 1);

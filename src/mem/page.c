@@ -113,7 +113,7 @@ static const struct plat_region *check_map(const struct plat_region *regions, si
         const struct plat_region *r = &regions[i];
 
         vmk_log(VMK_LOG_INFO, "Mem: %012llx-%012llx %s", (unsigned long long)r->base.raw,
-                (unsigned long long)(r->base.raw + r->size),
+                (unsigned long long)r->base.raw + r->size,
                 (size_t)r->kind < ARRAY_COUNT(kind_names) ? kind_names[r->kind] : "?");
         vmk_assert_msg(i == 0 || regions[i - 1].base.raw + regions[i - 1].size <= r->base.raw,
                        "memory regions %u and %u overlap", (unsigned)i - 1, (unsigned)i);

@@ -10,3 +10,4 @@ for name in hello exceptions apic io msr memory mmio_nowhere triple; do
 done
 guest smp 'cpus 1' --vcpus 1
 guest smp 'cpus 2' --vcpus 2
+guest reset . --vcpus 1

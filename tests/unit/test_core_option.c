@@ -56,11 +56,11 @@ static void absent_body(void)
 {
     char text[16] = "before";
 
-    ck_assert(!core_option("ke", text, sizeof(text)));      // a prefix of a key
-    ck_assert(!core_option("keys", text, sizeof(text)));    // longer than a key
-    ck_assert(!core_option("ey", text, sizeof(text)));      // the end of a key
-    ck_assert(!core_option("flag", text, sizeof(text)));    // there, but without a value
-    ck_assert(!core_option("value", text, sizeof(text)));   // is a value
+    ck_assert(!core_option("ke", text, sizeof(text)));     // a prefix of a key
+    ck_assert(!core_option("keys", text, sizeof(text)));   // longer than a key
+    ck_assert(!core_option("ey", text, sizeof(text)));     // the end of a key
+    ck_assert(!core_option("flag", text, sizeof(text)));   // there, but without a value
+    ck_assert(!core_option("value", text, sizeof(text)));  // is a value
     ck_assert_str_eq(text, "before");
 }
 

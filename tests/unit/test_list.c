@@ -37,7 +37,7 @@ static void check_order(const char *expected)
 {
     size_t count = strlen(expected), i = 0;
 
-    list_for_each(node, &head) {
+    list_for_each (node, &head) {
         ck_assert_uint_lt(i, count);
         ck_assert_int_eq((int)list_entry(node, struct item, link)->value, expected[i++] - '0');
     }
@@ -104,7 +104,7 @@ START_TEST(test_list__removed_while_walked__walk_goes_on)
             if (!(mask & (1u << i)))
                 expected[left++] = (char)('0' + i);
         }
-        list_for_each_safe(node, after, &head) {
+        list_for_each_safe (node, after, &head) {
             seen++;
             if (mask & (1u << list_entry(node, struct item, link)->value))
                 list_remove(node);

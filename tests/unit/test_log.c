@@ -36,7 +36,8 @@ START_TEST(test_log__one_line__shape)
     begin();
     sim_work(3123456789);
     vmk_log(VMK_LOG_INFO, "Sched: world %u: starved for %llu ms", 7, 12ull);
-    ck_assert_str_eq(ring(), "2026-01-31T12:14:59.123Z cpu0:0)Sched: world 7: starved for 12 ms\n");
+    ck_assert_str_eq(ring(),
+                     "2026-01-31T12:14:59.123Z cpu0:0)Sched: world 7: starved for 12 ms\n");
 }
 END_TEST
 

@@ -30,9 +30,9 @@ static struct fake {
     uint64_t regs[VT_REG_COUNT];
     struct vt_segment segs[VT_SEG_COUNT];
     bool irq_window, nmi_window;
-    bool shadow;           // interrupts cannot be injected
-    unsigned runs;         // entries so far
-    struct vt_event event; // what the last entry injected
+    bool shadow;            // interrupts cannot be injected
+    unsigned runs;          // entries so far
+    struct vt_event event;  // what the last entry injected
     void (*guest)(struct vcpu *v, struct vm_exit *exit);
 } fakes[VCPUS];
 
@@ -309,7 +309,7 @@ static void guest_window(struct vcpu *v, struct vm_exit *exit)
     case 3:
         ck_assert(f->event.valid && f->event.type == VT_EVENT_INTERRUPT);
         ck_assert_uint_eq(f->event.vector, 0x51);
-        ck_assert(!f->irq_window);  // 0x31 is below what is in service
+        ck_assert(!f->irq_window);      // 0x31 is below what is in service
         vlapic_mmio_write(v, 0xb0, 0);  // EOI
         break;
     case 4:
@@ -350,9 +350,7 @@ static void guest_nmi_window(struct vcpu *v, struct vm_exit *exit)
         f->shadow = false;
         exit->kind = VM_EXIT_NMI_WINDOW;
         break;
-    case 3:
-        ck_assert(f->event.valid && f->event.type == VT_EVENT_NMI && !f->nmi_window);
-        break;
+    case 3: ck_assert(f->event.valid && f->event.type == VT_EVENT_NMI && !f->nmi_window); break;
     default:
         ck_assert(!f->event.valid);  // once
         vm_stop(v->vm, 42, "test");

@@ -99,7 +99,7 @@ static void late_entry(void *argument)
     world_id id = spawn(exits_with, &five);
 
     (void)argument;
-    sleep_ms(50);  // a zombie for long
+    sleep_ms(50);                              // a zombie for long
     ck_assert_int_eq(world_kill(id), VMK_OK);  // killing the dead changes nothing
     ck_assert_int_eq(join(id), 5);
     ck_assert_int_eq(world_kill(id), VMK_NOT_FOUND);

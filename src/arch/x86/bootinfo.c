@@ -76,14 +76,15 @@ static enum plat_region_kind kind_of(uint32_t type)
 
 static void add_module(uint64_t base, uint64_t size, const char *line, size_t line_size)
 {
-    char *name = info.names[info.module_count];
     const char *start;
     char text[256];
+    char *name;
 
     if (info.module_count == MODULES_MAX || size == 0) {
         info.modules_ignored++;
         return;
     }
+    name = info.names[info.module_count];
     text[0] = 0;
     if (line)
         copy_string(text, sizeof(text), line, line_size);
