@@ -220,9 +220,7 @@ static void step_over(struct vcpu *v, const struct vt_backend *b, const struct v
     if (__builtin_expect(next > UINT32_MAX && exit->rip <= UINT32_MAX, 0) &&
         !(b->get(v, VT_EFER) & EFER_LMA))
         next = (uint32_t)next;
-    b->set(v, VT_RIP, next);
-    b->clear_shadow(v);
-    if (__builtin_expect(b->get(v, VT_RFLAGS) & RFLAGS_TF, 0)) {
+    if (__builtin_expect(b->step(v, next), 0)) {
         v->dr6 |= BIT(14);
         vcpu_raise(v, 1, false, 0);
     }

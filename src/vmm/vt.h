@@ -108,6 +108,9 @@ struct vt_backend {
     void (*want_interrupt_window)(struct vcpu *v, bool on);
     void (*want_nmi_window)(struct vcpu *v, bool on);
     void (*clear_shadow)(struct vcpu *v);  // after an emulated instruction
+    /* RIP goes to `next` over an emulated instruction and the shadow ends, as one call because every
+     * emulated instruction does it. True: the guest single-steps (TF). */
+    bool (*step)(struct vcpu *v, uint64_t next);
     /* Drop cached translations: one linear address, all of this vCPU's. */
     void (*flush_address)(struct vcpu *v, uint64_t gla);
     void (*flush_vcpu)(struct vcpu *v);

@@ -107,6 +107,12 @@ static void fake_nothing(struct vcpu *v)
     (void)v;
 }
 
+static bool fake_step(struct vcpu *v, uint64_t next)
+{
+    fake_of(v)->regs[VT_RIP] = next;
+    return fake_of(v)->regs[VT_RFLAGS] & RFLAGS_TF;
+}
+
 static const struct vt_backend backend = {
     .name = "script",
     .vcpu_load = fake_nothing,
@@ -121,6 +127,7 @@ static const struct vt_backend backend = {
     .want_interrupt_window = fake_irq_window,
     .want_nmi_window = fake_nmi_window,
     .clear_shadow = fake_nothing,
+    .step = fake_step,
     .flush_vcpu = fake_nothing,
     .dump = fake_nothing,
 };

@@ -527,6 +527,15 @@ static void svm_clear_shadow(struct vcpu *v)
     svm_of(v)->vmcb->interrupt_shadow = 0;
 }
 
+static bool svm_step(struct vcpu *v, uint64_t next)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+
+    b->rip = next;
+    b->interrupt_shadow = 0;
+    return b->rflags & RFLAGS_TF;
+}
+
 static void inject(struct vcpu *v, struct svm_vcpu *s)
 {
     const struct vt_event *e = &v->inject;
@@ -889,6 +898,7 @@ const struct vt_backend vt_backend_svm = {
     .want_interrupt_window = svm_want_interrupt_window,
     .want_nmi_window = svm_want_nmi_window,
     .clear_shadow = svm_clear_shadow,
+    .step = svm_step,
     .flush_address = svm_flush_address,
     .flush_vcpu = svm_flush_vcpu,
     .cpl = svm_cpl,

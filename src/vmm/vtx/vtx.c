@@ -410,6 +410,7 @@ const struct vt_backend vt_backend_vtx = {
     .want_interrupt_window = vtx_want_interrupt_window,
     .want_nmi_window = vtx_want_nmi_window,
     .clear_shadow = vtx_clear_shadow,
+    .step = vtx_step,
     .flush_address = vtx_flush_address,
     .flush_vcpu = vtx_flush_vcpu,
     .cpl = vtx_cpl,

@@ -130,3 +130,13 @@ void vtx_clear_shadow(struct vcpu *v)
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
                    blocked & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
 }
+
+bool vtx_step(struct vcpu *v, uint64_t next)
+{
+    struct vtx_vcpu *x = vtx_of(v);
+
+    x->rip = next;
+    x->rip_dirty = true;
+    vtx_clear_shadow(v);
+    return vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF;
+}
