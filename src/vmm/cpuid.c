@@ -252,7 +252,8 @@ static void leaf_1_now(struct vcpu *v, struct plat_cpuid *out)
         out->edx &= ~(uint32_t)LEAF1_APIC;
 }
 
-static void answer(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpuid *out)
+static __attribute__((noinline)) void answer(struct vcpu *v, uint32_t leaf, uint32_t subleaf,
+                                             struct plat_cpuid *out)
 {
     if (leaf - 0x40000000u < 0x10000u) {
         leaf_hypervisor(leaf, out);

@@ -166,24 +166,13 @@ static void nmi_block_again(const struct vmx_raw_exit *raw, uint32_t idt_vectori
                    vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
 }
 
-void vtx_exit_take(struct vcpu *v, struct vm_exit *exit)
+static __attribute__((noinline)) void take_rest(struct vcpu *v, struct vm_exit *exit,
+                                                uint32_t reason)
 {
-    struct vtx_vcpu *x = vtx_of(v);
-    struct vmx_raw_exit raw;
-
-    raw.reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-    uint32_t basic = raw.reason & 0xffff;
+    struct vmx_raw_exit raw = {.reason = reason};
+    uint32_t basic = reason & 0xffff;
     unsigned needs = vmx_exit_needs(basic);
-    x->rip = vmcs_read(VMCS_GUEST_RIP);
-    exit->rip = x->rip;
-    if (needs == RAW_LENGTH && !(raw.reason & REASON_ENTRY_FAILED)) {
-        /* An instruction that only has a length. It was not met in the middle of a delivery. */
-        exit->kind = reasons[basic].kind;
-        exit->raw_reason = raw.reason;
-        exit->length = (uint32_t)vmcs_read(VMCS_EXIT_LENGTH);
-        exit->qualification = 0;
-        return;
-    }
+
     raw.length = needs & RAW_LENGTH ? (uint32_t)vmcs_read(VMCS_EXIT_LENGTH) : 0;
     raw.qualification = needs & RAW_QUALIFICATION ? vmcs_read(VMCS_QUALIFICATION) : 0;
     raw.event = raw.error = 0;
@@ -213,4 +202,23 @@ void vtx_exit_take(struct vcpu *v, struct vm_exit *exit)
         plat_interrupt_dispatch(raw.event & 0xff);
     else if (exit->kind == VM_EXIT_NMI)
         plat_nmi_dispatch();
+}
+
+void vtx_exit_take(struct vcpu *v, struct vm_exit *exit)
+{
+    struct vtx_vcpu *x = vtx_of(v);
+    uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
+
+    x->rip = vmcs_read(VMCS_GUEST_RIP);
+    exit->rip = x->rip;
+    if (reason >= ARRAY_COUNT(reasons) || reasons[reason].needs != RAW_LENGTH ||
+        !reasons[reason].known) {
+        take_rest(v, exit, reason);
+        return;
+    }
+    /* An instruction that only has a length. It was not met in the middle of a delivery. */
+    exit->kind = reasons[reason].kind;
+    exit->raw_reason = reason;
+    exit->length = (uint32_t)vmcs_read(VMCS_EXIT_LENGTH);
+    exit->qualification = 0;
 }
