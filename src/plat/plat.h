@@ -5,6 +5,7 @@
  * Two implementations, chosen at link time: src/arch/x86/ and sim/platform/. Under the simulator a
  * call marked [switch] may let another CPU run or virtual time move; nothing else may. All other
  * calls return the same answer for the same seed.
+ * Calls inside `#ifndef ORRERY_METAL` are inline in the image: plat/plat_inline.h has their bodies.
  *
  * Contexts: "any" means any interrupt state and any locks held; "irqs off" means the caller has
  * interrupts off. No call allocates.

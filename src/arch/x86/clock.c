@@ -34,7 +34,7 @@ static inline uint64_t scale(uint64_t value, uint64_t by)
 
 plat_ns plat_time_now(void)
 {
-    return scale(insn_rdtsc() - clock.base, clock.ns_scale);
+    return scale(plat_tsc_now() - clock.base, clock.ns_scale);
 }
 
 uint64_t plat_tsc_khz(void)
@@ -49,9 +49,9 @@ uint64_t clock_tsc_of(plat_ns when)
 
 void clock_delay(plat_ns duration)
 {
-    const uint64_t until = insn_rdtsc() + scale(duration, clock.tsc_scale);
+    const uint64_t until = plat_tsc_now() + scale(duration, clock.tsc_scale);
 
-    while ((int64_t)(insn_rdtsc() - until) < 0)
+    while ((int64_t)(plat_tsc_now() - until) < 0)
         insn_pause();
 }
 
@@ -64,15 +64,15 @@ static bool measure_pit(uint64_t *tsc, uint64_t *lapic)
     insn_outb(0x43, 0xb0);                                    // channel 2, both bytes, mode 0
     insn_outb(0x42, PIT_COUNT & 0xff);
     apic_timer_calibrate_start();
-    start = insn_rdtsc();
+    start = plat_tsc_now();
     insn_outb(0x42, PIT_COUNT >> 8);
     do {
-        now = insn_rdtsc();
+        now = plat_tsc_now();
         if (now - start > SPIN_MAX)
             return false;
     } while (!(insn_inb(0x61) & 0x20));
     *lapic = 0xffffffffu - apic_timer_calibrate_read();
-    *tsc = insn_rdtsc() - start;  // `now` may be old: something may have run since
+    *tsc = plat_tsc_now() - start;  // `now` may be old: something may have run since
     return *tsc > 1000;
 }
 
@@ -86,14 +86,14 @@ static bool measure_pm(uint64_t *tsc, uint64_t *lapic)
         return false;
     apic_timer_calibrate_start();
     first = insn_inl(acpi_facts.pm_timer_port);
-    start = insn_rdtsc();
+    start = plat_tsc_now();
     do {
-        now = insn_rdtsc();
+        now = plat_tsc_now();
         if (now - start > SPIN_MAX)
             return false;
     } while (((insn_inl(acpi_facts.pm_timer_port) - first) & mask) < PM_COUNT);
     *lapic = 0xffffffffu - apic_timer_calibrate_read();
-    *tsc = insn_rdtsc() - start;  // `now` may be old: something may have run since
+    *tsc = plat_tsc_now() - start;  // `now` may be old: something may have run since
     return true;
 }
 
@@ -193,7 +193,7 @@ void clock_init(void)
     clock.ns_scale = (1000000ull << 32) / clock.khz;
     clock.tsc_scale = (clock.khz << 32) / 1000000;
     clock.wall = read_rtc();
-    clock.base = insn_rdtsc();
+    clock.base = plat_tsc_now();
     apic_timer_init(clock.lapic_khz);
 }
 

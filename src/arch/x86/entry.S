@@ -11,7 +11,7 @@
     .text
 
 /*
- * One 16-byte stub per vector: push the error code if the CPU did not, push the vector, go on.
+ * An entry of 16 bytes per vector: push the error code if the CPU did not, push the vector, go on.
  */
     .balign 16
     .globl trap_stubs

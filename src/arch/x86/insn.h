@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * arch/x86/insn.h -- one static inline per instruction, nothing else in it.
+ *
+ * What the layers above use inline too (RDTSC, the interrupt flag) is in plat/plat_inline.h.
  */
 #pragma once
 
@@ -42,13 +44,6 @@ static inline uint32_t insn_inl(uint16_t port)
     return value;
 }
 
-static inline uint64_t insn_rdtsc(void)
-{
-    uint32_t low, high;
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-    return (uint64_t)high << 32 | low;
-}
-
 static inline uint64_t insn_rdmsr(uint32_t index)
 {
     uint32_t low, high;
@@ -74,21 +69,9 @@ static inline void insn_cli(void)
     __asm__ volatile("cli" : : : "memory");
 }
 
-static inline void insn_sti(void)
-{
-    __asm__ volatile("sti" : : : "memory");
-}
-
 static inline void insn_hlt(void)
 {
     __asm__ volatile("hlt" : : : "memory");
-}
-
-static inline uint64_t insn_flags(void)
-{
-    uint64_t flags;
-    __asm__ volatile("pushfq; popq %0" : "=r"(flags) : : "memory");
-    return flags;
 }
 
 static inline uint64_t insn_read_cr2(void)

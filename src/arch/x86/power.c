@@ -61,7 +61,7 @@ uint64_t plat_entropy(void)
         }
     // No generator: the counter's noise through splitmix64's mixer. Weak, but never twice the same.
     value =
-        insn_rdtsc() + __atomic_add_fetch(&counter, 0x9e3779b97f4a7c15ull, __ATOMIC_RELAXED);
+        plat_tsc_now() + __atomic_add_fetch(&counter, 0x9e3779b97f4a7c15ull, __ATOMIC_RELAXED);
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9ull;
     value = (value ^ value >> 27) * 0x94d049bb133111ebull;
     return value ^ value >> 31;
