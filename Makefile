@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # The layers, lowest first, are the architecture in one line; each is a folder of src/.
-LAYERS := lib core mem world sched vmm vmm/dev vmm/vtx vmm/svm boot
+LAYERS := lib core mem world sched io fs fs/visorfs fs/proc fs/fat fs/vmfs fs/vmdk \
+          vmm vmm/dev vmm/vtx vmm/svm user boot
 # What only the image has, and what of the kernel only the image can have.
 METAL_LAYERS := $(LAYERS) arch/x86 drivers
 SIM_LAYERS   := $(filter-out boot,$(LAYERS))
@@ -19,10 +20,10 @@ MAKEFLAGS += --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),-j$(JOBS))
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all image sim tests guests clang run gdb check check-unit check-sim check-qemu check-bochs \
+.PHONY: all image sim trace-tool vmfs-tool tests guests clang run gdb check check-unit check-sim check-qemu check-bochs \
         check-headers bench cover lint fuzz grade soak stats cite docs clean help
 
-all: image sim tests guests ## everything: image, simulator, tests, guests
+all: image sim trace-tool tests guests ## everything: image, simulator, tools, tests, guests
 
 # Packages and fetched sources come first: the lists below look into the cache.
 ifneq ($(filter-out help clean stats cite,$(or $(MAKECMDGOALS),all)),)
@@ -55,8 +56,9 @@ ACPICA_SRC   := $(filter-out %/rsdump.c %/rsdumpinfo.c %/utclib.c %/utprint.c,$(
 METAL_SRC := $(filter-out %/offsets.c,$(call sources,$(METAL_LAYERS:%=src/%)))
 METAL_SRC += $(if $(ACPICA_SRC),$(call sources,src/arch/x86/acpi))
 SIM_KERN  := $(filter-out %.S $(SIM_WITHOUT),$(call sources,$(SIM_LAYERS:%=src/%)))
-SIM_LIB   := $(SIM_KERN) $(call sources,sim/platform sim/engine sim/model)
+SIM_LIB   := $(SIM_KERN) $(call sources,sim/platform sim/engine sim/model sim/workload)
 SIM_SRC   := $(SIM_LIB) $(call sources,sim/check sim/scenario) $(wildcard sim/main.c)
+TRACE_SRC := $(call sources,trace)
 TEST_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
 GUEST_SRC := $(wildcard tests/guest/*.c tests/guest/*.S)
@@ -143,7 +145,7 @@ $(BUILD)/compile_commands.json: $(METAL_SRC) $(SIM_SRC) Makefile
 define HOSTED
 $(BUILD)/$1/obj/%.c.o: %.c
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$3 $$(STD) $$(WARN) $2 $$(if $$(filter sim/% tests/%,$$<),,-ffreestanding) -c -o $$@ $$<
+	$$(Q)$3 $$(STD) $$(WARN) $2 $$(if $$(filter sim/% tests/% trace/%,$$<),,-ffreestanding) -c -o $$@ $$<
 $(BUILD)/$1/liborrery.a: $$(SIM_LIB:%=$(BUILD)/$1/obj/%.o)
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^
 $(BUILD)/$1/test_%: $(BUILD)/$1/obj/tests/unit/test_%.c.o $(BUILD)/$1/liborrery.a
@@ -161,6 +163,10 @@ $(BUILD)/sim/orrery-sim: $(SIM_SRC:%=$(BUILD)/sim/obj/%.o)
 	$(Q)$(CC) -O2 -o $@ $^ -lm
 $(BUILD)/orrery-sim: $(BUILD)/sim/orrery-sim
 	$(Q)ln -sf sim/orrery-sim $@
+trace-tool: $(BUILD)/orrery-trace ## orrery-trace: statistics, verify, diff, what-if, plots
+$(BUILD)/orrery-trace: $(TRACE_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrery.a
+	@echo "  LINK    $@"
+	$(Q)$(CC) -O2 -o $@ $^ -lm
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/test/%)
 tests: $(TESTS) ## the unit tests
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.c.o $(BUILD)/fuzz/liborrery.a
