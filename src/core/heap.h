@@ -18,6 +18,7 @@ enum mem_owner {
     MEM_OWNER_GUEST,   // guest memory
     MEM_OWNER_TRACE,
     MEM_OWNER_ACPI,
+    MEM_OWNER_USER,  // user worlds: their pages, page tables and kernel objects
     MEM_OWNER_TEST,
     MEM_OWNER_COUNT
 };

@@ -41,14 +41,14 @@ static void unlink_waiter(struct world *w)
  * Readies one world if it waits on anything. The caller has made sure that a queue it reads from
  * `waiting_on` stays: by being the world's timer callback, or by kill_refs. Irqs off.
  */
-static void wake_one(struct world *w, bool timed_out)
+static void wake_one(struct world *w, bool timed_out, bool for_signal)
 {
     struct wait_queue *queue = __atomic_load_n(&w->waiting_on, __ATOMIC_SEQ_CST);
 
     if (!queue)
         return;
     spin_lock_irqs_off(&queue->lock);
-    if (w->waiting_on == queue) {
+    if (w->waiting_on == queue && (!for_signal || w->wait_kind == WAIT_SIGNALS)) {
         unlink_waiter(w);
         w->wait_timed_out = timed_out;
         sched_ready(w);
@@ -58,15 +58,58 @@ static void wake_one(struct world *w, bool timed_out)
 
 static void on_timeout(struct timer *timer)
 {
-    wake_one(timer->owner, true);
+    wake_one(timer->owner, true, false);
 }
 
 void world_wake_for_kill(struct world *w)
 {
     __atomic_fetch_add(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&w->kill_pending, true, __ATOMIC_SEQ_CST);
-    wake_one(w, false);
+    wake_one(w, false, false);
     __atomic_fetch_sub(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
+}
+
+void world_interrupt(struct world *w)
+{
+    bool irqs = plat_irq_save();
+
+    __atomic_fetch_add(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&w->interrupt_pending, true, __ATOMIC_SEQ_CST);
+    wake_one(w, false, true);
+    __atomic_fetch_sub(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
+    plat_cpu_kick(__atomic_load_n(&w->cpu, __ATOMIC_RELAXED));
+    plat_irq_restore(irqs);
+}
+
+bool world_interrupt_clear(void)
+{
+    return __atomic_exchange_n(&world_current()->interrupt_pending, false, __ATOMIC_SEQ_CST);
+}
+
+bool world_interrupt_pending(void)
+{
+    return __atomic_load_n(&world_current()->interrupt_pending, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * The flag is set before the wait is looked for, and a waiter says that it waits before it looks at
+ * the flag: so one of the two sees the other.
+ */
+void world_interrupt(struct world *w)
+{
+    bool irqs = plat_irq_save();
+
+    __atomic_fetch_add(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&w->interrupt_pending, true, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&w->wait_interruptible, __ATOMIC_SEQ_CST))
+        wake_one(w, false);
+    __atomic_fetch_sub(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
+    plat_irq_restore(irqs);
+}
+
+void world_interrupt_clear(void)
+{
+    __atomic_store_n(&world_current()->interrupt_pending, false, __ATOMIC_SEQ_CST);
 }
 
 /* Nobody from outside touches the queue any more after this. No lock held. */
@@ -76,7 +119,7 @@ static void wait_for_killers(const struct world *w)
         plat_cpu_relax();
 }
 
-vmk_status wait_queue_block(struct wait_queue *queue, plat_ns deadline)
+static vmk_status block(struct wait_queue *queue, plat_ns deadline, bool interruptible)
 {
     struct world *w = runq_own()->current;
     struct timer timer;
@@ -84,14 +127,21 @@ vmk_status wait_queue_block(struct wait_queue *queue, plat_ns deadline)
     vmk_assert(spin_held(&queue->lock));
     vmk_assert_msg(w != runq_own()->idle, "an idle world may not block");
     w->wait_timed_out = false;
+    w->wait_kind = kind;
     list_add_tail(&queue->waiters, &w->wait_link);
     __atomic_store_n(&w->waiting_on, queue, __ATOMIC_SEQ_CST);
 
-    bool killed = __atomic_load_n(&w->kill_pending, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&w->wait_interruptible, interruptible, __ATOMIC_SEQ_CST);
+
+    bool killed = kind != WAIT_FIRM && world_is_killed(w);
+    bool interrupted =
+        kind == WAIT_SIGNALS && __atomic_load_n(&w->interrupt_pending, __ATOMIC_SEQ_CST);
+    bool interrupted =
+        interruptible && __atomic_load_n(&w->interrupt_pending, __ATOMIC_SEQ_CST);
     bool late = deadline != PLAT_NS_NEVER && deadline <= plat_time_now();
 
     timer_init(&timer, on_timeout, w);
-    if (killed || late) {
+    if (killed || interrupted || late) {
         unlink_waiter(w);
         w->wait_timed_out = late;
         spin_unlock_irqs_off(&queue->lock);
@@ -102,10 +152,23 @@ vmk_status wait_queue_block(struct wait_queue *queue, plat_ns deadline)
         sched_switch_away();
         timer_cancel(&timer);
     }
+    __atomic_store_n(&w->wait_interruptible, false, __ATOMIC_SEQ_CST);
     wait_for_killers(w);
     if (world_is_killed(w))
         return VMK_KILLED;
+    if (interruptible && __atomic_load_n(&w->interrupt_pending, __ATOMIC_SEQ_CST))
+        return VMK_INTERRUPTED;
     return w->wait_timed_out ? VMK_TIMEOUT : VMK_OK;
+}
+
+vmk_status wait_queue_block_as(struct wait_queue *queue, plat_ns deadline, enum wait_kind kind)
+{
+    return block(queue, deadline, false);
+}
+
+vmk_status wait_queue_block_interruptible(struct wait_queue *queue, plat_ns deadline)
+{
+    return block(queue, deadline, true);
 }
 
 unsigned wait_queue_wake(struct wait_queue *queue, unsigned count)
@@ -122,4 +185,16 @@ unsigned wait_queue_wake(struct wait_queue *queue, unsigned count)
     }
     spin_unlock(&queue->lock, irqs);
     return woken;
+}
+
+struct world *wait_queue_hand_over(struct wait_queue *queue)
+{
+    if (list_is_empty(&queue->waiters))
+        return NULL;
+
+    struct world *w = list_entry(queue->waiters.next, struct world, wait_link);
+
+    unlink_waiter(w);
+    sched_ready(w);
+    return w;
 }
