@@ -69,6 +69,10 @@ void world_wake_for_kill(struct world *w)
     __atomic_fetch_sub(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * The flag is set before the wait is looked for, and a waiter says that it waits before it looks at
+ * the flag: so one of the two sees the other.
+ */
 void world_interrupt(struct world *w)
 {
     bool irqs = plat_irq_save();
@@ -91,27 +95,6 @@ bool world_interrupt_pending(void)
     return __atomic_load_n(&world_current()->interrupt_pending, __ATOMIC_SEQ_CST);
 }
 
-/*
- * The flag is set before the wait is looked for, and a waiter says that it waits before it looks at
- * the flag: so one of the two sees the other.
- */
-void world_interrupt(struct world *w)
-{
-    bool irqs = plat_irq_save();
-
-    __atomic_fetch_add(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&w->interrupt_pending, true, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&w->wait_interruptible, __ATOMIC_SEQ_CST))
-        wake_one(w, false);
-    __atomic_fetch_sub(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
-    plat_irq_restore(irqs);
-}
-
-void world_interrupt_clear(void)
-{
-    __atomic_store_n(&world_current()->interrupt_pending, false, __ATOMIC_SEQ_CST);
-}
-
 /* Nobody from outside touches the queue any more after this. No lock held. */
 static void wait_for_killers(const struct world *w)
 {
@@ -119,7 +102,7 @@ static void wait_for_killers(const struct world *w)
         plat_cpu_relax();
 }
 
-static vmk_status block(struct wait_queue *queue, plat_ns deadline, bool interruptible)
+vmk_status wait_queue_block_as(struct wait_queue *queue, plat_ns deadline, enum wait_kind kind)
 {
     struct world *w = runq_own()->current;
     struct timer timer;
@@ -131,13 +114,9 @@ static vmk_status block(struct wait_queue *queue, plat_ns deadline, bool interru
     list_add_tail(&queue->waiters, &w->wait_link);
     __atomic_store_n(&w->waiting_on, queue, __ATOMIC_SEQ_CST);
 
-    __atomic_store_n(&w->wait_interruptible, interruptible, __ATOMIC_SEQ_CST);
-
     bool killed = kind != WAIT_FIRM && world_is_killed(w);
     bool interrupted =
         kind == WAIT_SIGNALS && __atomic_load_n(&w->interrupt_pending, __ATOMIC_SEQ_CST);
-    bool interrupted =
-        interruptible && __atomic_load_n(&w->interrupt_pending, __ATOMIC_SEQ_CST);
     bool late = deadline != PLAT_NS_NEVER && deadline <= plat_time_now();
 
     timer_init(&timer, on_timeout, w);
@@ -152,23 +131,22 @@ static vmk_status block(struct wait_queue *queue, plat_ns deadline, bool interru
         sched_switch_away();
         timer_cancel(&timer);
     }
-    __atomic_store_n(&w->wait_interruptible, false, __ATOMIC_SEQ_CST);
     wait_for_killers(w);
-    if (world_is_killed(w))
+    if (kind != WAIT_FIRM && world_is_killed(w))
         return VMK_KILLED;
-    if (interruptible && __atomic_load_n(&w->interrupt_pending, __ATOMIC_SEQ_CST))
+    if (kind == WAIT_SIGNALS && __atomic_load_n(&w->interrupt_pending, __ATOMIC_SEQ_CST))
         return VMK_INTERRUPTED;
     return w->wait_timed_out ? VMK_TIMEOUT : VMK_OK;
 }
 
-vmk_status wait_queue_block_as(struct wait_queue *queue, plat_ns deadline, enum wait_kind kind)
+vmk_status wait_queue_block(struct wait_queue *queue, plat_ns deadline)
 {
-    return block(queue, deadline, false);
+    return wait_queue_block_as(queue, deadline, WAIT_KILLABLE);
 }
 
 vmk_status wait_queue_block_interruptible(struct wait_queue *queue, plat_ns deadline)
 {
-    return block(queue, deadline, true);
+    return wait_queue_block_as(queue, deadline, WAIT_SIGNALS);
 }
 
 unsigned wait_queue_wake(struct wait_queue *queue, unsigned count)

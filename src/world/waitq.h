@@ -37,6 +37,8 @@ must_check vmk_status wait_queue_block(struct wait_queue *queue, plat_ns deadlin
 /* The same; WAIT_SIGNALS may also return INTERRUPTED, WAIT_FIRM never returns KILLED. [switch] */
 must_check vmk_status wait_queue_block_as(struct wait_queue *queue, plat_ns deadline,
                                           enum wait_kind kind);
+must_check vmk_status wait_queue_block_interruptible(struct wait_queue *queue,
+                                                     plat_ns deadline);  // WAIT_SIGNALS
 
 /* Makes up to `count` waiters ready; returns how many. Takes the lock itself. Any context. */
 unsigned wait_queue_wake(struct wait_queue *queue, unsigned count);

@@ -66,13 +66,12 @@ struct world {
     struct list all_link;
     struct wait_queue exit_waiters;
     int exit_code;
-    bool kill_pending;        // (a)
-    bool interrupt_pending;   // (a) a signal waits: interruptible waits end
-    bool wait_interruptible;  // (a) it is in such a wait
-    uint32_t kill_refs;       // (a) killers that may touch the queue it waits on
-    bool exited;              // exit_waiters.lock: exit_code is final
-    bool reaped;              // somebody collected exit_code
-    uint32_t refs;            // the table and everybody in world_wait()
+    bool kill_pending;       // (a)
+    bool interrupt_pending;  // (a) a signal waits: interruptible waits end
+    uint32_t kill_refs;      // (a) killers that may touch the queue it waits on
+    bool exited;             // exit_waiters.lock: exit_code is final
+    bool reaped;             // somebody collected exit_code
+    uint32_t refs;           // the table and everybody in world_wait()
 
     struct plat_context context;  // (c) owning CPU
     /* Called around every switch, on the CPU, irqs off, run queue lock held: the VMM loads and puts
@@ -117,11 +116,6 @@ bool world_kill_pending(void);
 void world_interrupt(struct world *w);
 bool world_interrupt_pending(void);
 bool world_interrupt_clear(void);
-
-/* Ends its interruptible wait, now or the next one; until the world itself clears that. The caller
- * makes sure that `w` stays. Any context that may take a wait queue's lock. */
-void world_interrupt(struct world *w);
-void world_interrupt_clear(void);
 
 /* The running world; the idle world counts. Any context with irqs off, or a world. */
 struct world *world_current(void);
