@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * trace/tool.h -- what the subcommands of orrery-trace share: statuses, messages, option values.
+ *
+ * Invariants
+ *   - Exit status: 0 done, 1 the answer is no (verify, diff), 2 wrong usage, 3 bad input or failure.
+ *   - Results go to stdout; messages and progress to stderr.
+ * Locking    none: one thread.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "trace/reader.h"
+
+enum tool_status {
+    TOOL_OK = 0,
+    TOOL_NO = 1,
+    TOOL_USAGE = 2,
+    TOOL_BAD = 3,
+};
+
+/* "orrery-trace: MESSAGE" to stderr; returns TOOL_BAD, or TOOL_USAGE with a hint at --help. */
+int tool_fail(const char *format, ...) printf_like(1, 2);
+int tool_usage(const char *command, const char *format, ...) printf_like(2, 3);
+
+/* "1.5s", "20ms", "300us", "12ns", a plain number is seconds; false: not a time. */
+bool tool_time(const char *text, uint64_t *ns);
+bool tool_number(const char *text, uint64_t *value);
+/* Opens for writing, or says why not and returns null. "-" is stdout. */
+FILE *tool_create(const char *path);
+/* Flushes and closes; false (said) if something was not written. stdout is flushed only. */
+bool tool_finish(FILE *file, const char *path);
+/* mkdir -p; false: said why. */
+bool tool_mkdir(const char *path);
+
+/* A line on a terminal's stderr, from two seconds on: "verify: 35 %". Call it often. */
+void tool_progress(const char *command, unsigned percent);
+void tool_progress_end(void);
+
+#define TRACE_COMMAND(name, function, what) int function(int argc, char **argv);
+#include "trace/command.def"
