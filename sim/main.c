@@ -17,6 +17,7 @@
 #include "core/core.h"
 #include "core/log.h"
 #include "lib/format.h"
+#include "io/io.h"
 #include "mem/page.h"
 #include "sched/sched.h"
 #include "sim/scenario/scenario.h"
@@ -64,6 +65,7 @@ static void boot(void)
     mem_init();
     sched_init();
     world_init();
+    io_init();
     for (unsigned i = 1; i < plat_cpu_count(); i++)
         vmk_assert(plat_cpu_start(i, world_cpu_main));
     vmk_assert(world_create(&params, &id) == VMK_OK);

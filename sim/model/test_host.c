@@ -10,6 +10,7 @@
  */
 #include "core/assert.h"
 #include "core/core.h"
+#include "io/io.h"
 #include "mem/page.h"
 #include "sched/runq.h"
 #include "sim/platform/sim.h"
@@ -26,6 +27,7 @@ void sim_test_begin_cpus(unsigned cpus)
     mem_init();
     sched_init();
     world_init();
+    io_init();
     for (unsigned i = 1; i < cpus; i++)
         vmk_assert(plat_cpu_start(i, world_cpu_main));
 }

@@ -8,6 +8,7 @@
  *
  * Options: log=com1|com2|none, debug, vcpus=N (overrides every VM), stay (no power-off at the end),
  * fault=ADDRESS (writes there, to see the panic screen).
+ * tsc-error=PPM (the clock is measured that much wrong, to see that it is noticed).
  * No locks here: one CPU until start_cpus(), one world after it.
  */
 #include "arch/x86/arch.h"
@@ -15,6 +16,7 @@
 #include "core/core.h"
 #include "core/log.h"
 #include "core/timer.h"
+#include "io/io.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mem/page.h"
@@ -160,6 +162,7 @@ static void init_world(void *argument)
     for (unsigned i = 0; i < count; i++)
         end_vm(vms[i]);
     mem_print_owners();
+    arch_clock_check();
     if (core_option_flag("stay")) {
         vmk_log(VMK_LOG_INFO, "Boot: staying up");
         world_exit(0);
@@ -182,6 +185,7 @@ noreturn_fn void boot_main(void)
     mem_init();
     sched_init();
     world_init();
+    io_init();
     arch_late_init();
     plat_handlers_set(&handlers);
     enable_vt();

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sim/model/disk.c -- a disk in memory that can lose power, fail, rot and vanish.
+ *
+ * Fault model
+ *   power cut     may come between any two blocks written. Every block written since the last
+ *                 completed FLUSH survives or not by itself, so writes tear at block borders and
+ *                 reorder freely; a block is never half old, half new. FUA blocks survive.
+ *   error         a range answers IO_ERROR some times; the data is as before.
+ *   rot           a bit flips with no error reported.
+ *   vanishing     after the cut every request answers NO_DEVICE until power is back.
+ * What the kernel promises nevertheless is in docs/design/vmfs.md.
+ *
+ * The disk holds the newest contents; what is not durable yet is on a list with what it replaced,
+ * so that a cut undoes the list backwards and then applies the survivors forwards.
+ *
+ * Invariants
+ *   - undo holds one entry per block and write since the last flush, oldest first.
+ * Locking    none: one thread; with latency, done() comes from a timer of the submitter's CPU.
+ */
+#include "sim/model/disk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/assert.h"
+#include "core/timer.h"
+#include "lib/rng.h"
+#include "plat/plat.h"
+
+#define MODEL_BLOCK 512u
+#define CHUNK_SIZE  65536u
+
+struct undo {
+    uint64_t offset;
+    unsigned char before[MODEL_BLOCK];
+    unsigned char after[MODEL_BLOCK];
+};
+
+struct disk_model {
+    struct block_device device;
+    unsigned char **chunks;
+    size_t chunk_count;
+    struct undo *undo;
+    size_t undo_count, undo_room;
+    uint64_t writes, cut_after;
+    bool cut;
+    uint64_t fail_offset, fail_size;
+    unsigned fail_count;
+    plat_ns base, per_kib;
+    plat_ns free_at[64];  // when each of `depth` servers is free
+    unsigned depth;
+};
+
+static unsigned char *chunk_of(struct disk_model *disk, uint64_t offset, bool make)
+{
+    unsigned char **chunk = &disk->chunks[offset / CHUNK_SIZE];
+
+    if (!*chunk && make)
+        *chunk = calloc(1, CHUNK_SIZE);
+    return *chunk ? *chunk + offset % CHUNK_SIZE : NULL;
+}
+
+static void block_get(struct disk_model *disk, uint64_t offset, unsigned char *to)
+{
+    const unsigned char *from = chunk_of(disk, offset, false);
+
+    if (from)
+        memcpy(to, from, MODEL_BLOCK);
+    else
+        memset(to, 0, MODEL_BLOCK);
+}
+
+static void block_put(struct disk_model *disk, uint64_t offset, const unsigned char *from)
+{
+    memcpy(chunk_of(disk, offset, true), from, MODEL_BLOCK);
+}
+
+/* One block. False when the power went before it. */
+static bool write_block(struct disk_model *disk, uint64_t offset, const unsigned char *data,
+                        bool durable)
+{
+    if (disk->writes >= disk->cut_after) {
+        disk->cut = true;
+        return false;
+    }
+    disk->writes++;
+    if (durable) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < disk->undo_count; i++) {
+            if (disk->undo[i].offset != offset)
+                disk->undo[kept++] = disk->undo[i];
+        }
+        disk->undo_count = kept;
+    } else {
+        if (disk->undo_count == disk->undo_room) {
+            disk->undo_room = disk->undo_room ? 2 * disk->undo_room : 64;
+            disk->undo = realloc(disk->undo, disk->undo_room * sizeof(*disk->undo));
+        }
+
+        struct undo *u = &disk->undo[disk->undo_count++];
+
+        u->offset = offset;
+        block_get(disk, offset, u->before);
+        memcpy(u->after, data, MODEL_BLOCK);
+    }
+    block_put(disk, offset, data);
+    return true;
+}
+
+/* The byte at `at` of the request's segments, up to the segment's end. */
+static unsigned char *segment_at(const struct block_request *request, uint64_t at,
+                                 uint32_t *room)
+{
+    for (uint32_t i = 0; i < request->segment_count; i++) {
+        if (at < request->segments[i].size) {
+            *room = request->segments[i].size - (uint32_t)at;
+            return (unsigned char *)request->segments[i].data + at;
+        }
+        at -= request->segments[i].size;
+    }
+    return NULL;
+}
+
+static void gather(const struct block_request *request, uint64_t at, unsigned char *block,
+                   bool scatter)
+{
+    for (uint32_t done = 0; done < MODEL_BLOCK;) {
+        uint32_t room = 0;
+        unsigned char *part = segment_at(request, at + done, &room);
+        uint32_t size = MIN(room, MODEL_BLOCK - done);
+
+        vmk_assert(part);
+        memcpy(scatter ? part : block + done, scatter ? block + done : part, size);
+        done += size;
+    }
+}
+
+static vmk_status perform(struct disk_model *disk, const struct block_request *request)
+{
+    unsigned char block[MODEL_BLOCK];
+    unsigned char expected[MODEL_BLOCK];
+
+    if (disk->cut)
+        return VMK_NO_DEVICE;
+    if (disk->fail_count && request->op != BLOCK_FLUSH &&
+        request->offset < disk->fail_offset + disk->fail_size &&
+        disk->fail_offset < request->offset + request->size) {
+        disk->fail_count--;
+        return VMK_IO_ERROR;
+    }
+    switch (request->op) {
+    case BLOCK_READ:
+        for (uint64_t at = 0; at < request->size; at += MODEL_BLOCK) {
+            block_get(disk, request->offset + at, block);
+            gather(request, at, block, true);
+        }
+        return VMK_OK;
+    case BLOCK_WRITE:
+        for (uint64_t at = 0; at < request->size; at += MODEL_BLOCK) {
+            gather(request, at, block, false);
+            if (!write_block(disk, request->offset + at, block, request->fua))
+                return VMK_NO_DEVICE;
+        }
+        return VMK_OK;
+    case BLOCK_FLUSH: disk->undo_count = 0; return VMK_OK;
+    case BLOCK_DISCARD:
+        memset(block, 0, sizeof(block));
+        for (uint64_t at = 0; at < request->size; at += MODEL_BLOCK) {
+            if (!write_block(disk, request->offset + at, block, false))
+                return VMK_NO_DEVICE;
+        }
+        return VMK_OK;
+    case BLOCK_COMPARE_WRITE:
+        gather(request, 0, expected, false);
+        block_get(disk, request->offset, block);
+        if (memcmp(block, expected, MODEL_BLOCK) != 0)
+            return VMK_AGAIN;
+        gather(request, MODEL_BLOCK, block, false);
+        return write_block(disk, request->offset, block, false) ? VMK_OK : VMK_NO_DEVICE;
+    }
+    return VMK_UNSUPPORTED;
+}
+
+struct delayed {
+    struct timer timer;
+    struct disk_model *disk;
+    struct block_request *request;
+};
+
+static void on_due(struct timer *timer)
+{
+    struct delayed *d = timer->owner;
+    struct block_request *request = d->request;
+
+    request->status = perform(d->disk, request);
+    free(d);
+    request->done(request);
+}
+
+static void submit(struct block_device *device, struct block_request *request)
+{
+    struct disk_model *disk = device->context;
+
+    if (!disk->depth) {
+        request->status = perform(disk, request);
+        request->done(request);
+        return;
+    }
+
+    struct delayed *d = calloc(1, sizeof(*d));
+    unsigned server = 0;
+    plat_ns now = plat_time_now();
+
+    for (unsigned i = 1; i < disk->depth; i++) {
+        if (disk->free_at[i] < disk->free_at[server])
+            server = i;
+    }
+    disk->free_at[server] =
+        MAX(now, disk->free_at[server]) + disk->base + disk->per_kib * (request->size / 1024);
+    d->disk = disk;
+    d->request = request;
+    timer_init(&d->timer, on_due, d);
+    timer_arm(&d->timer, disk->free_at[server]);
+}
+
+static const struct block_ops ops = {.submit = submit};
+
+struct disk_model *disk_model_create(const char *name, uint64_t size)
+{
+    struct disk_model *disk = calloc(1, sizeof(*disk));
+
+    disk->chunk_count = (size_t)((size + CHUNK_SIZE - 1) / CHUNK_SIZE);
+    disk->chunks = calloc(disk->chunk_count, sizeof(*disk->chunks));
+    disk->cut_after = UINT64_MAX;
+    snprintf(disk->device.name, sizeof(disk->device.name), "%s", name);
+    disk->device.ops = &ops;
+    disk->device.size = size;
+    disk->device.block_size = MODEL_BLOCK;
+    disk->device.can_discard = disk->device.can_compare_write = true;
+    disk->device.context = disk;
+    return disk;
+}
+
+void disk_model_destroy(struct disk_model *disk)
+{
+    if (!disk)
+        return;
+    for (size_t i = 0; i < disk->chunk_count; i++)
+        free(disk->chunks[i]);
+    free(disk->chunks);
+    free(disk->undo);
+    free(disk);
+}
+
+struct block_device *disk_model_device(struct disk_model *disk)
+{
+    return &disk->device;
+}
+
+uint64_t disk_model_writes(const struct disk_model *disk)
+{
+    return disk->writes;
+}
+
+void disk_model_cut_after(struct disk_model *disk, uint64_t blocks)
+{
+    disk->cut_after = blocks == UINT64_MAX ? blocks : disk->writes + blocks;
+}
+
+bool disk_model_is_cut(const struct disk_model *disk)
+{
+    return disk->cut;
+}
+
+void disk_model_power_on(struct disk_model *disk, uint64_t seed)
+{
+    struct rng rng;
+
+    if (seed) {
+        for (size_t i = disk->undo_count; i > 0; i--)
+            block_put(disk, disk->undo[i - 1].offset, disk->undo[i - 1].before);
+        rng_init(&rng, seed, "power", 0);
+        for (size_t i = 0; i < disk->undo_count && seed != UINT64_MAX; i++) {
+            if (rng_below(&rng, 2))
+                block_put(disk, disk->undo[i].offset, disk->undo[i].after);
+        }
+    }
+    disk->undo_count = 0;
+    disk->cut = false;
+    disk->cut_after = UINT64_MAX;
+}
+
+void disk_model_fail(struct disk_model *disk, uint64_t offset, uint64_t size, unsigned count)
+{
+    disk->fail_offset = offset;
+    disk->fail_size = size;
+    disk->fail_count = count;
+}
+
+void disk_model_rot(struct disk_model *disk, uint64_t offset, unsigned bit)
+{
+    chunk_of(disk, offset - offset % MODEL_BLOCK, true)[offset % MODEL_BLOCK] ^=
+        (unsigned char)(1u << bit);
+}
+
+void disk_model_latency(struct disk_model *disk, plat_ns base, plat_ns per_kib, unsigned depth)
+{
+    disk->base = base;
+    disk->per_kib = per_kib;
+    disk->depth = base || per_kib ? MIN(MAX(depth, 1u), 64u) : 0;
+}
+
+bool disk_model_save(const struct disk_model *disk, const char *path)
+{
+    FILE *file = fopen(path, "wb");
+    bool good = file != NULL;
+
+    for (size_t i = 0; good && i < disk->chunk_count; i++) {
+        if (disk->chunks[i])
+            good = fseek(file, (long)(i * CHUNK_SIZE), SEEK_SET) == 0 &&
+                   fwrite(disk->chunks[i], CHUNK_SIZE, 1, file) == 1;
+    }
+    if (good && disk->device.size % CHUNK_SIZE == 0 && disk->device.size)
+        good = fseek(file, (long)disk->device.size - 1, SEEK_SET) == 0 &&
+               (disk->chunks[disk->chunk_count - 1] || fputc(0, file) == 0);
+    if (file && fclose(file) != 0)
+        good = false;
+    return good;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sim/model/disk.h -- block devices for hosted builds: an image file, and a disk that can fail.
+ */
+#pragma once
+
+#include "io/block.h"
+
+/*
+ * Opens an image file, or makes one of `size` bytes if that is not 0. Requests are answered before
+ * submit() returns; COMPARE_WRITE locks the block's bytes against other processes. Null and a
+ * message on stderr when it cannot.
+ */
+struct block_device *disk_file_open(const char *path, uint64_t size, bool read_only);
+void disk_file_close(struct block_device *device);
+
+/*
+ * A disk in memory that remembers every write until the next flush, so that a power cut can be
+ * played: see disk.c for the fault model. Sparse: memory is taken by 64 KiB on first write.
+ */
+struct disk_model;
+struct disk_model *disk_model_create(const char *name, uint64_t size);
+void disk_model_destroy(struct disk_model *disk);
+struct block_device *disk_model_device(struct disk_model *disk);
+
+/* Writes (sectors count apart) since creation; each is a place where the power can go. */
+uint64_t disk_model_writes(const struct disk_model *disk);
+/* After that many more blocks written, everything answers NO_DEVICE. UINT64_MAX: never. */
+void disk_model_cut_after(struct disk_model *disk, uint64_t blocks);
+bool disk_model_is_cut(const struct disk_model *disk);
+/*
+ * Power comes back. Unflushed blocks survive or not, each by itself, as `seed` says; with seed 0
+ * all survive in order (the cut was between two writes), with seed UINT64_MAX none does.
+ */
+void disk_model_power_on(struct disk_model *disk, uint64_t seed);
+/* The next `count` requests that touch [offset, offset + size) answer IO_ERROR. */
+void disk_model_fail(struct disk_model *disk, uint64_t offset, uint64_t size, unsigned count);
+/* Flips one bit. */
+void disk_model_rot(struct disk_model *disk, uint64_t offset, unsigned bit);
+/* Each request takes that long in virtual time (0: answered at once), this many at a time. */
+void disk_model_latency(struct disk_model *disk, plat_ns base, plat_ns per_kib, unsigned depth);
+/* Writes what is durable now to a file, sparsely. False and errno when it cannot. */
+bool disk_model_save(const struct disk_model *disk, const char *path);

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * io/io.c -- the block layer's state.
+ *
+ * Invariants
+ *   - The wait queues live as long as the host, so who wakes a waiter never touches its stack last.
+ * Locking    none: called once at boot.
+ */
+#include "io/io.h"
+
+#include "core/host.h"
+
+HOST_STATE(io);
+
+void io_init(void)
+{
+    struct io_state *io = this_host()->io;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(io->waiters); i++)
+        wait_queue_init(&io->waiters[i], "block");
+}
