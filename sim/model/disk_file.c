@@ -10,6 +10,8 @@
  *   - Nothing outside [0, size) of the file is read or written (block.c has checked).
  * Locking    fcntl() record locks between processes; one thread here.
  */
+#define _GNU_SOURCE  // fallocate()
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
