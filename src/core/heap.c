@@ -48,8 +48,8 @@ _Static_assert(sizeof(struct heap_head) <= BIG_OFFSET, "a big block's data start
 
 const char *mem_owner_name(enum mem_owner owner)
 {
-    static const char *const names[] = {"kernel", "heap",  "world", "vmm",  "p2m",
-                                        "guest",  "trace", "acpi",  "user", "test"};
+    static const char *const names[] = {"kernel", "heap", "world", "vmm", "p2m", "guest",
+                                        "trace",  "acpi", "user",  "fs",  "test"};
     _Static_assert(ARRAY_COUNT(names) == MEM_OWNER_COUNT, "one name per owner");
 
     return (unsigned)owner < MEM_OWNER_COUNT ? names[owner] : "?";

@@ -19,6 +19,7 @@ enum mem_owner {
     MEM_OWNER_TRACE,
     MEM_OWNER_ACPI,
     MEM_OWNER_USER,  // user worlds: their pages, page tables and kernel objects
+    MEM_OWNER_FS,    // files in memory: visorfs, pipes, vnodes
     MEM_OWNER_TEST,
     MEM_OWNER_COUNT
 };

@@ -51,6 +51,7 @@ static const struct {
     {VMK_CORRUPT, "CORRUPT"},
     {VMK_FENCED, "FENCED"},
     {VMK_CONTENDED, "CONTENDED"},
+    {VMK_BAD_HANDLE, "BAD_HANDLE"},
 };
 
 START_TEST(test_status__each__its_name_and_a_text)
