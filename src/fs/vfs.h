@@ -154,7 +154,7 @@ extern const struct vfs_cred vfs_cred_root;
  * remembers `events` of each call.
  */
 struct poll_head {
-    struct spinlock lock;  // rank POLL, or POLL_EPOLL for the head of an epoll file itself
+    struct spinlock lock;  // rank POLL; EPOLLHEAD in an epoll file
     struct list entries;   // lock; struct poll_entry.link
 };
 
@@ -170,6 +170,8 @@ struct poll_table {
 };
 
 void poll_head_init(struct poll_head *head, const char *name);
+/* The head of an epoll file, notified from woken() of its entries. It cannot be in another epoll. */
+void poll_head_init_epoll(struct poll_head *head, const char *name);
 /* Any context that may take rank POLL. */
 void poll_notify(struct poll_head *head, unsigned events);
 void poll_entry_add(struct poll_head *head, struct poll_entry *entry);
@@ -286,6 +288,15 @@ struct vnode_ops {
      */
     vmk_status (*page_get)(struct vnode *vnode, uint64_t index, bool for_write, mpn_t *out);
     void (*page_put)(struct vnode *vnode, uint64_t index, mpn_t page);
+    /* One more user of a page that the caller already uses (fork). Neither of these two takes (L): any
+     * context that may take rank FILEPAGE, so with the address space locked; they never block. */
+    void (*page_ref)(struct vnode *vnode, uint64_t index, mpn_t page);
+
+    /*
+     * A link that leads to an object and not to a path (/proc/<pid>/fd/N). Exactly one of the two
+     * results is set, referenced: a file only if it has no vnode. Null: the walk uses readlink.
+     */
+    vmk_status (*follow)(struct vnode *link, struct vnode **vnode, struct file **file);
 
     /*
      * When a file is opened and closed, no lock held. open may set file->ops and file->private to
@@ -455,10 +466,11 @@ must_check vmk_status vnode_readlink(struct vnode *vnode, char *out, size_t size
 must_check vmk_status vnode_statfs(struct vnode *vnode, struct vfs_statfs *out);
 /* Regular files, without opening: for loaders. */
 must_check vmk_status vnode_read(struct vnode *vnode, struct vfs_iov *iov);
-/* See vnode_ops; page_ref counts one more user of a page that the caller holds (fork). */
+/* See vnode_ops. get may block; put and ref never do. */
 must_check vmk_status vnode_page_get(struct vnode *vnode, uint64_t index, bool for_write,
                                      mpn_t *out);
 void vnode_page_put(struct vnode *vnode, uint64_t index, mpn_t page);
+void vnode_page_ref(struct vnode *vnode, uint64_t index, mpn_t page);
 
 /* ---- open files ---- */
 
@@ -483,6 +495,7 @@ struct file_ops {
     vmk_status (*truncate)(struct file *file, uint64_t size);
     vmk_status (*page_get)(struct file *file, uint64_t index, bool for_write, mpn_t *out);
     void (*page_put)(struct file *file, uint64_t index, mpn_t page);
+    void (*page_ref)(struct file *file, uint64_t index, mpn_t page);
     /* Files without a vnode, or with better knowledge than it. */
     vmk_status (*getattr)(struct file *file, struct vfs_attr *out);
     /* What /proc/<pid>/fd/N shows for files without a name: "pipe:[17]". */
@@ -563,6 +576,7 @@ must_check vmk_status file_getattr(struct file *file, struct vfs_attr *out);
 must_check vmk_status file_page_get(struct file *file, uint64_t index, bool for_write,
                                     mpn_t *out);
 void file_page_put(struct file *file, uint64_t index, mpn_t page);
+void file_page_ref(struct file *file, uint64_t index, mpn_t page);
 /* fcntl(F_SETFL): only VFS_O_SETTABLE bits change. */
 void file_flags_set(struct file *file, uint32_t flags);
 /* Where it was opened, as an absolute path seen from `root`, or what describe() says. */
