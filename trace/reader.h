@@ -21,7 +21,7 @@
 
 #include "trace/event.h"
 
-#define TRACE_STREAMS_MAX 1024u
+#define TRACE_STREAMS_MAX 256u
 #define TRACE_STREAM_SYS  1u  // stream_id of the low-rate stream
 
 struct trace_record {
@@ -49,9 +49,11 @@ struct trace_info {
     uint64_t records;  // handed out so far
     uint64_t packets;
     uint64_t bytes;         // of all files
-    uint64_t lost_records;  // events_discarded and lost records, so far
+    uint64_t lost_records;  // by events_discarded, so far
+    uint64_t lost_marked;   // by `lost` records: the same losses, seen from inside
     uint64_t lost_packets;  // gaps in packet_seq_num
     uint64_t seq_gaps;      // inputs missing between two seen
+    uint32_t first_seq;     // number of the first input seen
     bool starts_late;  // a stream's first packet is not packet 0, or its first discards > 0
     uint64_t first_time, last_time;
 };
