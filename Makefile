@@ -122,7 +122,7 @@ $(METAL)/orrery.elf: $(METAL_OBJ) src/arch/x86/kernel.ld scripts/symbols.awk Mak
 $(METAL)/orrery.asm: $(METAL)/orrery.elf
 	$(Q)objdump -d --no-show-raw-insn $< >$@
 
-$(BUILD)/guest/initrd.gz: scripts/guest-initramfs.sh scripts/guest-exit.c
+$(BUILD)/guest/initrd.gz: scripts/guest-initramfs.sh scripts/guest-exit.c scripts/guest-clock.c
 	$(Q)mkdir -p $(@D)
 	$(Q)scripts/guest-initramfs.sh $@
 $(BUILD)/modules.tar: scripts/demo.vmx $(BUILD)/guest/initrd.gz

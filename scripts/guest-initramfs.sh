@@ -66,8 +66,10 @@ fi
 poweroff -f
 INIT
     chmod 755 "$root/init"
-    ${CC:-cc} -O2 -static -nostdlib -fno-stack-protector -fno-pie -Wl,--build-id=none -s \
-        -o "$root/bin/guest-exit" "$here/guest-exit.c"
+    for program in guest-exit guest-clock; do
+        ${CC:-cc} -O2 -static -nostdlib -fno-stack-protector -fno-pie -Wl,--build-id=none -s \
+            -o "$root/bin/$program" "$here/$program.c"
+    done
 fi
 if [ -n "$command" ]; then
     mkdir -p "$root/etc"

@@ -28,6 +28,7 @@ usage: scripts/run.sh [options]
   --timeout SECONDS  give up after that long; 0: never (batch: 120; in Bochs 600)
   --gdb              wait for a debugger; prints the port (QEMU only)
   --icount           one instruction is one nanosecond: repeatable (QEMU only)
+  --icount-shift N   the same with 2^N nanoseconds, for long runs
   --help             this text
 
 status: the guest's (of several VMs: the last that is not 0); 124 time-out; 125 the VMkernel
@@ -52,7 +53,7 @@ log='' limit='' gdb='' icount=''
 while [ $# -gt 0 ]; do
     case $1 in
     --platform | --cpus | --vcpus | --vms | --memory | --cmd | --guest | --append | \
-        --kernel-args | --log | --timeout)
+        --kernel-args | --log | --timeout | --icount-shift)
         [ $# -ge 2 ] || die "$1 needs a value"
         ;;
     esac
@@ -70,13 +71,14 @@ while [ $# -gt 0 ]; do
     --log) log=$2 && shift ;;
     --timeout) limit=$2 && shift ;;
     --gdb) gdb=yes ;;
-    --icount) icount=yes ;;
+    --icount) icount=0 ;;
+    --icount-shift) icount=$2 && shift ;;
     --help | -h) usage && exit 0 ;;
     *) die "unknown option $1 (try --help)" ;;
     esac
     shift
 done
-for n in "$cpus" "$vcpus" "$vms" "$memory" "$limit"; do
+for n in "$cpus" "$vcpus" "$vms" "$memory" "$limit" "$icount"; do
     case $n in *[!0-9]*) die "not a number: $n" ;; esac
 done
 case $platform in
@@ -172,7 +174,7 @@ run_qemu() {
     [ "$memory" -le 512 ] || host_memory=$((vms * (memory + 64) + 512))
     set -- -nodefaults -display none -no-reboot -M q35 -cpu max -m $host_memory -smp "$cpus"
     if [ -n "$icount" ]; then
-        set -- "$@" -accel tcg -icount shift=0,sleep=off
+        set -- "$@" -accel tcg -icount shift="$icount",sleep=off
     else
         set -- "$@" -accel tcg,thread=multi
     fi

@@ -14,3 +14,5 @@ noreturn_fn void boot_main(void);
 void arch_report(void);
 /* After mem_init(): the part of ACPI that needs a heap. */
 void arch_late_init(void);
+/* Logs how far the clock is off what an independent timer counted since boot. */
+void arch_clock_check(void);

@@ -9,6 +9,7 @@
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
+#include "core/core.h"
 #include "core/log.h"
 
 #define PIT_HZ    1193182u
@@ -17,6 +18,11 @@
 #define PM_COUNT  35795u         // 10 ms
 #define SPIN_MAX  0x20000000ull  // ticks after which a silent timer is given up
 
+struct clock_mark {
+    uint64_t tsc;
+    uint32_t pm;
+};
+
 static struct {
     uint64_t base;  // TSC at time 0
     uint64_t khz;
@@ -24,6 +30,7 @@ static struct {
     uint64_t tsc_scale;  // ticks per ns, times 2^32
     uint64_t lapic_khz;
     uint64_t wall;
+    struct clock_mark mark;  // when the clock began
     const char *source;
 } clock = {.khz = 1000000, .ns_scale = BIT(32), .tsc_scale = BIT(32)};
 
@@ -116,6 +123,28 @@ static bool best_of_some(bool (*measure)(uint64_t *, uint64_t *), uint64_t *tsc,
     return true;
 }
 
+/*
+ * The PM timer is the machine's second opinion: a TSC measured wrong shows as ticks that differ
+ * from what the TSC says, modulo the counter's 24 bits (4.7 s; so up to 2.3 s of error is seen).
+ */
+static struct clock_mark mark_take(void)
+{
+    struct clock_mark best = {0, 0};
+    uint64_t width = UINT64_MAX;
+
+    for (unsigned i = 0; i < 8; i++) {
+        const uint64_t before = plat_tsc_now();
+        const uint32_t pm = insn_inl(acpi_facts.pm_timer_port);
+        const uint64_t after = plat_tsc_now();
+
+        if (after - before < width) {
+            width = after - before;
+            best = (struct clock_mark){before + width / 2, pm};
+        }
+    }
+    return best;
+}
+
 /* ---- wall time, from the CMOS clock ---- */
 static uint8_t cmos(uint8_t index)
 {
@@ -190,10 +219,13 @@ void clock_init(void)
         clock.khz = 2000000;
         clock.lapic_khz = 1000000;
     }
+    clock.khz += clock.khz * core_option_u64("tsc-error", 0) / 1000000;  // a planted fault
     clock.ns_scale = (1000000ull << 32) / clock.khz;
     clock.tsc_scale = (clock.khz << 32) / 1000000;
     clock.wall = read_rtc();
     clock.base = plat_tsc_now();
+    if (acpi_facts.pm_timer_port)
+        clock.mark = mark_take();
     apic_timer_init(clock.lapic_khz);
 }
 
@@ -201,4 +233,27 @@ void clock_report(void)
 {
     vmk_log(VMK_LOG_INFO, "Time: TSC %llu kHz, APIC timer %llu kHz, measured by the %s",
             (unsigned long long)clock.khz, (unsigned long long)clock.lapic_khz, clock.source);
+}
+
+void arch_clock_check(void)
+{
+    const uint32_t half = BIT(23);
+    struct clock_mark now;
+    uint64_t ns;
+    int64_t wanted, off;
+
+    if (!acpi_facts.pm_timer_port)
+        return;
+    now = mark_take();
+    ns = scale(now.tsc - clock.mark.tsc, clock.ns_scale);
+    wanted = (int64_t)(ns / 1000 * PM_HZ / 1000000);  // room for 59 days
+    if (wanted == 0)
+        return;
+    off = ((int64_t)(now.pm - clock.mark.pm) - wanted) & (2 * half - 1);
+    if (off >= half)
+        off -= 2 * half;
+    off = -off * 1000000 / wanted;
+    vmk_log(off > 1000 || off < -1000 ? VMK_LOG_WARN : VMK_LOG_INFO,
+            "Time: the TSC's clock is ahead of the PM timer by %lld ppm after %llu ms",
+            (long long)off, (unsigned long long)(ns / 1000000));
 }
