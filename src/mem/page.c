@@ -3,8 +3,8 @@
  * mem/page.c -- the machine pages: a binary buddy allocator with an owner per page block.
  *
  * Large pages for guests need big aligned blocks, so the allocator is a buddy system. Its books are
- * two bytes per machine page (owner; state and order), in an array at the start of the biggest RAM
- * region; the free lists' links live in the free pages themselves, which the direct map reaches.
+ * four bytes per machine page (owner; state and order; references), in an array at the start of the
+ * biggest RAM region; the free lists' links live in the free pages themselves, which the direct map reaches.
  * With the owner of every block the kernel can say at shut-down who leaked what.
  *
  * Memory below 1 MB is never handed out (firmware and the CPU start-up page live there), so machine
@@ -36,6 +36,7 @@
 struct frame {
     uint8_t owner;
     uint8_t state;
+    uint16_t shares;  // (a) references beyond the first, single pages only
 };
 
 struct mem_state {
@@ -206,7 +207,7 @@ vmk_status page_alloc(unsigned order, enum mem_owner owner, mpn_t *out)
         from--;
         insert_block(mem, page + (1ull << from), from);
     }
-    mem->frames[page] = (struct frame){(uint8_t)owner, (uint8_t)(STATE_USED | order)};
+    mem->frames[page] = (struct frame){(uint8_t)owner, (uint8_t)(STATE_USED | order), 0};
     mem->owned[owner] += 1ull << order;
     mem->free_count -= 1ull << order;
     spin_unlock(&mem->lock, irqs);
@@ -239,6 +240,35 @@ void page_free(mpn_t mpn, unsigned order, enum mem_owner owner)
     mem->owned[owner] -= 1ull << order;
     free_block(mem, mpn.raw, order);
     spin_unlock(&mem->lock, irqs);
+}
+
+bool page_share(mpn_t mpn)
+{
+    uint16_t *shares = &this_host()->mem->frames[mpn.raw].shares;
+    uint16_t old = __atomic_load_n(shares, __ATOMIC_RELAXED);
+
+    do {
+        if (old == UINT16_MAX)
+            return false;
+    } while (!__atomic_compare_exchange_n(shares, &old, (uint16_t)(old + 1), false,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return true;
+}
+
+void page_put(mpn_t mpn)
+{
+    struct frame *frame = &this_host()->mem->frames[mpn.raw];
+
+    /* Acquire and release: what the others wrote is done before the last one frees the page. */
+    if (__atomic_fetch_sub(&frame->shares, 1, __ATOMIC_ACQ_REL))
+        return;
+    frame->shares = 0;
+    page_free(mpn, 0, frame->owner);
+}
+
+uint32_t page_references(mpn_t mpn)
+{
+    return 1u + __atomic_load_n(&this_host()->mem->frames[mpn.raw].shares, __ATOMIC_ACQUIRE);
 }
 
 uint64_t page_total_count(void)

@@ -21,6 +21,15 @@ must_check vmk_status page_alloc_zeroed(unsigned order, enum mem_owner owner, mp
 /* The owner and order must be those of the allocation (asserted). */
 void page_free(mpn_t mpn, unsigned order, enum mem_owner owner);
 
+/*
+ * Single pages may have several holders, such as address spaces after a fork. page_share() adds one;
+ * false: too many already. page_put() takes one away and frees the page after the last.
+ * page_references() is 1 for a page of one holder, and then stays 1 until that one shares it.
+ */
+must_check bool page_share(mpn_t mpn);
+void page_put(mpn_t mpn);
+uint32_t page_references(mpn_t mpn);
+
 uint64_t page_total_count(void);
 uint64_t page_free_count(void);
 uint64_t page_owned_count(enum mem_owner owner);

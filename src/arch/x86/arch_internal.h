@@ -26,17 +26,23 @@ struct arch_cpu {
     uint32_t apic_id;  // (i)
     plat_ns deadline;  // (c) what plat_timer_arm() was told last
     void (*entry)(void);
-    uint8_t *stacks;  // (i) IST 1..3, then the boot stack
+    uint8_t *stacks;  // (i) IST 1..4, then the boot stack
     bool online;      // (a)
     bool halted;      // (a) answered the stop NMI
-    uint64_t gdt[5];
+    uint64_t gdt[7];
     struct arch_tss tss;
+    // Ring 3: user.S and user.c, this CPU only.
+    uint64_t user_stack;    // where user_enter() left its caller's registers
+    uint64_t scratch;       // the user's stack pointer for an instant
+    const void *user_last;  // whose bases are loaded; null: SYSCALL's MSRs are not ours
+    uint64_t user_fs, user_gs;
 };
 _Static_assert(offsetof(struct arch_cpu, index) == 0, "plat_cpu_self() reads GS:0");
 extern struct arch_cpu arch_cpus[PLAT_CPUS_MAX];
 extern unsigned arch_cpu_total;
 #define CPU_IST_SIZE   0x1000u
-#define CPU_BLOCK_SIZE (3u * CPU_IST_SIZE + CPU_STACK_SIZE)
+#define CPU_ISTS       4u
+#define CPU_BLOCK_SIZE (CPU_ISTS * CPU_IST_SIZE + CPU_STACK_SIZE)
 
 struct trap_frame {
     uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
@@ -67,6 +73,8 @@ void bootinfo_report(void);
 /* ---- paging.c ---- */
 void paging_init(void);
 void paging_load(void);  // this CPU goes to the final tables
+paddr_t paging_root(void);
+const uint64_t *paging_upper_half(void);  // 256 top-level entries, for user worlds
 /* Adds memory (or device registers, uncached) to the direct map; what is there stays. */
 void *paging_map(uint64_t pa, uint64_t size, bool device);
 
@@ -77,6 +85,7 @@ void cpu_gs_set(struct arch_cpu *cpu);
 
 /* ---- trap.c ---- */
 void arch_trap(struct trap_frame *frame);
+void trap_interrupt(unsigned vector);  // the handler, then what comes after every interrupt
 void trap_idt_load(void);
 void trap_timer_due(void);  // apic.c found that the deadline is really over
 

@@ -7,6 +7,7 @@
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
+#include "arch/x86/user.h"
 #include "core/assert.h"
 #include "core/host.h"
 #include "lib/string.h"
@@ -54,7 +55,9 @@ static void load_segments(struct arch_cpu *cpu)
     cpu->gdt[3] = (sizeof(cpu->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 |
                   (tss >> 24 & 0xff) << 56;
     cpu->gdt[4] = tss >> 32;
-    for (unsigned i = 0; i < 3; i++)
+    cpu->gdt[SELECTOR_USER_DATA >> 3] = 0x00cff3000000ffff;
+    cpu->gdt[SELECTOR_USER_CODE >> 3] = 0x00affb000000ffff;
+    for (unsigned i = 0; i < CPU_ISTS; i++)
         cpu->tss.ist[i] = (uint64_t)(uintptr_t)(cpu->stacks + (i + 1) * CPU_IST_SIZE);
     cpu->tss.io_map = sizeof(cpu->tss);
     __asm__ volatile("lgdt %0\n\t"
@@ -100,6 +103,7 @@ void cpu_init_self(struct arch_cpu *cpu)
     cpu_gs_set(cpu);
     trap_idt_load();
     set_control_registers();
+    user_init_self();
 }
 
 uint64_t plat_msr_read(uint32_t index)
@@ -109,6 +113,9 @@ uint64_t plat_msr_read(uint32_t index)
 
 void plat_msr_write(uint32_t index, uint64_t value)
 {
+    /* A guest's: VT-x keeps them loaded while its vCPU's world has the CPU. */
+    if (index >= MSR_STAR && index <= MSR_KERNEL_GS_BASE)
+        user_msrs_lost();
     insn_wrmsr(index, value);
 }
 
@@ -117,7 +124,7 @@ uint64_t plat_cr_read(unsigned number)
     switch (number) {
     case 0: return insn_read_cr0();
     case 2: return insn_read_cr2();
-    case 3: return insn_read_cr3();
+    case 3: return paging_root().raw;  // not a user world's: a VMCS keeps it for long
     case 4: return insn_read_cr4();
     default: vmk_unreachable();
     }

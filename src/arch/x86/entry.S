@@ -3,8 +3,8 @@
  * arch/x86/entry.S -- what C cannot say: trap entry, context switch, guest entry, a read that may
  * fault.
  *
- * No instruction here depends on who runs: traps come from ring 0 only, and GS always holds this
- * CPU's struct arch_cpu (VT-x restores it from the VMCS, AMD-V by VMLOAD).
+ * In ring 0 GS holds this CPU's struct arch_cpu (VT-x restores it from the VMCS, AMD-V by VMLOAD).
+ * A trap from ring 3 leaves by user_trap (user.S), which swaps GS first.
  */
 #include "arch/x86/x86.h"
 
@@ -24,16 +24,16 @@ trap_stubs:
     push $0
     .endif
     push $vector
+    .if vector == VECTOR_DB || vector == VECTOR_NMI || vector == VECTOR_DF || vector == VECTOR_MC
+    jmp trap_paranoid
+    .else
     jmp trap_common
+    .endif
     .set vector, vector + 1
     .endr
     .balign 16
 
-/*
- * Builds struct trap_frame and calls arch_trap(frame), irqs off. The two words pushed last look
- * like a call from the interrupted function, so that a backtrace goes through.
- */
-trap_common:
+    .macro trap_push
     push %rax
     push %rcx
     push %rdx
@@ -50,12 +50,18 @@ trap_common:
     push %r14
     push %r15
     cld
+    .endm
+
+    .macro trap_c  // leaves RBX and R12 to R15 alone
     mov %rsp, %rdi
     push 17 * 8(%rsp)
     push %rbp
     mov %rsp, %rbp
     call arch_trap
     add $16, %rsp
+    .endm
+
+    .macro trap_pop
     pop %r15
     pop %r14
     pop %r13
@@ -72,6 +78,45 @@ trap_common:
     pop %rcx
     pop %rax
     add $16, %rsp
+    .endm
+
+/*
+ * Builds struct trap_frame and calls arch_trap(frame), irqs off. The two words pushed last look
+ * like a call from the interrupted function, so that a backtrace goes through.
+ */
+trap_common:
+    testb $3, 24(%rsp)
+    jnz user_trap
+    trap_push
+    trap_c
+    trap_pop
+    iretq
+
+/*
+ * What comes although interrupts are off, on a stack of its own (IST): NMI, machine check, double
+ * fault, and a debug trap that the user laid across a SYSCALL. GS may be either side's; which, its
+ * base says. A debug trap from ring 3 is an ordinary one. An NMI returns by IRET to where it came
+ * from, ring 3 too: only IRET lets the next one in.
+ */
+trap_paranoid:
+    testb $3, 24(%rsp)
+    jz 1f
+    cmpl $VECTOR_DB, (%rsp)
+    je user_trap
+1:  trap_push
+    pushq $2  // AC may be the user's
+    popfq
+    mov $MSR_GS_BASE, %ecx
+    rdmsr
+    mov %edx, %ebx
+    test %ebx, %ebx
+    js 2f
+    swapgs
+2:  trap_c
+    test %ebx, %ebx
+    js 3f
+    swapgs
+3:  trap_pop
     iretq
 
 /* void plat_context_switch(struct plat_context *from, struct plat_context *to); irqs off. */

@@ -88,6 +88,11 @@ static inline uint64_t insn_read_cr3(void)
     return value;
 }
 
+static inline void insn_invlpg(uint64_t address)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
 static inline void insn_write_cr3(uint64_t value)
 {
     __asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory");

@@ -163,6 +163,16 @@ void paging_load(void)
     insn_write_cr4(insn_read_cr4() | CR4_PGE);
 }
 
+paddr_t paging_root(void)
+{
+    return plat_unmap_address(paging.top);
+}
+
+const uint64_t *paging_upper_half(void)
+{
+    return paging.top + 256;
+}
+
 void *paging_map(uint64_t pa, uint64_t size, bool device)
 {
     const struct wish wish = {round_down(pa, PAGE_SIZE), round_up(pa + size, PAGE_SIZE),

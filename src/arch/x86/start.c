@@ -16,7 +16,7 @@ struct arch_cpu arch_cpus[PLAT_CPUS_MAX];
 unsigned arch_cpu_total = 1;
 static struct arch_cpu *starting;  // handed to the CPU being started
 
-static uint8_t boot_ist[3 * CPU_IST_SIZE] aligned_to(16);
+static uint8_t boot_ist[CPU_ISTS * CPU_IST_SIZE] aligned_to(16);
 
 /* CPU 0 is the one that runs; the others follow in the order of the MADT. */
 static void count_cpus(void)

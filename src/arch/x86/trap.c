@@ -207,12 +207,17 @@ static void exception(struct trap_frame *frame)
               ULL(frame->vector == VECTOR_PF ? insn_read_cr2() : 0));
 }
 
+void trap_interrupt(unsigned vector)
+{
+    plat_interrupt_dispatch(vector);
+    if (handlers.irq_exit)
+        handlers.irq_exit();
+}
+
 void arch_trap(struct trap_frame *frame)
 {
     if (frame->vector >= 32) {
-        plat_interrupt_dispatch((unsigned)frame->vector);
-        if (handlers.irq_exit)
-            handlers.irq_exit();
+        trap_interrupt((unsigned)frame->vector);
     } else if (frame->vector == VECTOR_NMI) {
         plat_nmi_dispatch();
     } else {

@@ -18,6 +18,9 @@
 #define SELECTOR_CODE    0x08
 #define SELECTOR_DATA    0x10
 #define SELECTOR_TSS     0x18
+#define SELECTOR_USER_DATA   0x2b
+#define SELECTOR_USER_CODE   0x33
+#define SELECTOR_SYSRET_BASE 0x23  // SYSRET adds 8 for SS and 16 for CS; RPL 3 for AMD
 
 #define CR0_PE           0x00000001
 #define CR0_MP           0x00000002
@@ -44,8 +47,14 @@
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC       0x800
 #define MSR_EFER         0xc0000080
+#define MSR_STAR         0xc0000081
+#define MSR_LSTAR        0xc0000082
+#define MSR_CSTAR        0xc0000083
+#define MSR_FMASK        0xc0000084
 #define MSR_FS_BASE      0xc0000100
 #define MSR_GS_BASE      0xc0000101
+#define MSR_KERNEL_GS_BASE 0xc0000102
+#define EFER_SCE         0x001
 #define EFER_LME         0x100
 #define EFER_NXE         0x800
 #define APIC_BASE_EXTD   0x400
@@ -61,6 +70,7 @@
 #define PTE_ADDRESS      0x000ffffffffff000
 
 /* Vectors. */
+#define VECTOR_DB        1
 #define VECTOR_NMI       2
 #define VECTOR_DF        8
 #define VECTOR_GP        13
@@ -70,6 +80,7 @@
 #define VECTOR_TIMER     0xf0
 #define VECTOR_KICK      0xf1
 #define VECTOR_SPURIOUS  0xff
+#define USER_SYSCALL     0x100  // not a vector: what user_enter() says after SYSCALL
 
 /* VMCS fields that the entry code writes (SDM-3D, appendix "Field Encoding in VMCS"). */
 #define VMCS_HOST_RSP    0x6c14

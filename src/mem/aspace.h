@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * mem/aspace.h -- a user address space: regions, page tables, faults and checked copies.
+ *
+ * The tables are ordinary x86-64 four-level tables in machine pages. The processor walks them in the
+ * image, the engine walks them in the simulation, and the kernel walks them in software: it never
+ * dereferences a user pointer, so no copy can fault, whatever the pointer says.
+ *
+ * Calls that change the map (those that say [map]) must not run at the same time for one address
+ * space: user/ serialises them with a sleeping lock. Faults and copies may come at any time, from
+ * any CPU. Nothing here may be called with a lock of rank ASPACE or above held; what may read a file
+ * says [block].
+ */
+#pragma once
+
+#include "core/spinlock.h"
+#include "core/status.h"
+#include "lib/list.h"
+#include "mem/addr.h"
+
+/* User addresses are [ASPACE_LOWEST, ASPACE_END). The last page below the hole stays out: a SYSCALL
+ * at its end would leave a return address that SYSRET refuses in ring 0. */
+#define ASPACE_LOWEST 0x10000ull
+#define ASPACE_END    0x00007ffffffff000ull
+
+#define ASPACE_READ   1u
+#define ASPACE_WRITE  2u
+#define ASPACE_EXEC   4u
+
+enum aspace_region_kind {
+    ASPACE_REGION_PLAIN,
+    ASPACE_REGION_HEAP,   // brk
+    ASPACE_REGION_STACK,  // grows down by itself
+};
+
+/*
+ * What stands behind a mapping that is not private and anonymous. Embedded in the owner's struct.
+ * page_get() [block] returns page `index`, which stays that machine page until as many page_put();
+ * `write` says that it will be written through the mapping. Another status than NO_MEMORY becomes
+ * SIGBUS. page_ref() counts one more user of a page that the caller already uses; it and page_put()
+ * never block; page_ref() is called with the address space locked.
+ */
+struct aspace_object {
+    const struct aspace_object_ops *ops;
+};
+struct aspace_object_ops {
+    vmk_status (*page_get)(struct aspace_object *object, uint64_t index, bool write,
+                           mpn_t *out);
+    void (*page_put)(struct aspace_object *object, uint64_t index, mpn_t page);
+    void (*page_ref)(struct aspace_object *object, uint64_t index, mpn_t page);
+    void (*ref)(struct aspace_object *object);
+    void (*unref)(struct aspace_object *object);  // [block]
+    /* For /proc/PID/maps: a name, and the numbers that the line shows. May be null. */
+    void (*describe)(struct aspace_object *object, char *name, size_t size, uint64_t *device,
+                     uint64_t *inode);
+};
+
+struct aspace;
+
+struct aspace_limits {
+    uint64_t virtual_bytes;  // RLIMIT_AS
+    uint64_t stack_bytes;    // RLIMIT_STACK: how far the stack grows
+    uint64_t host_pages;     // pages all user worlds together may have; 0: no bound
+};
+
+/* An empty address space with one reference, or NO_MEMORY. */
+must_check vmk_status aspace_create(const struct aspace_limits *limits, struct aspace **out);
+void aspace_ref(struct aspace *as);
+/* [block] After the last reference everything is freed; no CPU may be in it any more. */
+void aspace_unref(struct aspace *as);
+paddr_t aspace_root(const struct aspace *as);
+void aspace_limits_set(struct aspace *as, const struct aspace_limits *limits);
+
+/* [map] A copy for fork: private pages are shared until one side writes. */
+must_check vmk_status aspace_fork(struct aspace *parent, struct aspace **out);
+
+struct aspace_map {
+    uint64_t address;  // with `fixed` exactly there, else a hint; 0: anywhere
+    uint64_t size;     // rounded up to pages
+    unsigned protection;
+    bool fixed;
+    bool replace;  // with `fixed`: what is there goes; otherwise EXISTS
+    bool shared;
+    enum aspace_region_kind kind;
+    struct aspace_object
+        *object;      // null: anonymous; else the call takes a reference of its own
+    uint64_t offset;  // into the object, in pages
+};
+/* [map][block] BAD_PARAM, NO_MEMORY (no room or over the limit), EXISTS. */
+must_check vmk_status aspace_map(struct aspace *as, const struct aspace_map *map,
+                                 uint64_t *address);
+/* [map][block] Anonymous shared memory for MAP_SHARED | MAP_ANONYMOUS: one reference. */
+must_check vmk_status aspace_shared_create(uint64_t pages, struct aspace_object **out);
+/* [map][block] Holes are no error. */
+must_check vmk_status aspace_unmap(struct aspace *as, uint64_t address, uint64_t size);
+/* [map] NO_MEMORY if part of the range is not mapped. */
+must_check vmk_status aspace_protect(struct aspace *as, uint64_t address, uint64_t size,
+                                     unsigned protection);
+/* [map][block] BAD_PARAM, FAULT (not one region), NO_MEMORY. */
+must_check vmk_status aspace_remap(struct aspace *as, uint64_t address, uint64_t old_size,
+                                   uint64_t new_size, bool may_move, const uint64_t *fixed,
+                                   uint64_t *out);
+/* [map] Forgets the contents of private anonymous pages, as MADV_DONTNEED does. */
+must_check vmk_status aspace_discard(struct aspace *as, uint64_t address, uint64_t size);
+/* [map][block] The heap: where it starts, and its end; a wish it cannot fulfil leaves it alone. */
+void aspace_heap_set(struct aspace *as, uint64_t start);
+uint64_t aspace_heap_end(struct aspace *as);
+uint64_t aspace_heap_move(struct aspace *as, uint64_t end, uint64_t size_max);
+
+/* ---- faults ---- */
+/*
+ * [block] Ring 3 (or a copy) wants that access and the tables do not allow it. OK: try again. FAULT:
+ * nothing is mapped there. NO_PERMISSION: mapped otherwise. NO_MEMORY: the machine or a limit has no
+ * more. Anything else: the object behind it has no such page (SIGBUS).
+ */
+must_check vmk_status aspace_fault(struct aspace *as, uint64_t address, unsigned access);
+
+/* ---- checked copies; all [block] and all or nothing is NOT promised: `done` may be null ---- */
+must_check vmk_status aspace_copy_in(struct aspace *as, void *to, uint64_t from, size_t size);
+must_check vmk_status aspace_copy_out(struct aspace *as, uint64_t to, const void *from,
+                                      size_t size);
+must_check vmk_status aspace_zero(struct aspace *as, uint64_t to, size_t size);
+/* How many bytes could be copied before the first page that refused. */
+size_t aspace_copy_in_some(struct aspace *as, void *to, uint64_t from, size_t size);
+size_t aspace_copy_out_some(struct aspace *as, uint64_t to, const void *from, size_t size);
+/* A string with its NUL into `to`; NAME_TOO_LONG if there is no NUL in `room` bytes. */
+must_check vmk_status aspace_copy_string(struct aspace *as, char *to, uint64_t from,
+                                         size_t room, size_t *length);
+/* For debuggers and execve: writes whatever the protection says, as long as it is mapped. */
+must_check vmk_status aspace_poke(struct aspace *as, uint64_t to, const void *from,
+                                  size_t size);
+/* Atomic on an aligned word: *old = *at; if that is `expected`, *at = value. */
+must_check vmk_status aspace_compare_exchange32(struct aspace *as, uint64_t at,
+                                                uint32_t expected, uint32_t value,
+                                                uint32_t *old);
+/* What a futex word is called: in private memory (as, address), in shared memory (object, offset). */
+struct aspace_key {
+    const void *object;
+    uint64_t offset;
+};
+must_check vmk_status aspace_key_of(struct aspace *as, uint64_t at, struct aspace_key *out);
+
+/* ---- around plat_user_run(); irqs off ---- */
+/* Before: translations of this CPU are up to date and it answers shootdowns from now on. */
+void aspace_enter(struct aspace *as);
+void aspace_leave(struct aspace *as);
+/* Another world gets the CPU: nothing of this address space is loaded any more. */
+void aspace_switch_out(struct aspace *as);
+
+/* ---- what /proc and a core report show ---- */
+struct aspace_region_info {
+    uint64_t start, end;
+    unsigned protection;
+    bool shared;
+    enum aspace_region_kind kind;
+    uint64_t offset;  // bytes
+    uint64_t device, inode;
+    char name[128];
+};
+/* The first region that ends above `from`; false: none. [block] */
+bool aspace_region_next(struct aspace *as, uint64_t from, struct aspace_region_info *out);
+struct aspace_use {
+    uint64_t virtual_pages, resident_pages, table_pages, peak_pages, stack_pages, heap_pages,
+        exec_pages;
+};
+void aspace_use_get(struct aspace *as, struct aspace_use *out);

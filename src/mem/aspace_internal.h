@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * mem/aspace_internal.h -- struct aspace and what the files of an address space share.
+ */
+#pragma once
+
+#include "mem/aspace.h"
+#include "mem/page.h"
+#include "plat/plat_user.h"
+
+/* Entries of the tables: SDM-3A "4-Level Paging and 5-Level Paging". */
+#define UPTE_P       0x001ull
+#define UPTE_RW      0x002ull
+#define UPTE_US      0x004ull
+#define UPTE_A       0x020ull
+#define UPTE_D       0x040ull
+#define UPTE_OBJECT  0x200ull  // ours: the page belongs to the region's object
+#define UPTE_NX      0x8000000000000000ull
+#define UPTE_ADDRESS 0x000ffffffffff000ull
+#define UPTE_TABLE   (UPTE_P | UPTE_RW | UPTE_US)
+
+struct region {
+    struct list link;
+    uint64_t start, end;  // [start, end), page aligned
+    unsigned protection;
+    bool shared;
+    enum aspace_region_kind kind;
+    struct aspace_object *object;  // one reference, or null
+    uint64_t offset;               // of `start` in the object, in pages
+};
+
+/* What a CPU knows of the space; its own cache line, because ring 3 entry and exit write it. */
+struct aspace_cpu {
+    uint64_t entered;  // (a) generation at which it runs ring 3, 0: it does not
+    uint64_t seen;     // (c) translations of that generation are in its TLB at the oldest
+} aligned_to(64);
+
+struct aspace {
+    struct spinlock lock;  // rank ASPACE
+    uint32_t refs;         // (a)
+    paddr_t root;          // (i)
+
+    struct list regions;      // (w) by address, disjoint
+    struct region *hint;      // (w) found last, or null
+    uint32_t region_count;    // (w)
+    uint64_t map_generation;  // (w) grows with each change of a region
+    uint64_t heap_start;      // (w)
+    uint64_t heap_end;        // (w) not rounded
+    struct aspace_limits limits;
+    struct aspace_use use;  // (w)
+
+    uint64_t generation;  // (a) grows, under lock, when a translation is taken away
+    struct aspace_cpu cpus[PLAT_CPUS_MAX];
+};
+
+#define ASPACE_REGIONS_MAX 16384u
+
+/* ---- aspace_table.c: all with the lock held ---- */
+/* The entry of that page, or null if its table is missing (and `make` is false or memory is out). */
+uint64_t *aspace_entry(struct aspace *as, uint64_t va, bool make);
+uint64_t aspace_entry_make(mpn_t mpn, unsigned protection, bool writable);
+/* Puts `mpn`, whose reference it takes over, into an entry that is not present; `object`: the page
+ * is the object's. */
+void aspace_entry_install(struct aspace *as, uint64_t *entry, mpn_t mpn, unsigned protection,
+                          bool writable, bool object);
+void aspace_tables_free(struct aspace *as);
+/* The first entry at or after *va and before `end` that is present; null: none. */
+uint64_t *aspace_entry_next(struct aspace *as, uint64_t *va, uint64_t end);
+
+/* ---- aspace_tlb.c ---- */
+/*
+ * Pages taken out of the tables wait here until no CPU can reach them: fill it under the lock, then
+ * flush, drop the lock and finish. It never holds more than GATHER_MAX pages.
+ */
+#define GATHER_MAX 64u
+struct gathered {
+    mpn_t mpn;
+    struct aspace_object *object;  // whose page it is, one reference; null: ours
+    uint64_t index;
+};
+struct tlb_gather {
+    struct gathered pages[GATHER_MAX];
+    unsigned count;
+    uint64_t generation;  // to wait for; 0: nothing was flushed
+};
+static inline void gather_init(struct tlb_gather *gather)
+{
+    gather->count = 0;
+    gather->generation = 0;
+}
+/* Lock held: the page behind an entry of that region, about to be cleared or replaced. */
+void aspace_gather_add(struct tlb_gather *gather, const struct region *r, uint64_t va,
+                       uint64_t entry);
+/* Lock held: the translations of these pages are no longer valid. */
+void aspace_flush_locked(struct aspace *as, struct tlb_gather *gather, uint64_t va,
+                         uint64_t count);
+/* No lock held: waits until every CPU knows, then gives the pages back. */
+void aspace_gather_finish(struct aspace *as, struct tlb_gather *gather);
+
+/* ---- aspace.c ---- */
+struct region *aspace_region_find(struct aspace *as, uint64_t va);
+/* Lock held: a stack region whose growth to `va` is allowed, or null. */
+struct region *aspace_stack_grow(struct aspace *as, uint64_t va);
+
+/* ---- aspace_fault.c ---- */
+/* Like aspace_fault(), but a region without write permission is no obstacle (`force`). */
+must_check vmk_status aspace_fault_force(struct aspace *as, uint64_t address, unsigned access,
+                                         bool force);
