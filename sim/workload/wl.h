@@ -193,19 +193,27 @@ struct wl_host {
 
 /* What moving and sharing cost. */
 struct wl_costs {
-    uint64_t context_switch;  // each switch to another world
-    uint64_t migrate[4];      // to an SMT sibling, in the LLC, the package, the node
-    uint64_t migrate_numa;    // to another node
-    uint32_t remote_percent;  // slowdown away from the home node
-    uint32_t smt_percent;     // speed of a thread whose sibling is busy
+    uint64_t context_switch;           // each switch to another world
+    uint64_t smt, llc, package, numa;  // each move at this level: refilling caches
+    uint32_t remote_percent;           // slowdown away from the home node
+    uint32_t smt_percent;              // speed of a thread whose sibling is busy
 };
 
-/* What a policy line or a variant sets; WL_UNSET and empty mean: as it is. */
+/* A tunable of the scheduler (sched/tunables.def), set to a number or a time. */
+struct wl_tunable {
+    uint16_t tunable;
+    bool time;  // was written with a unit
+    uint64_t value;
+};
+
+#define WL_TUNABLES_MAX 16u
+
+/* What a policy line or a variant sets; the policy may be empty: as it is. */
 struct wl_policy {
     char name[WL_NAME_SIZE];  // of the variant; empty for the policy line
     char policy[WL_NAME_SIZE];
-    char cosched[WL_NAME_SIZE];               // relaxed strict off
-    uint64_t quantum, costop, costart, poll;  // WL_TIME_NEVER: not given
+    struct wl_tunable tunables[WL_TUNABLES_MAX];
+    uint32_t tunable_count;
     uint32_t line;
 };
 
@@ -241,6 +249,11 @@ extern const enum wl_shape wl_step_shapes[WL_STEP_COUNT];
 extern const char *const wl_metric_words[WL_METRIC_COUNT];
 extern const char *const wl_wait_words[4];
 extern const char *const wl_lock_words[4];
+/* By number, as in sched/tunables.def; null behind the last. */
+extern const char *const wl_tunable_names[];
+/* `NAME=VALUE`: a number, a time, or off, relaxed, strict. False with a message. */
+must_check bool wl_tunable_parse(const char *text, size_t length, struct wl_tunable *t,
+                                 char *message, size_t size);
 
 /* Starts an empty workload with the defaults of docs/workloads.md. */
 void wl_init(struct workload *w);

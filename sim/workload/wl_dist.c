@@ -365,3 +365,63 @@ bool wl_dist_parse(const char *text, size_t length, struct wl_dist *d, char *mes
     d->choice = NULL;
     return false;
 }
+
+/* --- tunables ------------------------------------------------------------------------------- */
+
+const char *const wl_tunable_names[] = {
+#define SCHED_TUNABLE(id, name, normal, least, most, what) name,
+#include "sched/tunables.def"
+    NULL,
+};
+
+static const struct {
+    uint64_t least, most;
+} tunable_range[] = {
+#define SCHED_TUNABLE(id, name, normal, least, most, what) {least, most},
+#include "sched/tunables.def"
+};
+
+bool wl_tunable_parse(const char *text, size_t length, struct wl_tunable *t, char *message,
+                      size_t size)
+{
+    static const char *const modes[] = {"off", "relaxed", "strict"};
+    const char *equal = memchr(text, '=', length);
+    size_t key = equal ? (size_t)(equal - text) : length;
+    size_t room = equal ? length - key - 1 : 0;
+    uint16_t i = 0;
+    char number[24] = "";
+    const char *end;
+
+    while (wl_tunable_names[i] &&
+           (strlen(wl_tunable_names[i]) != key || memcmp(wl_tunable_names[i], text, key) != 0))
+        i++;
+    *t = (struct wl_tunable){.tunable = i};
+    if (!equal || !wl_tunable_names[i]) {
+        snprintf(message, size, "'%.*s' is no tunable=value; sched/tunables.def lists them",
+                 (int)MIN(length, 40u), text);
+        return false;
+    }
+    if (room < sizeof(number))
+        memcpy(number, equal + 1, room);
+    for (unsigned mode = 0; mode < ARRAY_COUNT(modes); mode++) {
+        if (!strcmp(number, modes[mode]) && !strcmp(wl_tunable_names[i], "cosched")) {
+            t->value = mode;
+            return true;
+        }
+    }
+    if (!parse_u64(number, &end, &t->value) || *end) {
+        t->time = wl_time_parse(number, strlen(number), &t->value);
+        if (!t->time) {
+            snprintf(message, size, "%s=%s: a number or a time such as 3ms",
+                     wl_tunable_names[i], number);
+            return false;
+        }
+    }
+    if (t->value < tunable_range[i].least || t->value > tunable_range[i].most) {
+        snprintf(message, size, "%s=%s: from %llu to %llu", wl_tunable_names[i], number,
+                 (unsigned long long)tunable_range[i].least,
+                 (unsigned long long)tunable_range[i].most);
+        return false;
+    }
+    return true;
+}

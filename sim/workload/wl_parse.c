@@ -90,10 +90,6 @@ static void *grown(void *array, uint32_t count, size_t size)
 
 static const struct wl_resources resources_unset = {
     .shares = WL_UNSET, .min = {.value = WL_UNSET}, .max = {.value = WL_UNSET}};
-static const struct wl_policy policy_unset = {.quantum = WL_TIME_NEVER,
-                                              .costop = WL_TIME_NEVER,
-                                              .costart = WL_TIME_NEVER,
-                                              .poll = WL_TIME_NEVER};
 
 void wl_init(struct workload *w)
 {
@@ -101,11 +97,12 @@ void wl_init(struct workload *w)
         .duration = 10000000000ull,
         .host = {.cpus = 1, .threads = 1, .mhz = 2000},
         .costs = {.context_switch = 1500,
-                  .migrate = {500, 3000, 10000, 15000},
-                  .migrate_numa = 50000,
+                  .smt = 500,
+                  .llc = 3000,
+                  .package = 20000,
+                  .numa = 50000,
                   .remote_percent = 0,
                   .smt_percent = 100},
-        .policy = policy_unset,
     };
 }
 
@@ -482,9 +479,9 @@ static bool declare_host(struct parser *p)
 {
     struct wl_host *h = &p->w->host;
     const struct key keys[] = {
-        {"cpus", KEY_U32, &h->cpus, 1, 1024}, {"threads", KEY_U32, &h->threads, 1, 8},
-        {"llc", KEY_U32, &h->llc, 0, 1024},   {"package", KEY_U32, &h->package, 0, 1024},
-        {"numa", KEY_U32, &h->numa, 0, 1024}, {"speed", KEY_MHZ, &h->mhz, 100, 100000},
+        {"cpus", KEY_U32, &h->cpus, 1, 64}, {"threads", KEY_U32, &h->threads, 1, 8},
+        {"llc", KEY_U32, &h->llc, 0, 64},   {"package", KEY_U32, &h->package, 0, 64},
+        {"numa", KEY_U32, &h->numa, 0, 64}, {"speed", KEY_MHZ, &h->mhz, 100, 100000},
     };
 
     return keys_read(p, 1, keys, ARRAY_COUNT(keys));
@@ -495,11 +492,10 @@ static bool declare_cost(struct parser *p)
     struct wl_costs *c = &p->w->costs;
     const struct key keys[] = {
         {"switch", KEY_TIME, &c->context_switch, 0, 1000000},
-        {"smt", KEY_TIME, &c->migrate[0], 0, 1000000000},
-        {"llc", KEY_TIME, &c->migrate[1], 0, 1000000000},
-        {"package", KEY_TIME, &c->migrate[2], 0, 1000000000},
-        {"node", KEY_TIME, &c->migrate[3], 0, 1000000000},
-        {"numa", KEY_TIME, &c->migrate_numa, 0, 1000000000},
+        {"smt", KEY_TIME, &c->smt, 0, 10000000},
+        {"llc", KEY_TIME, &c->llc, 0, 10000000},
+        {"package", KEY_TIME, &c->package, 0, 10000000},
+        {"numa", KEY_TIME, &c->numa, 0, 10000000},
         {"remote", KEY_PERCENT, &c->remote_percent, 0, 1000},
         {"smt_speed", KEY_PERCENT, &c->smt_percent, 10, 100},
     };
@@ -507,29 +503,32 @@ static bool declare_cost(struct parser *p)
     return keys_read(p, 1, keys, ARRAY_COUNT(keys));
 }
 
+/* Tunables of the scheduler, and for a variant also policy=NAME. */
 static bool policy_keys(struct parser *p, uint32_t first, struct wl_policy *o)
 {
-    const struct key keys[] = {
-        {"policy", KEY_NAME, o->policy, 0, 0},
-        {"cosched", KEY_NAME, o->cosched, 0, 0},
-        {"quantum", KEY_TIME, &o->quantum, 1000, 10000000000ull},
-        {"costop", KEY_TIME, &o->costop, 1000, 10000000000ull},
-        {"costart", KEY_TIME, &o->costart, 0, 10000000000ull},
-        {"poll", KEY_TIME, &o->poll, 1000, 10000000000ull},
-    };
+    char message[160];
 
     o->line = p->line;
-    if (!keys_read(p, first, keys, ARRAY_COUNT(keys)))
-        return false;
-    if (o->cosched[0] && strcmp(o->cosched, "relaxed") != 0 &&
-        strcmp(o->cosched, "strict") != 0 && strcmp(o->cosched, "off") != 0)
-        return fail(p, first, "cosched=%s: relaxed, strict or off", o->cosched);
+    for (uint32_t i = first; i < p->count; i++) {
+        const struct field *f = &p->field[i];
+
+        if (f->key == 6 && !memcmp(f->text, "policy", 6)) {
+            if (!name_field(p, i, f->text + 7, f->length - 7, false, "policy", o->policy))
+                return false;
+            continue;
+        }
+        if (o->tunable_count == WL_TUNABLES_MAX)
+            return fail(p, i, "more than %u tunables", WL_TUNABLES_MAX);
+        if (!wl_tunable_parse(f->text, f->length, &o->tunables[o->tunable_count++], message,
+                              sizeof(message)))
+            return fail(p, i, "%s", message);
+    }
     return true;
 }
 
 static bool declare_policy(struct parser *p)
 {
-    p->w->policy = policy_unset;
+    p->w->policy = (struct wl_policy){.tunable_count = 0};
     return name_here(p, "policy", p->w->policy.policy) && policy_keys(p, 2, &p->w->policy);
 }
 
@@ -537,7 +536,6 @@ static bool declare_variant(struct parser *p)
 {
     struct wl_policy *v = ADD(p->w, variants, variant_count);
 
-    *v = policy_unset;
     return name_here(p, "variant", v->name) && policy_keys(p, 2, v);
 }
 

@@ -65,16 +65,15 @@ static void print_policy(FILE *out, const struct wl_policy *o, bool key)
 {
     if (o->policy[0])
         fprintf(out, key ? " policy=%s" : " %s", o->policy);
-    if (o->cosched[0])
-        fprintf(out, " cosched=%s", o->cosched);
-    if (o->quantum != WL_TIME_NEVER)
-        print_time(out, " quantum=", o->quantum);
-    if (o->costop != WL_TIME_NEVER)
-        print_time(out, " costop=", o->costop);
-    if (o->costart != WL_TIME_NEVER)
-        print_time(out, " costart=", o->costart);
-    if (o->poll != WL_TIME_NEVER)
-        print_time(out, " poll=", o->poll);
+    for (uint32_t i = 0; i < o->tunable_count; i++) {
+        const struct wl_tunable *t = &o->tunables[i];
+
+        fprintf(out, " %s=", wl_tunable_names[t->tunable]);
+        if (t->time)
+            print_time(out, "", t->value);
+        else
+            fprintf(out, "%llu", (unsigned long long)t->value);
+    }
     fputc('\n', out);
 }
 
@@ -107,14 +106,14 @@ static void print_host(const struct workload *w, FILE *out)
 {
     const struct wl_host *h = &w->host;
     const struct wl_costs *c = &w->costs;
-    static const char *const names[] = {" smt=", " llc=", " package=", " node="};
 
     fprintf(out, "host cpus=%u threads=%u llc=%u package=%u numa=%u speed=%uMHz\n", h->cpus,
             h->threads, h->llc, h->package, h->numa, h->mhz);
     print_time(out, "cost switch=", c->context_switch);
-    for (unsigned i = 0; i < ARRAY_COUNT(names); i++)
-        print_time(out, names[i], c->migrate[i]);
-    print_time(out, " numa=", c->migrate_numa);
+    print_time(out, " smt=", c->smt);
+    print_time(out, " llc=", c->llc);
+    print_time(out, " package=", c->package);
+    print_time(out, " numa=", c->numa);
     fprintf(out, " remote=%u%% smt_speed=%u%%\n", c->remote_percent, c->smt_percent);
 }
 
