@@ -14,6 +14,7 @@
 #include "core/assert.h"
 #include "core/core_internal.h"
 #include "core/symbols.h"
+#include "core/trace_control.h"
 #include "lib/format.h"
 #include "plat/plat.h"
 
@@ -80,5 +81,6 @@ void vmk_panic_at(const char *file, int line, const char *format, ...)
     print_backtrace();
     if (core->panic_more)
         core->panic_more();
+    trace_panic(print);
     plat_stop();
 }

@@ -44,7 +44,7 @@ enum {
 #define TRACE_NOW         PLAT_NS_NEVER        // as a time: read the clock
 
 /* Records are read and written as 64-bit words whatever struct they are. */
-typedef uint64_t __attribute__((may_alias)) trace_word;
+typedef uint64_t __attribute__((may_alias, aligned(1))) trace_word;
 
 struct trace_state;
 
@@ -56,31 +56,34 @@ static inline uint32_t trace_mask_of(const struct trace_state *trace)
 
 static inline bool trace_wants(enum trace_class class)
 {
-    return __builtin_expect((trace_mask_of(this_host()->trace) & class) != 0, 0);
+    return __builtin_expect((trace_mask_of(this_host()->trace) & (unsigned)class) != 0, 0);
 }
 
 #define TRACE_RECORD(event, ...)                                                               \
     ((const trace_word *)(const void *)&(const struct record_##event){                         \
         .header = RECORD_##event, __VA_ARGS__})
-#define TRACE_WORDS(event) (sizeof(struct record_##event) / 8)
+#define TRACE_WORDS(event)  (sizeof(struct record_##event) / 8)
+#define TRACE_IS_SYS(event) ((unsigned)TRACE_CLASS_OF_##event == (unsigned)TRACE_CLASS_SYS)
 
 /* Any context; an NMI that meets a record half written loses its own, counted. */
-#define TRACE(event, ...)  TRACE_AT(TRACE_NOW, event, __VA_ARGS__)
+#define TRACE(event, ...)   TRACE_AT(TRACE_NOW, event, __VA_ARGS__)
 #define TRACE_AT(now, event, ...)                                                              \
     do {                                                                                       \
         if (trace_wants((enum trace_class)TRACE_CLASS_OF_##event))                             \
-            trace_write((now), TRACE_RECORD(event, __VA_ARGS__), TRACE_WORDS(event));          \
+            (TRACE_IS_SYS(event) ? trace_write_sys : trace_write)(                             \
+                (now), TRACE_RECORD(event, __VA_ARGS__), TRACE_WORDS(event));                  \
     } while (0)
 #define TRACE_ON(trace, cpu, now, event, ...)                                                  \
     do {                                                                                       \
-        if (__builtin_expect(                                                                  \
-                (trace_mask_of(trace) & (enum trace_class)TRACE_CLASS_OF_##event) != 0, 0))    \
-            trace_write_on((trace), (cpu), (now), TRACE_RECORD(event, __VA_ARGS__),            \
-                           TRACE_WORDS(event));                                                \
+        if (__builtin_expect((trace_mask_of(trace) & (unsigned)TRACE_CLASS_OF_##event) != 0,   \
+                             0))                                                               \
+            trace_write_on((trace), TRACE_IS_SYS(event) ? TRACE_SYS : (cpu), (now),            \
+                           TRACE_RECORD(event, __VA_ARGS__), TRACE_WORDS(event));              \
     } while (0)
 
 /* What the macros call; a record's first word holds its id only. */
 void trace_write(plat_ns now, const trace_word *record, size_t words);
+void trace_write_sys(plat_ns now, const trace_word *record, size_t words);
 void trace_write_on(struct trace_state *trace, unsigned cpu, plat_ns now,
                     const trace_word *record, size_t words);
 

@@ -95,6 +95,18 @@ void plat_serial_write(unsigned port, const char *text, size_t length);
 /* One received byte, or -1. Any context. */
 int plat_serial_read(unsigned port);
 
+/*
+ * A way out for traces, apart from the console: "disk", a disk whose model is the name below (no other
+ * disk is ever written), or "com2". plat_trace_out_write() sends head and body as one piece that
+ * begins on a new sector, and returns false when it fails or the disk is full. Irqs off, one CPU at a
+ * time. Reset: forgets a piece that was cut short by a panic.
+ */
+#define PLAT_TRACE_DISK_MODEL "ORRERY TRACE"
+must_check bool plat_trace_out_open(const char *where);
+must_check bool plat_trace_out_write(const void *head, size_t head_size, const void *body,
+                                     size_t body_size);
+void plat_trace_out_reset(void);
+
 /* Stops the other CPUs where they are (NMI); only plat_stop() or power off may follow. */
 void plat_cpus_halt_others(void);
 noreturn_fn void plat_stop(void);       // after a panic: halt; simulator: ends with status 3
