@@ -27,12 +27,18 @@ usage: scripts/run.sh [options]
   --log FILE         keep the VMkernel's log there (batch)
   --timeout SECONDS  give up after that long; 0: never (batch: 120; in Bochs 600)
   --gdb              wait for a debugger; prints the port (QEMU only)
+  --trace DIR        record the VMkernel and leave a trace directory (CTF 1.8) in DIR
+  --trace-classes L  of sched,vm,mem,io,user,trace (all)
+  --trace-mode M     stream: everything, as it happens (default); flight: each CPU's last records
+  --trace-lossless   a CPU whose ring is full waits; without this it counts what it loses
+  --trace-buffer KIB ring of each CPU (stream: 1024, flight: 256)
   --icount           one instruction is one nanosecond: repeatable (QEMU only)
   --icount-shift N   the same with 2^N nanoseconds, for long runs
   --help             this text
 
 status: the guest's (of several VMs: the last that is not 0); 124 time-out; 125 the VMkernel
         reported none, or not for every VM (its log is on stderr);
+        3 the guest passed but the trace is not whole;
         2 bad usage. Interactive: Ctrl-a x leaves.
 environment: BUILD (build), ORRERY_CACHE
 HELP
@@ -49,11 +55,13 @@ cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 platform=qemu
 batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' guest='' append='' extra=''
 log='' limit='' gdb='' icount=''
+trace='' trace_classes=all trace_mode=stream trace_lossless='' trace_buffer=''
 
 while [ $# -gt 0 ]; do
     case $1 in
     --platform | --cpus | --vcpus | --vms | --memory | --cmd | --guest | --append | \
-        --kernel-args | --log | --timeout | --icount-shift)
+        --kernel-args | --log | --timeout | --icount-shift | \
+        --trace | --trace-classes | --trace-mode | --trace-buffer)
         [ $# -ge 2 ] || die "$1 needs a value"
         ;;
     esac
@@ -73,12 +81,17 @@ while [ $# -gt 0 ]; do
     --gdb) gdb=yes ;;
     --icount) icount=0 ;;
     --icount-shift) icount=$2 && shift ;;
+    --trace) trace=$2 && shift ;;
+    --trace-classes) trace_classes=$2 && shift ;;
+    --trace-mode) trace_mode=$2 && shift ;;
+    --trace-lossless) trace_lossless=yes ;;
+    --trace-buffer) trace_buffer=$2 && shift ;;
     --help | -h) usage && exit 0 ;;
     *) die "unknown option $1 (try --help)" ;;
     esac
     shift
 done
-for n in "$cpus" "$vcpus" "$vms" "$memory" "$limit" "$icount"; do
+for n in "$cpus" "$vcpus" "$vms" "$memory" "$limit" "$icount" "$trace_buffer"; do
     case $n in *[!0-9]*) die "not a number: $n" ;; esac
 done
 case $platform in
@@ -90,6 +103,11 @@ command -v $tool >/dev/null || die "no $tool here; run scripts/deps.sh"
 [ "$platform" != bochs ] || [ -z "$gdb$icount" ] || die "--gdb and --icount are for QEMU"
 [ -z "$guest" ] || [ -z "$has_commands" ] || die "--cmd is for the Linux guest, not with --guest"
 [ -z "$guest" ] || [ -r "$guest" ] || die "cannot read $guest"
+case $trace_mode in stream | flight) ;; *) die "--trace-mode is stream or flight" ;; esac
+if [ -n "$trace" ]; then
+    mkdir -p "$trace" || die "cannot make $trace"
+    [ -z "$(ls -A "$trace")" ] || die "$trace is not empty; give a new directory"
+fi
 kernel=$build/metal/orrery.elf
 [ -r "$kernel" ] || die "no $kernel; run make image"
 
@@ -163,6 +181,8 @@ done
 
 arguments="${vcpus:+vcpus=$vcpus}"
 [ -z "$batch" ] || arguments="$arguments log=com2 batch"
+[ -z "$trace" ] ||
+    arguments="$arguments trace=$trace_classes trace.mode=$trace_mode trace.to=disk${trace_lossless:+ trace.lossless}${trace_buffer:+ trace.buffer=$trace_buffer}"
 arguments=$(echo $arguments $extra)
 [ -n "$log" ] || log=$work/log
 : >"$log" || die "cannot write $log"
@@ -186,6 +206,9 @@ run_qemu() {
     else
         set -- "$@" -kernel "$kernel" -initrd "$work/modules.tar" -append "$arguments"
     fi
+    [ -z "$trace" ] || set -- "$@" -device piix3-ide,id=traceide \
+        -drive if=none,id=trace,format=raw,cache=unsafe,file="$work/trace.img" \
+        -device ide-hd,drive=trace,bus=traceide.1,model="ORRERY TRACE"
     if [ -n "$gdb" ]; then
         port=${GDB_PORT:-$((20000 + $(id -u) % 20000))}
         echo "run.sh: waiting for gdb: target remote 127.0.0.1:$port" >&2
@@ -213,6 +236,10 @@ run_qemu() {
 # --- Bochs -----------------------------------------------------------------------------------
 
 bochs_files() {
+    trace_disk=
+    [ -z "$trace" ] || trace_disk="ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
+ata1-master: type=disk, mode=flat, path=$work/trace.img, model=\"ORRERY TRACE\"
+"
     guest_memory=$((512 + (vms - 1) * (memory + 64)))
     [ "$memory" -le 256 ] || guest_memory=$((vms * (memory + 64) + 256))
     cat >"$work/bochsrc" <<BOCHS
@@ -225,7 +252,7 @@ vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
 pci: enabled=1, chipset=i440fx
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=cdrom, path=$work/orrery.iso, status=inserted
-boot: cdrom
+${trace_disk}boot: cdrom
 $1
 com2: enabled=1, mode=file, dev=$2
 log: $work/bochs.log
@@ -268,10 +295,29 @@ run_bochs() {
     done
 }
 
+# --- the trace: a sparse disk that the image writes, taken apart afterwards -------------------
+
+if [ -n "$trace" ]; then
+    truncate -s 4G "$work/trace.img"
+    ${CC:-cc} -O2 -I"$here/../src" -o "$work/trace-split" "$here/trace-split.c" ||
+        die "cannot build trace-split.c"
+fi
+
+trace_end() {
+    "$work/trace-split" "$work/trace.img" "$trace" && trace_status=0 || trace_status=$?
+    [ $trace_status = 3 ] || {
+        echo "platform=$platform"
+        echo "kernel_arguments=$arguments"
+        echo "git=$(git -C "$here" rev-parse HEAD 2>/dev/null || echo unknown)"
+        echo "image=$(cksum <"$kernel")"
+    } >>"$trace/run.env"
+}
+
 case $platform in
 bochs) run_bochs ;;
 *) run_qemu ;;
 esac
+[ -z "$trace" ] || trace_end
 [ -n "$batch" ] || exit $status
 
 # --- the verdict -----------------------------------------------------------------------------
@@ -280,6 +326,7 @@ verdict=$(LC_ALL=C tr -d '\r\0' <"$log" |
     sed -n 's/.*ended, status \([0-9][0-9]*\).*/\1/p' |
     awk -v vms="$vms" '$1 { bad = $1 } END { if (NR == vms) print bad + 0 }')
 if [ -n "$verdict" ]; then
+    [ "$verdict" != 0 ] || [ -z "$trace" ] || [ "$trace_status" = 0 ] || exit 3
     exit "$verdict"
 fi
 {

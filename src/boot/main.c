@@ -16,6 +16,7 @@
 #include "core/core.h"
 #include "core/log.h"
 #include "core/timer.h"
+#include "core/trace_control.h"
 #include "io/io.h"
 #include "lib/format.h"
 #include "lib/string.h"
@@ -26,6 +27,7 @@
 #include "vmm/vm.h"
 #include "vmm/vmx_config.h"
 #include "vmm/vt.h"
+#include "world/trace_world.h"
 #include "world/world.h"
 
 #ifndef ORRERY_VERSION
@@ -149,6 +151,7 @@ static void init_world(void *argument)
     size_t size;
 
     (void)argument;
+    trace_world_start();
     fault_if_asked();
     for (size_t i = 0; i < boot_file_count() && count < VMS_MAX; i++) {
         if (!boot_file_at(i, &name, &data, &size) || !ends_with(name, ".vmx"))
@@ -168,6 +171,7 @@ static void init_world(void *argument)
         world_exit(0);
     }
     vmk_log(VMK_LOG_INFO, "Boot: powering off");
+    trace_finish();
     plat_power_off();
 }
 
@@ -183,6 +187,7 @@ noreturn_fn void boot_main(void)
     vmk_log(VMK_LOG_INFO, "Boot: Orrery %s", ORRERY_VERSION);
     arch_report();
     mem_init();
+    trace_init();
     sched_init();
     world_init();
     io_init();
