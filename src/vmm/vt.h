@@ -107,7 +107,8 @@ struct vt_backend {
     /* Exit with IRQ_WINDOW (NMI_WINDOW) as soon as it can. */
     void (*want_interrupt_window)(struct vcpu *v, bool on);
     void (*want_nmi_window)(struct vcpu *v, bool on);
-    void (*clear_shadow)(struct vcpu *v);  // after an emulated instruction
+    /* At a reset: no interrupt shadow, no interrupt on its way. */
+    void (*clear_shadow)(struct vcpu *v);
     /* RIP goes to `next` over an emulated instruction and the shadow ends, as one call because every
      * emulated instruction does it. True: the guest single-steps (TF). */
     bool (*step)(struct vcpu *v, uint64_t next);

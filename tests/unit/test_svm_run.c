@@ -8,6 +8,7 @@
 static struct {
     uint64_t code, info1, info2, event;
     uint64_t injected;
+    bool v_intr_taken;
 } next;
 
 static void enter(struct plat_guest_regs *regs, paddr_t pa)
@@ -20,6 +21,8 @@ static void enter(struct plat_guest_regs *regs, paddr_t pa)
     b->exit_info1 = next.info1;
     b->exit_info2 = next.info2;
     b->exit_int_info = next.event;
+    if (next.v_intr_taken)
+        b->v_intr &= ~SVM_V_IRQ;
 }
 
 static struct vm_exit run(uint64_t code, uint64_t info1, uint64_t info2)
@@ -142,6 +145,50 @@ START_TEST(test_svm_run__event_cut_short__goes_in_again)
     next.event = BIT(31) | 4 << 8 | 0x80;  // INT 80h: runs again by itself
     (void)run(SVM_EXIT_NPF, 0, 0x5000);
     ck_assert(!cpu->inject.valid);
+}
+END_TEST
+
+START_TEST(test_svm_run__interrupt__virtual_until_taken)
+{
+    const struct vt_event timer = {.valid = true, .type = VT_EVENT_INTERRUPT, .vector = 0xec};
+    struct vm_exit exit;
+
+    vt()->set(cpu, VT_RFLAGS, RFLAGS_IF);
+    next.event = 0;
+    cpu->inject = timer;
+    exit = run(SVM_EXIT_INTR, 0, 0);  // before the guest took it
+    ck_assert_int_eq(exit.kind, VM_EXIT_INTERRUPT);
+    ck_assert_uint_eq(next.injected, 0);
+    ck_assert_uint_eq(vmcb->v_intr >> 32, 0xec);
+    ck_assert(vmcb->v_intr & SVM_V_IRQ);
+    ck_assert(!vt()->can_inject_interrupt(cpu));
+    vt()->want_interrupt_window(cpu, true);  // not while one is on its way
+    ck_assert(!(vmcb->intercept_misc1 & SVM_MISC1(SVM_EXIT_VINTR)));
+    vt()->want_interrupt_window(cpu, false);
+    ck_assert(vmcb->v_intr & SVM_V_IRQ);
+    next.v_intr_taken = true;
+    (void)run(SVM_EXIT_INTR, 0, 0);
+    ck_assert(!cpu->inject.valid);
+    ck_assert(vt()->can_inject_interrupt(cpu));
+
+    next.v_intr_taken = false;
+    cpu->inject = timer;  // the push faulted: QEMU leaves V_IRQ set and calls it an exception
+    next.event = BIT(31) | 3 << 8 | 0xec;
+    (void)run(SVM_EXIT_NPF, 0, 0x5000);
+    ck_assert(cpu->inject.valid);
+    ck_assert_int_eq(cpu->inject.type, VT_EVENT_INTERRUPT);
+    ck_assert(!(vmcb->v_intr & SVM_V_IRQ));
+
+    next.event = 0;  // a halt in the shadow of STI: the loop has to see it
+    vt()->set_segment(cpu, VT_CS, &(struct vt_segment){0, 0xffff, 0x9b, 0});
+    vt()->set(cpu, VT_RIP, 0x1000);
+    ck_assert_int_eq(vm_memory_write(vm, gpa_make(0x1000), "\xf4", 1), VMK_OK);
+    (void)run(SVM_EXIT_HLT, 0, 0);
+    ck_assert(cpu->inject.valid);
+    ck_assert_uint_eq(cpu->inject.vector, 0xec);
+    (void)run(SVM_EXIT_INTR, 0, 0);
+    vt()->clear_shadow(cpu);
+    ck_assert(!(vmcb->v_intr & SVM_V_IRQ));
 }
 END_TEST
 
@@ -278,6 +325,7 @@ int main(void)
                                   test_svm_run__cpuid_with_prefix__length_is_decoded,
                                   test_svm_run__mov_to_cr4__register_is_decoded,
                                   test_svm_run__event_cut_short__goes_in_again,
+                                  test_svm_run__interrupt__virtual_until_taken,
                                   test_svm_run__asids_used_up__flush_and_new_generation,
                                   test_svm_window__wanted__virtual_interrupt_is_set,
                                   test_vcpu_raise__second_exception__merges,

@@ -479,7 +479,7 @@ static bool svm_can_inject_interrupt(struct vcpu *v)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
 
-    return (b->rflags & RFLAGS_IF) && !(b->interrupt_shadow & 1);
+    return !svm_of(v)->virq && (b->rflags & RFLAGS_IF) && !(b->interrupt_shadow & 1);
 }
 
 static bool svm_can_inject_nmi(struct vcpu *v)
@@ -494,8 +494,8 @@ static void svm_want_interrupt_window(struct vcpu *v, bool on)
     struct svm_vcpu *s = svm_of(v);
     struct vmcb *b = s->vmcb;
 
-    if (on == !!(b->v_intr & SVM_V_IRQ))
-        return;
+    if (s->virq || on == !!(b->v_intr & SVM_V_IRQ))
+        return;  // an interrupt on its way needs an EOI, which exits, before the next one
     if (on) {
         b->v_intr |= SVM_V_IRQ | SVM_V_PRIORITY(15) | SVM_V_IGNORE_TPR;
         b->intercept_misc1 |= SVM_MISC1(SVM_EXIT_VINTR);
@@ -504,6 +504,49 @@ static void svm_want_interrupt_window(struct vcpu *v, bool on)
         b->intercept_misc1 &= ~SVM_MISC1(SVM_EXIT_VINTR);
     }
     touch(s, SVM_CLEAN_TPR | SVM_CLEAN_INTERCEPTS);
+}
+
+/*
+ * An external interrupt goes in as a virtual one: V_IRQ with its vector, which the processor takes
+ * at once, because RFLAGS.IF is known to be 1. (QEMU 7.2 delivers an interrupt of EVENTINJ twice when
+ * something else stops its loop right behind VMRUN; that was seen as guests whose timer interrupt
+ * nested in itself.) An exit may come first, then V_IRQ simply stays set for the next entry.
+ */
+static void virq_set(struct svm_vcpu *s, uint8_t vector)
+{
+    s->virq = true;
+    s->vmcb->v_intr |= SVM_V_IRQ | SVM_V_PRIORITY(15) | SVM_V_IGNORE_TPR | SVM_V_VECTOR(vector);
+    touch(s, SVM_CLEAN_TPR);
+}
+
+static void virq_drop(struct svm_vcpu *s)
+{
+    s->virq = false;
+    s->vmcb->v_intr &= ~(SVM_V_IRQ | SVM_V_PRIORITY(15) | SVM_V_IGNORE_TPR | SVM_V_VECTOR(255));
+    touch(s, SVM_CLEAN_TPR);
+}
+
+/*
+ * After an exit: was the interrupt taken? Gives back what EXITINTINFO says. A guest that halts in the
+ * shadow of STI has to see the interrupt, so then it goes back to where the loop looks.
+ */
+static uint64_t virq_check(struct vcpu *v, struct svm_vcpu *s)
+{
+    struct vmcb *b = s->vmcb;
+    const uint8_t vector = (uint8_t)(b->v_intr >> 32);
+    uint64_t info = b->exit_int_info;
+    const bool cut_short = (info & SVM_EVENT_VALID) && (uint8_t)info == vector;
+
+    if (cut_short) {  // QEMU says "exception" of it, and V_IRQ is still set
+        info = SVM_EVENT_VALID | SVM_EVENT_TYPE(SVM_EVENT_INTR) | vector;
+    } else if (b->v_intr & SVM_V_IRQ) {
+        if (b->exit_code != SVM_EXIT_HLT)
+            return info;
+        v->inject =
+            (struct vt_event){.valid = true, .type = VT_EVENT_INTERRUPT, .vector = vector};
+    }
+    virq_drop(s);
+    return info;
 }
 
 static void iret_intercept(struct svm_vcpu *s, bool on)
@@ -525,6 +568,7 @@ static void svm_want_nmi_window(struct vcpu *v, bool on)
 static void svm_clear_shadow(struct vcpu *v)
 {
     svm_of(v)->vmcb->interrupt_shadow = 0;
+    virq_drop(svm_of(v));
 }
 
 static bool svm_step(struct vcpu *v, uint64_t next)
@@ -542,8 +586,15 @@ static void inject(struct vcpu *v, struct svm_vcpu *s)
     struct vmcb *b = s->vmcb;
     uint64_t type = SVM_EVENT_EXCEPTION;
 
+    v->injected = v->inject;
     switch (e->type) {
-    case VT_EVENT_INTERRUPT: type = SVM_EVENT_INTR; break;
+    case VT_EVENT_INTERRUPT:
+        type = SVM_EVENT_INTR;
+        if (b->v_intr & SVM_V_IRQ)
+            break;  // V_IRQ is the window for the next one
+        virq_set(s, e->vector);
+        v->inject.valid = false;
+        return;
     case VT_EVENT_NMI:
         type = SVM_EVENT_NMI;
         s->nmi_masked = true;
@@ -817,6 +868,7 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct svm_vcpu *s = svm_of(v);
     struct vmcb *b = s->vmcb;
+    uint64_t info;
 
     if (s->generation != s->cpu->generation)
         asid_take(s);
@@ -840,8 +892,9 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
         s->nmi_iret = false;
         s->nmi_masked = false;
     }
-    if (b->exit_int_info & SVM_EVENT_VALID)
-        requeue(v, s, b->exit_int_info);
+    info = s->virq ? virq_check(v, s) : b->exit_int_info;
+    if (info & SVM_EVENT_VALID)
+        requeue(v, s, info);
     if (b->exit_code == SVM_EXIT_CPUID && (uint32_t)b->rax == 0xd)
         xcr0_take(v, s);
     fill_exit(v, s, exit);

@@ -36,6 +36,7 @@ struct svm_vcpu {
     uint64_t generation;       // (c) of its ASID on last_cpu; 0: needs a new one
     uint32_t clean;            // (c) what nobody changed since the last exit
     uint32_t clean_after;      // (c) clean bits after an exit on this CPU: all or none
+    bool virq;                 // (c) V_IRQ is an interrupt on its way, not a window
     bool nmi_masked;           // (c) an NMI went in, its IRET has not been seen
     bool nmi_iret;             // (c) the IRET was seen at nmi_iret_rip but not done
     uint64_t nmi_iret_rip;

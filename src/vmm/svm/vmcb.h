@@ -159,6 +159,7 @@ _Static_assert(sizeof(struct vmcb) == 4096, "VMCB is one page");
 #define SVM_V_PRIORITY(p)   ((uint64_t)(p) << 16)
 #define SVM_V_IGNORE_TPR    BIT(20)
 #define SVM_V_INTR_MASKING  BIT(24)
+#define SVM_V_VECTOR(v)     ((uint64_t)(v) << 32)
 
 #define SVM_TLB_NONE        0u
 #define SVM_TLB_FLUSH_ALL   1u
