@@ -16,7 +16,8 @@ clock() {
     c_name=$1 c_seconds=$2 c_guest=$3 c_host=$4
     shift 4
     c_out=$results/out-qemu-time-$(echo "$c_name" | tr -c 'a-z0-9\n' -).txt
-    scripts/run.sh --batch --vcpus 2 --cpus 2 --icount-shift 4 --timeout 600 --log "${c_out%.txt}.log" \
+    scripts/run.sh --batch --vcpus 2 --cpus 2 --icount-shift 4 --timeout 600 \
+        --log "${c_out%.txt}.log" \
         "$@" --cmd "source=/sys/devices/system/clocksource/clocksource0/current_clocksource
 (while :; do :; done) &
 echo segment \$(cat \$source)
