@@ -27,7 +27,7 @@ usage: scripts/run.sh [options]
   --log FILE         keep the VMkernel's log there (batch)
   --timeout SECONDS  give up after that long; 0: never (batch: 120; in Bochs 600)
   --gdb              wait for a debugger; prints the port (QEMU only)
-  --trace DIR        record the VMkernel and leave a trace directory (CTF 1.8) in DIR
+  --trace DIR        record the VMkernel and leave a CTF 1.8 trace in DIR (facts of the run: DIR/run/run.env)
   --trace-classes L  of sched,vm,mem,io,user,trace (all)
   --trace-mode M     stream: everything, as it happens (default); flight: each CPU's last records
   --trace-lossless   a CPU whose ring is full waits; without this it counts what it loses
@@ -310,7 +310,7 @@ trace_end() {
         echo "kernel_arguments=$arguments"
         echo "git=$(git -C "$here" rev-parse HEAD 2>/dev/null || echo unknown)"
         echo "image=$(cksum <"$kernel")"
-    } >>"$trace/run.env"
+    } >>"$trace/run/run.env"
 }
 
 case $platform in

@@ -5,7 +5,8 @@
  * usage: trace-split STREAM DIR
  *
  * STREAM is what core/trace_out.c wrote: the trace disk of an emulator, or a serial line's file in
- * which other text may stand between frames. DIR gets metadata, pcpu0..pcpuN, sys and run.env.
+ * which other text may stand between frames. DIR gets metadata, pcpu0..pcpuN, sys, and run/run.env: in a folder
+ * of its own, because babeltrace2 takes every file beside the metadata for a stream.
  * Every sum is checked, every frame and packet is counted against what the image says it sent.
  *
  * Invariants
@@ -83,6 +84,15 @@ static void __attribute__((format(printf, 1, 2), noreturn)) die(const char *form
     va_end(arguments);
     fputc('\n', stderr);
     exit(3);
+}
+
+static void make_directory(const char *name)
+{
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/%s", in.directory, name);
+    if (mkdir(path, 0777) && errno != EEXIST)
+        die("cannot make %s: %s", path, strerror(errno));
 }
 
 static FILE *create(const char *name)
@@ -333,10 +343,11 @@ int main(int argc, char **argv)
     write_all(file, in.text[0], in.text_size[0]);
     if (fclose(file))
         die("writing %s/metadata: %s", in.directory, strerror(errno));
-    file = create("run.env");
+    make_directory("run");
+    file = create("run/run.env");
     write_all(file, in.text[1] ? in.text[1] : "", in.text_size[1]);
     if (fclose(file))
-        die("writing %s/run.env: %s", in.directory, strerror(errno));
+        die("writing %s/run/run.env: %s", in.directory, strerror(errno));
     for (unsigned i = 0; i < STREAMS; i++) {
         if (in.streams[i].file && fclose(in.streams[i].file))
             die("writing %s: %s", in.directory, strerror(errno));

@@ -20,6 +20,7 @@
 
 #include "core/assert.h"
 #include "core/core_internal.h"
+#include "core/trace.h"
 #include "plat/plat.h"
 
 void core_timer_init(void)
@@ -141,11 +142,15 @@ void timer_interrupt(void)
     struct core_cpu *cpu = own_cpu();
     plat_ns now = plat_time_now();
     struct timer *due;
+    uint32_t ran = 0;
 
     while ((due = take_due(cpu, now))) {
+        ran++;
         due->callback(due);
         __atomic_store_n(&cpu->timer_running, NULL, __ATOMIC_RELEASE);
     }
+    TRACE(timer_fire, .timers = ran,
+          .kind = cpu->quantum <= now ? RECORD_timer_kind_QUANTUM : RECORD_timer_kind_TIMERS);
     if (cpu->quantum <= now) {
         cpu->quantum = PLAT_NS_NEVER;
         if (core->quantum_over)

@@ -9,6 +9,7 @@
  * Locking: irqs on, no lock held; handlers take what they need.
  */
 #include "core/log.h"
+#include "core/trace.h"
 #include "vmm/vcpu_internal.h"
 #include "vmm/vm.h"
 
@@ -21,6 +22,11 @@ const char *vm_exit_name(enum vm_exit_kind kind)
 
     return (unsigned)kind < ARRAY_COUNT(names) ? names[kind] : "?";
 }
+
+/* The trace names exits by the same numbers (trace/enums.def). */
+#define VM_EXIT(name, handler, carries)                                                        \
+    _Static_assert((unsigned)VM_EXIT_##name == (unsigned)RECORD_vm_exit_##name, #name);
+#include "vmm/vm_exit.def"
 
 enum exit_verdict vm_exit_dispatch(struct vcpu *v, const struct vm_exit *exit)
 {
@@ -290,6 +296,10 @@ enum exit_verdict exit_nested_fault(struct vcpu *v, const struct vm_exit *exit)
     uint32_t length = 0;
     mpn_t mpn;
 
+    TRACE(ept_fault, .tid = v->world.raw,
+          .flags = (uint32_t)exit->nested.read | (uint32_t)exit->nested.write << 1 |
+                   (uint32_t)exit->nested.fetch << 2,
+          .ppn = exit->nested.gpa.raw >> 12);
     if (vm_is_ram(vm, exit->nested.gpa)) {
         bool irqs = spin_lock(&vm->lock);
         vmk_status status = vm_page_in_locked(vm, gpa_to_ppn(exit->nested.gpa), &mpn);

@@ -40,6 +40,7 @@ struct vcpu {
     struct plat_guest_regs regs;  // (c) RSP through vt()->get/set
     void *backend;                // (c) struct vtx_vcpu or struct svm_vcpu
     struct vt_event inject;       // (c) goes in at the next entry
+    struct vt_event injected;     // (c) what went in last, for the trace, which clears `valid`
     bool nmi_pending;             // (a)
     enum vcpu_state state;        // (c)
     bool init_pending;            // (a) INIT received

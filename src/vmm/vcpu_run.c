@@ -15,6 +15,7 @@
  * Locking: the wait queue's lock around the last test before blocking; otherwise none.
  */
 #include "core/log.h"
+#include "core/trace.h"
 #include "vmm/dev/vpic.h"
 #include "vmm/vcpu_internal.h"
 #include "vmm/vlapic.h"
@@ -32,8 +33,10 @@ void vcpu_kick(struct vcpu *v)
     if (LOAD(v->state) != VCPU_RUNNING)
         wait_queue_wake(&v->halted, WAIT_QUEUE_ALL);
     cpu = LOAD(v->on_cpu);
-    if (cpu)
+    if (cpu) {
+        TRACE(ipi, .target = cpu - 1, .kind = RECORD_ipi_kind_VCPU);
         plat_cpu_kick(cpu - 1);
+    }
 }
 
 void vcpu_switch_in(struct world *w)
@@ -262,10 +265,26 @@ static bool wait_for_sipi(struct vcpu *v)
     return true;
 }
 
+/* Entry and exit are written together: interrupts were off, so nothing came between. */
+static void __attribute__((noinline, cold))
+trace_run(struct vcpu *v, const struct vm_exit *exit, uint64_t cycles)
+{
+    plat_ns now = plat_time_now();
+    plat_ns ns = cycles * 1000000u / plat_tsc_khz();
+    struct vt_event *e = &v->injected;
+
+    TRACE_AT(now - MIN(ns, now), vm_entry, .tid = v->world.raw,
+             .injected = e->valid ? BIT(31) | (uint32_t)e->type << 8 | e->vector : 0);
+    e->valid = false;
+    TRACE_AT(now, vm_exit, .tid = v->world.raw, .reason = (uint16_t)exit->kind,
+             .length = (uint16_t)exit->length, .qualification = exit->qualification,
+             .ns = (uint32_t)MIN(ns, UINT32_MAX));
+}
+
 /* Irqs off around the entry. False: something came up, nothing ran. */
 static bool enter(struct vcpu *v, const struct vt_backend *b, struct vm_exit *exit)
 {
-    uint64_t start;
+    uint64_t start, cycles;
 
     STORE(v->on_cpu, plat_cpu_self() + 1);
     if (__builtin_expect(__atomic_load_n(&v->kicked, __ATOMIC_RELAXED), 0)) {
@@ -274,7 +293,10 @@ static bool enter(struct vcpu *v, const struct vt_backend *b, struct vm_exit *ex
     }
     start = plat_tsc_now();
     b->run(v, exit);
-    v->guest_cycles += plat_tsc_now() - start;
+    cycles = plat_tsc_now() - start;
+    v->guest_cycles += cycles;
+    if (trace_wants(TRACE_CLASS_VM))
+        trace_run(v, exit, cycles);
     __atomic_store_n(&v->on_cpu, 0, __ATOMIC_RELEASE);
     return true;
 }

@@ -20,6 +20,7 @@
 #include "core/core.h"
 #include "core/heap.h"
 #include "core/log.h"
+#include "core/trace.h"
 #include "lib/string.h"
 #include "mem/page.h"
 #include "sched/runq.h"
@@ -147,6 +148,8 @@ vmk_status world_create(const struct world_params *params, world_id *id)
     plat_context_init(&w->context, w->stack, w->stack_size, world_begin, w);
     list_add_tail(&worlds->all, &w->all_link);
     *id = w->id;
+    TRACE(world_name, .id = w->id.raw, .kind = RECORD_name_kind_WORLD,
+          .name = trace_text16(w->name));
     /* Under the lock, or the new world could run, end and be freed before it is readied. */
     sched_ready(w);
     spin_unlock(&worlds->lock, irqs);

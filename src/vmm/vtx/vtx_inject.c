@@ -52,6 +52,7 @@ void vtx_inject(struct vcpu *v)
     const struct vt_event *event = &v->inject;
     bool protected_mode = true;
 
+    v->injected = v->inject;
     if (event->has_error)
         protected_mode = vmcs_read(VMCS_GUEST_CR0) & CR0_PE;
     vmcs_write(VMCS_ENTRY_EVENT, vmx_event_encode(event, protected_mode));
