@@ -59,6 +59,7 @@ SIM_KERN  := $(filter-out %.S $(SIM_WITHOUT),$(call sources,$(SIM_LAYERS:%=src/%
 SIM_LIB   := $(SIM_KERN) $(call sources,sim/platform sim/engine sim/model sim/workload)
 SIM_SRC   := $(SIM_LIB) $(call sources,sim/check sim/scenario) $(wildcard sim/main.c)
 TRACE_SRC := $(call sources,trace)
+TRACE_LIBS := -lcjson
 TEST_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
 GUEST_SRC := $(wildcard tests/guest/*.c tests/guest/*.S)
@@ -80,6 +81,9 @@ GUEST_FLAGS := $(STD) -O2 -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-r
          -Itests/guest -Itests/guest/lib
 LINK  := $(CC) -nostdlib -static -Wl,-n,--build-id=none,--no-warn-rwx-segments,-z,max-page-size=4096
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+# A program that runs ring 3 or guests by sim/engine: its functions replace some of libunicorn's,
+# so they have to be among the symbols it exports.
+ENGINE_LINK := -Wl,--as-needed -lunicorn -Wl,--export-dynamic-symbol=*_x86_64 -Wl,--export-dynamic-symbol=memory_mapping -lm
 
 # --- the image -------------------------------------------------------------------------------
 
@@ -149,7 +153,11 @@ $(BUILD)/$1/obj/%.c.o: %.c
 $(BUILD)/$1/liborrery.a: $$(SIM_LIB:%=$(BUILD)/$1/obj/%.o)
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^
 $(BUILD)/$1/test_%: $(BUILD)/$1/obj/tests/unit/test_%.c.o $(BUILD)/$1/liborrery.a
-	$$(Q)$3 $2 -o $$@ $$^ $$$$(pkg-config --libs check)
+	$$(Q)$3 $2 -o $$@ $$^ $$(ENGINE_LINK) $$$$(pkg-config --libs check)
+$(BUILD)/$1/libtrace.a: $$(patsubst %,$(BUILD)/$1/obj/%.o,$$(filter-out %/main.c,$$(TRACE_SRC)))
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+$(BUILD)/$1/test_trace_%: $(BUILD)/$1/obj/tests/unit/test_trace_%.c.o $(BUILD)/$1/libtrace.a $(BUILD)/$1/liborrery.a
+	$$(Q)$3 $2 -o $$@ $$^ $$(ENGINE_LINK) $$(TRACE_LIBS) $$$$(pkg-config --libs check)
 endef
 COVER := --coverage -O0
 $(eval $(call HOSTED,sim,-O2,$(CC)))
@@ -160,17 +168,19 @@ $(eval $(call HOSTED,fuzz,-O1 $(SANITIZE) -fsanitize=fuzzer-no-link,clang))
 sim: $(BUILD)/orrery-sim ## the simulator
 $(BUILD)/sim/orrery-sim: $(SIM_SRC:%=$(BUILD)/sim/obj/%.o)
 	@echo "  LINK    $@"
-	$(Q)$(CC) -O2 -o $@ $^ -lm
+	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
 $(BUILD)/orrery-sim: $(BUILD)/sim/orrery-sim
 	$(Q)ln -sf sim/orrery-sim $@
 trace-tool: $(BUILD)/orrery-trace ## orrery-trace: statistics, verify, diff, what-if, plots
 $(BUILD)/orrery-trace: $(TRACE_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrery.a
 	@echo "  LINK    $@"
-	$(Q)$(CC) -O2 -o $@ $^ -lm
+	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK) $(TRACE_LIBS)
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/test/%)
 tests: $(TESTS) ## the unit tests
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.c.o $(BUILD)/fuzz/liborrery.a
-	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^
+	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(ENGINE_LINK)
+$(BUILD)/fuzz/fuzz_trace%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_trace%.c.o $(BUILD)/fuzz/libtrace.a $(BUILD)/fuzz/liborrery.a
+	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(ENGINE_LINK) $(TRACE_LIBS)
 
 # --- tiny guests: 64-bit Multiboot 1 kernels in an ELF32 wrapper ------------------------------
 

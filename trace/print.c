@@ -160,7 +160,7 @@ static int run(const char *directory, const struct filter *f, bool count, bool i
     uint64_t lines = 0;
     struct trace_record record;
     struct trace_reader *reader = trace_open(directory, error);
-    int more;
+    int more = 0;
 
     if (!reader)
         return tool_fail("%s", error);
