@@ -55,6 +55,8 @@ const char *__asan_default_options(void)
 #define FIBER_STACK_SIZE (256u << 10)
 #define SERIAL_SIZE      65536u
 #define RELAX_NS         50u
+#define SLICE_NS         10000u  // how far ring 3 may run ahead of another CPU
+#define SLICES_TOGETHER  100u    // and when nobody else has anything to do
 #define LOW_RAM_END      0x9f000ull
 #define KERNEL_BASE      0x100000ull
 #define RAM_BASE         0x200000ull
@@ -120,6 +122,8 @@ static struct sim {
     struct sim_cpu *driver;  // in sim_run()
     bool finished;
     struct sim_host *hosts[HOSTS_MAX];
+    plat_ns horizon;     // when the first of the other CPUs can go on; see horizon()
+    bool horizon_known;  // until another CPU runs or is given something to do
     unsigned host_count;
 } sim;
 
@@ -242,6 +246,24 @@ static plat_ns ready_time(const struct sim_cpu *c)
     return PLAT_NS_NEVER;
 }
 
+/* Until then nothing but this CPU can do anything. */
+static plat_ns horizon(void)
+{
+    if (sim.horizon_known)
+        return sim.horizon;
+    sim.horizon = PLAT_NS_NEVER;
+    sim.horizon_known = true;
+    for (unsigned h = 0; h < sim.host_count; h++) {
+        for (unsigned i = 0; i < sim.hosts[h]->cpu_count; i++) {
+            const struct sim_cpu *c = &sim.hosts[h]->cpus[i];
+
+            if (c != sim.cpu)
+                sim.horizon = MIN(sim.horizon, ready_time(c));
+        }
+    }
+    return sim.horizon;
+}
+
 /* The running CPU has set its state; comes back when it is its turn again. */
 static void dispatch(void)
 {
@@ -275,6 +297,7 @@ static void dispatch(void)
 
     struct sim_cpu *to = able[count > 1 ? rng_below(&sim.rng, count) : 0];
 
+    sim.horizon_known = false;
     self->fiber = sim.fiber;
     if (to == self)
         return;
@@ -292,12 +315,15 @@ static void maybe_switch(unsigned one_in)
     }
 }
 
-static void deliver_interrupts(void)
+static bool deliver_interrupts(void)
 {
+    bool any = false;
+
     while (sim.cpu->irqs_on && irq_pending(sim.cpu)) {
         struct sim_cpu *c = sim.cpu;
         const struct plat_handlers *handlers = &c->host->handlers;
 
+        any = true;
         c->irqs_on = false;
         sim_hash_add(sim.now ^ ((uint64_t)c->index << 56) ^ (c->kicked ? 1 : 2));
         if (c->timer <= sim.now) {
@@ -313,6 +339,7 @@ static void deliver_interrupts(void)
             handlers->irq_exit();
         sim.cpu->irqs_on = true;
     }
+    return any;
 }
 
 /* ---- plat.h: time, CPUs, interrupts ---- */
@@ -363,6 +390,7 @@ bool plat_cpu_start(unsigned cpu, void (*entry)(void))
     c->irqs_on = false;
     c->ready_at = sim.now;
     c->state = CPU_RUN;
+    sim.horizon_known = false;
     return true;
 }
 
@@ -373,6 +401,7 @@ void plat_cpu_kick(unsigned cpu)
     sim_hash_add(sim.now + 3 * cpu);
     if (c->state != CPU_OFF)
         c->kicked = true;
+    sim.horizon_known = false;
 }
 
 void plat_cpu_relax(void)
@@ -444,8 +473,10 @@ void plat_context_switch(struct plat_context *from, struct plat_context *to)
     fiber_switch(target);
 }
 
-void sim_work(plat_ns duration)
+static bool work(plat_ns duration)
 {
+    bool any = false;
+
     while (duration) {
         plat_ns start = sim.now;
         struct sim_cpu *c = sim.cpu;
@@ -456,8 +487,43 @@ void sim_work(plat_ns duration)
         c->state = CPU_RUN;
         c->ready_at = sim.now;
         duration -= MIN(duration, sim.now - start);
-        deliver_interrupts();
+        any |= deliver_interrupts();
     }
+    return any;
+}
+
+void sim_work(plat_ns duration)
+{
+    (void)work(duration);
+}
+
+plat_ns sim_user_slice(void)
+{
+    const struct sim_cpu *c = sim.cpu;
+    plat_ns slice = SLICE_NS;
+
+    if (irq_pending(c))
+        return 0;
+    if (sim.options.shake)
+        slice = 100 + rng_below(&sim.rng, SLICE_NS);
+    if (horizon() > sim.now)
+        slice = MAX(slice, MIN(horizon() - sim.now, SLICES_TOGETHER * SLICE_NS));
+    return MIN(slice, c->timer - sim.now);
+}
+
+bool sim_user_elapsed(plat_ns duration)
+{
+    struct sim_cpu *c = sim.cpu;
+    bool any = false;
+
+    if (!c->kicked && sim.now + duration < MIN(c->timer, horizon())) {
+        sim.now += duration;
+        return false;
+    }
+    c->irqs_on = true;
+    any = duration ? work(duration) : deliver_interrupts();
+    sim.cpu->irqs_on = false;
+    return any;
 }
 
 /* ---- plat.h: memory, boot, console ---- */
@@ -473,6 +539,11 @@ size_t plat_memory_map(struct plat_region *out, size_t room)
 
     memcpy(out, map, MIN(room, ARRAY_COUNT(map)) * sizeof(map[0]));
     return ARRAY_COUNT(map);
+}
+
+uint64_t sim_memory_size(void)
+{
+    return sim.cpu->host->arena_size;
 }
 
 void *plat_map(paddr_t pa)
@@ -686,6 +757,7 @@ void sim_host_start(struct sim_host *host, void (*entry)(void))
     c->fiber->cpu_entry = entry;
     c->ready_at = sim.now;
     c->state = CPU_RUN;
+    sim.horizon_known = false;
 }
 
 unsigned sim_host_index(const struct sim_host *host)

@@ -14,9 +14,10 @@ struct sim_host;
 
 struct sim_options {
     uint64_t seed;
-    bool shake;           // also switch CPUs at every lock
-    bool verbose;         // kernel logs to stderr
-    const char *command;  // what repeats this run, for the last words
+    bool shake;                    // also switch CPUs at every lock
+    bool verbose;                  // kernel logs to stderr
+    const char *command;           // what repeats this run, for the last words
+    uint64_t instructions_per_us;  // how fast ring 3 and guests run; 0: the engine's own choice
 };
 void sim_options_set(const struct sim_options *options);
 const struct sim_options *sim_options_get(void);
@@ -36,6 +37,13 @@ noreturn_fn void sim_finish(void);
 
 /* The current world computes for that long in virtual time; interrupts come at their instant. */
 void sim_work(plat_ns duration);
+/*
+ * For code that runs by itself (ring 3, a guest; sim/engine/): how long it may run ahead before
+ * virtual time has to catch up, 0 when an interrupt is due now; and that it ran so long, with
+ * interrupts on. True: an interrupt was served, and the world may be on another CPU. Irqs off. [switch]
+ */
+plat_ns sim_user_slice(void);
+bool sim_user_elapsed(plat_ns duration);
 /* Mixes a value into the hash of the run. */
 void sim_hash_add(uint64_t value);
 uint64_t sim_hash(void);
@@ -46,6 +54,11 @@ noreturn_fn void sim_fail(const char *format, ...) printf_like(1, 2);
         if (!(condition))                                                                      \
             sim_fail(__VA_ARGS__);                                                             \
     } while (0)
+
+/* Bytes of the current host's memory, which begins at plat_map() of machine address 0. */
+uint64_t sim_memory_size(void);
+/* What plat_fpu_save() and plat_fpu_load() do on the current CPU; without: nothing. */
+void sim_fpu_hooks(void (*save)(void *area), void (*load)(const void *area));
 
 /* What the current host wrote to a serial port so far, and input for it to read. */
 const char *sim_serial_text(unsigned port, size_t *length);

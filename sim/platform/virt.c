@@ -45,6 +45,11 @@ static struct virt {
     void (*svm_enter)(struct plat_guest_regs *regs, paddr_t vmcb);
 } virt;
 
+static struct {
+    void (*save)(void *area);
+    void (*load)(const void *area);
+} fpu;
+
 static const struct {
     uint32_t index;
     uint64_t value;
@@ -394,14 +399,22 @@ void plat_nmi_dispatch(void)
 
 void plat_fpu_save(void *area, uint64_t xcr0)
 {
-    (void)area;
     (void)xcr0;
+    if (fpu.save)
+        fpu.save(area);
 }
 
 void plat_fpu_load(const void *area, uint64_t xcr0)
 {
-    (void)area;
     (void)xcr0;
+    if (fpu.load)
+        fpu.load(area);
+}
+
+void sim_fpu_hooks(void (*save)(void *area), void (*load)(const void *area))
+{
+    fpu.save = save;
+    fpu.load = load;
 }
 
 uint64_t plat_xcr0_read(void)
