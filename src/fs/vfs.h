@@ -24,8 +24,9 @@
  * file system, and page_get() on a file that is being read cannot deadlock.
  *
  * References. vnode_ref()/vnode_put(), file_ref()/file_put(), mount_ref()/mount_put() are atomic. A
- * vnode holds its mount; a file holds its vnode. Functions that hand out a vnode, a file or a mount
- * hand out one reference; parameters are borrowed for the call.
+ * file holds its vnode; a vnode that somebody holds keeps its mount from being unmounted. Functions
+ * that hand out a vnode, a file or a mount hand out one reference; parameters are borrowed for the
+ * call.
  *
  * Errors, as user/ maps them: BAD_PARAM EINVAL, NOT_FOUND ENOENT, EXISTS EEXIST, BUSY EBUSY, AGAIN
  * EAGAIN, INTERRUPTED EINTR (or restart), NO_PERMISSION EACCES, NOT_OWNER EPERM, NOT_DIR ENOTDIR,
@@ -303,8 +304,11 @@ struct vnode_ops {
      * take over all further calls (devices and generated files do); may be null.
      */
     vmk_status (*open)(struct vnode *vnode, struct file *file);
-    /* The last reference is gone, nobody can find the vnode again: free it, and the blocks of the
-     * inode if it has no name left. May block. No lock held. */
+    /*
+     * The last reference is gone: write back what must be, free the blocks of the inode if it has no
+     * name left, then vnode_end(), then free the memory. vnode_find() of that number waits until
+     * vnode_end(). May block. No lock held.
+     */
     void (*release)(struct vnode *vnode);
 };
 
@@ -317,14 +321,13 @@ struct vnode {
     uint32_t refs;                // (a)
     struct mutex lock;
     struct mount *mounted_here;  // vfs lock (spin); the mount that covers this directory
-    struct list hash_link;       // vfs lock; see vnode_table
+    struct list hash_link;       // vfs lock; on the table of vnode_find()
     bool dying;                  // vfs lock
     void *endpoint;  // lock; the pipe of an open FIFO, the socket bound to this name
     void *private;   // the file system's
 };
 
-/* Fills a vnode that the caller allocated (usually inside its own inode struct): one reference, and
- * one on the mount. */
+/* Fills a vnode that the caller allocated (usually inside its own inode struct): one reference. */
 void vnode_init(struct vnode *vnode, struct mount *mount, const struct vnode_ops *ops,
                 uint64_t inode, uint32_t type, uint64_t node_device);
 void vnode_ref(struct vnode *vnode);
@@ -334,11 +337,19 @@ void vnode_put(struct vnode *vnode);  // null is fine; may block in release()
  * For file systems whose inodes live on disk: one vnode per inode number. vnode_find() answers a
  * referenced vnode of that number, or null; waits while it is being released. vnode_publish() puts a
  * prepared one into the table, or, if somebody was faster, leaves it alone (the caller discards it
- * with vnode_discard()) and answers the other, referenced. File systems in memory need neither.
+ * with vnode_end()) and answers the other, referenced. File systems in memory need neither.
  */
 struct vnode *vnode_find(struct mount *mount, uint64_t inode);
 struct vnode *vnode_publish(struct vnode *fresh);
-void vnode_discard(struct vnode *fresh);
+/* The last call on a vnode, by release() or for a fresh one that was not published. */
+void vnode_end(struct vnode *vnode);
+/*
+ * For file systems in memory, whose vnodes live as long as the inode has a name: keep() turns the
+ * caller's reference into one of the file system's own, which does not keep the volume from being
+ * unmounted; unkeep() turns it back, to be put.
+ */
+void vnode_keep(struct vnode *vnode);
+void vnode_unkeep(struct vnode *vnode);
 
 /* ---- mounts ---- */
 
@@ -355,8 +366,8 @@ struct mount_ops {
     vmk_status (*statfs)(struct mount *mount, struct vfs_statfs *out);
     /* Changes flags or options of a mounted file system. May be null (flags only). */
     vmk_status (*remount)(struct mount *mount, uint32_t flags, const char *options);
-    /* The last step: no vnode but the root is left, and its last reference goes now (vfs puts it
-     * before the call). Frees mount->private. Cannot fail; what could not be written is logged. */
+    /* The last step, after sync(): nobody holds a vnode any more; mount->root was put just before.
+     * Frees the kept vnodes and mount->private. What could not be written is logged. */
     void (*unmount)(struct mount *mount);
 };
 
@@ -368,9 +379,9 @@ struct mount {
     struct mutex rename_lock;
     uint64_t device;  // (i) st_dev
     uint32_t flags;
-    uint32_t refs;         // (a) vnodes and others that hold it
+    uint32_t refs;         // (a) the table, and those who look at it
     struct list all_link;  // vfs lock
-    struct list vnodes;    // vfs lock; published vnodes
+    uint32_t users;        // (a) references to its vnodes, but kept ones
     char source[64];       // as /proc/mounts shows it
     char target[256];
     char options[96];
@@ -611,5 +622,7 @@ struct vfs_device_driver {
 must_check vmk_status vfs_device_register(struct vfs_device_driver *driver);
 void vfs_device_unregister(struct vfs_device_driver *driver);
 
+/* Random bytes, as /dev/urandom has them. Any context. */
+void vfs_random(void *out, size_t size);
 /* Nanoseconds since 1970. */
 int64_t vfs_time_now(void);
