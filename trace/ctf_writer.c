@@ -5,7 +5,7 @@
  * Invariants
  *   - Every packet has the full size, zero behind its content (ctf_stream_flush()).
  * Locking    none: one thread.
- * Sources    [CTF1]
+ * Sources    [CTF18]
  */
 #include "trace/ctf_writer.h"
 

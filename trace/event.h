@@ -7,7 +7,7 @@
  * (trace_event_of() and its fields): print, diff and export need no line per event.
  *
  * Invariants
- *   - The size of an event in the table is that of its struct (asserted in event.c), a multiple of 8.
+ *   - The size of an event in the table is that of its struct (asserted in core/trace_event.c), a multiple of 8.
  * Locking    none: constant data.
  */
 #pragma once

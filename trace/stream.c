@@ -9,7 +9,7 @@
  *   - Time does not step back within a stream (next_record()); if it does, the trace is bad.
  *   - events_discarded only grows, packet_seq_num grows; gaps are counted in the info.
  * Locking    none: one thread.
- * Sources    [CTF1]
+ * Sources    [CTF18]
  */
 #include "trace/stream.h"
 

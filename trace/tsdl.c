@@ -12,7 +12,7 @@
  *   - Depth of brackets is counted, never recursed into, in what is skipped; structures are read to
  *     one level.
  * Locking    none: one thread.
- * Sources    [CTF1] section 7 and appendix C
+ * Sources    [CTF18] section 7 and appendix C
  */
 #include "trace/tsdl.h"
 
