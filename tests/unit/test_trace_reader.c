@@ -21,20 +21,20 @@ START_TEST(test_reader__three_cpus__by_time_ties_by_stream)
     struct trace_reader *reader;
 
     fx_begin(&fx, 3);
-    FX_PUT(&fx.cpu[2], 10, timer_fire, .cpu = 1);
-    FX_PUT(&fx.cpu[0], 20, timer_fire, .cpu = 3);
-    FX_PUT(&fx.cpu[1], 20, timer_fire, .cpu = 4);
-    FX_PUT(&fx.cpu[0], 25, timer_fire, .cpu = 5);
-    FX_PUT(&fx.cpu[2], 30, timer_fire, .cpu = 6);
-    FX_PUT(&fx.sys, 20, timer_fire, .cpu = 2);
+    FX_PUT(&fx.cpu[2], 10, lab_todo, .id = 1);
+    FX_PUT(&fx.cpu[0], 20, lab_todo, .id = 3);
+    FX_PUT(&fx.cpu[1], 20, lab_todo, .id = 4);
+    FX_PUT(&fx.cpu[0], 25, lab_todo, .id = 5);
+    FX_PUT(&fx.cpu[2], 30, lab_todo, .id = 6);
+    FX_PUT(&fx.sys, 20, lab_todo, .id = 2);
     fx_close(&fx);
     reader = trace_open(fx.directory, error);
     ck_assert_msg(reader != NULL, "%s", error);
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 0; i < ARRAY_COUNT(expected); i++) {
             ck_assert_int_eq(trace_next(reader, &r), 1);
-            ck_assert_uint_eq(r.event->id, RECORD_timer_fire);
-            ck_assert_uint_eq(TRACE_AS(timer_fire, &r)->cpu, expected[i]);
+            ck_assert_uint_eq(r.event->id, RECORD_lab_todo);
+            ck_assert_uint_eq(TRACE_AS(lab_todo, &r)->id, expected[i]);
             ck_assert_uint_eq(r.index, i);
         }
         ck_assert_int_eq(trace_next(reader, &r), 0);
@@ -161,7 +161,7 @@ START_TEST(test_reader__many_packets__every_record)
         if (i % 3)
             FX_PUT(&fx.cpu[0], i, vm_exit, .tid = i);
         else
-            FX_PUT(&fx.cpu[0], i, timer_fire, .cpu = i);
+            FX_PUT(&fx.cpu[0], i, lab_todo, .id = i);
     }
     fx_close(&fx);
     ck_assert_int_eq(fx_read_all(&fx, error), 10000);
@@ -172,9 +172,9 @@ END_TEST
 static void two_packets(void)
 {
     fx_begin(&fx, 1);
-    FX_PUT(&fx.cpu[0], 5, timer_fire, .cpu = 1);
+    FX_PUT(&fx.cpu[0], 5, lab_todo, .id = 1);
     ctf_stream_flush(&fx.cpu[0]);
-    FX_PUT(&fx.cpu[0], 6, timer_fire, .cpu = 2);
+    FX_PUT(&fx.cpu[0], 6, lab_todo, .id = 2);
     fx_close(&fx);
 }
 
@@ -191,7 +191,7 @@ static const struct damage {
     {40, 0, "content_size is 0"},
     {40, 65537 * 8, "content_size is 524296 bits of 524288"},
     {40, 65 * 8, "content_size"},
-    {40, 72 * 8, "byte 65600: a record timer_fire of 16 bytes, 8 left"},
+    {40, 72 * 8, "byte 65600: a record lab_todo of 16 bytes, 8 left"},
     {44, 8, "packet_size"},
     {44, 1u << 31, "packet_size"},
     {44, 131072 * 8, "the file ends inside this packet: 65536 of 131072 bytes"},
@@ -201,7 +201,7 @@ static const struct damage {
     {56, 0, "packet 0 follows packet 0"},
     {64, 0, "byte 65600: no event has id 0"},
     {64, 200, "no event has id 200"},
-    {64, 2 << 8 | 9, "time steps back from 6 to 2 at a record timer_fire"},
+    {64, 2 << 8 | 9, "time steps back from 6 to 2 at a record lab_todo"},
 };
 
 START_TEST(test_reader__damaged_packet__says_where__all)
@@ -302,7 +302,7 @@ static const struct {
     {"byte_order = le", "s/byte_order = le/byte_order = be/", "byte order be"},
     {"freq = 1000000000", "s/freq = 1000000000/freq = 0/", "the clock's freq"},
     {"0b0c0d0e0f10", "s/0b0c0d0e0f10/0b0c0d0e0f11/", "pcpu0: byte 4: the packet's uuid"},
-    {"uint32_t _cpu;", "s/uint32_t _cpu;/uint99_t _cpu;/", "unknown type uint99_t"},
+    {"uint32_t _timers;", "s/uint32_t _timers;/uint99_t _timers;/", "unknown type uint99_t"},
     {"fields := struct {", "s/fields := struct {/fields := struct /", "expected {"},
 };
 
@@ -322,7 +322,7 @@ START_TEST(test_reader__clock_of_2400_mhz__times_in_ns)
     struct trace_reader *reader;
 
     fx_begin(&fx, 1);
-    FX_PUT(&fx.cpu[0], 2400000000ull * 1000000 + 12, timer_fire, .cpu = 1);
+    FX_PUT(&fx.cpu[0], 2400000000ull * 1000000 + 12, lab_todo, .id = 1);
     fx_close(&fx);
     edit_metadata("freq = 1000000000", "s/freq = 1000000000/freq = 2400000000/");
     reader = trace_open(fx.directory, error);
