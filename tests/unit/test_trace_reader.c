@@ -201,7 +201,7 @@ static const struct damage {
     {56, 0, "packet 0 follows packet 0"},
     {64, 0, "byte 65600: no event has id 0"},
     {64, 200, "no event has id 200"},
-    {64, 2 << 8 | 9, "time steps back from 6 to 2 at a record lab_todo"},
+    {64, 2 << 8 | 251, "time steps back from 6 to 2 at a record lab_todo"},
 };
 
 START_TEST(test_reader__damaged_packet__says_where__all)
