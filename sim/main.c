@@ -9,19 +9,27 @@
  *   - Output depends only on the build and the arguments.
  * Locking    none: one thread.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/assert.h"
 #include "core/core.h"
 #include "core/log.h"
-#include "lib/format.h"
+#include "core/trace_control.h"
 #include "io/io.h"
+#include "lib/format.h"
 #include "mem/page.h"
 #include "sched/sched.h"
+#include "sim/platform/trace_dir.h"
 #include "sim/scenario/scenario.h"
 #include "world/world.h"
+
+#ifndef ORRERY_GIT
+#define ORRERY_GIT "unknown"  // the Makefile says
+#endif
 
 static const struct scenario *const scenarios[] = {
     &scenario_shares,      &scenario_shares_smp,    &scenario_two_vms,     &scenario_accounting,
@@ -30,20 +38,20 @@ static const struct scenario *const scenarios[] = {
 };
 
 struct arguments {
-    const char *command, *scenario;
+    const char *command, *scenario, *trace;
     uint64_t seed, cpus, hosts;
     bool shake, verbose, help;
 };
 
 static const char usage[] =
     "usage: orrery-sim run SCENARIO [--seed N] [--cpus N] [--hosts N] [--shake] [--verbose]\n"
+    "                           [--trace DIR]\n"
     "       orrery-sim list\n"
     "\n"
     "Runs a scenario of the kernel on simulated hosts. The same seed gives the same run; the "
     "last\n"
-    "line is a hash of it. --shake also switches CPUs at every lock. Status: 0 passed, 2 "
-    "usage,\n"
-    "3 failed.\n";
+    "line is a hash of it. --shake also switches CPUs at every lock. --trace leaves a CTF\n"
+    "trace in DIR (of several hosts: DIR/host1, ...). Status: 0 passed, 2 usage, 3 failed.\n";
 
 /* What the worlds below read; set before anything runs. */
 static const struct scenario *current;
@@ -56,6 +64,88 @@ static void run_world(void *argument)
         sim_finish();
 }
 
+/* Per host, by index; what run() closes. */
+static struct {
+    struct trace_state *trace;
+    struct trace_dir *dir;
+} recorders[8];
+
+/* Records every class whether or not somebody wants files: the hash is over the records. */
+static void recorder_start(void)
+{
+    unsigned index = sim_host_index(sim_host_current());
+    struct trace_config config = {
+        .classes = TRACE_CLASS_ALL, .mode = TRACE_MODE_DIRECT, .hash = true};
+    uint64_t seed = sim_options_get()->seed;
+    char text[24];
+
+    if (recorders[index].dir)
+        config.sink = trace_dir_sink(recorders[index].dir);
+    memcpy(config.uuid, &seed, sizeof(seed));
+    memcpy(config.uuid + 8, "orrery", 6);
+    config.uuid[15] = (uint8_t)index;
+    vmk_assert(trace_setup(&config) == VMK_OK);
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)seed);
+    trace_env_set("seed", text);
+    trace_env_set("loop", "closed");
+    trace_env_set("scenario", current->name);
+    recorders[index].trace = this_host()->trace;
+}
+
+/* Also at a failed check: a trace of the failure is what one wants. */
+static void recorders_close(void)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(recorders); i++) {
+        if (recorders[i].trace)
+            trace_finish_on(recorders[i].trace);
+        if (recorders[i].dir && recorders[i].trace &&
+            !trace_dir_finish(recorders[i].dir, recorders[i].trace))
+            _Exit(3);
+        recorders[i].dir = NULL;
+    }
+}
+
+/* One trace directory per host; false: said why. */
+static bool recorders_open(const char *path, unsigned hosts)
+{
+    char name[4096];
+
+    for (unsigned i = 1; i <= hosts; i++) {
+        snprintf(name, sizeof(name), "%s/host%u", path, i);
+        if (hosts > 1 && i == 1 && mkdir(path, 0777) && errno != EEXIST) {
+            fprintf(stderr, "orrery-sim: cannot make %s: %s\n", path, strerror(errno));
+            return false;
+        }
+        recorders[i].dir = trace_dir_create(hosts > 1 ? name : path);
+        if (!recorders[i].dir)
+            return false;
+        trace_dir_note(recorders[i].dir, "command", "%s", sim_options_get()->command);
+        trace_dir_note(recorders[i].dir, "seed", "%llu",
+                       (unsigned long long)sim_options_get()->seed);
+        trace_dir_note(recorders[i].dir, "scenario", "%s", current->name);
+        trace_dir_note(recorders[i].dir, "git", "%s", ORRERY_GIT);
+    }
+    return true;
+}
+
+/* Everything that was recorded, and every interrupt and switch. */
+static uint64_t run_hash(void)
+{
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(recorders); i++) {
+        uint64_t records, hash;
+
+        if (!recorders[i].trace)
+            continue;
+        hash = trace_hash_of(recorders[i].trace, &records);
+        printf("trace host%u %llu records %016llx\n", i, (unsigned long long)records,
+               (unsigned long long)hash);
+        all = all * 31 + hash;
+    }
+    return all ^ sim_hash();
+}
+
 static void boot(void)
 {
     const struct world_params params = {.name = "scenario", .entry = run_world};
@@ -63,6 +153,7 @@ static void boot(void)
 
     core_init();
     mem_init();
+    recorder_start();
     sched_init();
     world_init();
     io_init();
@@ -100,6 +191,9 @@ static int run(const struct arguments *a)
         .seed = a->seed, .shake = shake, .verbose = a->verbose, .command = again};
 
     sim_options_set(&options);
+    if (a->trace && !recorders_open(a->trace, hosts))
+        return 3;
+    atexit(recorders_close);
     for (unsigned i = 0; i < hosts; i++) {
         sim_host_start(sim_host_create(cpus, 256, a->verbose ? "log=screen debug" : "log=none"),
                        boot);
@@ -107,7 +201,7 @@ static int run(const struct arguments *a)
     if (!sim_run())
         sim_fail("every world waits and nothing will come");
     printf("PASS %s seed %llu\n", current->name, (unsigned long long)a->seed);
-    printf("hash %016llx\n", (unsigned long long)sim_hash());
+    printf("hash %016llx\n", (unsigned long long)run_hash());
     return 0;
 }
 
@@ -136,7 +230,11 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
             number_option(argc, argv, &i, "--cpus", &a->cpus) ||
             number_option(argc, argv, &i, "--hosts", &a->hosts))
             continue;
-        if (!strcmp(argv[i], "--shake"))
+        if (!strcmp(argv[i], "--trace") && i + 1 < argc)
+            a->trace = argv[++i];
+        else if (!strncmp(argv[i], "--trace=", 8))
+            a->trace = argv[i] + 8;
+        else if (!strcmp(argv[i], "--shake"))
             a->shake = true;
         else if (!strcmp(argv[i], "--verbose"))
             a->verbose = true;

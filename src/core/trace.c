@@ -20,6 +20,7 @@
  * Start at   write_in().
  * Sources    [CTF18] for the packet
  */
+#include "core/assert.h"
 #include "core/heap.h"
 #include "core/log.h"
 #include "core/trace_internal.h"
@@ -158,7 +159,12 @@ void trace_hash_end(struct trace_state *trace)
 
 uint64_t trace_hash_get(uint64_t *records)
 {
-    const struct trace_hash *h = &this_host()->trace->hash;
+    return trace_hash_of(this_host()->trace, records);
+}
+
+uint64_t trace_hash_of(const struct trace_state *trace, uint64_t *records)
+{
+    const struct trace_hash *h = &trace->hash;
 
     *records = h->records + h->pending;
     return hash_joined(h);
@@ -341,46 +347,53 @@ void trace_write_sys(plat_ns now, const trace_word *record, size_t words)
 
 /* ---- set-up, classes, counts ---- */
 
-static bool stream_make(struct trace_state *trace, unsigned index)
+static void *take_from_heap(size_t size)
+{
+    return heap_alloc(size, MEM_OWNER_TRACE);
+}
+
+/* What it got stays with the host if it is not enough: there is one try at boot. */
+static bool stream_make(struct trace_state *trace, unsigned index, void *(*take)(size_t size))
 {
     struct trace_stream *s = &trace->streams[index];
 
     *s = (struct trace_stream){.index = index};
-    s->slots = heap_alloc((size_t)trace->slot_count * TRACE_PACKET_SIZE, MEM_OWNER_TRACE);
-    s->counts = heap_alloc(trace->slot_count * sizeof(*s->counts), MEM_OWNER_TRACE);
-    if (s->slots && s->counts)
-        return true;
-    heap_free(s->slots);
-    heap_free(s->counts);
-    s->slots = NULL;
-    s->counts = NULL;
-    return false;
+    s->slots = take((size_t)trace->slot_count * TRACE_PACKET_SIZE);
+    s->counts = take(trace->slot_count * sizeof(*s->counts));
+    return s->slots && s->counts;
 }
 
-vmk_status trace_setup(const struct trace_config *config)
+vmk_status trace_setup_on(struct trace_state *trace, const struct trace_config *config,
+                          unsigned cpus)
 {
-    struct trace_state *trace = this_host()->trace;
+    void *(*take)(size_t) = config->take ? config->take : take_from_heap;
 
     if (trace->ready)
         return VMK_EXISTS;
+    vmk_assert(cpus <= PLAT_CPUS_MAX);
     trace->mode = config->mode;
     trace->lossless = config->lossless;
     trace->hashing = config->hash;
     trace->sink = config->sink;
     trace->slot_count = config->mode == TRACE_MODE_DIRECT ? 1 : MAX(config->packets, 2u);
-    trace->stream_count = plat_cpu_count();
+    trace->stream_count = cpus;
     trace->hash = (struct trace_hash){.value = HASH_SEED};
     trace->finished = false;
     memcpy(trace->uuid, config->uuid, sizeof(trace->uuid));
     for (unsigned i = 0; i < trace->stream_count; i++) {
-        if (!stream_make(trace, i))
+        if (!stream_make(trace, i, take))
             return VMK_NO_MEMORY;
     }
-    if (!stream_make(trace, TRACE_SYS))
+    if (!stream_make(trace, TRACE_SYS, take))
         return VMK_NO_MEMORY;
     trace->ready = true;
     __atomic_store_n(&trace->mask, config->classes | TRACE_CLASS_SYS, __ATOMIC_RELEASE);
     return VMK_OK;
+}
+
+vmk_status trace_setup(const struct trace_config *config)
+{
+    return trace_setup_on(this_host()->trace, config, plat_cpu_count());
 }
 
 uint32_t trace_classes(void)
@@ -453,8 +466,11 @@ bool trace_classes_parse(const char *text, uint32_t *classes, const char **bad)
 
 void trace_totals_get(struct trace_totals *out)
 {
-    const struct trace_state *trace = this_host()->trace;
+    trace_totals_of(this_host()->trace, out);
+}
 
+void trace_totals_of(const struct trace_state *trace, struct trace_totals *out)
+{
     *out = (struct trace_totals){.bytes = trace->out_bytes};
     for (unsigned i = 0; i < TRACE_STREAMS; i++) {
         const struct trace_stream *s = &trace->streams[i];

@@ -40,6 +40,7 @@ struct trace_config {
     bool lossless;
     bool hash;  // of all records, with checkpoints: one thread of control only
     const struct trace_sink *sink;  // direct; null: packets are dropped, the hash stays
+    void *(*take)(size_t size);     // zeroed memory for the rings; null: the kernel heap
     uint8_t uuid[16];
 };
 
@@ -47,6 +48,13 @@ struct trace_config {
 void trace_init(void);
 /* Sets it up as told; NO_MEMORY, or EXISTS if it runs. Only the calling CPU runs yet. */
 must_check vmk_status trace_setup(const struct trace_config *config);
+/*
+ * The same for a recorder that hangs from no host, `cpus` wide: an engine that drives the scheduler
+ * alone. `trace` is trace_state_size zeroed bytes, 64-byte aligned; what follows with _on takes it too.
+ */
+extern const size_t trace_state_size;
+must_check vmk_status trace_setup_on(struct trace_state *trace,
+                                     const struct trace_config *config, unsigned cpus);
 
 /* Which classes are recorded. Setting them sets up a flight recorder if there was none. Any CPU. */
 uint32_t trace_classes(void);
@@ -58,6 +66,7 @@ const char *trace_class_name(unsigned bit);
 
 /* An entry of the metadata's env: "policy", "share". Values are cut at 47 bytes. */
 void trace_env_set(const char *name, const char *value);
+void trace_env_set_on(struct trace_state *trace, const char *name, const char *value);
 
 /* Sends one part of a full packet if there is one; false: nothing to do. A world, irqs on. */
 bool trace_drain(void);
@@ -69,6 +78,7 @@ bool trace_streams(void);
  * afterwards. In the image once, by the last CPU; again is harmless.
  */
 void trace_finish(void);
+void trace_finish_on(struct trace_state *trace);
 /* From a panic: prints the last records of all CPUs, then sends every packet. No lock, no memory. */
 void trace_panic(void (*print)(const char *format, ...));
 
@@ -76,14 +86,16 @@ struct trace_totals {
     uint64_t records, discarded, overwritten, refused, stepped_back, waits, packets, bytes;
 };
 void trace_totals_get(struct trace_totals *out);
+void trace_totals_of(const struct trace_state *trace, struct trace_totals *out);
 /* The hash of all records so far of this host, and how many. */
 uint64_t trace_hash_get(uint64_t *records);
+uint64_t trace_hash_of(const struct trace_state *trace, uint64_t *records);
 
 /*
  * The text of `metadata` (CTF 1.8) into `out`, as snprintf does: returns the length the whole has.
  * Two calls with one env give the same bytes.
  */
-size_t trace_metadata(char *out, size_t room);
+size_t trace_metadata(const struct trace_state *trace, char *out, size_t room);
 #define TRACE_METADATA_MAX 32768u
 
 /* A record as a line: "sched_switch prev_tid=3 next_tid=4 prev_state=WAIT ..."; its length. */

@@ -84,7 +84,7 @@ static bool send_text(struct trace_state *trace, enum trace_frame_kind kind, con
 static bool begin(struct trace_state *trace)
 {
     if (!trace->out_began) {
-        size_t length = trace_metadata(trace->out_text, TRACE_METADATA_MAX);
+        size_t length = trace_metadata(trace, trace->out_text, TRACE_METADATA_MAX);
 
         trace->out_began = true;
         return send_text(trace, TRACE_FRAME_METADATA, trace->out_text,
@@ -161,7 +161,7 @@ static void send_end(struct trace_state *trace)
     struct trace_totals sum;
     unsigned count = 0;
 
-    trace_totals_get(&sum);
+    trace_totals_of(trace, &sum);
 
     size_t length = (size_t)vmk_snprintf(
         trace->out_text, TRACE_METADATA_MAX,
@@ -239,7 +239,11 @@ void trace_out_open(struct trace_state *trace, const char *where)
 
 void trace_finish(void)
 {
-    struct trace_state *trace = this_host()->trace;
+    trace_finish_on(this_host()->trace);
+}
+
+void trace_finish_on(struct trace_state *trace)
+{
     struct trace_totals sum;
 
     if (!trace->ready || trace->finished)
@@ -249,7 +253,7 @@ void trace_finish(void)
     trace_quiesce(trace);
     trace_hash_end(trace);
     trace_out_everything(trace, false);
-    trace_totals_get(&sum);
+    trace_totals_of(trace, &sum);
     if (trace->mode != TRACE_MODE_DIRECT)
         vmk_log(sum.discarded || trace->out_failed ? VMK_LOG_WARN : VMK_LOG_INFO,
                 "Trace: %llu records in %llu packets, %llu lost, %llu overwritten, %llu bytes "

@@ -89,7 +89,7 @@ void trace_panic(void (*print)(const char *format, ...))
         if (trace->streams[i].slots)
             walk_stream(trace, &trace->streams[i], latest, &count);
     }
-    trace_totals_get(&sum);
+    trace_totals_of(trace, &sum);
     print("  trace: the last %u of %llu records (%llu lost, %llu overwritten)\n", count,
           (unsigned long long)sum.records, (unsigned long long)sum.discarded,
           (unsigned long long)sum.overwritten);

@@ -35,7 +35,11 @@ static void add(struct text *t, const char *format, ...)
 
 void trace_env_set(const char *name, const char *value)
 {
-    struct trace_state *trace = this_host()->trace;
+    trace_env_set_on(this_host()->trace, name, value);
+}
+
+void trace_env_set_on(struct trace_state *trace, const char *name, const char *value)
+{
     struct trace_env *e = trace->env;
 
     while (e < trace->env + trace->env_count && strcmp(e->name, name) != 0)
@@ -133,11 +137,11 @@ static void add_event(struct text *t, const struct trace_event *e)
     add(t, "    };\n};\n");
 }
 
-size_t trace_metadata(char *out, size_t room)
+size_t trace_metadata(const struct trace_state *trace, char *out, size_t room)
 {
     struct text t = {.out = out, .room = room};
 
-    add_head(&t, this_host()->trace);
+    add_head(&t, trace);
     for (unsigned id = 0; id < 256; id++) {
         const struct trace_event *e = trace_event_of(id);
 
