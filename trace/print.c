@@ -78,26 +78,6 @@ bool record_names_world(const struct trace_record *r, uint64_t world)
     }
 }
 
-static bool take_events(struct filter *f, char *list)
-{
-    f->by_event = true;
-    for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
-        bool found = false;
-
-        for (unsigned id = 0; id < 256; id++) {
-            const struct trace_event *event = trace_event_of(id);
-
-            if (event && (!strcmp(event->name, name) || !strcmp(event->class_name, name)))
-                found = f->ids[id] = true;
-        }
-        if (!found) {
-            tool_usage("print", "no event or class is called %s", name);
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool wanted(const struct filter *f, const struct trace_record *r)
 {
     return r->time >= f->from && r->time <= f->to && (!f->by_event || f->ids[r->event->id]) &&
@@ -224,8 +204,9 @@ int print_main(int argc, char **argv)
 
         switch (c) {
         case EVENT:
-            if (!take_events(&f, optarg))
-                return TOOL_USAGE;
+            f.by_event = true;
+            if (!tool_events(optarg, f.ids))
+                return tool_usage("print", "no event or class in \"%s\"", optarg);
             break;
         case CPU: good = f.by_cpu = tool_number(optarg, &f.cpu); break;
         case WORLD: good = f.by_world = tool_number(optarg, &f.world); break;

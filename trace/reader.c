@@ -46,6 +46,7 @@ struct trace_reader {
     struct stream_set set;
     struct tsdl metadata;
     char *directory;
+    const char *only;  // this stream; null: all
     unsigned count;
     struct stream streams[TRACE_STREAMS_MAX];
     struct heap by_time, by_seq;
@@ -455,7 +456,7 @@ static bool open_streams(struct trace_reader *r)
     if (!dir)
         return fail_open(r, "%s: %s", r->directory, strerror(errno));
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        if (stream_rank(entry->d_name) < 0)
+        if (stream_rank(entry->d_name) < 0 || (r->only && strcmp(r->only, entry->d_name) != 0))
             continue;
         if (count == TRACE_STREAMS_MAX) {
             good = fail_open(r, "%s: more than %u streams", r->directory, TRACE_STREAMS_MAX);
@@ -483,7 +484,8 @@ static bool open_streams(struct trace_reader *r)
     return good;
 }
 
-struct trace_reader *trace_open(const char *directory, char error[TRACE_ERROR])
+struct trace_reader *trace_open_stream(const char *directory, const char *stream,
+                                       char error[TRACE_ERROR])
 {
     struct trace_reader *r = calloc(1, sizeof(*r));
 
@@ -501,12 +503,18 @@ struct trace_reader *trace_open(const char *directory, char error[TRACE_ERROR])
     r->set.metadata = &r->metadata;
     r->last = -1;
     r->seq_next = SEQ_BASE;
+    r->only = stream;
     if (!use_metadata(r) || !open_streams(r)) {
         snprintf(error, TRACE_ERROR, "%s", r->set.error);
         trace_close(r);
         return NULL;
     }
     return r;
+}
+
+struct trace_reader *trace_open(const char *directory, char error[TRACE_ERROR])
+{
+    return trace_open_stream(directory, NULL, error);
 }
 
 void trace_close(struct trace_reader *r)

@@ -63,6 +63,9 @@ struct trace_reader;
 /* Opens `directory`; null: `error` says why (room TRACE_ERROR). */
 #define TRACE_ERROR 1024
 struct trace_reader *trace_open(const char *directory, char error[TRACE_ERROR]);
+/* The same with one of its streams only, for who wants the records of `sys` fast. */
+struct trace_reader *trace_open_stream(const char *directory, const char *stream,
+                                       char error[TRACE_ERROR]);
 void trace_close(struct trace_reader *reader);
 /* The next record. 1: there is one; 0: the end; -1: the trace is bad, see trace_error(). */
 int trace_next(struct trace_reader *reader, struct trace_record *record);

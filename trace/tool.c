@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,6 +50,23 @@ bool tool_number(const char *text, uint64_t *value)
     errno = 0;
     *value = strtoull(text, &end, 0);
     return text[0] >= '0' && text[0] <= '9' && !*end && !errno;
+}
+
+bool tool_events(char *list, bool ids[256])
+{
+    for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
+        bool found = false;
+
+        for (unsigned id = 0; id < 256; id++) {
+            const struct trace_event *event = trace_event_of(id);
+
+            if (event && (!strcmp(event->name, name) || !strcasecmp(event->class_name, name)))
+                found = ids[id] = true;
+        }
+        if (!found)
+            return false;
+    }
+    return true;
 }
 
 bool tool_time(const char *text, uint64_t *ns)

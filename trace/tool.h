@@ -27,6 +27,8 @@ int tool_usage(const char *command, const char *format, ...) printf_like(2, 3);
 /* "1.5s", "20ms", "300us", "12ns", a plain number is seconds; false: not a time. */
 bool tool_time(const char *text, uint64_t *ns);
 bool tool_number(const char *text, uint64_t *value);
+/* "sched_switch,VM": marks events by name or class; false: a word is neither. Cuts `list` up. */
+bool tool_events(char *list, bool ids[256]);
 /* Opens for writing, or says why not and returns null. "-" is stdout. */
 FILE *tool_create(const char *path);
 /* Flushes and closes; false (said) if something was not written. stdout is flushed only. */
