@@ -23,7 +23,7 @@ Q := $(if $(V),,@)
 .PHONY: all image sim trace-tool vmfs-tool tests guests clang run gdb check check-unit check-sim check-qemu check-bochs \
         check-headers bench cover lint fuzz grade soak stats cite docs clean help
 
-all: image sim trace-tool tests guests ## everything: image, simulator, tools, tests, guests
+all: image sim trace-tool vmfs-tool tests guests ## everything: image, simulator, tools, tests, guests
 
 # Packages and fetched sources come first: the lists below look into the cache.
 ifneq ($(filter-out help clean stats cite,$(or $(MAKECMDGOALS),all)),)
@@ -175,6 +175,10 @@ trace-tool: $(BUILD)/orrery-trace ## orrery-trace: statistics, verify, diff, wha
 $(BUILD)/orrery-trace: $(TRACE_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrery.a
 	@echo "  LINK    $@"
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK) $(TRACE_LIBS)
+vmfs-tool: $(BUILD)/vmfs-tool ## vmfs-tool: VMFS-5 volumes in image files
+$(BUILD)/vmfs-tool: $(BUILD)/sim/obj/sim/tools/vmfs_tool.c.o $(BUILD)/sim/liborrery.a
+	@echo "  LINK    $@"
+	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/test/%)
 tests: $(TESTS) ## the unit tests
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.c.o $(BUILD)/fuzz/liborrery.a

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * fs/vmfs/vmfs.h -- VMFS-5 volumes: format, mount, and the operations on files.
+ *
+ * The file system knows block devices and nothing of VFS or worlds beyond a sleeping lock, so that
+ * the kernel, build/vmfs-tool and tests run the same code. All calls: world context, nothing
+ * locked; each takes the volume's mutex. [switch]
+ *
+ * A file is named by its descriptor address (a number that is unique on the volume while the file
+ * exists) and the generation that guards it against reuse.
+ */
+#pragma once
+
+#include "core/status.h"
+#include "io/block.h"
+
+struct vmfs_volume;
+
+typedef struct {
+    uint32_t address;
+    uint32_t generation;
+} vmfs_id;
+
+struct vmfs_uuid {
+    uint8_t raw[16];
+};
+#define VMFS_UUID_TEXT 36u  // with the final zero
+void vmfs_uuid_text(const struct vmfs_uuid *uuid, char out[VMFS_UUID_TEXT]);
+/* u32 time, u32, u16, u8 mac[6] from three random words. */
+struct vmfs_uuid vmfs_uuid_make(uint64_t seconds, uint64_t random_a, uint64_t random_b);
+
+struct vmfs_format {
+    const char *label;
+    uint64_t seconds;          // since 1970
+    uint64_t random[4];        // for UUIDs
+    struct vmfs_uuid host;     // who formats
+    const char *device_names;  // null: the devices' own
+};
+/*
+ * Makes a VMFS-5 volume over 1..32 devices, of which each holds at least one 256 MiB extent behind
+ * 17 MiB of metadata. All that was there is lost. BAD_PARAM (label, count), NO_SPACE (too small),
+ * or the device's error.
+ */
+must_check vmk_status vmfs_format(struct block_device *const *devices, unsigned count,
+                                  const struct vmfs_format *how);
+
+struct vmfs_mount {
+    struct vmfs_uuid host;  // this host; two hosts must differ
+    const char *host_text;  // address shown in the heartbeat; may be null
+    bool read_only;         // no heartbeat, no locks, no replay
+    bool private_volume;    // devices without COMPARE_WRITE, one host only
+    bool break_stale;       // offline tools: another host's stale-looking slot counts as dead
+    uint64_t (*seconds)(void);  // since 1970
+};
+/* CORRUPT, BAD_FORMAT, NOT_FOUND (an extent is missing), UNSUPPORTED (version); the log says where. */
+must_check vmk_status vmfs_mount(struct block_device *const *devices, unsigned count,
+                                 const struct vmfs_mount *how, struct vmfs_volume **volume);
+/* Commits, releases all locks and the heartbeat, frees. The error of the last commit, but gone. */
+vmk_status vmfs_unmount(struct vmfs_volume *volume);
+/* The host died: forgets everything without a write. For tests and for a fenced host. */
+void vmfs_abandon(struct vmfs_volume *volume);
+
+struct vmfs_statistics {
+    char label[129];
+    struct vmfs_uuid uuid;
+    uint32_t major, minor, extents;
+    uint64_t size, free;  // bytes
+    uint64_t files, files_free, sub_blocks, sub_blocks_free, pointer_blocks,
+        pointer_blocks_free;
+    uint64_t transactions, journal_replays, lock_waits, locks_broken, cache_hits, cache_misses;
+};
+must_check vmk_status vmfs_statistics(struct vmfs_volume *volume, struct vmfs_statistics *out);
+must_check vmk_status vmfs_label_set(struct vmfs_volume *volume, const char *label);
+
+/* Every few seconds (HB_BEAT_NS): beats, commits, lets go of locks nobody here needs. FENCED: stop. */
+must_check vmk_status vmfs_tick(struct vmfs_volume *volume);
+/* What is done so far is durable when it returns. */
+must_check vmk_status vmfs_sync(struct vmfs_volume *volume);
+
+enum vmfs_type {
+    VMFS_DIRECTORY = 2,
+    VMFS_FILE = 3,
+    VMFS_SYMLINK = 4,
+    VMFS_SYSTEM = 5,
+    VMFS_RDM = 6,
+};
+
+struct vmfs_attributes {
+    vmfs_id id;
+    enum vmfs_type type;
+    uint32_t links, mode, uid, gid;
+    uint64_t length, blocks, block_size, tbz_blocks;
+    uint32_t mtime, ctime, atime;
+    uint32_t zla;
+};
+
+vmfs_id vmfs_root(struct vmfs_volume *volume);
+must_check vmk_status vmfs_lookup(struct vmfs_volume *volume, vmfs_id directory,
+                                  const char *name, size_t length, vmfs_id *found);
+/* Follows a path from the root; no symbolic links. For tools. */
+must_check vmk_status vmfs_walk(struct vmfs_volume *volume, const char *path, vmfs_id *found);
+must_check vmk_status vmfs_attributes(struct vmfs_volume *volume, vmfs_id file,
+                                      struct vmfs_attributes *out);
+#define VMFS_SET_MODE  1u
+#define VMFS_SET_OWNER 2u
+#define VMFS_SET_MTIME 4u
+#define VMFS_SET_ATIME 8u
+must_check vmk_status vmfs_attributes_set(struct vmfs_volume *volume, vmfs_id file,
+                                          unsigned what, const struct vmfs_attributes *from);
+
+/* `target` for symbolic links only. EXISTS, NAME_TOO_LONG, NO_SPACE, NOT_DIR, BUSY (contended). */
+must_check vmk_status vmfs_create(struct vmfs_volume *volume, vmfs_id directory,
+                                  const char *name, enum vmfs_type type, uint32_t mode,
+                                  uint32_t uid, uint32_t gid, const char *target,
+                                  vmfs_id *made);
+/* Directories must be empty. The storage goes with the last name and the last vmfs_open(). */
+must_check vmk_status vmfs_remove(struct vmfs_volume *volume, vmfs_id directory,
+                                  const char *name, bool is_directory);
+must_check vmk_status vmfs_link(struct vmfs_volume *volume, vmfs_id file, vmfs_id directory,
+                                const char *name);
+/* Replaces an existing target as POSIX says. */
+must_check vmk_status vmfs_rename(struct vmfs_volume *volume, vmfs_id from, const char *name,
+                                  vmfs_id to, const char *new_name);
+
+struct vmfs_entry {
+    char name[129];
+    enum vmfs_type type;
+    vmfs_id id;
+};
+/* Entry `index`; NOT_FOUND past the end. Indices move when entries are removed. */
+must_check vmk_status vmfs_entry(struct vmfs_volume *volume, vmfs_id directory, uint64_t index,
+                                 struct vmfs_entry *out);
+
+/*
+ * An open file keeps its storage when its last name goes, and, if exclusive, its on-disk lock, so
+ * that no other host opens it so. CONTENDED: another host has it.
+ */
+must_check vmk_status vmfs_open(struct vmfs_volume *volume, vmfs_id file, bool exclusive);
+void vmfs_close(struct vmfs_volume *volume, vmfs_id file, bool exclusive);
+
+must_check vmk_status vmfs_read(struct vmfs_volume *volume, vmfs_id file, uint64_t offset,
+                                void *to, size_t size, size_t *got);
+must_check vmk_status vmfs_write(struct vmfs_volume *volume, vmfs_id file, uint64_t offset,
+                                 const void *from, size_t size);
+must_check vmk_status vmfs_truncate(struct vmfs_volume *volume, vmfs_id file, uint64_t length);
+
+enum vmfs_provision {
+    VMFS_THIN,          // nothing: blocks come with the first write
+    VMFS_ZEROED_THICK,  // blocks are there, zeroed when first touched
+    VMFS_EAGER_ZEROED,  // blocks are there and zero
+};
+/* Gives [0, length) its blocks and makes the file at least that long. */
+must_check vmk_status vmfs_allocate(struct vmfs_volume *volume, vmfs_id file, uint64_t length,
+                                    enum vmfs_provision how);
+/* For -D: the lock of a file as it stands on disk. */
+struct vmfs_lock_info {
+    uint64_t address, heartbeat, heartbeat_generation, token;
+    uint32_t type, mode;
+    struct vmfs_uuid owner;
+};
+must_check vmk_status vmfs_lock_info(struct vmfs_volume *volume, vmfs_id file,
+                                     struct vmfs_lock_info *out);
+
+/*
+ * Checks every structure against every other; `report` gets one line per problem. Returns how many,
+ * or the device's error in *status. Writes nothing.
+ */
+unsigned vmfs_check(struct vmfs_volume *volume, void (*report)(void *, const char *line),
+                    void *argument, vmk_status *status);

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * fs/vmfs/vmfs_journal.c -- a set of changed metadata sectors becomes durable as one.
+ *
+ * Each host that mounts a volume owns one 1 MiB file block as its journal, named by its heartbeat.
+ * The format inside is our own (no other reader looks there): a ring of transactions, each a header
+ * with the addresses of its sectors, the locks that protect them and the blocks it freed, then the
+ * sectors themselves, under one CRC.
+ *
+ *   commit   write the transaction; FLUSH (this also makes file data written before it durable);
+ *            write the sectors where they belong. The ring wraps after a FLUSH of those.
+ *   replay   of a dead host: from the ring's start, every transaction whose number follows on. One
+ *            applies only if all its locks are still held by the dead host with the same token:
+ *            a lock is let go only when what it protects is durable in place, so a transaction
+ *            with a lock missing has nothing left to do, and its sectors may be another's by now.
+ *   revoke   a sector is not replayed if its block was freed by that or a later transaction: file
+ *            data, which does not go through the journal, may lie there.
+ *
+ * Invariants
+ *   - A block freed by a transaction is not reused before that transaction is durable.
+ *   - Numbers grow by one; the first transaction after a mount or a wrap stands at the start.
+ * Locking    vmfs_volume.mutex.
+ * Start at   journal_commit().
+ * Sources    docs/design/vmfs.md
+ */
+#include "core/heap.h"
+#include "core/log.h"
+#include "fs/vmfs/vmfs_internal.h"
+#include "lib/crc32.h"
+#include "lib/string.h"
+#include "plat/plat.h"
+
+#define JOURNAL_MAGIC   0x4c4a564fu  // "OVJL"
+#define JOURNAL_SECTORS (VMFS_FB_SIZE / VMFS_SECTOR)
+
+enum journal_field {
+    J_MAGIC = 0,
+    J_CRC = 4,  // over the whole transaction with this field 0
+    J_SEQUENCE = 8,
+    J_HB_GENERATION = 16,
+    J_HOST = 24,
+    J_SECTORS = 40,
+    J_LOCKS = 44,
+    J_FREED = 48,
+    J_SIZE = 52,   // bytes of header and sectors
+    J_TABLE = 64,  // u64 address per sector; u64 address, u64 token per lock; u32 per freed
+};
+
+static uint32_t header_size(uint32_t sectors, uint32_t locks, uint32_t freed)
+{
+    return (uint32_t)round_up(J_TABLE + 8ull * sectors + 16ull * locks + 4ull * freed,
+                              VMFS_SECTOR);
+}
+
+static uint64_t journal_address(uint32_t block)
+{
+    return (uint64_t)block << VMFS_FB_SHIFT;
+}
+
+/* Fills the buffer with the running transaction; returns its size in bytes. */
+static uint32_t build(struct vmfs_volume *v)
+{
+    uint8_t *out = v->journal_buffer;
+    uint32_t locks = 0;
+
+    list_for_each (node, &v->locks)
+        locks += list_entry(node, struct held_lock, link)->in_txn;
+
+    uint32_t head = header_size(v->dirty_count, locks, v->freed_count);
+    uint32_t size = head + v->dirty_count * VMFS_SECTOR;
+
+    if (size > VMFS_FB_SIZE)
+        return 0;
+    memset(out, 0, head);
+    put_le32(out + J_MAGIC, JOURNAL_MAGIC);
+    put_le64(out + J_SEQUENCE, v->journal_sequence + 1);
+    put_le64(out + J_HB_GENERATION, v->hb_generation);
+    memcpy(out + J_HOST, v->how.host.raw, VMFS_UUID_SIZE);
+    put_le32(out + J_SECTORS, v->dirty_count);
+    put_le32(out + J_LOCKS, locks);
+    put_le32(out + J_FREED, v->freed_count);
+    put_le32(out + J_SIZE, size);
+
+    uint8_t *table = out + J_TABLE;
+    uint8_t *body = out + head;
+
+    list_for_each (node, &v->dirty) {
+        const struct meta_sector *s = list_entry(node, struct meta_sector, dirty_link);
+
+        put_le64(table, s->address);
+        memcpy(body, s->data, VMFS_SECTOR);
+        table += 8;
+        body += VMFS_SECTOR;
+    }
+    list_for_each (node, &v->locks) {
+        const struct held_lock *lock = list_entry(node, struct held_lock, link);
+
+        if (!lock->in_txn)
+            continue;
+        put_le64(table, lock->address);
+        put_le64(table + 8, lock->token);
+        table += 16;
+    }
+    for (uint32_t i = 0; i < v->freed_count; i++, table += 4)
+        put_le32(table, v->freed[i]);
+    put_le32(out + J_CRC, crc32_add(0, out, size));
+    return size;
+}
+
+/* Writes `count` sectors, joining neighbours. `addresses` need not be sorted. */
+static vmk_status write_in_place(struct vmfs_volume *v, const uint8_t *table, uint8_t *body,
+                                 uint32_t count)
+{
+    for (uint32_t i = 0; i < count;) {
+        uint64_t address = le64(table + 8ull * i);
+        uint32_t run = 1;
+
+        while (i + run < count && le64(table + 8ull * (i + run)) == address + run * VMFS_SECTOR)
+            run++;
+
+        vmk_status status =
+            lv_write(v, address, body + (size_t)i * VMFS_SECTOR, run * VMFS_SECTOR);
+
+        if (status != VMK_OK)
+            return status;
+        i += run;
+    }
+    return VMK_OK;
+}
+
+/* What they protect is in the journal, or was in place at once. */
+static void locks_committed(struct vmfs_volume *v)
+{
+    list_for_each (node, &v->locks)
+        list_entry(node, struct held_lock, link)->in_txn = false;
+}
+
+vmk_status journal_commit(struct vmfs_volume *v)
+{
+    vmk_status status;
+    uint32_t size;
+
+    if (!v->dirty_count) {
+        status = lv_flush(v);
+        if (status == VMK_OK)
+            locks_committed(v);
+        return status;
+    }
+    size = build(v);
+    if (!size)
+        return VMK_LIMIT;
+    if (plat_time_now() - v->beaten > HB_DEAD_NS / 2) {
+        /* We may be taken for dead: make sure that nobody has yet. */
+        status = hb_beat(v);
+        if (status != VMK_OK)
+            return status;
+    }
+    if (v->journal_at + size / VMFS_SECTOR > JOURNAL_SECTORS) {
+        status = lv_flush(v);
+        if (status != VMK_OK)
+            return status;
+        v->journal_at = 0;
+    }
+    status = lv_write(v, journal_address(v->journal_fb) + (uint64_t)v->journal_at * VMFS_SECTOR,
+                      v->journal_buffer, size);
+    if (status == VMK_OK)
+        status = lv_flush(v);
+    if (status == VMK_OK)
+        status = write_in_place(v, v->journal_buffer + J_TABLE,
+                                v->journal_buffer + size - v->dirty_count * VMFS_SECTOR,
+                                v->dirty_count);
+    if (status != VMK_OK) {
+        /* On disk is the old or the new state, and nobody here can know which: stop. */
+        vmk_log(VMK_LOG_ERROR,
+                "VMFS: commit failed (%s): the volume is read-only until remount",
+                vmk_status_text(status));
+        v->dead = status;
+        return status;
+    }
+    v->journal_at += size / VMFS_SECTOR;
+    v->journal_sequence++;
+    v->transactions++;
+    v->freed_count = v->freed_before = 0;
+    list_for_each_safe (node, after, &v->dirty) {
+        struct meta_sector *s = list_entry(node, struct meta_sector, dirty_link);
+
+        s->dirty = false;
+        list_remove(&s->dirty_link);
+    }
+    v->dirty_count = 0;
+    locks_committed(v);
+    return VMK_OK;
+}
+
+/* ---- replay ---- */
+
+struct replay {
+    uint8_t *ring;  // the whole block
+    uint64_t generation, sequence;
+    const uint8_t *owner;
+    uint64_t hb_address;
+};
+
+/* The transaction at sector `at`, or null. */
+static const uint8_t *transaction_at(const struct replay *r, uint32_t at, uint64_t sequence)
+{
+    uint8_t *head = r->ring + (size_t)at * VMFS_SECTOR;
+    uint32_t size;
+    uint32_t crc;
+
+    if (at >= JOURNAL_SECTORS || le32(head + J_MAGIC) != JOURNAL_MAGIC ||
+        le64(head + J_HB_GENERATION) != r->generation ||
+        memcmp(head + J_HOST, r->owner, VMFS_UUID_SIZE) != 0)
+        return NULL;
+    if (sequence && le64(head + J_SEQUENCE) != sequence)
+        return NULL;
+    size = le32(head + J_SIZE);
+    if (size < VMFS_SECTOR || size % VMFS_SECTOR ||
+        size > (JOURNAL_SECTORS - at) * (uint64_t)VMFS_SECTOR ||
+        le32(head + J_SECTORS) > TXN_MAX + 200u ||
+        le32(head + J_LOCKS) > JOURNAL_SECTORS * 32u ||
+        le32(head + J_FREED) > JOURNAL_SECTORS * 128u)
+        return NULL;
+    if (header_size(le32(head + J_SECTORS), le32(head + J_LOCKS), le32(head + J_FREED)) +
+            (uint64_t)le32(head + J_SECTORS) * VMFS_SECTOR !=
+        size)
+        return NULL;
+    crc = le32(head + J_CRC);
+    put_le32(head + J_CRC, 0);
+
+    bool good = crc32_add(0, head, size) == crc;
+
+    put_le32(head + J_CRC, crc);
+    return good ? head : NULL;
+}
+
+static const uint8_t *lock_table(const uint8_t *head)
+{
+    return head + J_TABLE + 8ull * le32(head + J_SECTORS);
+}
+
+static const uint8_t *freed_table(const uint8_t *head)
+{
+    return lock_table(head) + 16ull * le32(head + J_LOCKS);
+}
+
+/* Are all its locks still the dead host's? */
+static vmk_status is_open(struct vmfs_volume *v, const struct replay *r, const uint8_t *head,
+                          bool *open)
+{
+    const uint8_t *locks = lock_table(head);
+    uint8_t sector[VMFS_SECTOR];
+
+    *open = true;
+    if (v->how.private_volume)
+        return VMK_OK;
+    for (uint32_t i = 0; i < le32(head + J_LOCKS) && *open; i++) {
+        vmk_status status = lv_read(v, le64(locks + 16ull * i), sector, sizeof(sector));
+
+        if (status != VMK_OK)
+            return status;
+        *open = le32(sector + LOCK_MODE) == LOCK_EXCLUSIVE &&
+                le64(sector + LOCK_HB_ADDRESS) == r->hb_address &&
+                le64(sector + LOCK_HB_GENERATION) == r->generation &&
+                le64(sector + LOCK_TOKEN) == le64(locks + 16ull * i + 8);
+    }
+    return VMK_OK;
+}
+
+/* Was the block at `address` freed by this transaction or one after it? */
+static bool is_revoked(struct vmfs_volume *v, const struct replay *r, uint32_t at,
+                       uint64_t sequence, uint64_t address)
+{
+    const uint8_t *head;
+
+    for (; (head = transaction_at(r, at, sequence)) != NULL;
+         at += le32(head + J_SIZE) / VMFS_SECTOR, sequence++) {
+        const uint8_t *freed = freed_table(head);
+
+        for (uint32_t i = 0; i < le32(head + J_FREED); i++) {
+            uint32_t what = le32(freed + 4ull * i);
+            uint64_t start = resource_position(v, what);
+            uint64_t size = addr_type(what) == ADDR_FB   ? VMFS_FB_SIZE
+                            : addr_type(what) == ADDR_SB ? VMFS_SB_SIZE
+                            : addr_type(what) == ADDR_FD ? 0
+                                                         : VMFS_PB_SIZE;
+
+            if (start && address >= start && address - start < size)
+                return true;
+        }
+    }
+    return false;
+}
+
+static vmk_status apply(struct vmfs_volume *v, const struct replay *r, const uint8_t *head,
+                        uint32_t at)
+{
+    uint32_t count = le32(head + J_SECTORS);
+    const uint8_t *body = head + le32(head + J_SIZE) - (size_t)count * VMFS_SECTOR;
+    vmk_status status = VMK_OK;
+
+    for (uint32_t i = 0; i < count && status == VMK_OK; i++) {
+        uint64_t address = le64(head + J_TABLE + 8ull * i);
+
+        if (!is_revoked(v, r, at, le64(head + J_SEQUENCE), address))
+            status = lv_write(v, address, body + (size_t)i * VMFS_SECTOR, VMFS_SECTOR);
+    }
+    return status;
+}
+
+vmk_status journal_replay(struct vmfs_volume *v, const uint8_t *hb_image)
+{
+    struct replay r = {.generation = le64(hb_image + HB_GENERATION),
+                       .owner = hb_image + HB_OWNER,
+                       .hb_address = le64(hb_image + HB_ADDRESS)};
+    uint32_t block = addr_fb_block(le32(hb_image + HB_JOURNAL_FB));
+    vmk_status status = VMK_OK;
+    const uint8_t *head;
+    unsigned applied = 0;
+
+    if (!le32(hb_image + HB_JOURNAL_FB))
+        return VMK_OK;
+    if (((uint64_t)block + 1) << VMFS_FB_SHIFT > v->size)
+        return VMK_CORRUPT;
+    r.ring = vmfs_alloc(VMFS_FB_SIZE);
+    if (!r.ring)
+        return VMK_NO_MEMORY;
+    status = lv_read(v, journal_address(block), r.ring, VMFS_FB_SIZE);
+    for (uint32_t at = 0; status == VMK_OK && (head = transaction_at(&r, at, r.sequence));
+         at += le32(head + J_SIZE) / VMFS_SECTOR) {
+        bool open;
+
+        status = is_open(v, &r, head, &open);
+        if (status == VMK_OK && open) {
+            status = apply(v, &r, head, at);
+            applied++;
+        }
+        r.sequence = le64(head + J_SEQUENCE) + 1;
+    }
+    if (status == VMK_OK)
+        status = lv_flush(v);
+    heap_free(r.ring);
+    if (status == VMK_OK && applied) {
+        v->replays += applied;
+        vmk_log(VMK_LOG_INFO, "VMFS: replayed %u transactions of a host that went away",
+                applied);
+    }
+    return status;
+}

@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * fs/vmfs/vmfs_lock.c -- heartbeats and on-disk locks: how hosts share a volume.
+ *
+ * Every change of a lock or a heartbeat is a compare-and-write of the exact sector read before, so
+ * of two hosts that try, one wins. A host shows that it lives by rewriting its heartbeat slot. A
+ * lock names its holder's slot and the slot's generation; it is stale at once if the slot is free,
+ * has another generation or another owner, and after HB_DEAD_NS of an unchanged slot. Whoever wants
+ * a dead host's lock first claims the slot (state "being replayed", so nobody else does), replays
+ * its journal, gives back its journal block, frees the slot, and then breaks the lock.
+ *
+ * A lock is kept after the operation that took it, for the next one, and let go when everything it
+ * protects is durable in place and a tick finds nobody who needs it (locks_release()).
+ *
+ * Invariants
+ *   - A lock sector is never in a transaction: it is changed on disk at once or not at all.
+ *   - A slot's generation grows at each change of its state.
+ *   - After a lost compare-and-write on the own slot nothing is written any more (FENCED).
+ * Locking    vmfs_volume.mutex.
+ * Start at   lock_acquire().
+ * Sources    [vmfs-locking] as published; docs/design/vmfs.md
+ */
+#include "core/heap.h"
+#include "core/log.h"
+#include "fs/vmfs/vmfs_internal.h"
+#include "lib/crc32.h"
+#include "lib/string.h"
+#include "plat/plat.h"
+
+#define HB_REPLAYING    0xABCDEF03u  // our value for a state that readers do not know
+#define HB_REPLAYER     0x6C
+#define HB_REPLAYER_AT  0x94
+#define HB_REPLAYER_GEN 0x9C
+#define SWAP_TRIES      8u
+
+/* ---- heartbeats ---- */
+
+static void slot_image(struct vmfs_volume *v, uint8_t *image, uint32_t state,
+                       uint64_t generation)
+{
+    uint64_t address = v->hb_address;
+
+    memset(image, 0, VMFS_SECTOR);
+    put_le32(image + HB_STATE, state);
+    put_le64(image + HB_ADDRESS, address);
+    put_le64(image + HB_GENERATION, generation);
+    if (state == HB_FREE)
+        return;
+    put_le64(image + HB_STAMP, plat_time_now() / 1000);
+    memcpy(image + HB_OWNER, v->how.host.raw, VMFS_UUID_SIZE);
+    put_le32(image + HB_MAJOR, FS_MAJOR);
+    image[HB_MINOR] = FS_MINOR;
+    image[HB_LOCK_DRIVER] = LOCK_DRIVER;
+    for (unsigned i = 0; v->how.host_text && i < 45 && v->how.host_text[i]; i++)
+        image[HB_HOST + i] = (uint8_t)v->how.host_text[i];
+    if (v->journal_fb) {
+        put_le32(image + HB_JOURNAL_FB, addr_fb(v->journal_fb));
+        put_le64(image + HB_JOURNAL, (uint64_t)v->journal_fb << VMFS_FB_SHIFT);
+    }
+}
+
+/* Replaces the own slot; FENCED if somebody else changed it. */
+static vmk_status own_slot_swap(struct vmfs_volume *v, const uint8_t *fresh)
+{
+    vmk_status status = lv_swap(v, v->hb_address, v->hb_image, fresh);
+
+    if (status == VMK_AGAIN) {
+        vmk_log(VMK_LOG_ERROR, "VMFS: another host took over our heartbeat: volume stopped");
+        v->dead = status = VMK_FENCED;
+    }
+    if (status == VMK_OK) {
+        memcpy(v->hb_image, fresh, VMFS_SECTOR);
+        v->beaten = plat_time_now();
+    }
+    return status;
+}
+
+vmk_status hb_beat(struct vmfs_volume *v)
+{
+    uint8_t fresh[VMFS_SECTOR];
+
+    memcpy(fresh, v->hb_image, VMFS_SECTOR);
+    put_le64(fresh + HB_STAMP, plat_time_now() / 1000);
+    /* The stamp must change for a watcher even if the clock stands still. */
+    if (le64(fresh + HB_STAMP) <= le64(v->hb_image + HB_STAMP))
+        put_le64(fresh + HB_STAMP, le64(v->hb_image + HB_STAMP) + 1);
+    return own_slot_swap(v, fresh);
+}
+
+/* Takes a dead host's slot, replays, frees what it had. `image` is the slot as it stands. */
+static vmk_status bury(struct vmfs_volume *v, const uint8_t *image)
+{
+    uint64_t address = le64(image + HB_ADDRESS);
+    uint8_t claim[VMFS_SECTOR];
+    uint8_t fresh[VMFS_SECTOR];
+    uint32_t journal = le32(image + HB_JOURNAL_FB);
+
+    memcpy(claim, image, VMFS_SECTOR);
+    put_le32(claim + HB_STATE, HB_REPLAYING);
+    put_le64(claim + HB_STAMP, le64(image + HB_STAMP) + 1);
+    memcpy(claim + HB_REPLAYER, v->how.host.raw, VMFS_UUID_SIZE);
+    put_le64(claim + HB_REPLAYER_AT, v->hb_address);
+    put_le64(claim + HB_REPLAYER_GEN, v->hb_generation);
+
+    vmk_status status = lv_swap(v, address, image, claim);
+
+    v->buried++;
+    if (status != VMK_OK)
+        return status == VMK_AGAIN ? VMK_CONTENDED : status;
+    status = journal_replay(v, claim);
+    if (status != VMK_OK)
+        return status;
+    /* What the cache holds of unlocked things may be from before the replay. */
+    meta_drop_clean(v);
+    if (journal) {
+        v->burying = address;
+        status = journal_block_give(v, addr_fb_block(journal));
+        if (status == VMK_OK)
+            status = lv_flush(v);
+        v->burying = 0;
+        if (status != VMK_OK)
+            return status;
+    }
+    memset(fresh, 0, sizeof(fresh));
+    put_le32(fresh + HB_STATE, HB_FREE);
+    put_le64(fresh + HB_ADDRESS, address);
+    put_le64(fresh + HB_GENERATION, le64(claim + HB_GENERATION) + 1);
+    status = lv_swap(v, address, claim, fresh);
+    if (status == VMK_OK)
+        status = lv_flush(v);
+    return status == VMK_AGAIN ? VMK_CONTENDED : status;
+}
+
+static struct hb_watch *watch_of(struct vmfs_volume *v, uint64_t address)
+{
+    struct hb_watch *oldest = &v->watches[0];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(v->watches); i++) {
+        if (v->watches[i].address == address)
+            return &v->watches[i];
+        if (v->watches[i].since < oldest->since)
+            oldest = &v->watches[i];
+    }
+    memset(oldest, 0, sizeof(*oldest));
+    oldest->address = address;
+    return oldest;
+}
+
+/*
+ * Is the holder named by a lock dead? OK: yes, and buried. CONTENDED: it lives, or it is too early
+ * to tell (ask again until HB_DEAD_NS have passed).
+ */
+static vmk_status holder_is_dead(struct vmfs_volume *v, uint64_t slot, uint64_t generation,
+                                 const uint8_t *owner)
+{
+    uint8_t image[VMFS_SECTOR];
+    vmk_status status;
+
+    if (slot < HB_BASE || slot >= HB_BASE + HB_SLOTS * VMFS_SECTOR || slot % VMFS_SECTOR)
+        return VMK_OK;  // names nobody
+    if (slot == v->burying)
+        return VMK_OK;
+    status = lv_read(v, slot, image, sizeof(image));
+    if (status != VMK_OK)
+        return status;
+    if ((le32(image + HB_STATE) != HB_IN_USE && le32(image + HB_STATE) != HB_REPLAYING) ||
+        le64(image + HB_GENERATION) != generation ||
+        memcmp(image + HB_OWNER, owner, VMFS_UUID_SIZE) != 0)
+        return VMK_OK;
+
+    struct hb_watch *watch = watch_of(v, slot);
+
+    if (!watch->since || memcmp(watch->image, image, VMFS_SECTOR) != 0) {
+        memcpy(watch->image, image, VMFS_SECTOR);
+        watch->since = MAX(plat_time_now(), 1ull);
+        v->lock_waits++;
+        return VMK_CONTENDED;
+    }
+    if (plat_time_now() - watch->since < HB_DEAD_NS)
+        return VMK_CONTENDED;
+    /* Burying writes in place, which must not carry half an operation along: op_begin() does it. */
+    v->bury_wanted = slot;
+    return VMK_CONTENDED;
+}
+
+vmk_status hb_bury_wanted(struct vmfs_volume *v)
+{
+    uint64_t slot = v->bury_wanted;
+    struct hb_watch *watch = watch_of(v, slot);
+    uint8_t image[VMFS_SECTOR];
+    vmk_status status = journal_commit(v);
+
+    v->bury_wanted = 0;
+    if (status == VMK_OK)
+        status = lv_read(v, slot, image, sizeof(image));
+    if (status != VMK_OK)
+        return status;
+    if (!watch->since || memcmp(watch->image, image, VMFS_SECTOR) != 0)
+        return VMK_OK;  // it moved after all
+    vmk_log(VMK_LOG_WARN, "VMFS: heartbeat at 0x%llx unchanged for %llu s: its host is dead",
+            (unsigned long long)slot, HB_DEAD_NS / 1000000000ull);
+    watch->address = 0;
+    return bury(v, image);
+}
+
+static uint32_t slot_start(const struct vmfs_volume *v)
+{
+    return crc32_add(0, v->how.host.raw, VMFS_UUID_SIZE) % HB_SLOTS;
+}
+
+/* Slots that our own earlier life, or (offline tools) anybody, left in use. */
+static vmk_status bury_leftovers(struct vmfs_volume *v, const uint8_t *slots)
+{
+    for (unsigned i = 0; i < HB_SLOTS; i++) {
+        const uint8_t *image = slots + (size_t)i * VMFS_SECTOR;
+        uint32_t state = le32(image + HB_STATE);
+        bool own = !memcmp(image + HB_OWNER, v->how.host.raw, VMFS_UUID_SIZE);
+
+        if (state != HB_IN_USE && state != HB_REPLAYING)
+            continue;
+        if (!own && !v->how.break_stale && !v->how.private_volume)
+            continue;
+        if (le64(image + HB_ADDRESS) != HB_BASE + i * VMFS_SECTOR)
+            return VMK_CORRUPT;
+
+        vmk_status status = bury(v, image);
+
+        if (status != VMK_OK)
+            return status;
+    }
+    return VMK_OK;
+}
+
+vmk_status hb_claim(struct vmfs_volume *v)
+{
+    uint8_t *slots = vmfs_alloc(HB_SLOTS * VMFS_SECTOR);
+    uint8_t fresh[VMFS_SECTOR];
+    vmk_status status;
+
+    if (!slots)
+        return VMK_NO_MEMORY;
+    status = lv_read(v, HB_BASE, slots, HB_SLOTS * VMFS_SECTOR);
+    if (status == VMK_OK) {
+        status = bury_leftovers(v, slots);
+        if (status == VMK_OK)
+            status = lv_read(v, HB_BASE, slots, HB_SLOTS * VMFS_SECTOR);
+    }
+    for (unsigned i = 0; status == VMK_OK && i < HB_SLOTS && !v->hb_address; i++) {
+        unsigned slot = (slot_start(v) + i) % HB_SLOTS;
+        const uint8_t *image = slots + (size_t)slot * VMFS_SECTOR;
+
+        if (le32(image + HB_STATE) != HB_FREE)
+            continue;
+        v->hb_address = HB_BASE + slot * VMFS_SECTOR;
+        v->hb_generation = le64(image + HB_GENERATION) + 1;
+        slot_image(v, fresh, HB_IN_USE, v->hb_generation);
+        status = lv_swap(v, v->hb_address, image, fresh);
+        if (status == VMK_AGAIN) {
+            v->hb_address = 0;
+            status = VMK_OK;
+        }
+    }
+    heap_free(slots);
+    if (status != VMK_OK)
+        return status;
+    if (!v->hb_address) {
+        vmk_log(VMK_LOG_ERROR, "VMFS: all %u heartbeat slots are in use", HB_SLOTS);
+        return VMK_LIMIT;
+    }
+    memcpy(v->hb_image, fresh, VMFS_SECTOR);
+    v->beaten = plat_time_now();
+
+    uint32_t block;
+
+    status = journal_block_take(v, &block);
+    if (status != VMK_OK)
+        return status;
+    return lv_flush(v);
+}
+
+/* Called by journal_block_take() before the block's bit is set: the slot names it first. */
+vmk_status hb_name_journal(struct vmfs_volume *v, uint32_t block)
+{
+    uint8_t fresh[VMFS_SECTOR];
+
+    v->journal_fb = block;
+    slot_image(v, fresh, HB_IN_USE, v->hb_generation);
+    return own_slot_swap(v, fresh);
+}
+
+void hb_release(struct vmfs_volume *v)
+{
+    uint8_t fresh[VMFS_SECTOR];
+    vmk_status status = VMK_OK;
+
+    if (!v->hb_address || v->dead != VMK_OK)
+        return;
+    if (v->journal_fb) {
+        status = journal_block_give(v, v->journal_fb);
+        if (status == VMK_OK)
+            status = lv_flush(v);
+    }
+    if (status == VMK_OK) {
+        slot_image(v, fresh, HB_FREE, v->hb_generation + 1);
+        status = own_slot_swap(v, fresh);
+    }
+    if (status != VMK_OK)
+        vmk_log(VMK_LOG_WARN, "VMFS: heartbeat not released: %s", vmk_status_text(status));
+}
+
+/* ---- locks ---- */
+
+void lock_image_make(uint8_t *image, uint32_t type, uint64_t address, uint64_t mtime)
+{
+    memset(image, 0, VMFS_SECTOR);
+    put_le32(image + LOCK_TYPE, type);
+    put_le64(image + LOCK_ADDRESS, address);
+    put_le64(image + LOCK_TOKEN, 1);
+    put_le64(image + LOCK_MTIME, mtime);
+}
+
+struct held_lock *lock_find(const struct vmfs_volume *v, uint64_t address)
+{
+    list_for_each (node, &v->locks) {
+        struct held_lock *lock = list_entry(node, struct held_lock, link);
+
+        if (lock->address == address)
+            return lock;
+    }
+    return NULL;
+}
+
+bool lock_covers(const struct vmfs_volume *v, uint64_t address)
+{
+    return v->how.private_volume || lock_find(v, address);
+}
+
+static vmk_status remember(struct vmfs_volume *v, uint64_t address, const uint8_t *image)
+{
+    struct held_lock *lock = vmfs_alloc(sizeof(*lock));
+
+    if (!lock)
+        return VMK_NO_MEMORY;
+    lock->address = address;
+    lock->token = le64(image + LOCK_TOKEN);
+    lock->in_txn = true;
+    memcpy(lock->image, image, VMFS_SECTOR);
+    list_add_tail(&v->locks, &lock->link);
+    v->lock_count++;
+    return VMK_OK;
+}
+
+static void own_image(struct vmfs_volume *v, uint8_t *image)
+{
+    put_le64(image + LOCK_HB_ADDRESS, v->hb_address);
+    put_le64(image + LOCK_HB_GENERATION, v->hb_generation);
+    put_le64(image + LOCK_TOKEN, le64(image + LOCK_TOKEN) + 1);
+    put_le32(image + LOCK_MODE, LOCK_EXCLUSIVE);
+    memcpy(image + LOCK_OWNER, v->how.host.raw, VMFS_UUID_SIZE);
+    put_le32(image + LOCK_HOLDERS, 0);
+}
+
+static void free_image(uint8_t *image)
+{
+    put_le32(image + LOCK_MODE, LOCK_FREE);
+    memset(image + LOCK_OWNER, 0, VMFS_UUID_SIZE);
+    put_le32(image + LOCK_HOLDERS, 0);
+}
+
+/* Nobody else mounts it: only the lock's place is checked, from memory if it was before. */
+static vmk_status check_private(struct vmfs_volume *v, uint64_t address, uint32_t type)
+{
+    struct meta_sector *s;
+    vmk_status status = meta_get(v, address, true, &s);
+
+    if (status == VMK_OK &&
+        (le32(s->data + LOCK_TYPE) != type || le64(s->data + LOCK_ADDRESS) != address)) {
+        vmk_log(VMK_LOG_ERROR, "VMFS: no lock of type %x at 0x%llx", type,
+                (unsigned long long)address);
+        status = VMK_CORRUPT;
+    }
+    return status;
+}
+
+vmk_status lock_acquire(struct vmfs_volume *v, uint64_t address, uint32_t type)
+{
+    struct held_lock *held = lock_find(v, address);
+    uint8_t image[VMFS_SECTOR];
+    uint8_t fresh[VMFS_SECTOR];
+
+    if (held) {
+        held->in_txn = true;
+        return VMK_OK;
+    }
+    if (v->how.private_volume)
+        return check_private(v, address, type);
+    for (unsigned tries = 0; tries < SWAP_TRIES; tries++) {
+        vmk_status status = lv_read(v, address, image, sizeof(image));
+
+        if (status != VMK_OK)
+            return status;
+        if (le32(image + LOCK_TYPE) != type || le64(image + LOCK_ADDRESS) != address) {
+            vmk_log(VMK_LOG_ERROR, "VMFS: no lock of type %x at 0x%llx", type,
+                    (unsigned long long)address);
+            return VMK_CORRUPT;
+        }
+        bool ours = le64(image + LOCK_HB_ADDRESS) == v->hb_address &&
+                    le64(image + LOCK_HB_GENERATION) == v->hb_generation;
+
+        memcpy(fresh, image, VMFS_SECTOR);
+        if (le32(image + LOCK_MODE) != LOCK_FREE && !ours) {
+            status = holder_is_dead(v, le64(image + LOCK_HB_ADDRESS),
+                                    le64(image + LOCK_HB_GENERATION), image + LOCK_OWNER);
+            if (status != VMK_OK)
+                return status;
+            v->locks_broken++;
+            free_image(fresh);
+            status = lv_swap(v, address, image, fresh);
+            if (status != VMK_OK && status != VMK_AGAIN)
+                return status;
+            continue;
+        }
+        own_image(v, fresh);
+        status = lv_swap(v, address, image, fresh);
+        if (status == VMK_OK)
+            return remember(v, address, fresh);
+        if (status != VMK_AGAIN)
+            return status;
+    }
+    return VMK_CONTENDED;
+}
+
+vmk_status lock_create(struct vmfs_volume *v, uint64_t address, uint32_t type)
+{
+    uint8_t image[VMFS_SECTOR];
+    uint8_t fresh[VMFS_SECTOR];
+    struct held_lock *held = lock_find(v, address);
+    vmk_status status;
+
+    if (held) {
+        held->in_txn = true;
+        return VMK_OK;
+    }
+    status = lv_read(v, address, image, sizeof(image));
+    if (status != VMK_OK)
+        return status;
+    lock_image_make(fresh, type, address, le64(image + LOCK_MTIME) + 1);
+    put_le64(fresh + LOCK_TOKEN, le64(image + LOCK_TOKEN));
+    if (v->how.private_volume) {
+        struct meta_sector *s;
+
+        put_le64(fresh + LOCK_TOKEN, le64(image + LOCK_TOKEN) + 1);
+        status = meta_new(v, address, &s);
+        if (status == VMK_OK)
+            memcpy(s->data, fresh, VMFS_SECTOR);
+        return status;
+    }
+    own_image(v, fresh);
+    status = lv_write(v, address, fresh, VMFS_SECTOR);
+    return status == VMK_OK ? remember(v, address, fresh) : status;
+}
+
+vmk_status locks_release(struct vmfs_volume *v)
+{
+    vmk_status result = VMK_OK;
+    bool any = false;
+
+    list_for_each_safe (node, after, &v->locks) {
+        struct held_lock *lock = list_entry(node, struct held_lock, link);
+        uint8_t fresh[VMFS_SECTOR];
+
+        if (lock->pins || lock->in_txn)
+            continue;
+        memcpy(fresh, lock->image, VMFS_SECTOR);
+        free_image(fresh);
+
+        vmk_status status = lv_swap(v, lock->address, lock->image, fresh);
+
+        if (status == VMK_AGAIN) {
+            vmk_log(VMK_LOG_ERROR, "VMFS: a lock at 0x%llx was taken from us: volume stopped",
+                    (unsigned long long)lock->address);
+            v->dead = status = VMK_FENCED;
+        }
+        if (status != VMK_OK)
+            result = status;
+        any = true;
+        v->lock_count--;
+        list_remove(&lock->link);
+        heap_free(lock);
+    }
+    if (any)
+        meta_drop_clean(v);
+    return result;
+}
+
+void locks_forget(struct vmfs_volume *v)
+{
+    list_for_each_safe (node, after, &v->locks)
+        heap_free(list_entry(node, struct held_lock, link));
+    list_init(&v->locks);
+    v->lock_count = 0;
+}

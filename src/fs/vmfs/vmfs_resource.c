@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * fs/vmfs/vmfs_resource.c -- the bitmaps: who owns which file block, descriptor, sub-block, pointer.
+ *
+ * Five system files of one shape: a header, then groups of 64 cluster heads (a lock and a bitmap
+ * each) followed by the clusters' items. File blocks are items without a place of their own: block
+ * n is the volume's n-th MiB. Positions inside a system file go through its list of file blocks,
+ * which stays below 256, so no system file needs pointer blocks.
+ *
+ * Hosts allocate from different clusters: a search starts at a place that depends on the heartbeat
+ * slot and steps over clusters that another host has locked.
+ *
+ * Invariants
+ *   - In a cluster head: free count = number of set bits, first free = lowest set bit or 0.
+ *   - An item freed by the running transaction is not handed out by it (vmfs_volume.freed).
+ * Locking    vmfs_volume.mutex; the cluster's on-disk lock for any change.
+ * Start at   resource_alloc().
+ */
+#include "core/heap.h"
+#include "core/log.h"
+#include "fs/vmfs/vmfs_internal.h"
+#include "lib/string.h"
+
+static const struct {
+    uint32_t lock_type;
+    enum fd_system descriptor;
+    const char *name;
+} kinds[RES_COUNT] = {
+    [RES_FBB] = {LOCK_FBB, FD_FBB, ".fbb.sf"}, [RES_FDC] = {LOCK_FDC, FD_FDC, ".fdc.sf"},
+    [RES_PBC] = {LOCK_PBC, FD_PBC, ".pbc.sf"}, [RES_SBC] = {LOCK_SBC, FD_SBC, ".sbc.sf"},
+    [RES_PB2] = {LOCK_PB2, FD_PB2, ".pb2.sf"},
+};
+
+enum resource_kind resource_of(uint32_t address)
+{
+    switch (addr_type(address)) {
+    case ADDR_FB: return RES_FBB;
+    case ADDR_SB: return RES_SBC;
+    case ADDR_PB: return RES_PBC;
+    case ADDR_PB2: return RES_PB2;
+    case ADDR_FD: return RES_FDC;
+    default: return RES_COUNT;
+    }
+}
+
+/* Where byte `offset` of the system file lies in the volume, or 0. */
+static uint64_t file_position(const struct resource *r, uint64_t offset)
+{
+    uint64_t index = offset >> VMFS_FB_SHIFT;
+
+    if (index >= r->file_block_count)
+        return 0;
+    return ((uint64_t)r->file_blocks[index] << VMFS_FB_SHIFT) + offset % VMFS_FB_SIZE;
+}
+
+uint32_t resource_clusters(const struct resource *r)
+{
+    return r->clusters;
+}
+
+uint64_t resource_cluster_position(const struct vmfs_volume *v, const struct resource *r,
+                                   uint32_t cluster)
+{
+    (void)v;
+    return file_position(r, r->header + (uint64_t)(cluster / r->per_group) * r->group_size +
+                                (uint64_t)(cluster % r->per_group) * RES_CLUSTER_SIZE);
+}
+
+static bool split(const struct resource *r, uint32_t address, uint32_t *cluster, uint32_t *item)
+{
+    if (addr_type(address) == ADDR_FB) {
+        *cluster = addr_fb_block(address) / r->per_cluster;
+        *item = addr_fb_block(address) % r->per_cluster;
+    } else {
+        *cluster = addr_cluster(address);
+        *item = addr_item(address);
+    }
+    return *item < r->per_cluster && *cluster < r->clusters &&
+           (uint64_t)*cluster * r->per_cluster + *item < r->total;
+}
+
+uint64_t resource_position(const struct vmfs_volume *v, uint32_t address)
+{
+    enum resource_kind kind = resource_of(address);
+    uint32_t cluster;
+    uint32_t item;
+
+    if (kind == RES_COUNT)
+        return 0;
+
+    const struct resource *r = &v->resources[kind];
+
+    if (!split(r, address, &cluster, &item))
+        return 0;
+    if (kind == RES_FBB)
+        return (uint64_t)addr_fb_block(address) << VMFS_FB_SHIFT;
+    return file_position(r, r->header + (uint64_t)(cluster / r->per_group) * r->group_size +
+                                (uint64_t)r->per_group * RES_CLUSTER_SIZE +
+                                ((uint64_t)(cluster % r->per_group) * r->per_cluster + item) *
+                                    r->item_size);
+}
+
+static uint32_t address_make(enum resource_kind kind, const struct resource *r,
+                             uint32_t cluster, uint32_t item)
+{
+    switch (kind) {
+    case RES_FBB: return addr_fb(cluster * r->per_cluster + item);
+    case RES_FDC: return addr_fd(cluster, item);
+    case RES_SBC: return addr_sb(cluster, item);
+    case RES_PBC: return addr_pb(cluster, item);
+    default: return (addr_pb(cluster, item) & ~7u) | ADDR_PB2;
+    }
+}
+
+/* ---- loading ---- */
+
+static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
+{
+    struct resource *r = &v->resources[kind];
+    uint64_t at = FS_BASE + (2u << 20) + le32(v->super + FS_FDC_HEADER) +
+                  (uint64_t)le32(v->super + FS_FDC_CLUSTERS) * RES_CLUSTER_SIZE +
+                  (uint64_t)kinds[kind].descriptor * VMFS_FD_SIZE;
+    uint8_t fd[VMFS_FD_SIZE];
+    uint8_t head[VMFS_SECTOR];
+    vmk_status status = lv_read(v, at, fd, sizeof(fd));
+    const char *wrong = NULL;
+
+    if (status != VMK_OK)
+        return status;
+
+    const uint8_t *meta = fd + FD_META;
+    uint64_t length = le64(meta + FD_LENGTH);
+
+    if (le32(fd + LOCK_TYPE) != LOCK_FD || le32(meta + FD_TYPE) != FD_TYPE_SYSTEM)
+        wrong = "no system file's descriptor";
+    else if (le32(meta + FD_ZLA) != ZLA_FB)
+        wrong = "block list of an unknown kind";
+    else if (!length || length > FD_DIRECT_BYTES)
+        wrong = "length";
+    if (!wrong) {
+        r->file_block_count = (uint32_t)((length + VMFS_FB_SIZE - 1) >> VMFS_FB_SHIFT);
+        for (uint32_t i = 0; i < r->file_block_count && !wrong; i++) {
+            uint32_t word = le32(fd + FD_DATA + 4ull * i);
+
+            r->file_blocks[i] = addr_fb_block(word);
+            if (addr_type(word) != ADDR_FB ||
+                ((uint64_t)r->file_blocks[i] + 1) << VMFS_FB_SHIFT > v->size)
+                wrong = "block address";
+        }
+    }
+    if (!wrong) {
+        status = lv_read(v, file_position(r, 0), head, sizeof(head));
+        if (status != VMK_OK)
+            return status;
+        r->per_cluster = le32(head + RES_H_PER_CLUSTER);
+        r->per_group = le32(head + RES_H_PER_GROUP);
+        r->header = le32(head + RES_H_HEADER);
+        r->item_size = le32(head + RES_H_ITEM_SIZE);
+        r->group_size = le32(head + RES_H_GROUP_SIZE);
+        r->total = le32(head + RES_H_TOTAL);
+        r->groups = le32(head + RES_H_GROUPS);
+        r->lock_type = kinds[kind].lock_type;
+
+        static const uint32_t sizes[RES_COUNT] = {[RES_FDC] = VMFS_FD_SIZE,
+                                                  [RES_PBC] = VMFS_PB_SIZE,
+                                                  [RES_SBC] = VMFS_SB_SIZE,
+                                                  [RES_PB2] = VMFS_PB_SIZE};
+
+        if (!r->per_cluster || r->per_cluster > RES_BITMAP_SIZE * 8 || !r->per_group ||
+            r->per_group > 1024 || r->header < VMFS_SECTOR || r->header % VMFS_SECTOR)
+            wrong = "cluster geometry";
+        else if (r->item_size != sizes[kind])
+            wrong = "item size";
+        else if (r->group_size != (uint64_t)r->per_group * RES_CLUSTER_SIZE +
+                                      (uint64_t)r->per_group * r->per_cluster * r->item_size)
+            wrong = "group size";
+        else {
+            r->clusters =
+                (uint32_t)(((uint64_t)r->total + r->per_cluster - 1) / r->per_cluster);
+            if (!r->total || r->groups != (r->clusters + r->per_group - 1) / r->per_group)
+                wrong = "totals";
+            /* The last cluster's head, and so every other, lies in the file. */
+            else if (!resource_cluster_position(v, r, r->clusters - 1))
+                wrong = "file too short for its clusters";
+            else if (kind == RES_FBB && r->total > v->size >> VMFS_FB_SHIFT)
+                wrong = "more file blocks than the volume has";
+        }
+    }
+    if (wrong) {
+        vmk_log(VMK_LOG_ERROR, "VMFS: %s: %s", kinds[kind].name, wrong);
+        return VMK_CORRUPT;
+    }
+    r->hint = (uint32_t)((v->hb_address / VMFS_SECTOR) % r->clusters);
+    return VMK_OK;
+}
+
+vmk_status resources_load(struct vmfs_volume *v)
+{
+    for (unsigned kind = 0; kind < RES_COUNT; kind++) {
+        vmk_status status = load_one(v, (enum resource_kind)kind);
+
+        if (status != VMK_OK)
+            return status;
+    }
+    return VMK_OK;
+}
+
+/* ---- taking and giving ---- */
+
+static bool is_held_back(const struct vmfs_volume *v, uint32_t address)
+{
+    for (uint32_t i = 0; i < v->freed_count; i++) {
+        if ((v->freed[i] & ~ADDR_TBZ) == (address & ~ADDR_TBZ))
+            return true;
+    }
+    return false;
+}
+
+/* The lowest free item that may be used, or per_cluster. */
+static uint32_t first_usable(const struct vmfs_volume *v, enum resource_kind kind,
+                             const uint8_t *meta, uint32_t cluster)
+{
+    const struct resource *r = &v->resources[kind];
+    uint32_t count = MIN(le32(meta + RES_C_COUNT), r->per_cluster);
+
+    for (uint32_t i = le32(meta + RES_C_FIRST_FREE); i < count; i++) {
+        if (meta[RES_C_BITMAP + i / 8] >> (i % 8) & 1 &&
+            (uint64_t)cluster * r->per_cluster + i < r->total &&
+            (!v->freed_count || !is_held_back(v, address_make(kind, r, cluster, i))))
+            return i;
+    }
+    return r->per_cluster;
+}
+
+static void bit_change(uint8_t *meta, uint32_t item, bool to_free)
+{
+    uint8_t *byte = &meta[RES_C_BITMAP + item / 8];
+    uint32_t free_count = le32(meta + RES_C_FREE);
+    uint32_t first = 0;
+
+    *byte = (uint8_t)(to_free ? *byte | 1u << (item % 8) : *byte & ~(1u << (item % 8)));
+    free_count = to_free ? free_count + 1 : free_count - 1;
+    put_le32(meta + RES_C_FREE, free_count);
+    if (free_count) {
+        uint32_t old = le32(meta + RES_C_FIRST_FREE);
+
+        /* Nothing below the old first was free, unless this one is. */
+        first = to_free && (item < old || free_count == 1) ? item : old;
+        while (first < RES_BITMAP_SIZE * 8 &&
+               !(meta[RES_C_BITMAP + first / 8] >> (first % 8) & 1))
+            first++;
+    }
+    put_le32(meta + RES_C_FIRST_FREE, first);
+}
+
+/* The cluster's metadata, its lock held. */
+static vmk_status cluster_lock(struct vmfs_volume *v, const struct resource *r,
+                               uint32_t cluster, struct meta_sector **meta)
+{
+    uint64_t at = resource_cluster_position(v, r, cluster);
+    vmk_status status;
+
+    if (!at)
+        return VMK_CORRUPT;
+    status = lock_acquire(v, at, r->lock_type);
+    if (status == VMK_OK)
+        status = meta_get(v, at + VMFS_SECTOR, true, meta);
+    if (status == VMK_OK && le32((*meta)->data + RES_C_NUMBER) != cluster) {
+        vmk_log(VMK_LOG_ERROR, "VMFS: cluster head at 0x%llx is of another cluster",
+                (unsigned long long)at);
+        status = VMK_CORRUPT;
+    }
+    return status;
+}
+
+vmk_status resource_alloc(struct vmfs_volume *v, enum resource_kind kind, uint32_t near,
+                          uint32_t *address, uint32_t *generation)
+{
+    struct resource *r = &v->resources[kind];
+    uint32_t start = near < r->clusters ? near : r->hint % r->clusters;
+    bool contended = false;
+
+    for (uint32_t i = 0; i < r->clusters; i++) {
+        uint32_t cluster = (start + i) % r->clusters;
+        uint64_t at = resource_cluster_position(v, r, cluster);
+        struct meta_sector *meta;
+        uint32_t item;
+        vmk_status status = meta_get(v, at + VMFS_SECTOR, lock_covers(v, at), &meta);
+
+        if (status != VMK_OK)
+            return status;
+        /* A look without the lock: most full clusters are passed by for one read. */
+        if (!le32(meta->data + RES_C_FREE))
+            continue;
+        status = cluster_lock(v, r, cluster, &meta);
+        if (status == VMK_CONTENDED) {
+            contended = true;
+            continue;
+        }
+        if (status != VMK_OK)
+            return status;
+        item = first_usable(v, kind, meta->data, cluster);
+        if (item == r->per_cluster)
+            continue;
+        status = meta_dirty(v, meta);
+        if (status != VMK_OK)
+            return status;
+        bit_change(meta->data, item, false);
+        if (generation) {
+            *generation = le32(meta->data + RES_C_TYPE_DATA) + 1;
+            put_le32(meta->data + RES_C_TYPE_DATA, *generation);
+        }
+        if (near >= r->clusters)
+            r->hint = cluster;
+        *address = address_make(kind, r, cluster, item);
+        return VMK_OK;
+    }
+    return contended ? VMK_CONTENDED : VMK_NO_SPACE;
+}
+
+vmk_status resource_free(struct vmfs_volume *v, uint32_t address)
+{
+    enum resource_kind kind = resource_of(address);
+    struct meta_sector *meta;
+    uint32_t cluster;
+    uint32_t item;
+    vmk_status status;
+
+    if (kind == RES_COUNT || !split(&v->resources[kind], address, &cluster, &item))
+        return VMK_CORRUPT;
+    status = cluster_lock(v, &v->resources[kind], cluster, &meta);
+    if (status != VMK_OK)
+        return status;
+    if (meta->data[RES_C_BITMAP + item / 8] >> (item % 8) & 1) {
+        vmk_log(VMK_LOG_ERROR, "VMFS: address 0x%08x freed twice", address);
+        return VMK_CORRUPT;
+    }
+    if (v->freed_count == v->freed_room) {
+        uint32_t room = v->freed_room ? 2 * v->freed_room : 256;
+        uint32_t *more = vmfs_alloc(room * sizeof(*more));
+
+        if (!more)
+            return VMK_NO_MEMORY;
+        if (v->freed_count)
+            memcpy(more, v->freed, v->freed_count * sizeof(*more));
+        heap_free(v->freed);
+        v->freed = more;
+        v->freed_room = room;
+    }
+    status = meta_dirty(v, meta);
+    if (status != VMK_OK)
+        return status;
+    v->freed[v->freed_count++] = address;
+    bit_change(meta->data, item, true);
+    return VMK_OK;
+}
+
+vmk_status resource_count_free(struct vmfs_volume *v, enum resource_kind kind, uint64_t *count)
+{
+    const struct resource *r = &v->resources[kind];
+
+    *count = 0;
+    for (uint32_t i = 0; i < r->clusters; i++) {
+        uint64_t at = resource_cluster_position(v, r, i);
+        uint32_t free_count;
+        vmk_status status =
+            word_get(v, at + VMFS_SECTOR + RES_C_FREE, lock_covers(v, at), &free_count);
+
+        if (status != VMK_OK)
+            return status;
+        *count += free_count;
+    }
+    return VMK_OK;
+}
+
+/* ---- the journal block: outside any transaction, because there is no journal yet ---- */
+
+static vmk_status journal_bit(struct vmfs_volume *v, uint32_t block, bool to_free)
+{
+    const struct resource *r = &v->resources[RES_FBB];
+    uint32_t cluster = block / r->per_cluster;
+    uint32_t item = block % r->per_cluster;
+    struct meta_sector *meta;
+    vmk_status status = cluster_lock(v, r, cluster, &meta);
+
+    if (status != VMK_OK)
+        return status;
+    if ((meta->data[RES_C_BITMAP + item / 8] >> (item % 8) & 1) == to_free)
+        return VMK_OK;  // it was never set, or is cleared already
+    bit_change(meta->data, item, to_free);
+    return lv_write(v, meta->address, meta->data, VMFS_SECTOR);
+}
+
+vmk_status journal_block_take(struct vmfs_volume *v, uint32_t *block)
+{
+    const struct resource *r = &v->resources[RES_FBB];
+    vmk_status status = VMK_NO_SPACE;
+
+    for (uint32_t i = 0; i < r->clusters; i++) {
+        uint32_t cluster = (r->hint + i) % r->clusters;
+        struct meta_sector *meta;
+        uint32_t item;
+
+        status = cluster_lock(v, r, cluster, &meta);
+        if (status == VMK_CONTENDED)
+            continue;
+        if (status != VMK_OK)
+            return status;
+        item = first_usable(v, RES_FBB, meta->data, cluster);
+        status = VMK_NO_SPACE;
+        if (item == r->per_cluster)
+            continue;
+        *block = cluster * r->per_cluster + item;
+        memset(v->journal_buffer, 0, VMFS_FB_SIZE);
+        status =
+            lv_write(v, (uint64_t)*block << VMFS_FB_SHIFT, v->journal_buffer, VMFS_FB_SIZE);
+        if (status == VMK_OK)
+            status = lv_flush(v);
+        if (status == VMK_OK)
+            status = hb_name_journal(v, *block);
+        if (status == VMK_OK)
+            status = lv_flush(v);
+        if (status == VMK_OK)
+            status = journal_bit(v, *block, false);
+        break;
+    }
+    if (status == VMK_NO_SPACE)
+        vmk_log(VMK_LOG_ERROR, "VMFS: no free block for the journal: mount it read-only");
+    return status;
+}
+
+vmk_status journal_block_give(struct vmfs_volume *v, uint32_t block)
+{
+    if (block >= v->resources[RES_FBB].total)
+        return VMK_CORRUPT;
+    return journal_bit(v, block, true);
+}

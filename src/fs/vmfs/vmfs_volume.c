@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * fs/vmfs/vmfs_volume.c -- extents, superblock, mount and unmount.
+ *
+ * A volume is the concatenation of 256 MiB extents on 1..32 devices, each of which carries a header
+ * that names the volume, which of its extents it holds, and how many devices there are.
+ *
+ * Invariants
+ *   - Every address given to lv_read() and lv_write() lies in the volume and in one of its devices.
+ *   - After `dead` is set nothing is written (volume_enter()).
+ * Locking    vmfs_volume.mutex.
+ * Start at   vmfs_mount().
+ */
+#include "core/assert.h"
+#include "core/heap.h"
+#include "core/log.h"
+#include "fs/vmfs/vmfs_internal.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "plat/plat.h"
+
+void *vmfs_alloc(size_t size)
+{
+    return heap_alloc(size, MEM_OWNER_KERNEL);
+}
+
+void vmfs_uuid_text(const struct vmfs_uuid *uuid, char out[VMFS_UUID_TEXT])
+{
+    const uint8_t *r = uuid->raw;
+
+    vmk_snprintf(out, VMFS_UUID_TEXT, "%08x-%08x-%04x-%02x%02x%02x%02x%02x%02x", le32(r),
+                 le32(r + 4), le16(r + 8), r[10], r[11], r[12], r[13], r[14], r[15]);
+}
+
+struct vmfs_uuid vmfs_uuid_make(uint64_t seconds, uint64_t random_a, uint64_t random_b)
+{
+    struct vmfs_uuid uuid;
+
+    put_le32(uuid.raw, (uint32_t)seconds);
+    put_le32(uuid.raw + 4, (uint32_t)random_a);
+    put_le16(uuid.raw + 8, (uint16_t)(random_a >> 32));
+    for (unsigned i = 0; i < 6; i++)
+        uuid.raw[10 + i] = (uint8_t)(random_b >> (8 * i));
+    uuid.raw[10] = (uint8_t)((uuid.raw[10] & 0xfcu) | 2);  // a locally made MAC address
+    return uuid;
+}
+
+uint32_t volume_seconds(const struct vmfs_volume *v)
+{
+    return (uint32_t)(v->how.seconds
+                          ? v->how.seconds()
+                          : plat_wall_time_at_boot() + plat_time_now() / 1000000000ull);
+}
+
+/* ---- the logical volume ---- */
+
+static vmk_status lv_move(struct vmfs_volume *v, uint64_t address, void *to, const void *from,
+                          uint64_t size)
+{
+    while (size) {
+        uint64_t pe = address >> LVM_PE_SHIFT;
+        const struct vmfs_extent *e = NULL;
+        uint64_t at;
+        uint64_t part;
+        vmk_status status;
+
+        for (unsigned i = 0; i < v->extent_count; i++) {
+            if (pe >= v->extents[i].first_pe && pe - v->extents[i].first_pe < v->extents[i].pes)
+                e = &v->extents[i];
+        }
+        if (!e)
+            return VMK_CORRUPT;
+        at = address - (e->first_pe << LVM_PE_SHIFT);
+        part = MIN(size, (e->pes << LVM_PE_SHIFT) - at);
+        status = to ? block_read(e->device, LVM_DATA + at, to, part)
+                    : block_write(e->device, LVM_DATA + at, from, part);
+        if (status != VMK_OK)
+            return status;
+        to = to ? (char *)to + part : NULL;
+        from = from ? (const char *)from + part : NULL;
+        address += part;
+        size -= part;
+    }
+    return VMK_OK;
+}
+
+vmk_status lv_read(struct vmfs_volume *v, uint64_t address, void *to, uint64_t size)
+{
+    return lv_move(v, address, to, NULL, size);
+}
+
+vmk_status lv_write(struct vmfs_volume *v, uint64_t address, const void *from, uint64_t size)
+{
+    if (v->how.read_only)
+        return VMK_READ_ONLY;
+    return lv_move(v, address, NULL, from, size);
+}
+
+vmk_status lv_flush(struct vmfs_volume *v)
+{
+    for (unsigned i = 0; i < v->extent_count; i++) {
+        vmk_status status = block_flush(v->extents[i].device);
+
+        if (status != VMK_OK)
+            return status;
+    }
+    return VMK_OK;
+}
+
+vmk_status lv_swap(struct vmfs_volume *v, uint64_t address, const void *expected,
+                   const void *fresh)
+{
+    uint64_t pe = address >> LVM_PE_SHIFT;
+
+    if (v->how.read_only)
+        return VMK_READ_ONLY;
+    for (unsigned i = 0; i < v->extent_count; i++) {
+        const struct vmfs_extent *e = &v->extents[i];
+
+        if (pe < e->first_pe || pe - e->first_pe >= e->pes)
+            continue;
+        address = LVM_DATA + address - (e->first_pe << LVM_PE_SHIFT);
+        if (v->how.private_volume && !e->device->can_compare_write)
+            return block_write(e->device, address, fresh, VMFS_SECTOR);
+        return block_compare_write(e->device, address, expected, fresh);
+    }
+    return VMK_CORRUPT;
+}
+
+vmk_status volume_enter(struct vmfs_volume *v, bool write)
+{
+    mutex_lock(&v->mutex);
+    if (v->dead != VMK_OK)
+        return v->dead == VMK_FENCED || write ? v->dead : VMK_OK;
+    return write && v->how.read_only ? VMK_READ_ONLY : VMK_OK;
+}
+
+vmk_status volume_leave(struct vmfs_volume *v, vmk_status status)
+{
+    meta_drop_uncovered(v);
+    mutex_unlock(&v->mutex);
+    return status;
+}
+
+vmk_status volume_settle(struct vmfs_volume *v)
+{
+    vmk_status status = journal_commit(v);
+
+    if (status == VMK_OK && v->lock_count > LOCKS_AUTO) {
+        status = lv_flush(v);
+        if (status == VMK_OK)
+            status = locks_release(v);
+    }
+    return status;
+}
+
+/* ---- mounting ---- */
+
+static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device,
+                              uint8_t *volume_entry)
+{
+    uint8_t head[VMFS_SECTOR];
+    uint8_t entry[VMFS_SECTOR];
+    vmk_status status;
+    const char *wrong = NULL;
+
+    if (device->block_size != VMFS_SECTOR) {
+        vmk_log(VMK_LOG_ERROR, "LVM: %s: blocks of %u bytes, VMFS-5 needs 512", device->name,
+                device->block_size);
+        return VMK_UNSUPPORTED;
+    }
+    if (device->size < LVM_DATA + LVM_PE_SIZE) {
+        vmk_log(VMK_LOG_ERROR, "LVM: %s: too small for a VMFS volume", device->name);
+        return VMK_BAD_FORMAT;
+    }
+    status = block_read(device, LVM_BASE, head, sizeof(head));
+    if (status == VMK_OK)
+        status = block_read(device, LVM_VOLUME, entry, sizeof(entry));
+    if (status != VMK_OK)
+        return status;
+    if (le32(head + LVM_D_MAGIC) != LVM_MAGIC) {
+        vmk_log(VMK_LOG_ERROR, "LVM: %s: no VMFS volume here (magic 0x%08x)", device->name,
+                le32(head + LVM_D_MAGIC));
+        return VMK_BAD_FORMAT;
+    }
+    if (le32(head + LVM_D_MAJOR) != 5) {
+        vmk_log(VMK_LOG_ERROR, "LVM: %s: version %u; only VMFS-5 is known", device->name,
+                le32(head + LVM_D_MAJOR));
+        return VMK_UNSUPPORTED;
+    }
+
+    struct vmfs_extent *e = &v->extents[v->extent_count];
+    uint64_t last = le64(entry + LVM_V_LAST_PE);
+
+    e->device = device;
+    e->first_pe = le64(entry + LVM_V_FIRST_PE);
+    e->pes = le32(entry + LVM_V_PES);
+    if (!e->pes || e->first_pe >> 20 || last - e->first_pe + 1 != e->pes)
+        wrong = "range of extents";
+    else if (e->pes > (device->size - LVM_DATA) >> LVM_PE_SHIFT)
+        wrong = "more extents than the device holds";
+    else if (!le32(entry + LVM_V_DEVICES) || le32(entry + LVM_V_DEVICES) > LVM_EXTENTS_MAX)
+        wrong = "number of devices";
+    else if (v->extent_count &&
+             memcmp(entry + LVM_V_UUID, volume_entry + LVM_V_UUID, VMFS_UUID_SIZE) != 0)
+        wrong = "of another volume (UUID)";
+    else if (v->extent_count &&
+             (le64(entry + LVM_V_GENERATION) != le64(volume_entry + LVM_V_GENERATION) ||
+              le32(entry + LVM_V_DEVICES) != le32(volume_entry + LVM_V_DEVICES) ||
+              le64(entry + LVM_V_SIZE) != le64(volume_entry + LVM_V_SIZE)))
+        wrong = "of another generation of the volume";
+    for (unsigned i = 0; i < v->extent_count && !wrong; i++) {
+        const struct vmfs_extent *o = &v->extents[i];
+
+        if (e->first_pe < o->first_pe + o->pes && o->first_pe < e->first_pe + e->pes)
+            wrong = "the same extents as another device";
+    }
+    if (wrong) {
+        vmk_log(VMK_LOG_ERROR, "LVM: %s: %s", device->name, wrong);
+        return VMK_CORRUPT;
+    }
+    memcpy(volume_entry, entry, sizeof(entry));
+    v->extent_count++;
+    v->size += e->pes << LVM_PE_SHIFT;
+    return VMK_OK;
+}
+
+static vmk_status load_super(struct vmfs_volume *v, const uint8_t *volume_entry)
+{
+    const char *wrong = NULL;
+    vmk_status status;
+
+    if (v->extent_count < le32(volume_entry + LVM_V_DEVICES) ||
+        v->size != le64(volume_entry + LVM_V_SIZE)) {
+        vmk_log(VMK_LOG_ERROR, "LVM: %u of %u devices are here: give all extents",
+                v->extent_count, le32(volume_entry + LVM_V_DEVICES));
+        return VMK_NOT_FOUND;
+    }
+    status = lv_read(v, FS_BASE, v->super, VMFS_SECTOR);
+    if (status != VMK_OK)
+        return status;
+    if (le32(v->super + FS_MAGIC_AT) != FS_MAGIC)
+        wrong = "magic";
+    else if (memcmp(v->super + FS_LV_UUID, volume_entry + LVM_V_UUID, VMFS_UUID_SIZE) != 0)
+        wrong = "UUID of the logical volume";
+    else if (le32(v->super + FS_FDC_HEADER) != RES_HEADER_SIZE ||
+             le32(v->super + FS_FDC_CLUSTERS) != RES_GROUP)
+        wrong = "place of the descriptors";
+    if (wrong) {
+        vmk_log(VMK_LOG_ERROR, "VMFS: %s: superblock: %s", v->extents[0].device->name, wrong);
+        return VMK_CORRUPT;
+    }
+    if (le32(v->super + FS_MAJOR_AT) != FS_MAJOR ||
+        le64(v->super + FS_BLOCK_SIZE) != VMFS_FB_SIZE ||
+        le32(v->super + FS_SUB_BLOCK) != VMFS_SB_SIZE || !(le32(v->super + FS_MODE) & 4)) {
+        vmk_log(VMK_LOG_ERROR,
+                "VMFS: %s: version %u.%u, blocks %llu, sub-blocks %u: only VMFS 5 made as such",
+                v->extents[0].device->name, le32(v->super + FS_MAJOR_AT), v->super[FS_MINOR_AT],
+                (unsigned long long)le64(v->super + FS_BLOCK_SIZE),
+                le32(v->super + FS_SUB_BLOCK));
+        return VMK_UNSUPPORTED;
+    }
+    return VMK_OK;
+}
+
+/* Files that lost their last name in a transaction of a dead host but not yet their storage. */
+static vmk_status destroy_orphans(struct vmfs_volume *v)
+{
+    const struct resource *r = &v->resources[RES_FDC];
+
+    for (uint32_t cluster = 0; cluster < r->clusters; cluster++) {
+        uint64_t at = resource_cluster_position(v, r, cluster);
+        uint8_t head[VMFS_SECTOR];
+        vmk_status status = lv_read(v, at + VMFS_SECTOR, head, sizeof(head));
+
+        if (status != VMK_OK)
+            return status;
+        for (uint32_t item = 0; item < MIN(le32(head + RES_C_COUNT), r->per_cluster); item++) {
+            uint32_t address = addr_fd(cluster, item);
+            uint64_t position = resource_position(v, address);
+            uint8_t meta[VMFS_SECTOR];
+
+            if (head[RES_C_BITMAP + item / 8] >> (item % 8) & 1 || !position)
+                continue;
+            status = lv_read(v, position + FD_META, meta, sizeof(meta));
+            if (status != VMK_OK)
+                return status;
+            if (le32(meta + FD_LINKS) || le32(meta + FD_ADDRESS) != address)
+                continue;
+
+            vmfs_id id = {address, le32(meta + FD_GENERATION)};
+
+            status = file_destroy(v, id);
+            /* Another host may have it open. */
+            if (status != VMK_OK && status != VMK_CONTENDED && status != VMK_NOT_FOUND)
+                return status;
+        }
+    }
+    return VMK_OK;
+}
+
+static void free_volume(struct vmfs_volume *v)
+{
+    meta_forget_all(v);
+    locks_forget(v);
+    list_for_each_safe (node, after, &v->open_files)
+        heap_free(list_entry(node, struct open_file, link));
+    heap_free(v->freed);
+    heap_free(v->journal_buffer);
+    heap_free(v);
+}
+
+vmk_status vmfs_mount(struct block_device *const *devices, unsigned count,
+                      const struct vmfs_mount *how, struct vmfs_volume **volume)
+{
+    uint8_t volume_entry[VMFS_SECTOR];
+    struct vmfs_volume *v;
+    vmk_status status = VMK_OK;
+
+    if (!count || count > LVM_EXTENTS_MAX)
+        return VMK_BAD_PARAM;
+    v = vmfs_alloc(sizeof(*v));
+    if (!v)
+        return VMK_NO_MEMORY;
+    mutex_init(&v->mutex, "vmfs");
+    list_init(&v->dirty);
+    list_init(&v->undo);
+    list_init(&v->locks);
+    list_init(&v->open_files);
+    v->how = *how;
+    v->op = 1;
+    for (unsigned i = 0; i < count && status == VMK_OK; i++) {
+        status = load_extent(v, devices[i], volume_entry);
+        if (devices[i]->read_only)
+            v->how.read_only = true;
+        if (!devices[i]->can_compare_write && !v->how.private_volume && !v->how.read_only) {
+            vmk_log(VMK_LOG_WARN,
+                    "VMFS: %s cannot compare and write: mounted for this host alone",
+                    devices[i]->name);
+            v->how.private_volume = true;
+        }
+    }
+    if (status == VMK_OK)
+        status = load_super(v, volume_entry);
+    if (status == VMK_OK)
+        status = resources_load(v);
+    if (status == VMK_OK && !v->how.read_only) {
+        v->journal_buffer = vmfs_alloc(VMFS_FB_SIZE);
+        status = v->journal_buffer ? hb_claim(v) : VMK_NO_MEMORY;
+        if (status == VMK_OK)
+            status = resources_load(v);  // the hint follows the heartbeat slot
+        if (status == VMK_OK && v->buried)
+            status = destroy_orphans(v);
+    }
+    if (status != VMK_OK) {
+        free_volume(v);
+        return status;
+    }
+    *volume = v;
+    return VMK_OK;
+}
+
+vmk_status vmfs_unmount(struct vmfs_volume *v)
+{
+    vmk_status status;
+
+    mutex_lock(&v->mutex);
+    status = v->dead;
+    if (status == VMK_OK && !v->how.read_only) {
+        status = journal_commit(v);
+        if (status == VMK_OK)
+            status = lv_flush(v);
+        if (status == VMK_OK) {
+            list_for_each (node, &v->locks)
+                list_entry(node, struct held_lock, link)->pins = 0;
+            status = locks_release(v);
+        }
+        if (status == VMK_OK) {
+            hb_release(v);
+            list_for_each (node, &v->locks)
+                list_entry(node, struct held_lock, link)->in_txn = false;
+            status = locks_release(v);
+        }
+        if (status == VMK_OK)
+            status = lv_flush(v);
+    }
+    mutex_unlock(&v->mutex);
+    free_volume(v);
+    return status;
+}
+
+void vmfs_abandon(struct vmfs_volume *v)
+{
+    free_volume(v);
+}
+
+vmk_status vmfs_sync(struct vmfs_volume *v)
+{
+    vmk_status status = volume_enter(v, false);
+
+    if (status == VMK_OK && !v->how.read_only)
+        status = v->dead != VMK_OK ? v->dead : volume_settle(v);
+    return volume_leave(v, status);
+}
+
+vmk_status vmfs_tick(struct vmfs_volume *v)
+{
+    vmk_status status = volume_enter(v, true);
+
+    if (status == VMK_OK)
+        status = hb_beat(v);
+    if (status == VMK_OK)
+        status = journal_commit(v);
+    if (status == VMK_OK && v->lock_count) {
+        status = lv_flush(v);
+        if (status == VMK_OK)
+            status = locks_release(v);
+    }
+    return volume_leave(v, status);
+}
+
+vmk_status vmfs_statistics(struct vmfs_volume *v, struct vmfs_statistics *out)
+{
+    vmk_status status = volume_enter(v, false);
+    uint64_t fb = 0;
+
+    memset(out, 0, sizeof(*out));
+    if (status == VMK_OK)
+        status = resource_count_free(v, RES_FBB, &fb);
+    if (status == VMK_OK)
+        status = resource_count_free(v, RES_FDC, &out->files_free);
+    if (status == VMK_OK)
+        status = resource_count_free(v, RES_SBC, &out->sub_blocks_free);
+    if (status == VMK_OK)
+        status = resource_count_free(v, RES_PBC, &out->pointer_blocks_free);
+    memcpy(out->label, v->super + FS_LABEL, VMFS_LABEL_SIZE);
+    memcpy(out->uuid.raw, v->super + FS_UUID, VMFS_UUID_SIZE);
+    out->major = le32(v->super + FS_MAJOR_AT);
+    out->minor = v->super[FS_MINOR_AT];
+    out->extents = v->extent_count;
+    out->size = v->size;
+    out->free = fb << VMFS_FB_SHIFT;
+    out->files = v->resources[RES_FDC].total;
+    out->sub_blocks = v->resources[RES_SBC].total;
+    out->pointer_blocks = v->resources[RES_PBC].total;
+    out->transactions = v->transactions;
+    out->journal_replays = v->replays;
+    out->lock_waits = v->lock_waits;
+    out->locks_broken = v->locks_broken;
+    out->cache_hits = v->hits;
+    out->cache_misses = v->misses;
+    return volume_leave(v, status);
+}
+
+vmk_status vmfs_label_set(struct vmfs_volume *v, const char *label)
+{
+    size_t length = strlen(label);
+    vmk_status status;
+
+    if (!length || length >= VMFS_LABEL_SIZE || strchr(label, '/'))
+        return VMK_BAD_PARAM;
+    status = volume_enter(v, true);
+    if (status == VMK_OK)
+        status = op_begin(v);
+    if (status == VMK_OK) {
+        memset(v->super + FS_LABEL, 0, VMFS_LABEL_SIZE);
+        memcpy(v->super + FS_LABEL, label, length);
+        status = op_end(v, bytes_put(v, FS_BASE, v->super, VMFS_SECTOR));
+    }
+    if (status == VMK_OK)
+        status = journal_commit(v);
+    return volume_leave(v, status);
+}
