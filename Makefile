@@ -53,6 +53,12 @@ ACPICA_SRC   := $(if $(wildcard src/arch/x86/acpi/*.c),$(foreach p,$(ACPICA_PART
 # The AML debugger and the disassembler's helpers are not for a kernel.
 ACPICA_SRC   := $(filter-out %/rsdump.c %/rsdumpinfo.c %/utclib.c %/utprint.c,$(ACPICA_SRC))
 
+# zlib's inflate, for tardisks: built from its source without vector registers, under names of its
+# own (Z_PREFIX), so that a test may link the packaged library beside it.
+ZLIB       := $(CACHE)/zlib
+ZLIB_SRC   := $(addprefix $(ZLIB)/,inflate.c inftrees.c inffast.c adler32.c crc32.c zutil.c)
+ZLIB_FLAGS := -DZ_SOLO -DZ_PREFIX -DHAVE_MEMCPY -isystem $(ZLIB)
+
 METAL_SRC := $(filter-out %/offsets.c,$(call sources,$(METAL_LAYERS:%=src/%)))
 METAL_SRC += $(if $(ACPICA_SRC),$(call sources,src/arch/x86/acpi))
 SIM_KERN  := $(filter-out %.S $(SIM_WITHOUT),$(call sources,$(SIM_LAYERS:%=src/%)))
@@ -88,7 +94,7 @@ ENGINE_LINK := -Wl,--as-needed -lunicorn -Wl,--export-dynamic-symbol=*_x86_64 -W
 # --- the image -------------------------------------------------------------------------------
 
 METAL     := $(BUILD)/metal
-METAL_OBJ := $(METAL_SRC:%=$(METAL)/obj/%.o) $(ACPICA_SRC:$(ACPICA)/components/%=$(METAL)/acpica/%.o)
+METAL_OBJ := $(METAL_SRC:%=$(METAL)/obj/%.o) $(ZLIB_SRC:$(ZLIB)/%.c=$(METAL)/zlib/%.o) $(ACPICA_SRC:$(ACPICA)/components/%=$(METAL)/acpica/%.o)
 OFFSETS   := $(if $(wildcard src/arch/x86/offsets.c),$(METAL)/gen/offsets.h)
 CMDLINE   ?=
 
@@ -98,10 +104,13 @@ image: $(IMAGE) ## the image: ELF, modules, ISO
 
 $(METAL)/obj/%.c.o: %.c | $(OFFSETS)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(METAL_FLAGS) $(WARN) $(if $(findstring /acpi/,$<),$(ACPI_FLAGS)) -c -o $@ $<
+	$(Q)$(CC) $(METAL_FLAGS) $(WARN) $(if $(findstring /acpi/,$<),$(ACPI_FLAGS)) $(if $(findstring fs/visorfs/,$<),$(ZLIB_FLAGS)) -c -o $@ $<
 $(METAL)/obj/%.S.o: %.S $(OFFSETS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(METAL_FLAGS) -Wa,--noexecstack -c -o $@ $<
+$(METAL)/zlib/%.o: $(ZLIB)/%.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(METAL_FLAGS) $(ZLIB_FLAGS) -w -c -o $@ $<
 $(METAL)/acpica/%.c.o: $(ACPICA)/components/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(METAL_FLAGS) $(ACPI_FLAGS) -w -c -o $@ $<
@@ -149,11 +158,14 @@ $(BUILD)/compile_commands.json: $(METAL_SRC) $(SIM_SRC) Makefile
 define HOSTED
 $(BUILD)/$1/obj/%.c.o: %.c
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$3 $$(STD) $$(WARN) $2 $$(if $$(filter sim/% tests/% trace/%,$$<),,-ffreestanding) -c -o $$@ $$<
-$(BUILD)/$1/liborrery.a: $$(SIM_LIB:%=$(BUILD)/$1/obj/%.o)
+	$$(Q)$3 $$(STD) $$(WARN) $2 $$(if $$(filter sim/% tests/% trace/%,$$<),,-ffreestanding) $$(if $$(findstring src/fs/visorfs/,$$<),$(ZLIB_FLAGS)) -c -o $$@ $$<
+$(BUILD)/$1/zlib/%.o: $(ZLIB)/%.c
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$3 $$(STD) $2 -ffreestanding $(ZLIB_FLAGS) -w -c -o $$@ $$<
+$(BUILD)/$1/liborrery.a: $$(SIM_LIB:%=$(BUILD)/$1/obj/%.o) $$(ZLIB_SRC:$(ZLIB)/%.c=$(BUILD)/$1/zlib/%.o)
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^
 $(BUILD)/$1/test_%: $(BUILD)/$1/obj/tests/unit/test_%.c.o $(BUILD)/$1/liborrery.a
-	$$(Q)$3 $2 -o $$@ $$^ $$(ENGINE_LINK) $$$$(pkg-config --libs check)
+	$$(Q)$3 $2 -o $$@ $$^ $$(ENGINE_LINK) $$(if $$(findstring tardisk,$$@),-lz) $$$$(pkg-config --libs check)
 $(BUILD)/$1/libtrace.a: $$(patsubst %,$(BUILD)/$1/obj/%.o,$$(filter-out %/main.c,$$(TRACE_SRC)))
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^
 $(BUILD)/$1/test_trace_%: $(BUILD)/$1/obj/tests/unit/test_trace_%.c.o $(BUILD)/$1/libtrace.a $(BUILD)/$1/liborrery.a
@@ -166,7 +178,7 @@ $(eval $(call HOSTED,cover,$(COVER),gcc))
 $(eval $(call HOSTED,fuzz,-O1 $(SANITIZE) -fsanitize=fuzzer-no-link,clang))
 
 sim: $(BUILD)/orrery-sim ## the simulator
-$(BUILD)/sim/orrery-sim: $(SIM_SRC:%=$(BUILD)/sim/obj/%.o)
+$(BUILD)/sim/orrery-sim: $(SIM_SRC:%=$(BUILD)/sim/obj/%.o) $(ZLIB_SRC:$(ZLIB)/%.c=$(BUILD)/sim/zlib/%.o)
 	@echo "  LINK    $@"
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
 $(BUILD)/orrery-sim: $(BUILD)/sim/orrery-sim

@@ -10,6 +10,8 @@
 #             there to use it, with one change: ACPICA's
 #             platform/acenv.h is named platform/acenv_acpica.h, because a quoted include looks
 #             beside the including file first and would never reach our own acenv.h
+#   zlib/     the unpacked Debian source package zlib: the kernel's own inflate is built of it,
+#             because the packaged libz.a uses vector registers
 #   guest/    vmlinuz (Debian's cloud kernel) and busybox (static), for guests
 #
 # The package sources are the machine's own: its configured Debian entries are copied into a
@@ -17,7 +19,7 @@
 set -eu
 
 packages="check pkg-config clang clang-format clang-tidy cppcheck lcov gnuplot-nox
-qemu-system-x86 ovmf bochs bochs-term bochsbios vgabios grub-common grub-pc-bin
+zlib1g-dev qemu-system-x86 ovmf bochs bochs-term bochsbios vgabios grub-common grub-pc-bin
 grub-efi-amd64-bin xorriso mtools gdb cpio lz4 kmod dpkg-dev libunicorn-dev libcjson-dev
 babeltrace2 protobuf-compiler"
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
@@ -43,6 +45,10 @@ missing_packages() {
             END { n = split(want, w); for (i = 1; i <= n; i++) if (!(w[i] in have)) print w[i] }'
 }
 
+have_zlib() {
+    [ -f "$cache/zlib/inflate.c" ]
+}
+
 # ACPICA counts as there when the tree has no code for it, or when it was just not to be had.
 have_acpica() {
     [ ! -d "$here/../src/arch/x86/acpi" ] ||
@@ -53,7 +59,7 @@ have_acpica() {
 missing=$(missing_packages)
 if [ -z "$missing" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$self" ] &&
     [ -f "$cache/guest/vmlinuz" ] && [ -f "$cache/guest/busybox" ] &&
-    have_acpica; then
+    have_acpica && have_zlib; then
     exit 0
 fi
 
@@ -151,6 +157,18 @@ fetch_acpica() {
     mv "$tree" "$cache/acpica"
 }
 
+fetch_zlib() {
+    say "fetching the source of zlib"
+    apt --download-only source zlib || {
+        tail -n 20 "$work/log" >&2
+        die "cannot download the source package zlib; unpack it by hand into $cache/zlib"
+    }
+    (cd "$work/get" && dpkg-source --no-check -x zlib_*.dsc ztree) >>"$work/log" 2>&1 ||
+        die "cannot unpack zlib; see $work/log"
+    rm -rf "$cache/zlib"
+    mv "$work/get/ztree" "$cache/zlib"
+}
+
 fetch_guest() {
     say "fetching a guest kernel and busybox"
     meta=$(cd "$work/get" && apt-cache -o Dir::Etc::sourcelist=/dev/null \
@@ -173,11 +191,14 @@ fetch_guest() {
 
 need_acpica=
 need_guest=
+need_zlib=
+have_zlib || need_zlib=yes
 have_acpica || need_acpica=yes
 { [ -f "$cache/guest/vmlinuz" ] && [ -f "$cache/guest/busybox" ]; } || need_guest=yes
-if [ -n "$need_acpica$need_guest" ]; then
+if [ -n "$need_acpica$need_guest$need_zlib" ]; then
     private_lists
     [ -z "$need_acpica" ] || fetch_acpica
+    [ -z "$need_zlib" ] || fetch_zlib
     [ -z "$need_guest" ] || fetch_guest
 fi
 echo "$self" >"$stamp"
