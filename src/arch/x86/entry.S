@@ -289,9 +289,9 @@ plat_svm_enter:
     vmsave %rax
     mov %rsi, %rax
     vmload %rax
+    sti                 // not right before VMRUN: QEMU (7.2) takes its shadow into the guest
     guest_load
     mov GUEST_RDI(%rdi), %rdi
-    sti
     vmrun %rax
     cli
     vmsave %rax
