@@ -4,6 +4,7 @@
 #
 # A script sets `platform` and sources this from the root of the tree. Every check prints one line,
 # "PASS name" or "FAIL name: why"; outputs and logs stay in $BUILD/results.
+# Time-outs are for hangs only, and generous: the computer under the emulator may stall.
 BUILD=${BUILD:-build}
 results=$BUILD/results
 mkdir -p "$results"
@@ -32,7 +33,7 @@ guest() {
     shift 2
     g_file=$results/out-$platform-$g_name$(echo "$*" | tr -cd '0-9a-z').txt
     scripts/run.sh --batch --platform "$platform" --guest "$BUILD/guest/$g_name.elf" \
-        --log "${g_file%.txt}.log" --timeout "${guest_timeout:-60}" "$@" \
+        --log "${g_file%.txt}.log" --timeout "${guest_timeout:-300}" "$@" \
         >"$g_file" 2>"${g_file%.txt}.err" </dev/null
     verdict "$platform guest $g_name${*:+ $*}" $? 0 "$g_file" "^PASS $g_name" "$g_pattern"
 }
@@ -43,7 +44,7 @@ linux() {
     shift 4
     l_file=$results/out-$platform-linux-$(echo "$l_name" | tr ' ' -).txt
     scripts/run.sh --batch --platform "$platform" --cmd "$l_commands" \
-        --log "${l_file%.txt}.log" --timeout "${linux_timeout:-120}" "$@" \
+        --log "${l_file%.txt}.log" --timeout "${linux_timeout:-600}" "$@" \
         >"$l_file" 2>"${l_file%.txt}.err" </dev/null
     verdict "$platform linux $l_name" $? "$l_status" "$l_file" "$l_pattern" \
         'Hypervisor detected: VMware'

@@ -3,7 +3,6 @@
 # guests.sh -- every test guest on VT-x, with the strict entry checks that Bochs makes.
 platform=bochs
 . tests/lib.sh
-guest_timeout=120
 
 for name in hello exceptions apic io msr memory mmio_nowhere triple; do
     guest $name .
@@ -11,3 +10,4 @@ done
 guest smp 'cpus 1' --vcpus 1
 guest smp 'cpus 2' --vcpus 2
 guest reset . --vcpus 1
+guest clock "PIT: "

@@ -19,13 +19,13 @@ session() {
     out=$1
     : >"$out"
     keys=$(mktemp -u) && mkfifo "$keys"
-    timeout 60 script -qefc 'scripts/run.sh --vcpus 1 --timeout 50' /dev/null <"$keys" >"$out" 2>&1 &
+    timeout 700 script -qefc 'scripts/run.sh --vcpus 1 --timeout 600' /dev/null <"$keys" >"$out" 2>&1 &
     terminal=$!
     exec 3>"$keys"
     rm "$keys"
-    await 'guest:.*# ' 35
+    await 'guest:.*# ' 400
     printf "$2" >&3
-    await "$3" 10
+    await "$3" 200
 }
 
 session "$results/out-console-keys.txt" 'echo answer $((6 * 7))\r' 'answer 42'

@@ -9,4 +9,5 @@ for name in hello exceptions apic io msr memory mmio_nowhere triple; do
 done
 guest smp 'cpus 1' --vcpus 1
 guest smp 'cpus 2' --vcpus 2
-guest smp 'cpus 4' --vcpus 4 --timeout 120
+guest smp 'cpus 4' --vcpus 4
+guest smp 'cpus 8' --vcpus 8

@@ -61,3 +61,5 @@ guest-clock 5 1000" >"$c_out" 2>"${c_out%.txt}.err" </dev/null
 clock 'guest and host, 60 s busy' 60 good good
 clock 'planted: guest 1 % wrong' 5 bad good --append tsc_early_khz=1010000
 clock 'planted: host 1 % wrong' 5 good bad --kernel-args tsc-error=10000
+
+guest clock 'PIT: ' --icount

@@ -4,4 +4,4 @@
 platform=qemu-uefi
 . tests/lib.sh
 
-guest hello . --timeout 120
+guest hello .

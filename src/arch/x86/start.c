@@ -86,10 +86,14 @@ bool plat_cpu_start(unsigned index, void (*entry)(void))
 
     apic_ipi(cpu->apic_id, APIC_ICR_INIT);
     clock_delay(10000000);
+    // A time alone is not enough: a machine under us may stand still while its clock goes on.
     for (unsigned attempt = 0; attempt < 2; attempt++) {
+        unsigned polls = attempt ? 4000000 : 10000;
+
         apic_ipi(cpu->apic_id, APIC_ICR_SIPI | AP_TRAMPOLINE >> 12);
-        until = plat_time_now() + (attempt ? 2000000000ull : 1000000ull);
-        while (plat_time_now() < until) {
+        until = plat_time_now() + (attempt ? 5000000000ull : 1000000ull);
+        while (plat_time_now() < until || polls) {
+            polls -= polls > 0;
             if (__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
                 return true;
             insn_pause();

@@ -64,6 +64,18 @@ void *memset(void *to, int byte, size_t size)
     return result;
 }
 
+int memcmp(const void *a, const void *b, size_t size);
+
+int memcmp(const void *a, const void *b, size_t size)
+{
+    const uint8_t *x = a, *y = b;
+
+    for (; size; size--, x++, y++)
+        if (*x != *y)
+            return *x - *y;
+    return 0;
+}
+
 void *memcpy(void *restrict to, const void *restrict from, size_t size)
 {
     void *result = to;
@@ -385,8 +397,57 @@ static void pause_ticks(uint32_t ticks)
         __asm__ volatile("pause");
 }
 
+/* A byte sum of zero is how ACPI tables prove themselves. */
+static bool sums_to_zero(const uint8_t *at, uint32_t size)
+{
+    uint8_t sum = 0;
+
+    while (size--)
+        sum = (uint8_t)(sum + *at++);
+    return sum == 0;
+}
+
+static uint32_t u32_at(const uint8_t *at)
+{
+    uint32_t value;
+
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
+
+/* The enabled processors of a MADT: its entries of type 0. */
+static unsigned count_in_madt(const uint8_t *madt)
+{
+    unsigned count = 0;
+
+    for (uint32_t at = 44; at + 2 <= u32_at(madt + 4) && madt[at + 1] >= 2; at += madt[at + 1])
+        if (madt[at] == 0 && (u32_at(madt + at + 4) & 1))
+            count++;
+    return count;
+}
+
+unsigned guest_cpu_count(void)
+{
+    for (const uint8_t *p = (const uint8_t *)0xe0000; p < (const uint8_t *)0x100000; p += 16) {
+        const uint8_t *rsdt;
+
+        if (memcmp(p, "RSD PTR ", 8) != 0 || !sums_to_zero(p, 20))
+            continue;
+        rsdt = (const uint8_t *)(uintptr_t)u32_at(p + 16);
+        for (uint32_t at = 36; rsdt && at + 4 <= u32_at(rsdt + 4); at += 4) {
+            const uint8_t *table = (const uint8_t *)(uintptr_t)u32_at(rsdt + at);
+
+            if (memcmp(table, "APIC", 4) == 0 && sums_to_zero(table, u32_at(table + 4)))
+                return count_in_madt(table);
+        }
+    }
+    return 0;
+}
+
 unsigned guest_start_others(void (*entry)(unsigned number))
 {
+    const unsigned count = guest_cpu_count();
+
     other_entry = entry;
     memcpy((void *)(uintptr_t)0x8000, trampoline, (size_t)(trampoline_end - trampoline));
     guest_apic_ids[0] = apic_id();
@@ -396,7 +457,11 @@ unsigned guest_start_others(void (*entry)(unsigned number))
         apic_send(0, ICR_ALL_OTHERS | ICR_STARTUP | 8);
         pause_ticks(1000000);
     }
-    for (unsigned i = 0; i < 10; i++)
+    // However long they take; only a machine that does not tell how many there are gets a time.
+    if (count)
+        while (__atomic_load_n(&started, __ATOMIC_SEQ_CST) + 1 < count)
+            __asm__ volatile("pause");
+    for (unsigned i = 0; !count && i < 10; i++)
         pause_ticks(1000000);
     return started + 1;
 }

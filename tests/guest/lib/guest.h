@@ -186,3 +186,5 @@ void apic_eoi(void);
  * with irqs off, its APIC enabled. Returns how many processors there are in all. */
 unsigned guest_start_others(void (*entry)(unsigned number));
 extern volatile uint32_t guest_apic_ids[GUEST_CPUS_MAX];
+/* How many processors ACPI lists; 0: it does not say. */
+unsigned guest_cpu_count(void);
