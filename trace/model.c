@@ -98,6 +98,8 @@ static void tree_changed(struct model *m)
 
 static void tell_interval(struct model *m, struct model_node *w, uint64_t now)
 {
+    if (w->provisional)
+        return;
     if (m->client.interval && now > w->since && !w->is_idle && !w->is_pool)
         m->client.interval(m->client.context, w, w->state, w->since, now);
     w->since = now;
@@ -137,8 +139,10 @@ static struct model_node *world(struct model *m, uint32_t id, unsigned state)
 {
     struct model_node *w = model_find(m, id);
 
-    if (w)
+    if (w) {
+        w->provisional = false;
         return w->is_pool ? NULL : w;
+    }
     w = add(m, id, false);
     if (!w)
         return NULL;
@@ -250,6 +254,7 @@ static void cpu_online(struct model *m, unsigned cpu, uint32_t id)
     if (!idle || idle->is_pool)
         return;
     idle->is_idle = true;
+    idle->provisional = false;
     idle->state = RECORD_sched_state_RUN;
     tell_ran(m, cpu, m->now);
     c->online = c->known = true;
@@ -264,6 +269,22 @@ static void set_parent(struct model *m, struct model_node *n, uint32_t parent)
 
     if (p != n && n->id != MODEL_ROOT_ID)
         n->parent = p;
+}
+
+/* Somebody is added: the node for it, fresh; null if the input was refused or there is no memory. */
+static struct model_node *added(struct model *m, uint32_t id, bool is_pool)
+{
+    struct model_node *n = model_find(m, id);
+
+    if (!n)
+        return add(m, id, is_pool);
+    if (!n->provisional || n->is_pool != is_pool)
+        return NULL;
+    /* Its name came first. */
+    n->provisional = false;
+    n->created = n->since = m->now;
+    n->state = RECORD_sched_state_NEW;
+    return n;
 }
 
 /* One input; `value` is 0 for the narrow record. */
@@ -282,9 +303,7 @@ static void feed_input(struct model *m, unsigned cpu, const struct record_sched_
             m->cpus[e->small].mhz = (uint32_t)value;
         return;
     case RECORD_sched_op_POOL_ADD:
-        if (n)  // refused then, too
-            return;
-        n = add(m, e->id, true);
+        n = added(m, e->id, true);
         if (!n)
             return;
         n->is_vm = e->small & 1;
@@ -292,9 +311,7 @@ static void feed_input(struct model *m, unsigned cpu, const struct record_sched_
         set_parent(m, n, e->arg);
         break;
     case RECORD_sched_op_WORLD_ADD:
-        if (n)
-            return;
-        n = add(m, e->id, false);
+        n = added(m, e->id, false);
         if (!n)
             return;
         n->shares = (uint32_t)value ? (uint32_t)value : MODEL_SHARES;
@@ -336,12 +353,22 @@ static void feed_input(struct model *m, unsigned cpu, const struct record_sched_
     tree_changed(m);
 }
 
+/* Named before anything else is known of it. */
+static struct model_node *by_name(struct model *m, uint32_t id, bool is_pool)
+{
+    struct model_node *n = is_pool ? pool(m, id) : world(m, id, RECORD_sched_state_WAIT);
+
+    if (n)
+        n->provisional = true;
+    return n;
+}
+
 static void feed_config(struct model *m, const struct record_sched_config *e)
 {
     struct model_node *n = model_find(m, e->id);
 
     if (!n)
-        n = world(m, e->id, RECORD_sched_state_WAIT);
+        n = by_name(m, e->id, false);
     if (!n)
         return;
     n->shares = e->shares ? e->shares : MODEL_SHARES;
@@ -360,7 +387,7 @@ static void feed_name(struct model *m, const struct record_world_name *e)
     struct model_node *n = model_find(m, e->id);
 
     if (!n)
-        n = is_world ? world(m, e->id, RECORD_sched_state_WAIT) : pool(m, e->id);
+        n = by_name(m, e->id, !is_world);
     if (!n)
         return;
     memset(n->name, 0, sizeof(n->name));

@@ -6,8 +6,8 @@
  * than a lock's hand-over takes. So the inputs of the scheduler carry a number counted under its
  * lock, and the merge is a topological one: a stream whose next record is an input waits (in the
  * heap `by_seq`) until all lower numbers are out; among the others (heap `by_time`) the earliest
- * goes first. When every stream waits, records are missing: the lowest number goes, and the gap is
- * counted.
+ * goes first. When those are all long past the lowest number that waits, records are missing: it
+ * goes, and the gap is counted.
  *
  *     stream --- head is the next input, or no input ---> by_time --- earliest ---> out
  *        ^  \--- head is a later input ---> by_seq --- its turn ---> by_time         |
@@ -32,7 +32,8 @@
 #include "trace/stream.h"
 
 #define METADATA_MAX (4u << 20)
-#define SEQ_BASE     BIT(40)  // so that the count may also look back
+#define SEQ_BASE     BIT(40)       // so that the count may also look back
+#define SKEW_NS      100000000ull  // by which clocks of two CPUs surely do not differ
 /* Streams ordered by a key; a binary heap, ties by stream. */
 struct heap {
     unsigned count;
@@ -177,7 +178,19 @@ static int advance(struct trace_reader *r, unsigned i)
     return more == 1 ? queue(r, i) : more;
 }
 
-/* Every stream waits for an input that nobody has: the lowest goes. */
+/* Does the lowest waiting input wait for one that will not come? Nobody has it, if all who might are
+ * further on in time than clocks and locks could explain; the very first waits for none. */
+static bool waits_in_vain(const struct trace_reader *r)
+{
+    const struct stream *lowest = &r->streams[r->by_seq.at[0].stream];
+
+    if (!r->by_time.count || (!r->seq_known && r->by_seq.at[0].key == SEQ_BASE))
+        return true;
+    return r->by_time.at[0].key > lowest->time && r->by_time.at[0].key - lowest->time > SKEW_NS;
+}
+
+/* The lowest waiting input goes without the one before it. */
+
 static void release_lowest(struct trace_reader *r)
 {
     unsigned i = heap_pop(&r->by_seq);
@@ -240,7 +253,7 @@ static int choose(struct trace_reader *r)
             return -2;
         }
     }
-    if (!r->by_time.count && r->by_seq.count)
+    if (r->by_seq.count && waits_in_vain(r))
         release_lowest(r);
     return r->by_time.count ? (int)heap_pop(&r->by_time) : -1;
 }

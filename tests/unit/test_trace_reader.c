@@ -140,6 +140,31 @@ START_TEST(test_reader__input_missing__counted_and_read_on)
 }
 END_TEST
 
+/* A stream that is seldom written does not come before what waits for its number. */
+START_TEST(test_reader__flight_recorder__inputs_before_later_records)
+{
+    struct trace_record r;
+    struct trace_reader *reader;
+    uint64_t last = 0;
+
+    fx_begin(&fx, 2);
+    fx.seq = 5000;
+    for (unsigned i = 0; i < 100; i++)
+        FX_INPUT(&fx, i % 2, 1000000000 + i * 1000, RESCHED, 0, 0, 0, 0);
+    FX_PUT(&fx.sys, 5000000000, lab_todo, .id = 1);
+    fx_close(&fx);
+    reader = trace_open(fx.directory, error);
+    while (trace_next(reader, &r) == 1) {
+        ck_assert_uint_ge(r.time, last);
+        last = r.time;
+    }
+    ck_assert_uint_eq(trace_info(reader)->records, 101);
+    ck_assert_uint_eq(trace_info(reader)->first_seq, 5000);
+    trace_close(reader);
+    fx_end(&fx);
+}
+END_TEST
+
 START_TEST(test_reader__input_twice__error)
 {
     fx_begin(&fx, 2);
@@ -385,6 +410,7 @@ int main(void)
     tcase_add_test(tcase, test_reader__inputs__by_number_with_their_decisions);
     tcase_add_test(tcase, test_reader__inputs_on_any_cpu__in_order__all);
     tcase_add_test(tcase, test_reader__input_missing__counted_and_read_on);
+    tcase_add_test(tcase, test_reader__flight_recorder__inputs_before_later_records);
     tcase_add_test(tcase, test_reader__input_twice__error);
     tcase_add_test(tcase, test_reader__many_packets__every_record);
     tcase_add_loop_test(tcase, test_reader__damaged_packet__says_where__all, 0,
