@@ -155,6 +155,17 @@ static void tell_overwritten(struct trace_state *trace, struct trace_stream *s)
         trace_packet_of(trace, s, n)->events_discarded += (uint32_t)s->overwritten;
 }
 
+/* What could not be sent is lost, though it was recorded. */
+static void count_unsent(struct trace_state *trace, struct trace_stream *s)
+{
+    for (uint64_t n = s->tail; n != s->head; n++) {
+        uint32_t count = s->counts[n % trace->slot_count];
+
+        s->records -= count;
+        s->discarded += count;
+    }
+}
+
 static void send_end(struct trace_state *trace)
 {
     struct trace_frame_end ends[TRACE_STREAMS];
@@ -219,6 +230,8 @@ void trace_out_everything(struct trace_state *trace, bool panic)
         }
         while (trace->out_open && s->tail != s->head && send_part(trace, s))
             ;
+        if (trace->mode == TRACE_MODE_STREAM)
+            count_unsent(trace, s);
     }
     if (trace->out_open && begin(trace))
         send_end(trace);
