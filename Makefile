@@ -169,7 +169,7 @@ $(BUILD)/$1/test_%: $(BUILD)/$1/obj/tests/unit/test_%.c.o $(BUILD)/$1/liborrery.
 $(BUILD)/$1/libtrace.a: $$(patsubst %,$(BUILD)/$1/obj/%.o,$$(filter-out %/main.c,$$(TRACE_SRC)))
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^
 $(BUILD)/$1/test_trace_%: $(BUILD)/$1/obj/tests/unit/test_trace_%.c.o $(BUILD)/$1/libtrace.a $(BUILD)/$1/liborrery.a
-	$$(Q)$3 $2 -o $$@ $$^ $$(ENGINE_LINK) $$(TRACE_LIBS) $$$$(pkg-config --libs check)
+	$$(Q)$3 $2 -o $$@ -Wl,--start-group $$^ -Wl,--end-group $$(ENGINE_LINK) $$(TRACE_LIBS) $$$$(pkg-config --libs check)
 endef
 COVER := --coverage -O0
 $(eval $(call HOSTED,sim,-O2,$(CC)))
@@ -196,7 +196,7 @@ tests: $(TESTS) ## the unit tests
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.c.o $(BUILD)/fuzz/liborrery.a
 	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(ENGINE_LINK)
 $(BUILD)/fuzz/fuzz_trace%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_trace%.c.o $(BUILD)/fuzz/libtrace.a $(BUILD)/fuzz/liborrery.a
-	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(ENGINE_LINK) $(TRACE_LIBS)
+	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ -Wl,--start-group $^ -Wl,--end-group $(ENGINE_LINK) $(TRACE_LIBS)
 
 # --- tiny guests: 64-bit Multiboot 1 kernels in an ELF32 wrapper ------------------------------
 
@@ -229,7 +229,7 @@ check: all ## all tests: units, scenarios, QEMU and Bochs lanes
 	$(Q)scripts/check.sh unit sim qemu bochs
 check-unit: tests ## unit tests under ASan and UBSan
 	$(Q)scripts/check.sh unit
-check-sim: sim ## every scenario twice with one seed: same hash, no failure
+check-sim: sim guests ## every scenario and test guest twice with one seed: same hash, no failure
 	$(Q)scripts/check.sh sim
 check-qemu: image guests ## tests/qemu: the image in QEMU (AMD-V)
 	$(Q)scripts/check.sh qemu

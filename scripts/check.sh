@@ -4,8 +4,9 @@
 # check.sh LANE... -- run test lanes and count; the last line is "N passed, N failed".
 #
 #   unit   build/test/test_*         Check programs; their own summaries are counted
-#   sim    build/orrery-sim          each scenario twice with one seed: status 0, equal output;
-#                                    a scenario named canary* must fail, to test the alarm
+#   sim    build/orrery-sim          each scenario and test guest twice with one seed:
+#                                    status 0, equal output; a scenario named canary* must fail, to
+#                                    test the alarm
 #   qemu   tests/qemu/*.sh           each prints lines "PASS name" or "FAIL name"
 #   bochs  tests/bochs/*.sh          the same; as many at once as there are CPUs
 #   soak   build/orrery-sim          all scenarios with fresh seeds, until one fails
@@ -41,16 +42,24 @@ run_one() {
         ;;
     sim)
         log2=$results/$lane-$name.again
-        timeout 300 "$SIM" run "$test" --seed="$SEED" >"$log" 2>&1 </dev/null
+        # guest:NAME:VCPUS is a guest of tests/guest, anything else a scenario.
+        case $test in
+        guest:*)
+            what=${test#guest:}
+            set -- guest "$BUILD/guest/${what%:*}.elf" --vcpus "${what#*:}" --exits
+            ;;
+        *) set -- run "$test" ;;
+        esac
+        timeout 300 "$SIM" "$@" --seed="$SEED" >"$log" 2>&1 </dev/null
         status=$?
-        timeout 300 "$SIM" run "$test" --seed="$SEED" >"$log2" 2>&1 </dev/null
+        timeout 300 "$SIM" "$@" --seed="$SEED" >"$log2" 2>&1 </dev/null
         passed=1 failed=0
         case $name in
         canary*) [ $status -ne 0 ] && status=0 || status=1 ;;
         esac
         if [ $status -ne 0 ]; then
             passed=0 failed=1
-            echo "status $status; again: $SIM run $test --seed=$SEED" >>"$log"
+            echo "status $status; again: $SIM $* --seed=$SEED" >>"$log"
         elif ! cmp -s "$log" "$log2"; then
             passed=0 failed=1
             echo "two runs with seed $SEED differ: $log $log2" >>"$log"
@@ -86,7 +95,15 @@ list_of() {
     unit) for f in tests/unit/test_*.c; do
         [ ! -f "$f" ] || echo "$BUILD/test/$(basename "$f" .c)"
     done ;;
-    sim) "$SIM" list | awk 'NF { print $1 }' ;;
+    sim)
+        "$SIM" list | awk 'NF { print $1 }'
+        for guest in hello exceptions apic io msr memory mmio_nowhere triple reset burn; do
+            echo "guest:$guest:1"
+        done
+        for vcpus in 1 2 4; do
+            echo "guest:smp:$vcpus"
+        done
+        ;;
     *) for f in tests/"$1"/*.sh; do
         case $f in
         */lib.sh | */common.sh) ;;
@@ -100,7 +117,7 @@ if [ "${1:-}" = soak ]; then
     [ "$SEED" = 1 ] && seed=$(date +%s) || seed=$SEED
     while :; do
         for scenario in $(list_of sim); do
-            case $scenario in canary*) continue ;; esac
+            case $scenario in canary* | guest:*) continue ;; esac
             "$SIM" run "$scenario" --seed="$seed" >"$results/soak.log" 2>&1 || {
                 cat "$results/soak.log"
                 echo "failed: $SIM run $scenario --seed=$seed"

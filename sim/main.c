@@ -24,7 +24,9 @@
 #include "mem/page.h"
 #include "sched/sched.h"
 #include "sim/platform/trace_dir.h"
+#include "sim/scenario/guest.h"
 #include "sim/scenario/scenario.h"
+#include "vmm/vm.h"
 #include "world/world.h"
 
 #ifndef ORRERY_GIT
@@ -35,18 +37,21 @@ static const struct scenario *const scenarios[] = {
     &scenario_shares,      &scenario_shares_smp,    &scenario_two_vms,     &scenario_accounting,
     &scenario_pingpong,    &scenario_waitq_timeout, &scenario_kill,        &scenario_two_hosts,
     &scenario_many_worlds, &scenario_planted_race,  &scenario_canary_race,
+    &scenario_guest,
 };
 
 struct arguments {
     const char *command, *scenario, *trace;
     uint64_t seed, cpus, hosts;
     bool shake, verbose, help;
+    struct guest_options guest;
 };
 
 static const char usage[] =
     "usage: orrery-sim run SCENARIO [--seed N] [--cpus N] [--hosts N] [--shake] [--verbose]\n"
     "                           [--trace DIR]\n"
     "       orrery-sim list\n"
+    "       orrery-sim guest FILE [--vcpus N] [--memory MB] [--append ARGS] [--exits] [...]\n"
     "\n"
     "Runs a scenario of the kernel on simulated hosts. The same seed gives the same run; the "
     "last\n"
@@ -228,12 +233,18 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (number_option(argc, argv, &i, "--seed", &a->seed) ||
             number_option(argc, argv, &i, "--cpus", &a->cpus) ||
-            number_option(argc, argv, &i, "--hosts", &a->hosts))
+            number_option(argc, argv, &i, "--hosts", &a->hosts) ||
+            number_option(argc, argv, &i, "--vcpus", &a->guest.vcpus) ||
+            number_option(argc, argv, &i, "--memory", &a->guest.memory_mb))
             continue;
         if (!strcmp(argv[i], "--trace") && i + 1 < argc)
             a->trace = argv[++i];
         else if (!strncmp(argv[i], "--trace=", 8))
             a->trace = argv[i] + 8;
+        else if (!strcmp(argv[i], "--append") && i + 1 < argc)
+            a->guest.append = argv[++i];
+        else if (!strcmp(argv[i], "--exits"))
+            a->guest.exits = true;
         else if (!strcmp(argv[i], "--shake"))
             a->shake = true;
         else if (!strcmp(argv[i], "--verbose"))
@@ -270,6 +281,15 @@ int main(int argc, char **argv)
     }
     if (good && a.command && a.scenario && !strcmp(a.command, "run"))
         return run(&a);
+    if (good && a.command && a.scenario && !strcmp(a.command, "guest")) {
+        a.guest.file = a.scenario;
+        a.scenario = scenario_guest.name;
+        if (a.guest.vcpus > VM_VCPUS_MAX) {
+            fprintf(stderr, "orrery-sim: --vcpus: at most %u\n", VM_VCPUS_MAX);
+            return 2;
+        }
+        return guest_prepare(&a.guest) ? run(&a) : 3;
+    }
     fputs(usage, stderr);
     return 2;
 }

@@ -31,18 +31,19 @@ struct selftest {
     bool data_writable;
 };
 
-static bool translate(void *context, uint64_t va, enum uc_shim_access access, bool user,
-                      bool probe, struct uc_shim_page *out)
+static bool translate(void *context, uint64_t va, enum uc_shim_access access,
+                      enum uc_shim_mode mode, bool probe, struct uc_shim_page *out)
 {
     struct selftest *t = context;
 
     (void)probe;
     t->fills++;
-    if (user && (va & ~0xfffull) == CODE_VA) {
+    if (mode == UC_SHIM_USER && (va & ~0xfffull) == CODE_VA) {
         *out = (struct uc_shim_page){CODE_PA, true, true};
         return true;
     }
-    if (user && (va & ~0xfffull) == DATA_VA && (access == UC_SHIM_LOAD || t->data_writable)) {
+    if (mode == UC_SHIM_USER && (va & ~0xfffull) == DATA_VA &&
+        (access == UC_SHIM_LOAD || t->data_writable)) {
         *out = (struct uc_shim_page){DATA_PA, t->data_writable, false};
         return access != UC_SHIM_FETCH;
     }

@@ -6,7 +6,7 @@
  * (write a register through the public interface, see which bytes of the context change) and hold
  * for exactly one version of the package; uc_shim_unusable() checks size and behaviour at start.
  *
- * Invariants: included by uc_shim.c and uc_state.c only.
+ * Invariants: included by uc_shim.c, uc_state.c and uc_guest.c only.
  * Locking: none.
  */
 #pragma once
@@ -66,12 +66,14 @@ struct uc_env {
     uint32_t mxcsr;
     uint32_t unused3;
     struct uc_xmm xmm[32];
-    uint8_t unused4[1952];
+    uint8_t unused4[1928];
+    uint32_t sysenter_cs;
+    uint64_t sysenter_esp, sysenter_eip;
     uint64_t star;
     uint64_t vm_hsave;
     uint64_t lstar, cstar, fmask, kernelgsbase;
-    uint64_t tsc;
-    uint8_t unused5[504];
+    uint64_t tsc, tsc_adjust, tsc_deadline, tsc_aux;
+    uint8_t unused5[480];
     uint32_t error_code;
     uint32_t exception_is_int;
     uint64_t exception_next_eip;
@@ -125,11 +127,13 @@ UC_CHECK(fpstt, 572);
 UC_CHECK(fpregs, 592);
 UC_CHECK(mxcsr, 784);
 UC_CHECK(xmm, 792);
+UC_CHECK(sysenter_cs, 4768);
 UC_CHECK(star, 4792);
 UC_CHECK(lstar, 4808);
 UC_CHECK(fmask, 4824);
 UC_CHECK(kernelgsbase, 4832);
 UC_CHECK(tsc, 4840);
+UC_CHECK(tsc_aux, 4864);
 UC_CHECK(error_code, 5352);
 UC_CHECK(exception_next_eip, 5360);
 UC_CHECK(dr, 5368);

@@ -9,6 +9,7 @@
  * other Unicorn in the process to the original.
  *
  *   x86_cpu_tlb_fill        the MMU: asks the owner; a fault ends the run at that instruction
+ *   cpu_check_watchpoint, cpu_watchpoint_address_matches   data breakpoints (empty in the library)
  *   memory_mapping          virtual addresses pass the check against mapped regions
  *   tlb_protect_code, tlb_unprotect_code, tb_invalidate_phys_page_fast, page_collection_*
  *                           stores are slow only where code was translated, on any CPU of the host
@@ -52,7 +53,6 @@
 #define EXCEPTION_STOP 0x10001
 #define TB_PC          0u
 #define TB_ICOUNT      22u
-#define TLB_USER       1
 #define PROT_READ_     1
 #define PROT_WRITE_    2
 #define PROT_EXEC_     4
@@ -82,6 +82,8 @@ struct uc_shim {
     void *context;
     bool running;
     bool flush_pending;
+    bool watching;
+    bool data_ignored;  // data breakpoints are off
     /* This run. */
     uint64_t executed, limit;
     uint64_t block_start;  // `executed` before the block below
@@ -123,6 +125,10 @@ static struct uc_shim *being_made;
       (uc_engine * uc, void *pages, uint64_t start, int length, uintptr_t return_address))     \
     X(void *, page_collection_lock_x86_64, (uc_engine * uc, uint64_t start, uint64_t end))     \
     X(void, page_collection_unlock_x86_64, (void *pages))                                      \
+    X(int, cpu_watchpoint_address_matches_x86_64, (void *cpu, uint64_t va, uint64_t size))     \
+    X(void, cpu_check_watchpoint_x86_64,                                                       \
+      (void *cpu, uint64_t va, uint64_t size, uint32_t attributes, int flags,                  \
+       uintptr_t return_address))                                                              \
     X(void, tcg_tb_insert_x86_64, (void *tcg, void *block))                                    \
     X(void, tb_flush_x86_64, (void *cpu))                                                      \
     X(void, helper_raise_interrupt_x86_64, (struct uc_env * env, int number, int length))      \
@@ -285,8 +291,8 @@ bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t va, int size, int access, int i
         return library.x86_cpu_tlb_fill_x86_64(cpu, va, size, access, index, probe,
                                                return_address);
     }
-    if (s->owner->translate(s->context, va, (enum uc_shim_access)access, index == TLB_USER,
-                            probe, &page)) {
+    if (s->owner->translate(s->context, va, (enum uc_shim_access)access,
+                            (enum uc_shim_mode)index, probe, &page)) {
         install(s, va, access, index, &page);
         return true;
     }
@@ -297,6 +303,29 @@ bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t va, int size, int access, int i
     s->exit->stop = UC_SHIM_STOP_FAULT;
     s->exit->fault_address = va;
     s->exit->fault_access = (enum uc_shim_access)access;
+    run_leave(s, return_address);
+}
+
+/* Pages with a data breakpoint have no fast path; each access to one comes to the second. */
+int cpu_watchpoint_address_matches_x86_64(void *cpu, uint64_t va, uint64_t size)
+{
+    struct uc_shim *s = of_cpu(cpu);
+
+    return s && s->owner->watched ? (int)s->owner->watched(s->context, va, size) : 0;
+}
+
+void cpu_check_watchpoint_x86_64(void *cpu, uint64_t va, uint64_t size, uint32_t attributes,
+                                 int flags, uintptr_t return_address)
+{
+    struct uc_shim *s = of_cpu(cpu);
+
+    (void)attributes;
+    if (!s || !s->running || !s->owner->watched || s->data_ignored ||
+        !(s->owner->watched(s->context, va, size) & (unsigned)flags))
+        return;
+    s->exit->stop = UC_SHIM_STOP_WATCH;
+    s->exit->fault_address = va;
+    s->exit->fault_size = (unsigned)size;
     run_leave(s, return_address);
 }
 
@@ -474,6 +503,11 @@ static uint32_t block_learn(struct uc_shim *s, uintptr_t return_address, uint64_
     return instructions;
 }
 
+static bool can_interrupt(const struct uc_env *env)
+{
+    return (env->eflags & BIT(9)) && !(env->hflags & UC_HF_INHIBIT_IRQ);
+}
+
 /* Called by translated code at the entry of each block. */
 static void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
 {
@@ -485,7 +519,9 @@ static void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
         s->blocks[index].instructions = block_learn(s, return_address, pc);
         s->blocks[index].return_address = (uint32_t)return_address;
     }
-    if (s->executed >= s->limit) {
+    if (s->executed >= s->limit || (s->watching && can_interrupt(s->env))) {
+        if (s->executed < s->limit)
+            s->exit->stop = UC_SHIM_STOP_ASKED;
         s->stopped = true;
         uc_emu_stop(uc);  // before the block: it is the first of the next run
         return;
@@ -532,7 +568,7 @@ static void on_exception(uc_engine *uc, uint32_t number, void *user)
     s->exit->stop = UC_SHIM_STOP_EXCEPTION;
     s->exit->number = number;
     s->exit->error_code = s->env->error_code;
-    s->exit->software = s->env->exception_is_int;
+    s->exit->software = number < 0x100 && s->env->exception_is_int;
     /* The library has moved RIP behind the instruction. */
     if (s->exit->software)
         s->env->eip -= s->exit->length;
@@ -638,6 +674,7 @@ void uc_shim_run(struct uc_shim *s, uint64_t instructions, struct uc_shim_exit *
         exit->stop = UC_SHIM_STOP_HALT;
     }
     if (exit->stop == UC_SHIM_STOP_FAULT || exit->stop == UC_SHIM_STOP_PORT ||
+        exit->stop == UC_SHIM_STOP_WATCH ||
         (exit->stop == UC_SHIM_STOP_EXCEPTION && !exit->software))
         uncount(s);
     exit->executed = s->executed;
@@ -650,6 +687,16 @@ void uc_shim_stop(struct uc_shim *s)
         s->exit->stop = UC_SHIM_STOP_ASKED;
     s->stopped = true;
     uc_emu_stop(s->uc);
+}
+
+void uc_shim_watch_data(struct uc_shim *s, bool on)
+{
+    s->data_ignored = !on;
+}
+
+void uc_shim_watch_interrupts(struct uc_shim *s, bool on)
+{
+    s->watching = on;
 }
 
 void uc_shim_flush(struct uc_shim *s)

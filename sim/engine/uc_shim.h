@@ -22,6 +22,13 @@ enum uc_shim_access {
     UC_SHIM_FETCH
 };
 
+/* As whom: SMAP applies to the first. The numbers are the library's MMU indexes. */
+enum uc_shim_mode {
+    UC_SHIM_KERNEL_SMAP,
+    UC_SHIM_USER,
+    UC_SHIM_KERNEL
+};
+
 /* Where a page is and what may be done to it without asking again. */
 struct uc_shim_page {
     uint64_t machine;  // address of the 4 KB page in the memory
@@ -30,12 +37,17 @@ struct uc_shim_page {
 
 struct uc_shim_owner {
     /*
-     * Translates for one access, at CPL 3 if `user`, and sets accessed and dirty bits. False: it
+     * Translates for one access and sets accessed and dirty bits. False: it
      * faults; the CPU stops with UC_SHIM_STOP_FAULT at that instruction. When `probe`, the
      * CPU only asks whether it would.
      */
-    bool (*translate)(void *context, uint64_t va, enum uc_shim_access access, bool user,
-                      bool probe, struct uc_shim_page *out);
+    bool (*translate)(void *context, uint64_t va, enum uc_shim_access access,
+                      enum uc_shim_mode mode, bool probe, struct uc_shim_page *out);
+    /*
+     * Data breakpoints: which accesses (1 load, 2 store) to any of these bytes are watched. Null:
+     * none. Asked again only after a flush.
+     */
+    unsigned (*watched)(void *context, uint64_t va, uint64_t size);
     /* The time stamp counter after so many instructions of this run. */
     uint64_t (*tsc)(void *context, uint64_t executed);
     /* CPUID; null: libunicorn's own answer. In and out: EAX EBX ECX EDX. */
@@ -49,7 +61,8 @@ enum uc_shim_stop {
     UC_SHIM_STOP_EXCEPTION,  // number, error_code
     UC_SHIM_STOP_PORT,       // IN, OUT, INS, OUTS of port `number`; RIP is at it
     UC_SHIM_STOP_HALT,       // HLT; RIP is behind it
-    UC_SHIM_STOP_ASKED,      // uc_shim_stop() by one of the owner's functions
+    UC_SHIM_STOP_WATCH,  // a watched access is next: fault_address, fault_size; RIP is at it
+    UC_SHIM_STOP_ASKED,  // uc_shim_stop() by one of the owner's functions
 };
 
 struct uc_shim_exit {
@@ -57,6 +70,7 @@ struct uc_shim_exit {
     uint64_t executed;  // instructions of this run
     uint64_t fault_address;
     enum uc_shim_access fault_access;
+    unsigned fault_size;
     /* Vector, or 0x100 + SVM exit code when intercepts are on. */
     uint32_t number;
     uint32_t error_code;
@@ -86,6 +100,10 @@ void uc_shim_stop(struct uc_shim *s);
 struct uc_env *uc_shim_env(struct uc_shim *s);
 /* After the x87 or SSE control word was changed there. */
 void uc_shim_fpu_changed(struct uc_shim *s);
+/* From now on the run also ends, asked, as soon as an external interrupt could be taken. */
+void uc_shim_watch_interrupts(struct uc_shim *s, bool on);
+/* For going over a watched access. */
+void uc_shim_watch_data(struct uc_shim *s, bool on);
 /* Forget translations of addresses; not from within a run. */
 void uc_shim_flush(struct uc_shim *s);
 void uc_shim_flush_page(struct uc_shim *s, uint64_t va);

@@ -70,8 +70,8 @@ static bool is_canonical(uint64_t va)
     return (uint64_t)((int64_t)(va << 16) >> 16) == va;
 }
 
-static bool user_translate(void *context, uint64_t va, enum uc_shim_access access, bool user,
-                           bool probe, struct uc_shim_page *out)
+static bool user_translate(void *context, uint64_t va, enum uc_shim_access access,
+                           enum uc_shim_mode mode, bool probe, struct uc_shim_page *out)
 {
     struct engine_user *u = context;
     uint64_t need = PTE_P | PTE_U | (access == UC_SHIM_STORE ? PTE_W : 0);
@@ -81,7 +81,7 @@ static bool user_translate(void *context, uint64_t va, enum uc_shim_access acces
     uint64_t table = u->root;
     unsigned depth = 0;
 
-    (void)user;
+    (void)mode;
     (void)probe;
     u->fault_error = (uint32_t)(ERROR_USER | (access == UC_SHIM_STORE ? ERROR_WRITE : 0) |
                                 (access == UC_SHIM_FETCH ? ERROR_FETCH : 0));
@@ -120,12 +120,33 @@ static bool user_translate(void *context, uint64_t va, enum uc_shim_access acces
 
 /* ---- time and identity ---- */
 
+uint64_t engine_instructions(plat_ns slice, uint64_t carry)
+{
+    uint64_t budget = slice * rate();
+
+    return MAX((budget - MIN(carry, budget)) / 1000, 1ull);
+}
+
+plat_ns engine_elapsed(uint64_t executed, uint64_t *carry)
+{
+    plat_ns elapsed;
+
+    *carry += executed * 1000;
+    elapsed = *carry / rate();
+    *carry %= rate();
+    return elapsed;
+}
+
+uint64_t engine_tsc(uint64_t executed, uint64_t carry)
+{
+    return plat_tsc_now() + (executed * 1000 + carry) * (plat_tsc_khz() / 1000) / rate() / 1000;
+}
+
 static uint64_t user_tsc(void *context, uint64_t executed)
 {
     const struct engine_user *u = context;
 
-    return plat_tsc_now() +
-           (executed * 1000 + u->carry) * (plat_tsc_khz() / 1000) / rate() / 1000;
+    return engine_tsc(executed, u->carry);
 }
 
 void engine_user_cpuid(void *context, uint32_t regs[4])
@@ -213,9 +234,17 @@ static void fpu_load(const void *area)
     uc_state_fpu_set(user_of_cpu()->cpu, area);
 }
 
+static void code_changed(paddr_t pa, uint64_t size)
+{
+    struct uc_shim_memory *memory = hosts[sim_host_index(sim_host_current())].memory;
+
+    if (memory)
+        uc_shim_code_changed(memory, pa.raw, size);
+}
+
 __attribute__((constructor)) static void engine_begin(void)
 {
-    sim_fpu_hooks(fpu_save, fpu_load);
+    sim_engine_hooks(fpu_save, fpu_load, code_changed);
 }
 
 /* ---- plat_user.h ---- */
@@ -282,6 +311,7 @@ static bool run_once(struct engine_user *u, struct plat_user_regs *regs, uint64_
             exit->error_code = 0;
         trap_interrupt(exit, regs, trap);
         return true;
+    case UC_SHIM_STOP_WATCH:
     case UC_SHIM_STOP_HALT: break;
     }
     sim_fail("the engine stopped in ring 3 at %#llx", (unsigned long long)regs->rip);
@@ -300,20 +330,16 @@ void plat_user_run(struct plat_user_regs *regs, paddr_t root, struct plat_user_t
         plat_ns slice = sim_user_slice();
         struct uc_shim_exit exit = {.executed = 0};
         bool trapped = false;
-        plat_ns elapsed;
 
         if (u->root != root.raw) {
             u->root = root.raw;
             uc_shim_flush(u->cpu);
         }
-        if (slice) {
-            uint64_t instructions = (slice * rate() - MIN(u->carry, slice * rate())) / 1000;
+        if (slice)
+            trapped = run_once(u, regs, engine_instructions(slice, u->carry), trap, &exit);
 
-            trapped = run_once(u, regs, MAX(instructions, 1ull), trap, &exit);
-        }
-        u->carry += exit.executed * 1000;
-        elapsed = u->carry / rate();
-        u->carry %= rate();
+        plat_ns elapsed = engine_elapsed(exit.executed, &u->carry);
+
         if (trapped) {
             sim_hash_add(regs->rip ^ (uint64_t)trap->vector << 48 ^ exit.executed << 32);
             (void)sim_user_elapsed(elapsed);
@@ -351,12 +377,4 @@ void plat_user_tlb_flush(paddr_t root, uint64_t va, uint64_t count)
     }
     for (uint64_t i = 0; i < count; i++)
         uc_shim_flush_page(u->cpu, va + (i << PAGE_SHIFT));
-}
-
-void plat_user_code_changed(paddr_t pa, uint64_t size)
-{
-    struct uc_shim_memory *memory = hosts[sim_host_index(sim_host_current())].memory;
-
-    if (memory)
-        uc_shim_code_changed(memory, pa.raw, size);
 }

@@ -54,6 +54,7 @@ const char *__asan_default_options(void)
 #define HOSTS_MAX        8u
 #define FIBER_STACK_SIZE (256u << 10)
 #define SERIAL_SIZE      65536u
+#define MODULES_MAX      64u
 #define RELAX_NS         50u
 #define SLICE_NS         10000u  // how far ring 3 may run ahead of another CPU
 #define SLICES_TOGETHER  100u    // and when nobody else has anything to do
@@ -124,6 +125,8 @@ static struct sim {
     struct sim_host *hosts[HOSTS_MAX];
     plat_ns horizon;     // when the first of the other CPUs can go on; see horizon()
     bool horizon_known;  // until another CPU runs or is given something to do
+    struct plat_module modules[MODULES_MAX];  // of every host
+    size_t module_count;
     unsigned host_count;
 } sim;
 
@@ -526,6 +529,15 @@ bool sim_user_elapsed(plat_ns duration)
     return any;
 }
 
+bool sim_guest_elapsed(plat_ns duration)
+{
+    if (sim.now + duration < horizon())
+        sim.now += duration;
+    else
+        (void)work(duration);
+    return irq_pending(sim.cpu);
+}
+
 /* ---- plat.h: memory, boot, console ---- */
 
 size_t plat_memory_map(struct plat_region *out, size_t room)
@@ -565,8 +577,16 @@ const char *plat_command_line(void)
 
 size_t plat_modules(const struct plat_module **out)
 {
-    *out = NULL;
-    return 0;
+    *out = sim.modules;
+    return sim.module_count;
+}
+
+void sim_module_add(const char *name, const void *data, size_t size)
+{
+    if (sim.module_count == MODULES_MAX)
+        sim_fail("more than %u boot modules", MODULES_MAX);
+    sim.modules[sim.module_count++] =
+        (struct plat_module){.name = name, .data = data, .size = size};
 }
 
 uint64_t plat_entropy(void)

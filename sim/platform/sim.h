@@ -44,6 +44,8 @@ void sim_work(plat_ns duration);
  */
 plat_ns sim_user_slice(void);
 bool sim_user_elapsed(plat_ns duration);
+/* The same with interrupts off. True: an interrupt is due. */
+bool sim_guest_elapsed(plat_ns duration);
 /* Mixes a value into the hash of the run. */
 void sim_hash_add(uint64_t value);
 uint64_t sim_hash(void);
@@ -55,10 +57,13 @@ noreturn_fn void sim_fail(const char *format, ...) printf_like(1, 2);
             sim_fail(__VA_ARGS__);                                                             \
     } while (0)
 
+/* A boot module that every host finds; name and data stay the caller's. Before hosts start. */
+void sim_module_add(const char *name, const void *data, size_t size);
 /* Bytes of the current host's memory, which begins at plat_map() of machine address 0. */
 uint64_t sim_memory_size(void);
-/* What plat_fpu_save() and plat_fpu_load() do on the current CPU; without: nothing. */
-void sim_fpu_hooks(void (*save)(void *area), void (*load)(const void *area));
+/* What plat_fpu_save(), plat_fpu_load() and plat_user_code_changed() do; without: nothing. */
+void sim_engine_hooks(void (*save)(void *area), void (*load)(const void *area),
+                      void (*code_changed)(paddr_t pa, uint64_t size));
 
 /* What the current host wrote to a serial port so far, and input for it to read. */
 const char *sim_serial_text(unsigned port, size_t *length);

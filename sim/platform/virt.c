@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plat/plat_user.h"
 #include "sim/platform/sim.h"
 
 #define MSRS_MAX   512u
@@ -48,7 +49,8 @@ static struct virt {
 static struct {
     void (*save)(void *area);
     void (*load)(const void *area);
-} fpu;
+    void (*code_changed)(paddr_t pa, uint64_t size);
+} engine;
 
 static const struct {
     uint32_t index;
@@ -400,21 +402,29 @@ void plat_nmi_dispatch(void)
 void plat_fpu_save(void *area, uint64_t xcr0)
 {
     (void)xcr0;
-    if (fpu.save)
-        fpu.save(area);
+    if (engine.save)
+        engine.save(area);
 }
 
 void plat_fpu_load(const void *area, uint64_t xcr0)
 {
     (void)xcr0;
-    if (fpu.load)
-        fpu.load(area);
+    if (engine.load)
+        engine.load(area);
 }
 
-void sim_fpu_hooks(void (*save)(void *area), void (*load)(const void *area))
+void plat_user_code_changed(paddr_t pa, uint64_t size)
 {
-    fpu.save = save;
-    fpu.load = load;
+    if (engine.code_changed)
+        engine.code_changed(pa, size);
+}
+
+void sim_engine_hooks(void (*save)(void *area), void (*load)(const void *area),
+                      void (*code_changed)(paddr_t pa, uint64_t size))
+{
+    engine.code_changed = code_changed;
+    engine.save = save;
+    engine.load = load;
 }
 
 uint64_t plat_xcr0_read(void)
