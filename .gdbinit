@@ -4,3 +4,5 @@ set pagination off
 set confirm off
 set print pretty on
 source scripts/gdb/vmk.gdb
+source scripts/gdb/trace.gdb
+source scripts/gdb/trace-walk.gdb

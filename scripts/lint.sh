@@ -3,7 +3,7 @@
 #
 # lint.sh [CHECK...] -- the checks that read the tree without running it; by default all of them.
 #
-# layers format cite python reading tidy cppcheck; `docs` is cite, reading and links;
+# layers format cite python trace reading tidy cppcheck; `docs` is cite, reading and links;
 # `cite-list` prints every citation. Every check runs; the status says whether all passed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -62,6 +62,11 @@ check_python() {
     }
 }
 
+# What is made from the table of trace events is what the table makes.
+check_trace() {
+    sh scripts/trace-gen.sh --check
+}
+
 check_reading() {
     [ -f docs/reading-order.md ] || {
         echo "no docs/reading-order.md"
@@ -111,7 +116,7 @@ check_cppcheck() {
         --error-exitcode=1 --max-configs=2 -Isrc -I. --file-list=build/cppcheck.list
 }
 
-[ $# -gt 0 ] || set -- layers format cite python reading links tidy cppcheck
+[ $# -gt 0 ] || set -- layers format cite python trace reading links tidy cppcheck
 [ "$1" != docs ] || set -- cite reading links
 mkdir -p build
 for check in "$@"; do

@@ -10,15 +10,21 @@
  *   - Every record is a multiple of eight bytes, and at least sixteen (asserted below).
  * Locking    none: constant data.
  */
+#include "core/trace_control.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "trace/event.h"
-
 #define TRACE_EVENT(number, class, event, what, fields)                                        \
     _Static_assert(sizeof(struct record_##event) % 8 == 0 &&                                   \
                        sizeof(struct record_##event) >= 16 && (number) > 0 && (number) < 256,  \
                    #event);
 #include "trace/events.def"
+
+const uint8_t trace_words_of[256] = {
+#define TRACE_EVENT(number, class, event, what, fields)                                        \
+    [number] = sizeof(struct record_##event) / 8,
+#include "trace/events.def"
+};
 
 const struct trace_event *trace_event_of(unsigned id)
 {

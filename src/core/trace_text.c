@@ -153,9 +153,7 @@ size_t trace_metadata(const struct trace_state *trace, char *out, size_t room)
 
 size_t trace_record_words(trace_word header)
 {
-    const struct trace_event *e = trace_event_of(header & 0xff);
-
-    return e ? e->size / 8u : 0;
+    return trace_words_of[header & 0xff];
 }
 
 size_t trace_format(const trace_word *record, char *out, size_t room)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# trace.sh -- traces of the image: streamed, waited for, and what is left after a panic.
+platform=qemu
+. tests/lib.sh
+. tests/trace.sh
+
+# traced NAME STATUS run.sh-options...: runs with --trace; the directory is $dir, the log $log.
+traced() {
+    dir=$results/trace-$1 log=$results/out-qemu-trace-$1.log
+    out=$results/out-qemu-trace-$1.txt wanted=$2
+    rm -rf "$dir"
+    shift 2
+    scripts/run.sh --batch --trace "$dir" --log "$log" "$@" >"$out" 2>&1 </dev/null
+    verdict "trace $(basename "$dir") runs" $? "$wanted" "$out"
+}
+
+# A Linux guest with two vCPUs on four CPUs, every class.
+traced linux 0 --cpus 4 --vcpus 2 --timeout 300 \
+    --cmd 'i=0; while [ $i -lt 50 ]; do i=$((i + 1)); cat /proc/stat >/dev/null; done' &&
+    whole_trace "trace of Linux on 4 CPUs" "$dir" 20000 vm_exit vm_entry ept_fault timer_fire ipi \
+        world_name sched_switch sched_input
+
+# A ring far too small, but the writers wait: still nothing is lost.
+traced lossless 0 --cpus 2 --guest "$BUILD/guest/memory.elf" --trace-lossless --trace-buffer 128 &&
+    whole_trace "trace without loss through 128 KiB" "$dir" 1000 vm_exit
+
+# Only one class.
+traced classes 0 --cpus 2 --guest "$BUILD/guest/hello.elf" --trace-classes vm &&
+    whole_trace "trace of class vm" "$dir" 100 vm_exit &&
+    if babeltrace2 "$dir" | grep -q timer_fire; then
+        echo "FAIL trace classes: timer_fire is of class sched"
+    else
+        echo "PASS trace classes: nothing of another class"
+    fi
+
+# A panic: the last records as lines, and the packets of the flight recorder on the disk.
+traced panic 124 --cpus 2 --guest "$BUILD/guest/hello.elf" --trace-mode flight --timeout 20 \
+    --kernel-args fault=0xdead000000
+verdict "trace in a panic" 0 0 "$log" '^PANIC: #PF' 'trace: the last [0-9]* of [0-9]* records' \
+    ' sys  world_name id=[0-9]* kind=WORLD .* name="init"' 'bytes of packets sent'
+whole_trace "trace after a panic" "$dir" 0 world_name
+
+# Wrong options are said, with the right ones.
+scripts/run.sh --batch --guest "$BUILD/guest/hello.elf" --log "$results/out-qemu-trace-bad.log" \
+    --kernel-args "trace=sched,disk trace.mode=tape trace.to=floppy" >/dev/null 2>&1 </dev/null
+verdict "trace options that are wrong" $? 0 "$results/out-qemu-trace-bad.log" \
+    '"disk" is no class; there are sched, vm' 'there are flight and stream' \
+    'trace.to=floppy: no such device' 'Trace: recording'
