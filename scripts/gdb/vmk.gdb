@@ -11,6 +11,7 @@ define vmk-help
   printf "vmk-vmcs [VM VCPU]  its VMCB by field name, or what is cached of its VMCS\n"
   printf "vmk-ept GPA [VM]    walk the nested page table for a guest-physical address\n"
   printf "vmk-log             the log ring\n"
+  printf "vmk-trace [N]       the last N trace records of each CPU\n"
   printf "vmk-bt WORLD        the stack of a world that is not running\n"
 end
 document vmk-help
@@ -21,12 +22,16 @@ define vmk-worlds
   set $vmk_all = &vmk_host_now->world->all
   set $vmk_node = $vmk_all->next
   set $vmk_at = (unsigned long)&((struct world *)0)->all_link
-  echo    world state           cpu       run us     ready us      wait us  name\n
+  echo    world state           cpu       run us     ready us    costop us      wait us  name\n
   while $vmk_node != $vmk_all
     set $vmk_w = (struct world *)((char *)$vmk_node - $vmk_at)
     printf "%8u ", $vmk_w->id.raw
-    output $vmk_w->state
-    printf "\t%4u %12llu %12llu %12llu  %s\n", $vmk_w->cpu, $vmk_w->times.run / 1000, $vmk_w->times.ready / 1000, $vmk_w->times.wait / 1000, $vmk_w->name
+    set $vmk_e = &$vmk_w->sched
+    if $vmk_w->id.raw <= 64
+      set $vmk_e = &vmk_host_now->sched->machine.cpu[$vmk_w->id.raw - 1].idle
+    end
+    output (enum sched_world_state)$vmk_e->state
+    printf "\t%4u %12llu %12llu %12llu %12llu  %s\n", $vmk_e->cpu, $vmk_e->times.run / 1000, $vmk_e->times.ready / 1000, $vmk_e->times.costop / 1000, $vmk_e->times.wait / 1000, $vmk_w->name
     set $vmk_node = $vmk_node->next
   end
 end
@@ -37,13 +42,14 @@ end
 define vmk-runq
   set $vmk_i = 0
   while $vmk_i < 64
-    set $vmk_q = &vmk_host_now->sched->queues[$vmk_i]
+    set $vmk_q = &vmk_host_now->sched->local[$vmk_i]
+    set $vmk_c = &vmk_host_now->sched->machine.cpu[$vmk_i]
     if $vmk_q->idle != 0
       printf "cpu%u: running %u (%s)", $vmk_i, $vmk_q->current->id.raw, $vmk_q->current->name
-      if $vmk_q->need_switch
+      if vmk_host_now->sched->flags[$vmk_i].need_switch
         printf ", switch wanted"
       end
-      printf ", %u ready\n", $vmk_q->ready.count
+      printf ", %u ready\n", $vmk_c->waiting
     end
     set $vmk_i = $vmk_i + 1
   end
@@ -197,7 +203,7 @@ define vmk-bt
   while $vmk_node != $vmk_all
     set $vmk_w = (struct world *)((char *)$vmk_node - $vmk_at)
     if $vmk_w->id.raw == $arg0
-      if $vmk_w->state == WORLD_RUNNING
+      if $vmk_w->sched.state == SCHED_STATE_RUN
         printf "world %u is running: use `bt` on its CPU's thread\n", $arg0
       else
         if (unsigned long)vmk_direct_map == 0xffff800000000000

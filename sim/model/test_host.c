@@ -12,7 +12,7 @@
 #include "core/core.h"
 #include "io/io.h"
 #include "mem/page.h"
-#include "sched/runq.h"
+#include "sched/sched_internal.h"
 #include "sim/platform/sim.h"
 #include "world/world.h"
 

@@ -20,10 +20,11 @@ static uint32_t rank_of(const struct prioq_node *n)
     return n ? n->rank : 0;
 }
 
-static bool before(const struct prioq_node *a, const struct prioq_node *b)
+static bool before(struct prioq *q, const struct prioq_node *a, const struct prioq_node *b)
 {
+    q->comparisons++;
     if (a->key != b->key)
-        return a->key < b->key;
+        return (int64_t)(a->key - b->key) < 0;
     return a->sequence < b->sequence;
 }
 
@@ -45,19 +46,19 @@ static bool settle(struct prioq_node *n)
 }
 
 /* One heap of two; the depth of the recursion is the sum of two right spines. */
-static struct prioq_node *merge(struct prioq_node *a, struct prioq_node *b)
+static struct prioq_node *merge(struct prioq *q, struct prioq_node *a, struct prioq_node *b)
 {
     if (!a)
         return b;
     if (!b)
         return a;
-    if (before(b, a)) {
+    if (before(q, b, a)) {
         struct prioq_node *swap = a;
 
         a = b;
         b = swap;
     }
-    a->right = merge(a->right, b);
+    a->right = merge(q, a->right, b);
     a->right->parent = a;
     settle(a);
     return a;
@@ -71,7 +72,7 @@ void prioq_init(struct prioq *q)
 void prioq_insert(struct prioq *q, struct prioq_node *node, uint64_t key)
 {
     *node = (struct prioq_node){.key = key, .sequence = q->sequence++, .rank = 1};
-    q->root = merge(q->root, node);
+    q->root = merge(q, q->root, node);
     q->root->parent = NULL;
     q->count++;
 }
@@ -83,7 +84,7 @@ struct prioq_node *prioq_first(const struct prioq *q)
 
 void prioq_remove(struct prioq *q, struct prioq_node *node)
 {
-    struct prioq_node *rest = merge(node->left, node->right);
+    struct prioq_node *rest = merge(q, node->left, node->right);
     struct prioq_node *parent = node->parent;
 
     if (rest)

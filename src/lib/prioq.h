@@ -2,7 +2,9 @@
 /*
  * lib/prioq.h -- a priority queue (leftist heap) with the links inside the objects.
  *
- * First is the smallest key; equal keys leave in the order they came. Insert, take first and
+ * First is the smallest key; equal keys leave in the order they came. Keys are points on a circle: a
+ * key comes before another if it is less than 2^63 steps behind it, so virtual times may wrap. Small
+ * numbers are ordered as ever. Insert, take first and
  * remove from the middle are O(log n); nothing is allocated.
  */
 #pragma once
@@ -20,6 +22,7 @@ struct prioq {
     struct prioq_node *root;
     uint64_t sequence;
     uint32_t count;
+    uint64_t comparisons;  // so far, to see what an operation costs
 };
 
 void prioq_init(struct prioq *q);

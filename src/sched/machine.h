@@ -116,9 +116,25 @@ enum sched_world_flags {
     SCHED_WORLD_VCPU = 1,
 };
 
+/* How many bits a mask of CPUs has. The compiler's own would call its library. */
+static inline uint32_t sched_mask_count(uint64_t mask)
+{
+    mask -= mask >> 1 & 0x5555555555555555ull;
+    mask = (mask & 0x3333333333333333ull) + (mask >> 2 & 0x3333333333333333ull);
+    mask = (mask + (mask >> 4)) & 0x0f0f0f0f0f0f0f0full;
+    return (uint32_t)(mask * 0x0101010101010101ull >> 56);
+}
+
 struct sched_machine;
+struct sched_node;
 struct sched_pool;
 struct sched_policy;
+
+/* A place in a queue, and whose it is. */
+struct sched_link {
+    struct prioq_node node;
+    struct sched_node *owner;
+};
 
 /* What a pool and an entity have in common: a place in the tree, what it is due, what it had. */
 struct sched_node {
@@ -145,7 +161,7 @@ struct sched_node {
     plat_ns tokens_at;   // up to date at
     bool limited;        // the bucket is empty: nothing below runs
     uint32_t limit_cpu;  // whose deadline watches the refill
-    struct prioq_node limit_node;
+    struct sched_link limit_link;
 };
 
 /* Exact times of an entity. run + ready + costop + wait = elapsed since `created`. */
@@ -173,36 +189,37 @@ struct sched_times {
 /* One world, or an idle one. Embedded in struct world, or allocated by a tool. */
 struct sched_entity {
     struct sched_node node;
-    uint32_t state;     // enum sched_state
+    uint32_t state;     // enum sched_world_state
     uint32_t cpu;       // where it runs, waits or last ran
     uint64_t affinity;  // mask
     bool idle;          // (i) the entity of a CPU without work
     bool queued;        // on the policy's queue of `cpu`
     plat_ns since;      // the times are exact up to here
     plat_ns charged;    // has paid up to here, while it runs
-    plat_ns started;    // of this run: for the quantum
-    plat_ns ready_since;
-    plat_ns granted;            // taken from the buckets of its limits, not yet used
+    plat_ns started;    // this run began
+    plat_ns granted;    // taken from the buckets of its limits for the run since grant_at
+    plat_ns grant_at;
     uint32_t load;              // of a CPU, 1/65536: for balancing
     uint32_t home;              // NUMA node
     struct list runnable_link;  // in the pool's list of READY, MLMTD and COSTOP entities
     struct list movable_link;   // in its CPU's list of those that may move
     struct list costop_link;
-    plat_ns progress;  // co-scheduling: run + guest idle, up to progress_since
-    plat_ns progress_since;
-    plat_ns smt_stamp;
+    plat_ns progress;     // co-scheduling: time run or not wanted, up to `since`
+    plat_ns smt_stamp;    // times.smt is exact up to here, while it runs
+    plat_ns smt_charged;  // of times.smt: charged for
     struct sched_times times;
-    struct prioq_node queue_node;    // the policy's queue
-    struct prioq_node reserve_node;  // share: queue of those with a reservation
+    struct sched_link queue_link;    // the policy's queue
+    struct sched_link reserve_link;  // share: queue of those with a reservation
     union {                          // the policy's own
         struct {
-            int64_t credit;
+            uint64_t burnt;  // compared with the machine's credit_base
         } credit2;
         struct {
             plat_ns arrival;
         } rr;
         struct {
             plat_ns period, budget, left, deadline;
+            bool spent;  // which queue it is on
         } edf;
     } policy;
 };
@@ -210,8 +227,8 @@ struct sched_entity {
 /* What a pool has on each CPU. */
 struct sched_pool_cpu {
     struct prioq ready;            // children with something queued on this CPU
-    struct prioq_node queue_node;  // in the parent's `ready` of this CPU
-    struct prioq_node reserve_node;
+    struct sched_link queue_link;  // in the parent's `ready` of this CPU
+    struct sched_link reserve_link;
 };
 
 /* A pool or VM. sched_pool_size(cpus) bytes. */
@@ -222,12 +239,11 @@ struct sched_pool {
     struct list costopped;  // entities right below
     uint32_t child_count;
     uint32_t reserved_mhz;   // promised to children
-    uint64_t borrowed_mhz;   // taken from the parent beyond its own reservation
     uint64_t vtime;          // mean of the active children's, weighted by shares
     uint64_t vtime_rest;     // remainder of the division
     uint64_t active_shares;  // of the joined children
     uint64_t running;        // mask of CPUs that run something below
-    uint32_t stalled;        // vCPUs right below that are READY, MLMTD or COSTOP
+    uint32_t stalled;        // vCPUs right below that want to make progress and do not
     uint64_t gang_cpus;      // strict: CPUs given to this VM until gang_until
     plat_ns gang_until;
     uint32_t cpu_count;
@@ -253,7 +269,7 @@ struct sched_event {
     uint32_t cpu;   // whose input it answers
     uint32_t id;
     uint32_t other;
-    uint32_t state;  // enum sched_state, or enum migrate_kind
+    uint32_t state;  // enum sched_world_state, or enum migrate_kind
     uint32_t src, dst;
     uint32_t a, b;
 };
@@ -269,24 +285,24 @@ struct sched_cpu {
     struct sched_entity *current;  // null: offline
     struct sched_entity *forced;   // strict gangs, hand-off: runs next
     bool kicked;                   // was in a kick mask and has not answered
+    bool preempt;                  // somebody woke up who should run at once
     plat_ns deadline;              // as last decided
-    plat_ns slice_end;             // of the current entity: the policy's
+    plat_ns quantum_start;         // the current entity has had no decision since
+    plat_ns slice_end;             // when it gets one
     uint32_t waiting;              // entities queued here
     uint64_t load;                 // sum of their and the current one's
     struct list movable;           // queued entities that may run elsewhere, oldest first
-    struct prioq queue;            // flat policies; share: unused
+    struct prioq queue;            // flat policies
+    struct prioq spent;            // edf: those without budget, by deadline
     struct prioq reserve;          // share: nodes with a reservation and something queued here
     struct prioq limits;           // limited nodes whose refill this CPU watches
     plat_ns pulled;                // last fairness pull
-    plat_ns balanced;
-    uint32_t pull_next;
-    plat_ns smt_since;  // partner state changed
+    plat_ns balanced;              // last look at the load
+    uint32_t pull_next;            // where the next fairness pull begins
+    uint32_t pinned_mhz;           // promised to entities that may run here only
     uint32_t core, llc, package, numa, mhz;
     uint64_t smt_mask, llc_mask, package_mask, numa_mask;  // with itself
-    uint64_t busy_ns, busy_since;
-    struct {
-        int64_t reset;
-    } credit2;
+    plat_ns used, used_since;                              // not idle: so long, exact up to
 };
 
 struct sched_counters {
@@ -308,7 +324,8 @@ struct sched_machine {
     uint64_t busy;  // with something queued
     uint64_t kick;  // of this step
     uint64_t capacity_mhz;
-    uint64_t seed;  // for a policy that draws lots: an input too
+    uint32_t reference_mhz;  // of a CPU on average
+    uint64_t credit_base;    // credit2: what was handed out so far
     plat_ns numa_balanced;
     uint32_t entities, pools;
     struct sched_counters counters;
@@ -346,6 +363,9 @@ static inline bool sched_op_switches(uint32_t op)
 /* Look-ups by id, O(1) on average: null if there is none, or it is the other kind. */
 struct sched_entity *sched_entity_find(const struct sched_machine *m, uint32_t id);
 struct sched_pool *sched_pool_find(const struct sched_machine *m, uint32_t id);
+/* Either kind. */
+struct sched_node *sched_node_find(const struct sched_machine *m, uint32_t id);
+enum sched_policy_id sched_policy_of(const struct sched_machine *m);
 /* The times of an entity as of `now`, which may be later than the last input; changes nothing. */
 void sched_times_at(const struct sched_entity *e, plat_ns now, struct sched_times *out);
 /* The sum over all entities below a pool (a VM's line in esxtop); returns how many. O(entities). */

@@ -32,7 +32,7 @@ enum sched_op {
 };
 
 /* READY and MLMTD are both %RDY of esxtop; the WAITs differ in what for. */
-enum sched_state {
+enum sched_world_state {
     SCHED_STATE_RUN = RECORD_sched_state_RUN,
     SCHED_STATE_READY = RECORD_sched_state_READY,
     SCHED_STATE_WAIT = RECORD_sched_state_WAIT,

@@ -3,59 +3,62 @@
  * sched/policy_rr.c -- round robin: who has been ready longest runs next.
  *
  * The smallest complete policy, for reading and for comparing. The key is the time a world became
- * ready, so "longest" also means something between two queues and pulling works unchanged.
+ * ready, so "longest" also means something between two CPUs and pulling works unchanged. Shares and
+ * reservations are ignored; limits and co-scheduling are the machine's and hold.
  *
  * Invariants
- *   - Shares are ignored; nobody preempts anybody but the idle world.
- * Locking    every call has the queue's lock.
+ *   - Nobody preempts anybody before the quantum is over.
+ * Locking    the caller's.
  */
-#include "sched/runq.h"
+#include "sched/machine_internal.h"
 
-static void rr_init(struct run_queue *q)
+static void rr_enqueue(struct sched_machine *m, struct sched_entity *e)
 {
-    (void)q;
+    e->policy.rr.arrival = m->now;
+    link_insert(&m->cpu[e->cpu].queue, &e->queue_link, &e->node, m->now);
 }
 
-static void rr_ready(struct run_queue *q, struct world *w, plat_ns now, bool woken)
+static void rr_dequeue(struct sched_machine *m, struct sched_entity *e)
 {
-    (void)woken;
-    runq_insert(q, w, now);
+    prioq_remove(&m->cpu[e->cpu].queue, &e->queue_link.node);
 }
 
-static struct world *rr_pick(struct run_queue *q, plat_ns now)
+static struct sched_entity *rr_first(struct sched_machine *m, uint32_t cpu)
 {
-    struct world *w = runq_first(q);
+    struct prioq_node *first = prioq_first(&m->cpu[cpu].queue);
 
-    (void)now;
-    if (w)
-        runq_remove(q, w);
-    return w;
+    return first ? entity_of(link_of(first)->owner) : NULL;
 }
 
-static void rr_charge(struct run_queue *q, struct world *w, plat_ns used)
+static void rr_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used)
 {
-    (void)q;
-    w->sched.virtual_time += used;
+    (void)m;
+    (void)e;
+    (void)used;
 }
 
-static void rr_leave(struct run_queue *q, struct world *w)
+static bool rr_before(struct sched_machine *m, struct sched_entity *a, struct sched_entity *b,
+                      plat_ns slack)
 {
-    if (runq_is_queued(w))
-        runq_remove(q, w);
+    const struct sched_cpu *c = &m->cpu[b->cpu];
+
+    if (b->queued)
+        return a->policy.rr.arrival + slack < b->policy.rr.arrival;
+    return m->now >= c->slice_end && slack == 0;
 }
 
-static bool rr_preempts(struct run_queue *q, const struct world *w, const struct world *running)
+static plat_ns rr_slice(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
 {
-    (void)w;
-    return running == q->idle;
+    (void)e;
+    return m->cpu[cpu].quantum_start + tune(m, SCHED_TUNABLE_QUANTUM);
 }
 
 const struct sched_policy sched_policy_rr = {
     .name = "rr",
-    .init = rr_init,
-    .ready = rr_ready,
-    .pick = rr_pick,
+    .enqueue = rr_enqueue,
+    .dequeue = rr_dequeue,
+    .first = rr_first,
     .charge = rr_charge,
-    .leave = rr_leave,
-    .preempts = rr_preempts,
+    .before = rr_before,
+    .slice = rr_slice,
 };

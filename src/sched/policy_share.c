@@ -1,94 +1,220 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sched/policy_share.c -- proportional share: CPU time in proportion to shares.
+ * sched/policy_share.c -- proportional share over the tree: reservations first, then least virtual time.
  *
- * Each world has a virtual time that advances by (time run) / shares. The one that would have the
- * least after another quantum runs next; by its start instead of its end, light worlds would get
- * their quantum early and be ahead by up to a whole one. In the long run all virtual times advance
- * together, so worlds get time in proportion to their shares. A priority scheme was turned down
- * because it says who goes first but not how much.
+ * On each CPU each pool has a queue of its children that have somebody waiting on that CPU, in the
+ * order of virtual finish: where a child would be after `granularity` more. Choosing is a walk from the
+ * root down, first child by first child. A child's virtual time is one for all CPUs (tree.c), so
+ * CPUs need not be compared to be fair to a pool; what they need to compare is who waits where, and that is place.c.
  *
- * Virtual time is comparable between queues; `floor` is where the worlds that now run are. Two
- * clamps keep the past from ruling the present:
- *   - A world that slept is raised to the floor: sleeping earns no credit, or it could take the CPU
- *     for as long as it slept.
- *   - A world far above the floor is lowered to floor + LEAD_MAX: it used a CPU nobody wanted, and
- *     owes nothing for that.
+ *        root.ready on CPU 2          keys are lower bounds: a pool's virtual time grows when its
+ *         │ 1. pool A  2. world 7     worlds run on other CPUs, and its key here is put right when it
+ *         ▼                           comes first (fresh()). It never falls but by share_rekey().
+ *        A.ready on CPU 2: world 3 ...
+ *
+ * By finish instead of start, or light ones would get their turn early and be ahead by a whole one.
+ *
+ * Reservations: `due` is when the next ns of a node's reserved time is due; it grows by use / rate. Whoever's
+ * due time is past goes before all virtual times, the earliest first.
+ *
+ * The running one goes on until it is `granularity` ahead of the next, so the switch rate does not
+ * depend on how close shares are.
  *
  * Invariants
- *   - virtual_time never falls but by the second clamp.
- *   - After ready(): virtual_time <= floor + LEAD_MAX scaled; and >= floor if the world slept.
- * Locking    every call has the queue's lock.
- * Sources    [BVT], [CFS]; docs/design/scheduler.md
+ *   - link of a pool is on its parent's queue of a CPU exactly if its own queue there is not empty.
+ *   - A key in a queue is never above the child's virtual finish (circular order).
+ * Locking    the caller's. Cost: O(depth * log n), plus one log n per key that was too low.
+ * Start at   share_first(), share_before().
+ * Sources    [BVT], [GPS]; docs/design/scheduler.md
  */
-#include "sched/runq.h"
+#include "sched/machine_internal.h"
 
-#define LEAD_MAX    (8 * SCHED_QUANTUM_NS)
-#define GRANULARITY 1000000ull  // 1 ms: a woken world must be this far behind to preempt
-
-static uint64_t scaled(const struct world *w, plat_ns used)
+static uint64_t finish(const struct sched_machine *m, const struct sched_node *n)
 {
-    return used * SCHED_SHARES_DEFAULT / w->sched.shares;
+    return n->vtime + vtime_of(n, tune(m, SCHED_TUNABLE_GRANULARITY));
 }
 
-/* Where it would be after another quantum: the queue's key. */
-static uint64_t finish(const struct world *w)
+static struct sched_link *queue_link_of(struct sched_node *n, uint32_t cpu)
 {
-    return w->sched.virtual_time + scaled(w, SCHED_QUANTUM_NS);
+    return n->is_pool ? &pool_of(n)->cpu[cpu].queue_link : &entity_of(n)->queue_link;
 }
 
-static void share_init(struct run_queue *q)
+static struct sched_link *reserve_link_of(struct sched_node *n, uint32_t cpu)
 {
-    (void)q;
+    return n->is_pool ? &pool_of(n)->cpu[cpu].reserve_link : &entity_of(n)->reserve_link;
 }
 
-static void share_ready(struct run_queue *q, struct world *w, plat_ns now, bool woken)
+static void share_enqueue(struct sched_machine *m, struct sched_entity *e)
 {
-    uint64_t ceiling = q->floor + scaled(w, LEAD_MAX);
+    uint32_t cpu = e->cpu;
+    struct sched_node *n = &e->node;
 
-    (void)now;
-    if (woken)
-        w->sched.virtual_time = MAX(w->sched.virtual_time, q->floor);
-    w->sched.virtual_time = MIN(w->sched.virtual_time, ceiling);
-    runq_insert(q, w, finish(w));
+    for (struct sched_pool *p = n->parent; p; n = &p->node, p = n->parent) {
+        if (n->min_mhz)
+            link_insert(&m->cpu[cpu].reserve, reserve_link_of(n, cpu), n, n->due);
+        link_insert(&p->cpu[cpu].ready, queue_link_of(n, cpu), n, finish(m, n));
+        if (p->cpu[cpu].ready.count > 1)
+            return;  // it was in the queues above already
+    }
 }
 
-static struct world *share_pick(struct run_queue *q, plat_ns now)
+static void share_dequeue(struct sched_machine *m, struct sched_entity *e)
 {
-    struct world *w = runq_first(q);
+    uint32_t cpu = e->cpu;
+    struct sched_node *n = &e->node;
 
-    (void)now;
-    if (w)
-        runq_remove(q, w);
-    return w;
+    for (struct sched_pool *p = n->parent; p; n = &p->node, p = n->parent) {
+        struct sched_link *reserved = reserve_link_of(n, cpu);
+
+        if (link_is_queued(reserved))
+            prioq_remove(&m->cpu[cpu].reserve, &reserved->node);
+        prioq_remove(&p->cpu[cpu].ready, &queue_link_of(n, cpu)->node);
+        if (p->cpu[cpu].ready.count)
+            return;
+    }
 }
 
-static void share_charge(struct run_queue *q, struct world *w, plat_ns used)
+/* The first of a pool's queue, after keys that were too low are put right. */
+static struct sched_node *fresh(struct sched_machine *m, struct prioq *q)
 {
-    (void)q;
-    w->sched.virtual_time += scaled(w, used);
+    struct prioq_node *first;
+
+    while ((first = prioq_first(q))) {
+        struct sched_link *l = link_of(first);
+        uint64_t key = finish(m, l->owner);
+
+        if (!earlier(first->key, key))
+            return l->owner;
+        prioq_remove(q, first);
+        link_insert(q, l, l->owner, key);
+    }
+    return NULL;
 }
 
-static void share_leave(struct run_queue *q, struct world *w)
+/* The same of those with a reservation. */
+static struct sched_node *fresh_due(struct sched_machine *m, uint32_t cpu)
 {
-    if (runq_is_queued(w))
-        runq_remove(q, w);
+    struct prioq *q = &m->cpu[cpu].reserve;
+    struct prioq_node *first;
+
+    while ((first = prioq_first(q))) {
+        struct sched_link *l = link_of(first);
+
+        if (!earlier(first->key, l->owner->due))
+            return l->owner;
+        prioq_remove(q, first);
+        link_insert(q, l, l->owner, l->owner->due);
+    }
+    return NULL;
 }
 
-static bool share_preempts(struct run_queue *q, const struct world *w,
-                           const struct world *running)
+void share_rekey(struct sched_machine *m, struct sched_node *n)
 {
-    if (running == q->idle)
-        return true;
-    return finish(w) + scaled(w, GRANULARITY) < finish(running);
+    uint32_t from = n->is_pool ? 0 : entity_of(n)->cpu;
+    uint32_t end = n->is_pool ? m->cpu_count : from + 1;
+
+    if (m->policy != &sched_policy_share)
+        return;
+    for (uint32_t cpu = from; cpu < end; cpu++) {
+        struct sched_link *l = queue_link_of(n, cpu);
+        struct prioq *q = &n->parent->cpu[cpu].ready;
+
+        if (link_is_queued(l)) {
+            prioq_remove(q, &l->node);
+            link_insert(q, l, n, finish(m, n));
+        }
+    }
+}
+
+static struct sched_entity *share_first(struct sched_machine *m, uint32_t cpu)
+{
+    struct sched_node *n = fresh_due(m, cpu);
+
+    if (!n || earlier(m->now, n->due))
+        n = m->root->cpu[cpu].ready.count ? &m->root->node : NULL;
+    while (n && n->is_pool)
+        n = fresh(m, &pool_of(n)->cpu[cpu].ready);
+    return n ? entity_of(n) : NULL;
+}
+
+static void share_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used)
+{
+    tree_charge(m, e, used);
+}
+
+/* The children of the lowest common pool below which two entities are. */
+static void fork_of(struct sched_node **a, struct sched_node **b)
+{
+    while ((*a)->depth > (*b)->depth)
+        *a = &(*a)->parent->node;
+    while ((*b)->depth > (*a)->depth)
+        *b = &(*b)->parent->node;
+    while ((*a)->parent != (*b)->parent) {
+        *a = &(*a)->parent->node;
+        *b = &(*b)->parent->node;
+    }
+}
+
+/* Is a reservation above it due at `when`? */
+static bool is_due(const struct sched_node *n, plat_ns when)
+{
+    for (; n; n = n->parent ? &n->parent->node : NULL) {
+        if (n->min_mhz && !earlier(when, n->due))
+            return true;
+    }
+    return false;
+}
+
+static bool share_before(struct sched_machine *m, struct sched_entity *ea,
+                         struct sched_entity *eb, plat_ns slack)
+{
+    struct sched_node *a = &ea->node;
+    struct sched_node *b = &eb->node;
+    bool b_due;
+
+    /* One that runs on its reservation keeps the CPU a little longer than it must. */
+    b_due = is_due(b, m->now + (eb->queued ? 0 : tune(m, SCHED_TUNABLE_GRANULARITY)));
+    if (is_due(a, m->now) != b_due)
+        return !b_due;
+    fork_of(&a, &b);
+    return earlier(finish(m, a) + vtime_of(a, slack), finish(m, b));
+}
+
+static plat_ns share_slice(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
+{
+    plat_ns end = m->now + tune(m, SCHED_TUNABLE_QUANTUM);
+    struct sched_entity *next = share_first(m, cpu);
+
+    if (!next)
+        return end;
+
+    struct sched_node *a = &e->node;
+    struct sched_node *b = &next->node;
+
+    fork_of(&a, &b);
+
+    /* Until it is `granularity` of its own time ahead of the next. */
+    int64_t room = (int64_t)(finish(m, b) - finish(m, a));
+    plat_ns granularity = tune(m, SCHED_TUNABLE_GRANULARITY);
+
+    if (room >= 0)
+        end = MIN(end, m->now + granularity + ((uint64_t)room >> VTIME_BITS) * a->shares);
+    else
+        end = MIN(end, m->now + granularity / 4);
+
+    const struct sched_node *due = fresh_due(m, cpu);
+
+    if (due && earlier(due->due, end))
+        end = MAX(due->due, m->now + granularity / 4);
+    return end;
 }
 
 const struct sched_policy sched_policy_share = {
     .name = "share",
-    .init = share_init,
-    .ready = share_ready,
-    .pick = share_pick,
+    .enqueue = share_enqueue,
+    .dequeue = share_dequeue,
+    .first = share_first,
     .charge = share_charge,
-    .leave = share_leave,
-    .preempts = share_preempts,
+    .before = share_before,
+    .slice = share_slice,
 };

@@ -1,230 +1,248 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sched/sched.c -- the mechanism: who may run where, switches, exact accounting.
+ * sched/sched.c -- the mechanism: the machine's lock, and its decisions made real.
  *
- * A world becomes ready on one CPU: an idle one if there is any, else the one it last ran on. CPUs
- * correct that by pulling: one that runs out of work, and every CPU at the end of each quantum,
- * looks at the keys the other queues publish and takes their first world if it should run before
- * its own. So all queues together behave like one, without a lock they all share.
+ * All that is decided is decided by the state machine (machine.h). This file gives it inputs, in an order and at
+ * times that it records, and does what comes out: switches contexts, kicks CPUs, arms timers.
  *
  * Interrupts never switch in the middle: whoever wants a switch sets need_switch and kicks the CPU;
  * the switch happens at the end of that interrupt, in sched_irq_exit(), or when a world blocks.
  *
+ *      sched_ready() ── WAKE ──┐                        ┌─► kick: need_switch + plat_cpu_kick()
+ *      block, exit ── BLOCK ───┤   lock, now, record,   ├─► deadline: timer_quantum_arm()
+ *      timer ──────── TIMER ───┼─► sched_step() ────────┤
+ *      kicked ────── RESCHED ──┘                        └─► next: plat_context_switch()
+ *
  * Invariants
- *   - run + ready + wait = now - created for every world, to the nanosecond (asserted in
- *     sched_state_set()).
- *   - Each CPU has one current world, state RUNNING; the idle world is READY when it is not that.
- *   - The queue lock is held across plat_context_switch() and dropped by sched_arrived().
- *   - Nobody switches holding another lock (asserted in switch_locked()).
- * Locking    run_queue.lock (rank RUNQ); idle and online masks are atomic hints.
- * Start at   sched_ready() and switch_locked().
+ *   - Each input has the next sequence number and a time not below the last, both taken under the lock;
+ *     the records of its decisions stand right behind its own.
+ *   - local.current is the world of machine.cpu[].current whenever the lock is free.
+ *   - The lock is held across plat_context_switch() and dropped by sched_arrived(): whoever has it
+ *     knows that no world is half switched.
+ *   - Nobody switches holding another lock (asserted in switch_to()).
+ * Locking    sched_state.lock (rank RUNQ): one per host, docs/adr/0002.
+ * Start at   step(), reschedule().
  * Sources    docs/design/scheduler.md
  */
 #include "sched/sched.h"
 
 #include "core/assert.h"
 #include "core/core.h"
+#include "core/heap.h"
 #include "core/log.h"
 #include "core/timer.h"
+#include "core/trace.h"
+#include "lib/format.h"
 #include "lib/string.h"
-#include "sched/runq.h"
-
-/* A world elsewhere must be this much further behind than the best here to be worth a move. */
-#define PULL_SLACK (SCHED_QUANTUM_NS / 2)
+#include "sched/sched_internal.h"
+#include "world/world_internal.h"
 
 HOST_STATE(sched);
+
+/* A pool's memory. */
+struct pool_box {
+    char name[WORLD_NAME_SIZE];
+    struct sched_pool pool;  // last: its array follows
+};
+
+/* ---- the machine's surroundings ---- */
+
+/* What was decided becomes a record, field by field. */
+static void observe(void *context, const struct sched_event *e, plat_ns now)
+{
+    (void)context;
+    switch ((enum sched_event_kind)e->kind) {
+    case SCHED_EVENT_SWITCH:
+        TRACE_AT(now, sched_switch, .prev_tid = e->id, .next_tid = e->other,
+                 .prev_state = (uint16_t)e->state, .cost = (uint16_t)e->a, .ran_us = e->b);
+        break;
+    case SCHED_EVENT_MIGRATE:
+        TRACE_AT(now, sched_migrate, .tid = e->id, .src = (uint16_t)e->src,
+                 .dst = (uint16_t)e->dst, .kind = (uint16_t)e->state, .cost = e->a);
+        break;
+    case SCHED_EVENT_STATE:
+        TRACE_AT(now, sched_state, .tid = e->id, .state = (uint16_t)e->state,
+                 .sub = (uint16_t)e->a);
+        break;
+    case SCHED_EVENT_COSTOP: TRACE_AT(now, sched_costop, .tid = e->id, .skew_us = e->a); break;
+    case SCHED_EVENT_COSTART:
+        TRACE_AT(now, sched_costart, .tid = e->id, .skew_us = e->a);
+        break;
+    }
+}
+
+static void record_input(struct sched_state *sched, const struct sched_input *in, plat_ns now)
+{
+    uint32_t sequence = sched->sequence++;
+
+    if (in->value)
+        TRACE_AT(now, sched_input_wide, .seq = sequence, .op = (uint16_t)in->op,
+                 .small = (uint16_t)in->small, .id = in->id, .arg = in->arg,
+                 .value = in->value);
+    else
+        TRACE_AT(now, sched_input, .seq = sequence, .op = (uint16_t)in->op,
+                 .small = (uint16_t)in->small, .id = in->id, .arg = in->arg);
+}
+
+static void kick(struct sched_state *sched, unsigned cpu)
+{
+    bool self = cpu == plat_cpu_self();
+
+    __atomic_store_n(&sched->flags[cpu].need_switch, true, __ATOMIC_RELAXED);
+    /* The own idle loop looks before it waits; everybody else needs an interrupt. */
+    if (self && sched->local[cpu].current == sched->local[cpu].idle)
+        return;
+    TRACE(ipi, .target = cpu, .kind = RECORD_ipi_kind_RESCHED);
+    plat_cpu_kick(cpu);
+}
+
+/* One input of this CPU, and all of its decision but the switch. Lock held. */
+static struct sched_decision step(struct sched_state *sched, struct sched_input in)
+{
+    plat_ns now = MAX(plat_time_now(), sched->machine.now);
+    struct sched_decision d;
+
+    in.cpu = plat_cpu_self();
+    record_input(sched, &in, now);
+    d = sched_step(&sched->machine, &in, now);
+    for (uint64_t rest = d.kick; rest; rest &= rest - 1)
+        kick(sched, (unsigned)__builtin_ctzll(rest));
+    if (d.deadline != sched->local[in.cpu].armed) {
+        sched->local[in.cpu].armed = d.deadline;
+        timer_quantum_arm(d.deadline);
+    }
+    return d;
+}
+
+/* The same by itself, for inputs that switch nothing. Any context. */
+static vmk_status input(struct sched_input in)
+{
+    struct sched_state *sched = this_host()->sched;
+    bool irqs = spin_lock(&sched->lock);
+    vmk_status status = step(sched, in).status;
+
+    spin_unlock(&sched->lock, irqs);
+    return status;
+}
 
 static void on_kick(void)
 {
     /* Nothing: that the CPU took the interrupt is the message. */
 }
 
-static void on_quantum_over(void)
+static void on_deadline(void)
 {
-    struct run_queue *q = runq_own();
+    struct sched_state *sched = this_host()->sched;
+    unsigned cpu = plat_cpu_self();
 
-    q->quantum_over = true;
-    __atomic_store_n(&q->need_switch, true, __ATOMIC_RELAXED);
+    sched->local[cpu].armed = PLAT_NS_NEVER;
+    sched->flags[cpu].timer_due = true;
+    __atomic_store_n(&sched->flags[cpu].need_switch, true, __ATOMIC_RELAXED);
+}
+
+/* ---- bring-up ---- */
+
+/* sched=POLICY and sched.TUNABLE=VALUE of the boot command line. */
+static void read_options(struct sched_state *sched)
+{
+    char value[24];
+
+    if (core_option("sched", value, sizeof(value))) {
+        enum sched_policy_id policy = sched_policy_by_name(value);
+
+        if (policy == SCHED_POLICY_COUNT)
+            vmk_log(VMK_LOG_WARN, "Sched: no policy %s, using %s", value,
+                    sched_policy_name(SCHED_POLICY_SHARE));
+        else
+            (void)!sched_set_policy(policy);
+    }
+    for (unsigned i = 0; i < SCHED_TUNABLE_COUNT; i++) {
+        char key[40];
+        const char *end;
+        uint64_t number;
+
+        vmk_snprintf(key, sizeof(key), "sched.%s", sched_tunable_name((enum sched_tunable)i));
+        if (!core_option(key, value, sizeof(value)))
+            continue;
+        if (!parse_u64(value, &end, &number) || *end ||
+            sched_set_tunable((enum sched_tunable)i, number) != VMK_OK)
+            vmk_log(VMK_LOG_WARN, "Sched: %s=%s is out of range, using %llu", key, value,
+                    (unsigned long long)sched->machine.tunable[i]);
+    }
 }
 
 void sched_init(void)
 {
-    static const struct sched_policy *const policies[] = {&sched_policy_share,
-                                                          &sched_policy_rr};
     static const struct plat_handlers handlers = {
         .timer = timer_interrupt,
         .kick = on_kick,
         .irq_exit = sched_irq_exit,
     };
     struct sched_state *sched = this_host()->sched;
-    char name[16];
+    uint64_t mhz = plat_tsc_khz() / 1000;
 
-    sched->policy = policies[0];
-    if (core_option("sched", name, sizeof(name))) {
-        const struct sched_policy *found = NULL;
+    spin_init(&sched->lock, "sched", LOCK_RANK_RUNQ);
+    sched_machine_init(&sched->machine, plat_cpu_count());
+    sched->machine.observer.event = observe;
+    for (unsigned i = 0; i < PLAT_CPUS_MAX; i++)
+        sched->local[i].armed = PLAT_NS_NEVER;
+    TRACE(world_name, .id = SCHED_ROOT_ID, .kind = RECORD_name_kind_POOL,
+          .name = trace_text16("host"));
+    for (unsigned i = 0; i < plat_cpu_count(); i++) {
+        vmk_status status = input(
+            (struct sched_input){.op = SCHED_OP_TOPOLOGY,
+                                 .small = i,
+                                 .id = i,
+                                 .value = mhz ? MIN(mhz, 1000000ull) : SCHED_MHZ_DEFAULT});
 
-        for (unsigned i = 0; i < ARRAY_COUNT(policies); i++) {
-            if (!strcmp(policies[i]->name, name))
-                found = policies[i];
-        }
-        if (found)
-            sched->policy = found;
-        else
-            vmk_log(VMK_LOG_WARN, "Sched: no policy %s, using %s", name, sched->policy->name);
+        vmk_assert(status == VMK_OK);
     }
-    for (unsigned i = 0; i < PLAT_CPUS_MAX; i++) {
-        runq_init(&sched->queues[i], i);
-        sched->policy->init(&sched->queues[i]);
-    }
-    timer_quantum_hook(on_quantum_over);
+    read_options(sched);
+    timer_quantum_hook(on_deadline);
     plat_handlers_set(&handlers);
-    vmk_log(VMK_LOG_INFO, "Sched: policy %s, quantum %llu ms", sched->policy->name,
-            SCHED_QUANTUM_NS / 1000000ull);
+    vmk_log(VMK_LOG_INFO, "Sched: policy %s, quantum %llu us, %u MHz each CPU",
+            sched_policy_name(sched_policy_now()),
+            (unsigned long long)(sched->machine.tunable[SCHED_TUNABLE_QUANTUM] / 1000),
+            sched->machine.reference_mhz);
 }
 
-void sched_state_set(struct world *w, enum world_phase state, plat_ns now)
-{
-    plat_ns passed = now - w->times_until;
-
-    switch (w->state) {
-    case WORLD_RUNNING: w->times.run += passed; break;
-    case WORLD_NEW:
-    case WORLD_READY: w->times.ready += passed; break;
-    case WORLD_BLOCKED:
-    case WORLD_ZOMBIE: w->times.wait += passed; break;
-    }
-    w->times_until = now;
-    w->state = state;
-    vmk_assert(w->times.run + w->times.ready + w->times.wait == now - w->times.created);
-}
-
-/* The current world pays for what it ran. Lock held. */
-static void charge(struct run_queue *q, plat_ns now)
-{
-    struct world *w = q->current;
-
-    if (w != q->idle) {
-        this_host()->sched->policy->charge(q, w, now - q->charged_until);
-        q->high = MAX(q->high, w->sched.virtual_time);
-    }
-    q->charged_until = now;
-}
-
-/* Where the worlds that run now are in virtual time; when none runs, the furthest anybody got. */
-static uint64_t virtual_floor(const struct sched_state *sched)
-{
-    uint64_t floor = RUNQ_KEY_NONE;
-    uint64_t high = 0;
-
-    for (unsigned i = 0, count = plat_cpu_count(); i < count; i++) {
-        const struct run_queue *q = &sched->queues[i];
-
-        floor = MIN(floor, __atomic_load_n(&q->current_key, __ATOMIC_RELAXED));
-        high = MAX(high, __atomic_load_n(&q->high, __ATOMIC_RELAXED));
-    }
-    return floor == RUNQ_KEY_NONE ? high : floor;
-}
-
-/* Puts a READY world on the queue. Lock held. */
-static void enqueue(struct run_queue *q, struct world *w, plat_ns now, bool woken)
+void sched_cpu_online(struct world *idle)
 {
     struct sched_state *sched = this_host()->sched;
+    struct sched_local *own = sched_own();
 
-    q->floor = virtual_floor(sched);
-    sched->policy->ready(q, w, now, woken);
+    spin_lock_irqs_off(&sched->lock);
+    own->idle = idle;
+    own->current = idle;
+
+    vmk_status status =
+        step(sched, (struct sched_input){.op = SCHED_OP_CPU_ONLINE, .id = idle->id.raw}).status;
+
+    vmk_assert(status == VMK_OK);
+    spin_unlock_irqs_off(&sched->lock);
 }
 
-/* The other CPU whose first world is furthest behind `limit`, or null. No lock needed. */
-static struct run_queue *busiest(struct sched_state *sched, const struct run_queue *own,
-                                 uint64_t limit)
+/* ---- switches ---- */
+
+static struct world *world_of(struct sched_local *own, struct sched_entity *e)
 {
-    struct run_queue *best = NULL;
-
-    for (unsigned i = 0, count = plat_cpu_count(); i < count; i++) {
-        struct run_queue *q = &sched->queues[i];
-        uint64_t key = runq_key(q);
-
-        if (q != own && key < limit) {
-            limit = key;
-            best = q;
-        }
-    }
-    return best;
+    return e->idle ? own->idle : container_of(e, struct world, sched);
 }
 
 /*
- * Moves the best foreign world to this queue if it beats the own ones. A queue whose lock is busy
- * is left alone: two CPUs that wait for each other's lock would wait for ever. Lock held.
+ * The machine has switched this CPU to `next`; now the contexts do. Lock held; returns, perhaps much
+ * later and on another CPU, with the lock held.
  */
-static void pull(struct sched_state *sched, struct run_queue *q, plat_ns now)
+static void switch_to(struct sched_entity *entity)
 {
-    uint64_t own = runq_key(q);
-    uint64_t limit = own == RUNQ_KEY_NONE ? own : own - MIN(own, PULL_SLACK);
-    struct run_queue *from = busiest(sched, q, limit);
+    struct sched_local *own = sched_own();
+    struct world *prev = own->current;
+    struct world *next = world_of(own, entity);
 
-    if (!from || !spin_try_lock_irqs_off(&from->lock))
-        return;
-
-    struct world *w = runq_first_allowed(from, q->cpu);
-
-    if (w && w->sched.node.key < limit) {
-        sched->policy->leave(from, w);
-        __atomic_store_n(&w->cpu, q->cpu, __ATOMIC_RELAXED);
-        enqueue(q, w, now, false);
-    }
-    spin_unlock_irqs_off(&from->lock);
-}
-
-static void idle_mark(struct sched_state *sched, const struct run_queue *q, bool idle)
-{
-    if (idle)
-        __atomic_fetch_or(&sched->idle, BIT(q->cpu), __ATOMIC_SEQ_CST);
-    else if (__atomic_load_n(&sched->idle, __ATOMIC_RELAXED) & BIT(q->cpu))
-        __atomic_fetch_and(&sched->idle, ~BIT(q->cpu), __ATOMIC_SEQ_CST);
-}
-
-/* Somebody here waits while a CPU idles: wake one, it will pull. Lock held. */
-static void wake_puller(struct sched_state *sched, const struct run_queue *q)
-{
-    uint64_t idle = __atomic_load_n(&sched->idle, __ATOMIC_RELAXED) & ~BIT(q->cpu);
-
-    if (idle && runq_key(q) != RUNQ_KEY_NONE)
-        plat_cpu_kick((unsigned)__builtin_ctzll(idle));
-}
-
-/*
- * Picks the next world and switches to it. The current world has been charged, has its new state,
- * and is on the queue if that is READY. Lock held; returns, perhaps much later and on another CPU,
- * with that CPU's queue lock held.
- */
-static void switch_locked(struct run_queue *q, plat_ns now)
-{
-    struct sched_state *sched = this_host()->sched;
-    struct world *prev = q->current;
-
-    vmk_assert(spin_held_count() == 1);
-    __atomic_store_n(&q->need_switch, false, __ATOMIC_RELAXED);
-    if (q->quantum_over || runq_key(q) == RUNQ_KEY_NONE)
-        pull(sched, q, now);
-    q->quantum_over = false;
-
-    struct world *next = sched->policy->pick(q, now);
-    bool idle = !next;
-
-    if (idle)
-        next = q->idle;
-    else
-        wake_puller(sched, q);
-    idle_mark(sched, q, idle);
-    __atomic_store_n(&q->current_key, idle ? RUNQ_KEY_NONE : next->sched.virtual_time,
-                     __ATOMIC_RELAXED);
-    timer_quantum_arm(idle ? PLAT_NS_NEVER : now + SCHED_QUANTUM_NS);
-    sched_state_set(next, WORLD_RUNNING, now);
     if (next == prev)
         return;
-
-    next->times.switches++;
-    q->current = next;
+    vmk_assert(spin_held_count() == 1);
+    own->current = next;
     if (prev->switch_out)
         prev->switch_out(prev);
     if (next->switch_in)
@@ -234,155 +252,379 @@ static void switch_locked(struct run_queue *q, plat_ns now)
 
 void sched_arrived(void)
 {
-    spin_unlock_irqs_off(&runq_own()->lock);
+    spin_unlock_irqs_off(&this_host()->sched->lock);
 }
 
-void sched_current_stop(enum world_phase state)
+void sched_current_stop(enum sched_world_state state)
 {
-    struct run_queue *q = runq_own();
+    struct sched_state *sched = this_host()->sched;
+    struct sched_local *own = sched_own();
 
-    spin_lock_irqs_off(&q->lock);
+    spin_lock_irqs_off(&sched->lock);
+    __atomic_store_n(&sched->flags[plat_cpu_self()].need_switch, false, __ATOMIC_RELAXED);
+    vmk_assert(own->current != own->idle);
 
-    plat_ns now = plat_time_now();
+    struct sched_decision d = step(
+        sched,
+        (struct sched_input){.op = state == SCHED_STATE_ZOMBIE ? SCHED_OP_EXIT : SCHED_OP_BLOCK,
+                             .small = state == SCHED_STATE_ZOMBIE ? 0 : (uint32_t)state,
+                             .id = own->current->id.raw});
 
-    vmk_assert(q->current != q->idle);
-    charge(q, now);
-    sched_state_set(q->current, state, now);
+    vmk_assert(d.status == VMK_OK);
+    own->next = d.next;
 }
 
 void sched_switch_away(void)
 {
-    struct run_queue *q = runq_own();
-
-    switch_locked(q, q->charged_until);
+    switch_to(sched_own()->next);
     sched_arrived();
 }
 
-/* Lets somebody else run if he should; the current world stays ready. Irqs off. */
-static void reschedule(void)
+/* Lets the machine think about this CPU. Irqs off. */
+static void reschedule(enum sched_op op)
 {
-    struct run_queue *q = runq_own();
+    struct sched_state *sched = this_host()->sched;
+    unsigned cpu = plat_cpu_self();
 
-    spin_lock_irqs_off(&q->lock);
+    spin_lock_irqs_off(&sched->lock);
 
-    plat_ns now = plat_time_now();
+    struct sched_local *own = &sched->local[cpu];
 
-    charge(q, now);
-    sched_state_set(q->current, WORLD_READY, now);
-    if (q->current != q->idle)
-        enqueue(q, q->current, now, false);
-    switch_locked(q, now);
+    __atomic_store_n(&sched->flags[cpu].need_switch, false, __ATOMIC_RELAXED);
+    sched->flags[cpu].timer_due = false;
+    if (op == SCHED_OP_YIELD && own->current == own->idle)
+        op = SCHED_OP_RESCHED;
+
+    struct sched_decision d = step(
+        sched,
+        (struct sched_input){.op = op, .id = op == SCHED_OP_YIELD ? own->current->id.raw : 0});
+
+    vmk_assert(d.status == VMK_OK);
+    switch_to(d.next);
     sched_arrived();
 }
 
 void sched_irq_exit(void)
 {
-    struct run_queue *q = runq_own();
+    const struct sched_state *sched = this_host()->sched;
+    unsigned cpu = plat_cpu_self();
 
-    if (__builtin_expect(!__atomic_load_n(&q->need_switch, __ATOMIC_RELAXED), 1) || !q->current)
+    if (__builtin_expect(!__atomic_load_n(&sched->flags[cpu].need_switch, __ATOMIC_RELAXED),
+                         1) ||
+        !sched->local[cpu].current)
         return;
-    reschedule();
-}
-
-bool sched_need_switch(void)
-{
-    return __atomic_load_n(&runq_own()->need_switch, __ATOMIC_RELAXED);
+    reschedule(sched->flags[cpu].timer_due ? SCHED_OP_TIMER : SCHED_OP_RESCHED);
 }
 
 void world_yield(void)
 {
     bool irqs = plat_irq_save();
+    const struct sched_flags *flags = &this_host()->sched->flags[plat_cpu_self()];
 
-    reschedule();
+    /* Somebody wants a decision here: that is not the world's own wish to step back. */
+    if (__atomic_load_n(&flags->need_switch, __ATOMIC_RELAXED))
+        reschedule(flags->timer_due ? SCHED_OP_TIMER : SCHED_OP_RESCHED);
+    else
+        reschedule(SCHED_OP_YIELD);
     plat_irq_restore(irqs);
-}
-
-/* A CPU for a world that becomes ready. Claims an idle one, so that the next caller sees another. */
-static unsigned choose_cpu(struct sched_state *sched, const struct world *w)
-{
-    uint64_t allowed = w->affinity & __atomic_load_n(&sched->online, __ATOMIC_RELAXED);
-    uint64_t idle = __atomic_load_n(&sched->idle, __ATOMIC_RELAXED) & allowed;
-    unsigned cpu = w->cpu;
-
-    vmk_assert_msg(allowed, "world %u may run nowhere", w->id.raw);
-    if (idle) {
-        if (!(idle & BIT(cpu)))
-            cpu = (unsigned)__builtin_ctzll(idle);
-        __atomic_fetch_and(&sched->idle, ~BIT(cpu), __ATOMIC_SEQ_CST);
-        return cpu;
-    }
-    if (w->times.switches && (allowed & BIT(cpu)))
-        return cpu;
-
-    /* Its first time, or banned from where it was: the shortest queue. */
-    uint32_t shortest = UINT32_MAX;
-
-    for (; allowed; allowed &= allowed - 1) {
-        unsigned i = (unsigned)__builtin_ctzll(allowed);
-        uint32_t length = __atomic_load_n(&sched->queues[i].ready.count, __ATOMIC_RELAXED);
-
-        if (length < shortest) {
-            shortest = length;
-            cpu = i;
-        }
-    }
-    return cpu;
-}
-
-void sched_ready(struct world *w)
-{
-    struct sched_state *sched = this_host()->sched;
-    bool irqs = plat_irq_save();
-    struct run_queue *q = runq_lock_of(w);
-
-    vmk_assert(w->state == WORLD_NEW || w->state == WORLD_BLOCKED);
-    sched_state_set(w, WORLD_READY, plat_time_now());
-
-    /* READY but on no queue is ours alone, so the lock may drop in between. */
-    unsigned target = choose_cpu(sched, w);
-
-    if (target != q->cpu) {
-        __atomic_store_n(&w->cpu, target, __ATOMIC_RELAXED);
-        spin_unlock_irqs_off(&q->lock);
-        q = &sched->queues[target];
-        spin_lock_irqs_off(&q->lock);
-    }
-
-    plat_ns now = plat_time_now();
-
-    charge(q, now);
-    enqueue(q, w, now, true);
-    if (sched->policy->preempts(q, w, q->current)) {
-        __atomic_store_n(&q->need_switch, true, __ATOMIC_RELAXED);
-        /* The own idle loop looks before it waits; everybody else needs an interrupt. */
-        if (target != plat_cpu_self() || q->current != q->idle)
-            plat_cpu_kick(target);
-    }
-    spin_unlock_irqs_off(&q->lock);
-    plat_irq_restore(irqs);
-}
-
-void sched_cpu_online(struct world *idle)
-{
-    struct sched_state *sched = this_host()->sched;
-    struct run_queue *q = runq_own();
-
-    spin_lock_irqs_off(&q->lock);
-    q->idle = idle;
-    q->current = idle;
-    q->charged_until = plat_time_now();
-    spin_unlock_irqs_off(&q->lock);
-    __atomic_fetch_or(&sched->online, BIT(q->cpu), __ATOMIC_SEQ_CST);
 }
 
 void sched_idle_once(void)
 {
-    struct sched_state *sched = this_host()->sched;
-    struct run_queue *q = runq_own();
-
-    if (sched_need_switch() || busiest(sched, q, RUNQ_KEY_NONE))
-        reschedule();
-    idle_mark(sched, q, true);
+    if (sched_need_switch())
+        reschedule(SCHED_OP_RESCHED);
     if (!sched_need_switch())
         plat_cpu_idle();
+}
+
+/* ---- worlds ---- */
+
+void sched_ready(struct world *w, enum wake_reason reason)
+{
+    struct sched_state *sched = this_host()->sched;
+    bool irqs = spin_lock(&sched->lock);
+    const struct sched_local *own = sched_own();
+    bool inside =
+        reason == WAKE_REASON_EVENT || reason == WAKE_REASON_NEW || reason == WAKE_REASON_KILL;
+    uint32_t waker =
+        inside && own->current && own->current != own->idle ? own->current->id.raw : 0;
+    struct sched_decision d = step(sched, (struct sched_input){.op = SCHED_OP_WAKE,
+                                                               .small = reason,
+                                                               .id = w->id.raw,
+                                                               .arg = waker,
+                                                               .storage = &w->sched});
+
+    vmk_assert(d.status == VMK_OK);
+    TRACE_AT(sched->machine.now, sched_waking, .tid = w->id.raw, .waker = waker,
+             .target_cpu = (uint16_t)d.target, .reason = (uint16_t)reason);
+    spin_unlock(&sched->lock, irqs);
+}
+
+/* What now holds for a node, for who reads the trace. Lock held. */
+static void record_config(struct sched_state *sched, const struct sched_node *n)
+{
+    const struct sched_pool *vm = n->parent;
+    bool in_vm = vm && (vm->node.flags & SCHED_POOL_VM) && vm->node.parent;
+
+    TRACE_AT(sched->machine.now, sched_config, .id = n->id, .shares = n->shares,
+             .min_mhz = n->min_mhz, .max_mhz = n->max_mhz, .parent = vm ? vm->node.id : 0,
+             .vm = in_vm ? vm->node.id : 0);
+}
+
+/* One change of a node, and the record of what now holds. Any context. */
+static vmk_status change(struct sched_input in)
+{
+    struct sched_state *sched = this_host()->sched;
+    bool irqs = spin_lock(&sched->lock);
+    vmk_status status = step(sched, in).status;
+    const struct sched_node *n = sched_node_find(&sched->machine, in.id);
+
+    if (status == VMK_OK && n)
+        record_config(sched, n);
+    spin_unlock(&sched->lock, irqs);
+    return status;
+}
+
+/* Reservation and limit of a node that has just been added. */
+static vmk_status params_apply(uint32_t id, const struct sched_params *params)
+{
+    vmk_status status = VMK_OK;
+
+    if (params->max_mhz && params->max_mhz != SCHED_UNLIMITED)
+        status = sched_set_max(id, params->max_mhz);
+    if (status == VMK_OK && params->min_mhz)
+        status = sched_set_min(id, params->min_mhz);
+    return status;
+}
+
+vmk_status sched_world_add(struct world *w, const struct sched_params *params,
+                           uint64_t affinity, bool vcpu)
+{
+    vmk_status status = change((struct sched_input){.op = SCHED_OP_WORLD_ADD,
+                                                    .small = vcpu ? SCHED_WORLD_VCPU : 0,
+                                                    .id = w->id.raw,
+                                                    .arg = params->pool,
+                                                    .value = params->shares,
+                                                    .storage = &w->sched});
+
+    if (status != VMK_OK)
+        return status;
+    if (affinity && affinity != ~0ull)
+        status = sched_set_affinity(w->id.raw, affinity);
+    if (status == VMK_OK)
+        status = params_apply(w->id.raw, params);
+    if (status != VMK_OK)
+        sched_world_remove(w);
+    return status;
+}
+
+void sched_world_remove(struct world *w)
+{
+    vmk_status status =
+        input((struct sched_input){.op = SCHED_OP_WORLD_REMOVE, .id = w->id.raw});
+
+    vmk_assert(status == VMK_OK);
+}
+
+bool sched_world_is_gone(const struct world *w)
+{
+    struct sched_state *sched = this_host()->sched;
+    bool irqs = spin_lock(&sched->lock);
+    bool gone = w->sched.state == SCHED_STATE_ZOMBIE;
+
+    spin_unlock(&sched->lock, irqs);
+    return gone;
+}
+
+/* Idle worlds have their times in the machine. */
+static const struct sched_entity *entity_of_world(const struct sched_state *sched,
+                                                  const struct world *w)
+{
+    return w->id.raw <= PLAT_CPUS_MAX ? &sched->machine.cpu[w->id.raw - 1].idle : &w->sched;
+}
+
+void sched_world_times(const struct world *w, struct sched_times *out)
+{
+    struct sched_state *sched = this_host()->sched;
+    bool irqs = spin_lock(&sched->lock);
+
+    sched_times_at(entity_of_world(sched, w), MAX(plat_time_now(), sched->machine.now), out);
+    spin_unlock(&sched->lock, irqs);
+}
+
+/* ---- pools ---- */
+
+vmk_status sched_pool_create(const char *name, uint32_t flags,
+                             const struct sched_params *params, uint32_t *id)
+{
+    struct pool_box *box = heap_alloc(
+        sizeof(*box) + sched_pool_size(plat_cpu_count()) - sizeof(box->pool), MEM_OWNER_WORLD);
+    uint32_t new_id = world_id_take();
+
+    if (!box)
+        return VMK_NO_MEMORY;
+    vmk_snprintf(box->name, sizeof(box->name), "%s", name);
+    TRACE(world_name, .id = new_id,
+          .kind = flags & SCHED_POOL_VM ? RECORD_name_kind_VM : RECORD_name_kind_POOL,
+          .pool = params->pool ? params->pool : SCHED_ROOT_ID, .name = trace_text16(box->name));
+
+    vmk_status status = change((struct sched_input){.op = SCHED_OP_POOL_ADD,
+                                                    .small = flags,
+                                                    .id = new_id,
+                                                    .arg = params->pool,
+                                                    .value = params->shares,
+                                                    .storage = &box->pool});
+
+    if (status != VMK_OK) {
+        heap_free(box);
+        return status;
+    }
+    status = params_apply(new_id, params);
+    if (status != VMK_OK) {
+        vmk_status undone = sched_pool_destroy(new_id);
+
+        vmk_assert(undone == VMK_OK);
+        return status;
+    }
+    *id = new_id;
+    return VMK_OK;
+}
+
+vmk_status sched_pool_destroy(uint32_t id)
+{
+    struct sched_state *sched = this_host()->sched;
+    bool irqs = spin_lock(&sched->lock);
+    struct sched_pool *p = sched_pool_find(&sched->machine, id);
+    vmk_status status =
+        step(sched, (struct sched_input){.op = SCHED_OP_POOL_REMOVE, .id = id}).status;
+
+    spin_unlock(&sched->lock, irqs);
+    if (status == VMK_OK)
+        heap_free(container_of(p, struct pool_box, pool));
+    return status;
+}
+
+/* ---- changes ---- */
+
+vmk_status sched_set_shares(uint32_t id, uint32_t shares)
+{
+    return change((struct sched_input){.op = SCHED_OP_SET_SHARES, .id = id, .arg = shares});
+}
+
+vmk_status sched_set_min(uint32_t id, uint32_t mhz)
+{
+    return change((struct sched_input){.op = SCHED_OP_SET_MIN, .id = id, .arg = mhz});
+}
+
+vmk_status sched_set_max(uint32_t id, uint32_t mhz)
+{
+    return change((struct sched_input){.op = SCHED_OP_SET_MAX, .id = id, .arg = mhz});
+}
+
+vmk_status sched_set_pool(uint32_t id, uint32_t pool)
+{
+    return change((struct sched_input){.op = SCHED_OP_SET_POOL, .id = id, .arg = pool});
+}
+
+vmk_status sched_set_affinity(uint32_t world, uint64_t mask)
+{
+    return change(
+        (struct sched_input){.op = SCHED_OP_SET_AFFINITY, .id = world, .value = mask});
+}
+
+vmk_status sched_set_policy(enum sched_policy_id policy)
+{
+    return input((struct sched_input){.op = SCHED_OP_POLICY, .small = policy});
+}
+
+enum sched_policy_id sched_policy_now(void)
+{
+    return sched_policy_of(&this_host()->sched->machine);
+}
+
+vmk_status sched_set_tunable(enum sched_tunable t, uint64_t value)
+{
+    return input((struct sched_input){
+        .op = SCHED_OP_POLICY, .small = SCHED_POLICY_TUNABLE, .id = t, .value = value});
+}
+
+uint64_t sched_get_tunable(enum sched_tunable t)
+{
+    return this_host()->sched->machine.tunable[t];
+}
+
+size_t sched_refusal(char *out, size_t room)
+{
+    struct sched_state *sched = this_host()->sched;
+    bool irqs = spin_lock(&sched->lock);
+    size_t length = sched_admission_text(&sched->machine, out, room);
+
+    spin_unlock(&sched->lock, irqs);
+    return length;
+}
+
+void sched_system_time(uint32_t world, plat_ns ns)
+{
+    (void)!input((struct sched_input){.op = SCHED_OP_SYSTEM_TIME,
+                                      .id = world,
+                                      .arg = (uint32_t)MIN(ns, (plat_ns)UINT32_MAX)});
+}
+
+/* ---- reading ---- */
+
+vmk_status sched_usage_get(uint32_t id, struct sched_usage *out)
+{
+    struct sched_state *sched = this_host()->sched;
+    bool irqs = spin_lock(&sched->lock);
+    plat_ns now = MAX(plat_time_now(), sched->machine.now);
+    const struct sched_node *n = sched_node_find(&sched->machine, id);
+
+    *out = (struct sched_usage){.cpu = SCHED_NO_CPU};
+    if (n) {
+        const struct sched_entity *e = sched_entity_find(&sched->machine, id);
+
+        out->shares = n->shares;
+        out->min_mhz = n->min_mhz;
+        out->max_mhz = n->max_mhz;
+        out->parent = n->parent ? n->parent->node.id : 0;
+        if (e) {
+            sched_times_at(e, now, &out->times);
+            out->worlds = 1;
+            out->cpu = e->cpu;
+            out->state = e->state;
+            out->affinity = e->affinity;
+            out->skew = sched_entity_skew(&sched->machine, e, now);
+        } else {
+            out->worlds =
+                sched_pool_times_at(sched_pool_find(&sched->machine, id), now, &out->times);
+        }
+    }
+    spin_unlock(&sched->lock, irqs);
+    return n ? VMK_OK : VMK_NOT_FOUND;
+}
+
+void sched_host_usage_get(struct sched_host_usage *out)
+{
+    struct sched_state *sched = this_host()->sched;
+    const struct sched_machine *m = &sched->machine;
+    bool irqs = spin_lock(&sched->lock);
+    plat_ns now = MAX(plat_time_now(), m->now);
+
+    *out = (struct sched_host_usage){
+        .cpus = sched_mask_count(m->online),
+        .worlds = m->entities,
+        .pools = m->pools,
+        .capacity_mhz = m->capacity_mhz,
+        .reserved_mhz = m->root->reserved_mhz,
+        .counters = m->counters,
+        .policy = sched_policy_name(sched_policy_of(m)),
+    };
+    for (unsigned i = 0; i < m->cpu_count; i++) {
+        const struct sched_cpu *c = &m->cpu[i];
+
+        out->used[i] = c->used;
+        if (c->current && !c->current->idle)
+            out->used[i] += now - c->used_since;
+    }
+    spin_unlock(&sched->lock, irqs);
 }

@@ -1,61 +1,92 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sched/sched.h -- the scheduler's mechanism: run queues, switches, accounting; no policy.
+ * sched/sched.h -- the kernel around the scheduler's state machine: its lock, switches, kicks, timers.
  *
- * A policy is one file behind struct sched_policy; its decisions are pure functions of queue state
- * and the time passed in, so a recorded run can be replayed.
+ * What is decided and why is sched/machine.h's; this is how it comes about on a CPU. Pools and VMs
+ * are named by ids, as worlds are, out of the same numbers.
  */
 #pragma once
 
+#include "core/host.h"
 #include "core/status.h"
-#include "lib/prioq.h"
-#include "plat/plat_types.h"
+#include "plat/plat.h"
+#include "sched/machine.h"
 
 struct world;
 
-#define SCHED_SHARES_DEFAULT 1000u
-#define SCHED_QUANTUM_NS     10000000ull  // 10 ms
-
+/* What a world or pool may use of the CPUs. All 0: normal shares, nothing reserved, no limit. */
 struct sched_params {
-    uint32_t shares;  // 0 means SCHED_SHARES_DEFAULT
+    uint32_t shares;   // 0: SCHED_SHARES_DEFAULT, for a VM times its vCPUs
+    uint32_t min_mhz;  // reservation
+    uint32_t max_mhz;  // limit; 0 or SCHED_UNLIMITED: none
+    uint32_t pool;     // id of the pool or VM it hangs in; 0: the root
 };
 
-/* What a policy keeps in each world. */
-struct sched_entity {
-    uint32_t shares;
-    uint64_t virtual_time;   // proportional share: consumed / shares, scaled
-    struct prioq_node node;  // on a run queue
-};
+/* The first bytes of struct sched_state, for the inline below. */
+struct sched_flags {
+    bool need_switch;  // (a) set by anybody, cleared by the own CPU
+    bool timer_due;    // own CPU, irqs off: the scheduler's deadline is over
+} aligned_to(64);
 
-/* A CPU's ready worlds; the body is in sched/runq.h. */
-struct run_queue;
-
-struct sched_policy {
-    const char *name;
-    void (*init)(struct run_queue *queue);
-    /* A world becomes ready here (new, woken or preempted). */
-    void (*ready)(struct run_queue *queue, struct world *w, plat_ns now, bool woken);
-    /* Takes the next world off the queue, or null. */
-    struct world *(*pick)(struct run_queue *queue, plat_ns now);
-    /* The running world used `used` ns. */
-    void (*charge)(struct run_queue *queue, struct world *w, plat_ns used);
-    /* It leaves this queue for good (exit, migration). */
-    void (*leave)(struct run_queue *queue, struct world *w);
-    /* Should `w`, just readied, replace `running` at once? */
-    bool (*preempts)(struct run_queue *queue, const struct world *w,
-                     const struct world *running);
-};
-extern const struct sched_policy sched_policy_share;
-extern const struct sched_policy sched_policy_rr;
-
-/* CPU 0, after mem_init(). `policy` by name from the command line; unknown: the default, warned. */
+/* CPU 0, after mem_init(). Options: sched=POLICY, sched.TUNABLE=VALUE; unknown ones are warned of. */
 void sched_init(void);
-/* Makes a world ready: picks a CPU by affinity and load, queues it, kicks. Any context. */
-void sched_ready(struct world *w);
-/* The current world blocks or ends: its state is set already, irqs off, RUNQ lock of this CPU held
- * by the caller and released by whoever arrives. [switch] */
+/* Makes a new or blocked world ready: picks a CPU, queues it, kicks. Any context. */
+void sched_ready(struct world *w, enum wake_reason reason);
+/* The current world blocks or ends: sched_current_stop() came before, irqs off, the scheduler's lock
+ * held by the caller and released by whoever arrives. [switch] */
 void sched_switch_away(void);
-/* End of an interrupt: switches if the quantum is over or somebody better is ready. Irqs off. */
+/* End of an interrupt: switches if the machine is to think again. Irqs off. */
 void sched_irq_exit(void);
 /* Is a switch wanted on this CPU? The VMM asks before entering a guest. Irqs off. */
-bool sched_need_switch(void);
+static inline bool sched_need_switch(void)
+{
+    const struct sched_flags *flags =
+        (const struct sched_flags *)(const void *)this_host()->sched;
+
+    return __atomic_load_n(&flags[plat_cpu_self()].need_switch, __ATOMIC_RELAXED);
+}
+
+/* A pool, or with SCHED_POOL_VM the group of a VM's vCPUs. NO_MEMORY; LIMIT: its reservation cannot be
+ * had (sched_refusal() says why); NOT_FOUND: no such parent. Any context that may allocate. */
+must_check vmk_status sched_pool_create(const char *name, uint32_t flags,
+                                        const struct sched_params *params, uint32_t *id);
+/* BUSY while something hangs in it. */
+must_check vmk_status sched_pool_destroy(uint32_t id);
+
+/* Changes take effect at once. `id` is a world's, a pool's or a VM's. Any context. */
+must_check vmk_status sched_set_shares(uint32_t id, uint32_t shares);
+must_check vmk_status sched_set_min(uint32_t id, uint32_t mhz);
+must_check vmk_status sched_set_max(uint32_t id, uint32_t mhz);
+must_check vmk_status sched_set_pool(uint32_t id, uint32_t pool);
+must_check vmk_status sched_set_affinity(uint32_t world, uint64_t mask);
+/* sched=POLICY and sched.TUNABLE=VALUE at run time. */
+must_check vmk_status sched_set_policy(enum sched_policy_id policy);
+must_check vmk_status sched_set_tunable(enum sched_tunable t, uint64_t value);
+enum sched_policy_id sched_policy_now(void);
+uint64_t sched_get_tunable(enum sched_tunable t);
+/* Why the last LIMIT was: who lacks how much. Returns the length. */
+size_t sched_refusal(char *out, size_t room);
+
+/* This CPU worked so long for a world (0: for nobody) while another was scheduled. Any context. */
+void sched_system_time(uint32_t world, plat_ns ns);
+
+/* What esxtop shows of a node. */
+struct sched_usage {
+    struct sched_times times;  // of a pool: the sum of all worlds below
+    uint32_t worlds;           // NWLD
+    uint32_t shares, min_mhz, max_mhz;
+    uint32_t parent, cpu, state;
+    uint64_t affinity;
+    plat_ns skew;
+};
+must_check vmk_status sched_usage_get(uint32_t id, struct sched_usage *out);
+
+/* Of the whole host. */
+struct sched_host_usage {
+    uint32_t cpus, worlds, pools;
+    uint64_t capacity_mhz, reserved_mhz;
+    plat_ns used[PLAT_CPUS_MAX];  // time each CPU was not idle
+    struct sched_counters counters;
+    const char *policy;
+};
+void sched_host_usage_get(struct sched_host_usage *out);

@@ -2,16 +2,16 @@
 /*
  * world/switch.c -- the two ends of a world's life on a CPU: its first switch in, its last out.
  *
- * A world arrives on a CPU with that CPU's run queue lock held by whoever switched to it. One that
+ * A world arrives on a CPU with that CPU's scheduler's lock held by whoever switched to it. One that
  * was switched out before drops it in the function it left through; a new one has no such function,
  * so it starts here.
  *
  * Invariants
  *   - entry() runs with interrupts on and no lock held.
  *   - An idle world never leaves its loop.
- * Locking    drops the run queue lock that came with the switch.
+ * Locking    drops the scheduler's lock that came with the switch.
  */
-#include "sched/runq.h"
+#include "sched/sched_internal.h"
 #include "world/world_internal.h"
 
 void world_begin(void *argument)

@@ -2,9 +2,9 @@
 /*
  * world/waitq.c -- blocking and waking without losing a wake-up.
  *
- * The sleeper tests its condition and joins the queue under the queue's lock, and takes its CPU's
- * run queue lock before it lets the queue's lock go. A waker that finds it on the queue must take
- * that run queue lock to ready it, and gets it only after the sleeper has switched away. So there
+ * The sleeper tests its condition and joins the queue under the queue's lock, and takes the
+ * scheduler's lock before it lets the queue's lock go. A waker that finds it on the queue must take
+ * the scheduler's lock to ready it, and gets it only after the sleeper has switched away. So there
  * is no moment in which a wake-up finds nobody or a world still on its stack.
  *
  * Time-outs and kills come from outside the queue's owner, who may free the queue as soon as the
@@ -20,7 +20,7 @@
 
 #include "core/assert.h"
 #include "core/timer.h"
-#include "sched/runq.h"
+#include "sched/sched_internal.h"
 #include "world/world.h"
 #include "world/world_internal.h"
 
@@ -41,7 +41,7 @@ static void unlink_waiter(struct world *w)
  * Readies one world if it waits on anything. The caller has made sure that a queue it reads from
  * `waiting_on` stays: by being the world's timer callback, or by kill_refs. Irqs off.
  */
-static void wake_one(struct world *w, bool timed_out, bool for_signal)
+static void wake_one(struct world *w, enum wake_reason reason, bool for_signal)
 {
     struct wait_queue *queue = __atomic_load_n(&w->waiting_on, __ATOMIC_SEQ_CST);
 
@@ -50,22 +50,22 @@ static void wake_one(struct world *w, bool timed_out, bool for_signal)
     spin_lock_irqs_off(&queue->lock);
     if (w->waiting_on == queue && (!for_signal || w->wait_kind == WAIT_SIGNALS)) {
         unlink_waiter(w);
-        w->wait_timed_out = timed_out;
-        sched_ready(w);
+        w->wait_timed_out = reason == WAKE_REASON_TIMER;
+        sched_ready(w, reason);
     }
     spin_unlock_irqs_off(&queue->lock);
 }
 
 static void on_timeout(struct timer *timer)
 {
-    wake_one(timer->owner, true, false);
+    wake_one(timer->owner, WAKE_REASON_TIMER, false);
 }
 
 void world_wake_for_kill(struct world *w)
 {
     __atomic_fetch_add(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&w->kill_pending, true, __ATOMIC_SEQ_CST);
-    wake_one(w, false, false);
+    wake_one(w, WAKE_REASON_KILL, false);
     __atomic_fetch_sub(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -79,9 +79,9 @@ void world_interrupt(struct world *w)
 
     __atomic_fetch_add(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&w->interrupt_pending, true, __ATOMIC_SEQ_CST);
-    wake_one(w, false, true);
+    wake_one(w, WAKE_REASON_KILL, true);
     __atomic_fetch_sub(&w->kill_refs, 1, __ATOMIC_SEQ_CST);
-    plat_cpu_kick(__atomic_load_n(&w->cpu, __ATOMIC_RELAXED));
+    plat_cpu_kick(__atomic_load_n(&w->sched.cpu, __ATOMIC_RELAXED));
     plat_irq_restore(irqs);
 }
 
@@ -102,13 +102,18 @@ static void wait_for_killers(const struct world *w)
         plat_cpu_relax();
 }
 
+void world_waits_for(enum sched_world_state what)
+{
+    world_current()->waits_for = what;
+}
+
 vmk_status wait_queue_block_as(struct wait_queue *queue, plat_ns deadline, enum wait_kind kind)
 {
-    struct world *w = runq_own()->current;
+    struct world *w = sched_own()->current;
     struct timer timer;
 
     vmk_assert(spin_held(&queue->lock));
-    vmk_assert_msg(w != runq_own()->idle, "an idle world may not block");
+    vmk_assert_msg(w != sched_own()->idle, "an idle world may not block");
     w->wait_timed_out = false;
     w->wait_kind = kind;
     list_add_tail(&queue->waiters, &w->wait_link);
@@ -126,11 +131,12 @@ vmk_status wait_queue_block_as(struct wait_queue *queue, plat_ns deadline, enum 
         spin_unlock_irqs_off(&queue->lock);
     } else {
         timer_arm(&timer, deadline);
-        sched_current_stop(WORLD_BLOCKED);
+        sched_current_stop(w->waits_for ? w->waits_for : SCHED_STATE_WAIT);
         spin_unlock_irqs_off(&queue->lock);
         sched_switch_away();
         timer_cancel(&timer);
     }
+    w->waits_for = 0;
     wait_for_killers(w);
     if (kind != WAIT_FIRM && world_is_killed(w))
         return VMK_KILLED;
@@ -158,7 +164,8 @@ unsigned wait_queue_wake(struct wait_queue *queue, unsigned count)
         struct world *w = list_entry(queue->waiters.next, struct world, wait_link);
 
         unlink_waiter(w);
-        sched_ready(w);
+        /* With interrupts off it is an interrupt: the current world did not wake this one. */
+        sched_ready(w, irqs ? WAKE_REASON_EVENT : WAKE_REASON_DEVICE);
         woken++;
     }
     spin_unlock(&queue->lock, irqs);
@@ -173,6 +180,6 @@ struct world *wait_queue_hand_over(struct wait_queue *queue)
     struct world *w = list_entry(queue->waiters.next, struct world, wait_link);
 
     unlink_waiter(w);
-    sched_ready(w);
+    sched_ready(w, WAKE_REASON_EVENT);
     return w;
 }

@@ -9,8 +9,8 @@
  * Invariants
  *   - Ids grow and are never reused.
  *   - refs = 1 for the table + everybody inside world_wait() for it; freed at 0.
- *   - A stack is freed only after its world's last switch: the reaper takes the run queue lock of
- *     its CPU and sees ZOMBIE (reap()).
+ *   - A stack is freed only after its world's last switch: the reaper takes the scheduler's lock
+ *     and sees ZOMBIE (reap()).
  * Locking    world.lock (rank WORLD) for table, refs and reaped; exit_waiters.lock for exited.
  * Start at   world_create(), world_exit(), world_wait().
  */
@@ -23,14 +23,14 @@
 #include "core/trace.h"
 #include "lib/string.h"
 #include "mem/page.h"
-#include "sched/runq.h"
+#include "sched/sched_internal.h"
 #include "world/world_internal.h"
 
 HOST_STATE(world);
 
 static uint32_t current_id(void)
 {
-    const struct world *w = runq_own()->current;
+    const struct world *w = sched_own()->current;
 
     return w ? w->id.raw : 0;
 }
@@ -43,13 +43,20 @@ static void name_set(struct world *w, const char *name)
     w->name[length] = 0;
 }
 
+uint32_t world_id_take(void)
+{
+    struct world_state *worlds = this_host()->world;
+    bool irqs = spin_lock(&worlds->lock);
+    uint32_t id = worlds->next_id++;
+
+    spin_unlock(&worlds->lock, irqs);
+    return id;
+}
+
 static void world_prepare(struct world *w, uint32_t id, const char *name)
 {
     w->id.raw = id;
     name_set(w, name);
-    w->sched.shares = SCHED_SHARES_DEFAULT;
-    w->times.created = plat_time_now();
-    w->times_until = w->times.created;
     w->refs = 1;
     list_init(&w->wait_link);
     list_init(&w->all_link);
@@ -68,9 +75,6 @@ static void idle_adopt(void)
     name[4] = (char)('0' + cpu / 10);
     name[5] = (char)('0' + cpu % 10);
     world_prepare(w, cpu + 1, name);
-    w->cpu = cpu;
-    w->affinity = BIT(cpu);
-    w->state = WORLD_RUNNING;
     sched_cpu_online(w);
     spin_lock_irqs_off(&worlds->lock);
     list_add_tail(&worlds->all, &w->all_link);
@@ -98,7 +102,7 @@ void world_cpu_main(void)
 struct world *world_current(void)
 {
     bool irqs = plat_irq_save();
-    struct world *w = runq_own()->current;
+    struct world *w = sched_own()->current;
 
     plat_irq_restore(irqs);
     return w;
@@ -119,6 +123,7 @@ vmk_status world_create(const struct world_params *params, world_id *id)
     struct world_state *worlds = this_host()->world;
     struct world *w;
     mpn_t stack;
+    vmk_status status;
 
     if (!params->entry || !params->name)
         return VMK_BAD_PARAM;
@@ -136,13 +141,9 @@ vmk_status world_create(const struct world_params *params, world_id *id)
     worlds->count++;
     w->entry = params->entry;
     w->argument = params->argument;
-    w->affinity = params->affinity ? params->affinity : ~0ull;
-    if (params->sched.shares)
-        w->sched.shares = params->sched.shares;
     w->switch_in = params->switch_in;
     w->switch_out = params->switch_out;
     w->owner = params->owner;
-    w->cpu = plat_cpu_self();
     w->stack = mpn_map(stack);
     w->stack_size = (size_t)(PAGE_SIZE << WORLD_STACK_ORDER);
     plat_context_init(&w->context, w->stack, w->stack_size, world_begin, w);
@@ -151,24 +152,32 @@ vmk_status world_create(const struct world_params *params, world_id *id)
     TRACE(world_name, .id = w->id.raw, .kind = RECORD_name_kind_WORLD,
           .name = trace_text16(w->name));
     /* Under the lock, or the new world could run, end and be freed before it is readied. */
-    sched_ready(w);
+    status = sched_world_add(w, &params->sched, params->affinity, params->vcpu);
+    if (status == VMK_OK) {
+        sched_ready(w, WAKE_REASON_NEW);
+    } else {
+        list_remove(&w->all_link);
+        worlds->count--;
+    }
     spin_unlock(&worlds->lock, irqs);
-    return VMK_OK;
+    if (status != VMK_OK)
+        world_free(w);
+    return status;
 }
 
 void world_exit(int code)
 {
     (void)plat_irq_save();
 
-    struct world *w = runq_own()->current;
+    struct world *w = sched_own()->current;
 
-    vmk_assert_msg(w != runq_own()->idle, "an idle world may not exit");
+    vmk_assert_msg(w != sched_own()->idle, "an idle world may not exit");
     spin_lock_irqs_off(&w->exit_waiters.lock);
     w->exit_code = code;
     w->exited = true;
     spin_unlock_irqs_off(&w->exit_waiters.lock);
     (void)wait_queue_wake(&w->exit_waiters, WAIT_QUEUE_ALL);
-    sched_current_stop(WORLD_ZOMBIE);
+    sched_current_stop(SCHED_STATE_ZOMBIE);
     sched_switch_away();
     vmk_unreachable();
 }
@@ -188,15 +197,9 @@ static struct world *find_locked(struct world_state *worlds, world_id id)
 /* Waits for the last switch of a world that has `exited`: a few instructions of another CPU. */
 static void wait_for_last_switch(struct world *w)
 {
-    for (;;) {
-        struct run_queue *q = runq_lock_of(w);
-        bool gone = w->state == WORLD_ZOMBIE;
-
-        spin_unlock_irqs_off(&q->lock);
-        if (gone)
-            return;
+    while (!sched_world_is_gone(w))
         plat_cpu_relax();
-    }
+    sched_world_remove(w);
 }
 
 /* Gives back one reference; true if it was the last. Irqs off. */
@@ -281,7 +284,7 @@ vmk_status world_kill(world_id id)
     if (w && id.raw >= WORLD_ID_FIRST) {
         world_wake_for_kill(w);
         /* If it runs, its CPU should look soon. */
-        plat_cpu_kick(__atomic_load_n(&w->cpu, __ATOMIC_RELAXED));
+        plat_cpu_kick(__atomic_load_n(&w->sched.cpu, __ATOMIC_RELAXED));
     }
     spin_unlock(&worlds->lock, irqs);
     return w && id.raw >= WORLD_ID_FIRST ? VMK_OK : VMK_NOT_FOUND;
@@ -312,11 +315,15 @@ vmk_status world_times_get(world_id id, struct world_times *out)
     struct world *w = find_locked(worlds, id);
 
     if (w) {
-        struct run_queue *q = runq_lock_of(w);
+        struct sched_times t;
 
-        sched_state_set(w, w->state, plat_time_now());
-        *out = w->times;
-        spin_unlock_irqs_off(&q->lock);
+        sched_world_times(w, &t);
+        *out = (struct world_times){.run = t.run,
+                                    .ready = t.ready,
+                                    .costop = t.costop,
+                                    .wait = t.wait,
+                                    .created = t.created,
+                                    .switches = t.switches};
     }
     spin_unlock(&worlds->lock, irqs);
     return w ? VMK_OK : VMK_NOT_FOUND;

@@ -3,7 +3,7 @@
  * world/world.h -- worlds: what the scheduler schedules.
  *
  * A kernel (helper) world, a user world's thread or a vCPU. Ids are never reused while the host is
- * up. The times add up: run + ready + wait = elapsed since creation, error 0.
+ * up. A world's state, times, CPU and affinity are its scheduler entity's (sched/machine.h).
  */
 #pragma once
 
@@ -17,24 +17,11 @@ typedef struct {
     uint32_t raw;
 } world_id;
 
-/*
- *   NEW -> READY <-> RUNNING -> BLOCKED -> READY
- *                       |
- *                       v
- *                     ZOMBIE  (until somebody waits for it)
- */
-enum world_phase {
-    WORLD_NEW,
-    WORLD_READY,
-    WORLD_RUNNING,
-    WORLD_BLOCKED,
-    WORLD_ZOMBIE
-};
-
 #define WORLD_NAME_SIZE 24u
 
+/* struct sched_times in short. */
 struct world_times {
-    plat_ns run, ready, wait;  // sum is exactly now - created
+    plat_ns run, ready, costop, wait;  // sum is exactly now - created
     plat_ns created;
     uint64_t switches;
 };
@@ -48,19 +35,14 @@ struct world {
     void *stack;                 // (i) null for idle worlds of the boot stacks
     size_t stack_size;           // (i)
 
-    // Guarded by the run queue lock of `cpu`.
-    enum world_phase state;
-    unsigned cpu;       // where it runs or last ran
-    uint64_t affinity;  // bit per CPU
-    struct sched_entity sched;
-    struct world_times times;
-    plat_ns times_until;  // the times are exact up to here
+    struct sched_entity sched;  // the scheduler's lock; unused in idle worlds
 
     // Waiting: guarded by the wait queue's lock.
     struct wait_queue *waiting_on;
     struct list wait_link;
     bool wait_timed_out;
     enum wait_kind wait_kind;
+    enum sched_world_state waits_for;  // own: what the next block is booked as; 0: WAIT
 
     // World table lock.
     struct list all_link;
@@ -74,7 +56,7 @@ struct world {
     uint32_t refs;           // the table and everybody in world_wait()
 
     struct plat_context context;  // (c) owning CPU
-    /* Called around every switch, on the CPU, irqs off, run queue lock held: the VMM loads and puts
+    /* Called around every switch, on the CPU, irqs off, scheduler's lock held: the VMM loads and puts
      * its vCPU here. May be null. */
     void (*switch_in)(struct world *);
     void (*switch_out)(struct world *);
@@ -86,7 +68,8 @@ struct world_params {
     void (*entry)(void *);
     void *argument;
     struct sched_params sched;  // shares and so on; zero means the defaults
-    uint64_t affinity;          // 0 means every CPU
+    bool vcpu;          // one of a VM's that are scheduled together; sched.pool is the VM
+    uint64_t affinity;  // 0 means every CPU
     void (*switch_in)(struct world *);
     void (*switch_out)(struct world *);
     void *owner;
@@ -99,7 +82,7 @@ noreturn_fn void world_cpu_main(void);
 /* Idle loop of CPU 0 when boot is done. */
 noreturn_fn void world_idle_loop(void);
 
-/* Makes a world and readies it. Any world context. */
+/* Makes a world and readies it. LIMIT: no room for its reservation. Any world context. */
 must_check vmk_status world_create(const struct world_params *params, world_id *id);
 noreturn_fn void world_exit(int code);
 /* Blocks until that world ended, collects its code and frees it. NOT_FOUND, KILLED, TIMEOUT. */
@@ -119,6 +102,8 @@ bool world_interrupt_clear(void);
 
 /* The running world; the idle world counts. Any context with irqs off, or a world. */
 struct world *world_current(void);
+/* What the current world's next block is booked as: WAIT_IDLE (a halted guest), WAIT_IO, WAIT_SWAP. */
+void world_waits_for(enum sched_world_state what);
 /* Sleeps until then. [switch] */
 must_check vmk_status world_sleep_until(plat_ns deadline);
 /* Gives up the CPU if somebody else should have it. Irqs any. [switch] */

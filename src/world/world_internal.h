@@ -26,5 +26,8 @@ static inline bool world_is_killed(const struct world *w)
     return __atomic_load_n(&w->kill_pending, __ATOMIC_SEQ_CST);
 }
 
+/* The next id; worlds, pools and VMs share the numbers. */
+uint32_t world_id_take(void);
+
 /* switch.c: where a new world begins. */
 void world_begin(void *world);

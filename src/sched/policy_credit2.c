@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sched/policy_credit2.c -- weighted credit, after the idea of Xen's second credit scheduler.
+ *
+ * Everybody burns credit while running, the faster the fewer shares he has; who has most left runs
+ * next; when the best has none left, everybody gets `credit` more. Kept as one number per
+ * world, what it has burnt, against one number of the machine, what has been handed out: so a reset
+ * touches nobody. Credit cannot be saved: who wakes up has at most a little more than one hand-out.
+ *
+ * It is flat: a vCPU's weight is its VM's shares divided among the vCPUs that are active; resource
+ * pools above are ignored, and so are reservations.
+ *
+ * Invariants
+ *   - credit = credit_base - burnt, at most credit + CARRY after a wake-up.
+ *   - A run is at least `credit-min` long, unless it blocks.
+ * Locking    the caller's.
+ * Sources    [CREDIT2]
+ */
+#include "sched/machine_internal.h"
+
+#define CARRY 500000ull  // ns of credit that survive a reset
+
+static uint64_t weight_of(const struct sched_entity *e)
+{
+    const struct sched_node *vm = &e->node.parent->node;
+
+    if (vm->flags & SCHED_POOL_VM && vm->parent)
+        return MAX((uint64_t)vm->shares / MAX(vm->active, 1u), 1ull);
+    return e->node.shares;
+}
+
+static int64_t credit_of(const struct sched_machine *m, const struct sched_entity *e)
+{
+    return (int64_t)(m->credit_base - e->policy.credit2.burnt);
+}
+
+static void clamp(struct sched_machine *m, struct sched_entity *e)
+{
+    uint64_t most = tune(m, SCHED_TUNABLE_CREDIT) + CARRY;
+
+    if (credit_of(m, e) > (int64_t)most)
+        e->policy.credit2.burnt = m->credit_base - most;
+    /* After a pause of hours it would take hours to pay. */
+    if (credit_of(m, e) < -(int64_t)(8 * most))
+        e->policy.credit2.burnt = m->credit_base + 8 * most;
+}
+
+static void credit2_enqueue(struct sched_machine *m, struct sched_entity *e)
+{
+    clamp(m, e);
+    link_insert(&m->cpu[e->cpu].queue, &e->queue_link, &e->node, e->policy.credit2.burnt);
+}
+
+static void credit2_dequeue(struct sched_machine *m, struct sched_entity *e)
+{
+    prioq_remove(&m->cpu[e->cpu].queue, &e->queue_link.node);
+}
+
+static struct sched_entity *credit2_first(struct sched_machine *m, uint32_t cpu)
+{
+    struct prioq_node *first = prioq_first(&m->cpu[cpu].queue);
+
+    return first ? entity_of(link_of(first)->owner) : NULL;
+}
+
+static void credit2_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used)
+{
+    e->policy.credit2.burnt += used * SCHED_SHARES_DEFAULT / weight_of(e);
+    if (credit_of(m, e) <= 0) {
+        const struct sched_entity *best = credit2_first(m, e->cpu);
+
+        if (!best || credit_of(m, best) <= 0)
+            m->credit_base += tune(m, SCHED_TUNABLE_CREDIT);
+    }
+    clamp(m, e);
+}
+
+static bool credit2_before(struct sched_machine *m, struct sched_entity *a,
+                           struct sched_entity *b, plat_ns slack)
+{
+    if (!b->queued && m->now - b->started < tune(m, SCHED_TUNABLE_CREDIT_MIN))
+        return false;
+    return earlier(a->policy.credit2.burnt + slack, b->policy.credit2.burnt);
+}
+
+static plat_ns credit2_slice(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
+{
+    const struct sched_entity *next = credit2_first(m, cpu);
+    plat_ns least = tune(m, SCHED_TUNABLE_CREDIT_MIN);
+    int64_t room =
+        next ? credit_of(m, e) - credit_of(m, next) : (int64_t)tune(m, SCHED_TUNABLE_QUANTUM);
+    plat_ns run = room > 0 ? (uint64_t)room * weight_of(e) / SCHED_SHARES_DEFAULT : 0;
+
+    return m->now + MIN(MAX(run, least), tune(m, SCHED_TUNABLE_QUANTUM));
+}
+
+const struct sched_policy sched_policy_credit2 = {
+    .name = "credit2",
+    .enqueue = credit2_enqueue,
+    .dequeue = credit2_dequeue,
+    .first = credit2_first,
+    .charge = credit2_charge,
+    .wake = clamp,
+    .before = credit2_before,
+    .slice = credit2_slice,
+};

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sched/sched_internal.h -- what world/ and sched/ share: the CPU's current world, stopping, arriving.
+ */
+#pragma once
+
+#include "core/host.h"
+#include "core/spinlock.h"
+#include "sched/sched.h"
+#include "world/world.h"
+
+/* What the kernel keeps of each CPU beside the machine. */
+struct sched_local {
+    struct world *current;      // lock to change; own CPU may read with irqs off
+    struct world *idle;         // (i)
+    struct sched_entity *next;  // lock: between sched_current_stop() and sched_switch_away()
+    plat_ns armed;              // own CPU, irqs off: the deadline the timer knows
+} aligned_to(64);
+
+struct sched_state {
+    struct sched_flags flags[PLAT_CPUS_MAX];  // first: sched_need_switch() relies on it
+    struct spinlock lock;                     // rank RUNQ; guards all below
+    uint32_t sequence;                        // inputs so far
+    struct sched_local local[PLAT_CPUS_MAX];
+    struct sched_machine machine;
+};
+_Static_assert(offsetof(struct sched_state, flags) == 0, "sched_need_switch() looks there");
+
+/* This CPU's. Irqs off. */
+static inline struct sched_local *sched_own(void)
+{
+    return &this_host()->sched->local[plat_cpu_self()];
+}
+
+/* Takes the scheduler's lock; the current world leaves its CPU in that state (a WAIT, or ZOMBIE).
+ * Irqs off; sched_switch_away() has to follow. */
+void sched_current_stop(enum sched_world_state state);
+/* The first thing after a context switch: drops the lock that came along. */
+void sched_arrived(void);
+/* Makes `idle` this CPU's idle and current world. Irqs off. */
+void sched_cpu_online(struct world *idle);
+/* One round of the idle loop. Irqs off. [switch] */
+void sched_idle_once(void);
+/* A world's place in the machine: its first, with what it may use; its last. */
+must_check vmk_status sched_world_add(struct world *w, const struct sched_params *params,
+                                      uint64_t affinity, bool vcpu);
+void sched_world_remove(struct world *w);
+/* Has it made its last switch? */
+bool sched_world_is_gone(const struct world *w);
+/* Exact times up to now. */
+void sched_world_times(const struct world *w, struct sched_times *out);

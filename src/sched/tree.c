@@ -1,0 +1,673 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sched/tree.c -- the tree of pools: who hangs where, what each is due of its parent's time.
+ *
+ * Each pool has a virtual time: the mean of its active children's, weighted by their shares. A child's
+ * own virtual time advances by service / shares. So a child whose virtual time is behind its
+ * parent's has had less than its part, and the sum of all such lags, times shares, is 0: that is the
+ * fluid ideal (GPS) kept exactly and incrementally, O(depth) per charge, whoever comes and goes.
+ * Recomputing flat weights instead was turned down: every block or wake of anybody changes the
+ * weights of all, and doing that rarely is what makes others' hierarchies approximate.
+ *
+ * Four corrections keep the past from ruling the present; each is booked as service that was not
+ * really given or taken, so that the sum of lags stays 0:
+ *   - Who comes back from waiting has no lag: sleeping earns nothing. Its lead, though, it keeps.
+ *   - Lag and lead are bounded (bound-lag quanta of own time).
+ *   - A node below which nobody waits lacks nothing: its lag cannot grow (lag_cap). This is what
+ *     makes infeasible weights right: a vCPU that has 9/10 of the shares of two CPUs can use but one of
+ *     them, and the others divide the rest by their own shares.
+ *   - If nobody waits in the whole pool, nobody can owe or be owed: all are at the mean.
+ *
+ * Admission control: a child's reservation comes out of the parent's; what does not fit is taken
+ * from the grandparent if the parent may expand, and so on. The root has the CPUs.
+ *
+ * Invariants
+ *   - node.active = entities below that are READY or RUN; node.waiting = of these, queued.
+ *   - joined exactly if active > 0; pool.active_shares = shares of the joined children.
+ *   - pool.reserved_mhz = sum over children of max(min, reserved), at most what the pool may reserve.
+ * Locking    the caller's. No recursion deeper than SCHED_DEPTH_MAX.
+ * Start at   tree_charge(), tree_activate(), admit().
+ * Sources    [GPS], [BVT]; docs/design/scheduler.md
+ */
+#include "lib/format.h"
+#include "sched/machine_internal.h"
+
+/* ---- ids ---- */
+
+static struct sched_node **bucket(const struct sched_machine *m, uint32_t id)
+{
+    return (struct sched_node **)&m->hash[id % SCHED_HASH_SIZE];
+}
+
+struct sched_node *sched_node_find(const struct sched_machine *m, uint32_t id)
+{
+    struct sched_node *n = *bucket(m, id);
+
+    while (n && n->id != id)
+        n = n->hash_next;
+    return n;
+}
+
+struct sched_entity *sched_entity_find(const struct sched_machine *m, uint32_t id)
+{
+    struct sched_node *n = sched_node_find(m, id);
+
+    return n && !n->is_pool ? entity_of(n) : NULL;
+}
+
+struct sched_pool *sched_pool_find(const struct sched_machine *m, uint32_t id)
+{
+    struct sched_node *n = sched_node_find(m, id);
+
+    return n && n->is_pool ? pool_of(n) : NULL;
+}
+
+static void hash_remove(struct sched_machine *m, struct sched_node *n)
+{
+    struct sched_node **at = bucket(m, n->id);
+
+    while (*at != n)
+        at = &(*at)->hash_next;
+    *at = n->hash_next;
+}
+
+/* ---- virtual time ---- */
+
+/* a * b / c for c > 0; the error is below 1 in 2^20 of the result. */
+static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
+{
+    uint64_t high;
+
+    while (__builtin_mul_overflow(a, b, &high)) {
+        if (a > b)
+            a >>= 1;
+        else
+            b >>= 1;
+        c = MAX(c >> 1, 1ull);
+    }
+    return high / c;
+}
+
+/* The mean of p's children after one of them had `ns` of service. */
+static void mean_advance(struct sched_pool *p, plat_ns ns)
+{
+    uint64_t sum = (MIN(ns, 1ull << 42) << VTIME_BITS) + p->vtime_rest;
+
+    p->vtime += sum / p->active_shares;
+    p->vtime_rest = sum % p->active_shares;
+}
+
+/* A joined child moves to `vtime` without service; the mean follows. */
+static void shift(struct sched_pool *p, struct sched_node *n, uint64_t vtime)
+{
+    uint64_t by = vtime - n->vtime;
+
+    n->vtime = vtime;
+    if ((int64_t)by >= 0)
+        p->vtime += scale(by, n->shares, p->active_shares);
+    else
+        p->vtime -= scale(-by, n->shares, p->active_shares);
+}
+
+/* Moves a joined child so far that its lag, with the mean that follows, becomes `lag`. */
+static void shift_to_lag(struct sched_pool *p, struct sched_node *n, uint64_t lag)
+{
+    uint64_t others = p->active_shares - n->shares;
+    int64_t by = (int64_t)(p->vtime - lag - n->vtime);
+
+    if (!others)
+        return;
+    if (by >= 0)
+        shift(p, n, n->vtime + scale((uint64_t)by, p->active_shares, others));
+    else
+        shift(p, n, n->vtime - scale((uint64_t)-by, p->active_shares, others));
+}
+
+/* The bounds of lag and lead, and the two rules about those who lack nothing. */
+static void bound(struct sched_machine *m, struct sched_pool *p, struct sched_node *n)
+{
+    int64_t lag = (int64_t)(p->vtime - n->vtime);
+    int64_t most =
+        (int64_t)vtime_of(n, tune(m, SCHED_TUNABLE_BOUND_LAG) * tune(m, SCHED_TUNABLE_QUANTUM));
+    int64_t cap = most;
+    int64_t floor = -most;
+
+    if (!p->node.waiting) {
+        cap = 0;
+        floor = 0;
+    } else if (!n->waiting) {
+        cap = MIN(cap, (int64_t)n->lag_cap);
+        n->lag_cap = (uint64_t)MAX(MIN(lag, cap), 0);
+    }
+    if (lag > cap) {
+        shift_to_lag(p, n, (uint64_t)cap);
+    } else if (lag < floor) {
+        shift_to_lag(p, n, (uint64_t)floor);
+        share_rekey(m, n);
+    }
+}
+
+void tree_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used)
+{
+    struct sched_node *n = &e->node;
+
+    for (struct sched_pool *p = n->parent; p; n = &p->node, p = n->parent) {
+        n->vtime += vtime_of(n, used);
+        if (n->min_mhz) {
+            plat_ns quantum = tune(m, SCHED_TUNABLE_QUANTUM);
+
+            n->due += scale(used, m->reference_mhz, n->min_mhz);
+            n->due = MIN(n->due, m->now + quantum);
+            n->due = MAX(n->due, m->now - MIN(m->now, 8 * quantum));
+        }
+        if (!n->joined)
+            continue;
+        mean_advance(p, used);
+        bound(m, p, n);
+    }
+}
+
+/* n starts to compete among p's children. */
+static void join(struct sched_machine *m, struct sched_pool *p, struct sched_node *n)
+{
+    uint64_t most =
+        vtime_of(n, tune(m, SCHED_TUNABLE_BOUND_LAG) * tune(m, SCHED_TUNABLE_QUANTUM));
+
+    n->due = MAX(n->due, m->now);
+    n->lag_cap = 0;
+    n->joined = true;
+    if (!p->active_shares) {
+        if (earlier(p->vtime, n->vtime))
+            p->vtime = n->vtime;
+        n->vtime = p->vtime;
+        p->active_shares = n->shares;
+        return;
+    }
+    if (earlier(n->vtime, p->vtime))
+        n->vtime = p->vtime;
+    if (earlier(p->vtime + most, n->vtime))
+        n->vtime = p->vtime + most;
+    p->active_shares += n->shares;
+    /* The mean of W + w, of which W were at the old mean. */
+    p->vtime += scale(n->vtime - p->vtime, n->shares, p->active_shares);
+}
+
+static void leave(struct sched_pool *p, struct sched_node *n)
+{
+    int64_t lead = (int64_t)(n->vtime - p->vtime);
+
+    n->joined = false;
+    p->active_shares -= n->shares;
+    if (!p->active_shares) {
+        p->vtime = n->vtime;
+        p->vtime_rest = 0;
+    } else if (lead >= 0) {
+        p->vtime -= scale((uint64_t)lead, n->shares, p->active_shares);
+    } else {
+        p->vtime += scale((uint64_t)-lead, n->shares, p->active_shares);
+    }
+}
+
+void tree_activate(struct sched_machine *m, struct sched_entity *e)
+{
+    struct sched_node *n = &e->node;
+
+    vmk_assert(!n->active);
+    n->active = 1;
+    for (struct sched_pool *p = n->parent; p; n = &p->node, p = n->parent) {
+        if (!n->joined)
+            join(m, p, n);
+        p->node.active++;
+    }
+}
+
+void tree_deactivate(struct sched_machine *m, struct sched_entity *e)
+{
+    struct sched_node *n = &e->node;
+
+    (void)m;
+    vmk_assert(n->active);
+    n->active = 0;
+    for (struct sched_pool *p = n->parent; p; n = &p->node, p = n->parent) {
+        if (!n->active)
+            leave(p, n);
+        p->node.active--;
+    }
+}
+
+void tree_waiting(struct sched_machine *m, struct sched_entity *e, bool waits)
+{
+    struct sched_node *n = &e->node;
+
+    (void)m;
+    for (;; n = &n->parent->node) {
+        n->waiting = waits ? n->waiting + 1 : n->waiting - 1;
+        if (!n->parent)
+            return;
+        /* From now on it lacks nothing: remember how far behind it is. */
+        if (!n->waiting)
+            n->lag_cap = (uint64_t)MAX((int64_t)(n->parent->vtime - n->vtime), 0);
+    }
+}
+
+uint32_t tree_load(const struct sched_machine *m, const struct sched_entity *e)
+{
+    uint64_t part = (uint64_t)sched_mask_count(m->online | 1) << 16;
+
+    for (const struct sched_node *n = &e->node; n->parent; n = &n->parent->node) {
+        uint64_t all = n->parent->active_shares + (n->joined ? 0 : n->shares);
+
+        part = part * n->shares / MAX(all, 1ull);
+    }
+    return (uint32_t)MIN(part, 65536ull);
+}
+
+/* ---- walking ---- */
+
+void tree_walk(struct sched_machine *m, struct sched_node *n,
+               void (*visit)(struct sched_machine *, struct sched_entity *))
+{
+    if (!n->is_pool) {
+        visit(m, entity_of(n));
+        return;
+    }
+
+    struct sched_pool *p = pool_of(n);
+
+    for (struct list *link = p->children.next, *next; link != &p->children; link = next) {
+        next = link->next;
+        tree_walk(m, list_entry(link, struct sched_node, siblings), visit);
+    }
+}
+
+/* ---- admission control ---- */
+
+/* What a node takes from its parent. */
+static uint32_t taken(const struct sched_node *n, uint32_t min, uint32_t reserved)
+{
+    return n->is_pool ? MAX(min, reserved) : min;
+}
+
+static uint32_t taken_now(const struct sched_node *n)
+{
+    return taken(n, n->min_mhz, n->is_pool ? pool_of((struct sched_node *)n)->reserved_mhz : 0);
+}
+
+static bool refuse(struct sched_machine *m, const struct sched_pool *p, uint64_t wanted,
+                   uint64_t had)
+{
+    m->admission.node = p->node.id;
+    m->admission.wanted = (uint32_t)MIN(wanted, (uint64_t)UINT32_MAX);
+    m->admission.free = (uint32_t)MIN(had, (uint64_t)UINT32_MAX);
+    m->admission.status = VMK_LIMIT;
+    return false;
+}
+
+/* A child of p takes `now` MHz instead of `before`: may it? Applied only if asked to. */
+static bool reserve(struct sched_machine *m, struct sched_pool *p, uint32_t before,
+                    uint32_t now, bool apply)
+{
+    for (; p && before != now; p = p->node.parent) {
+        uint64_t total = (uint64_t)p->reserved_mhz - before + now;
+        uint64_t room = p->node.parent ? p->node.min_mhz : m->capacity_mhz;
+
+        if (now > before && total > room &&
+            !(p->node.parent && (p->node.flags & SCHED_POOL_EXPANDABLE)))
+            return refuse(m, p, now - before, room - MIN(room, (uint64_t)p->reserved_mhz));
+        before = taken_now(&p->node);
+        now = taken(&p->node, p->node.min_mhz, (uint32_t)total);
+        if (apply)
+            p->reserved_mhz = (uint32_t)total;
+    }
+    return true;
+}
+
+/* Both steps of it. */
+static bool admit(struct sched_machine *m, struct sched_pool *p, uint32_t before, uint32_t now)
+{
+    return reserve(m, p, before, now, false) && reserve(m, p, before, now, true);
+}
+
+bool tree_pin_fits(const struct sched_machine *m, const struct sched_entity *e,
+                   uint64_t affinity, uint32_t min_mhz)
+{
+    if (sched_mask_count(affinity) != 1 || !min_mhz)
+        return true;
+
+    uint32_t cpu = (uint32_t)__builtin_ctzll(affinity);
+    uint32_t own = e->affinity == affinity ? e->node.min_mhz : 0;
+
+    return (uint64_t)m->cpu[cpu].pinned_mhz - own + min_mhz <= m->cpu[cpu].mhz;
+}
+
+void tree_pin(struct sched_machine *m, const struct sched_entity *e, uint64_t affinity,
+              uint32_t min_mhz)
+{
+    if (sched_mask_count(e->affinity) == 1)
+        m->cpu[__builtin_ctzll(e->affinity)].pinned_mhz -= e->node.min_mhz;
+    if (sched_mask_count(affinity) == 1)
+        m->cpu[__builtin_ctzll(affinity)].pinned_mhz += min_mhz;
+}
+
+void tree_release(struct sched_machine *m, struct sched_entity *e)
+{
+    (void)!admit(m, e->node.parent, e->node.min_mhz, 0);
+    tree_pin(m, e, e->affinity, 0);
+    e->node.min_mhz = 0;
+}
+
+size_t sched_admission_text(const struct sched_machine *m, char *out, size_t room)
+{
+    if (!m->admission.status) {
+        if (room)
+            out[0] = 0;
+        return 0;
+    }
+    return (size_t)vmk_snprintf(out, room, "%s %u has %u MHz unreserved, %u MHz wanted",
+                                m->admission.node == SCHED_ROOT_ID ? "host, pool" : "pool",
+                                m->admission.node, m->admission.free, m->admission.wanted);
+}
+
+/* ---- coming and going ---- */
+
+static void attach(struct sched_machine *m, struct sched_node *n, struct sched_pool *parent)
+{
+    n->parent = parent;
+    n->depth = (uint16_t)(parent->node.depth + 1);
+    n->vtime = parent->vtime;
+    n->due = m->now;
+    list_add_tail(&parent->children, &n->siblings);
+    parent->child_count++;
+}
+
+static void add(struct sched_machine *m, struct sched_node *n, const struct sched_input *in,
+                struct sched_pool *parent, uint64_t shares)
+{
+    struct sched_node **at = bucket(m, in->id);
+
+    n->id = in->id;
+    n->flags = (uint8_t)in->small;
+    n->shares = shares ? (uint32_t)shares : SCHED_SHARES_DEFAULT;
+    n->max_mhz = SCHED_UNLIMITED;
+    n->hash_next = *at;
+    *at = n;
+    if (parent)
+        attach(m, n, parent);
+}
+
+static void pool_prepare(struct sched_machine *m, struct sched_pool *p)
+{
+    *p = (struct sched_pool){.node.is_pool = true, .cpu_count = m->cpu_count};
+    list_init(&p->children);
+    list_init(&p->runnable);
+    list_init(&p->costopped);
+    for (uint32_t i = 0; i < m->cpu_count; i++) {
+        p->cpu[i] = (struct sched_pool_cpu){0};
+        prioq_init(&p->cpu[i].ready);
+    }
+    m->pools++;
+}
+
+void tree_root_init(struct sched_machine *m)
+{
+    const struct sched_input in = {.id = SCHED_ROOT_ID};
+
+    pool_prepare(m, m->root);
+    add(m, &m->root->node, &in, NULL, 0);
+}
+
+vmk_status tree_pool_add(struct sched_machine *m, const struct sched_input *in)
+{
+    struct sched_pool *parent = sched_pool_find(m, in->arg ? in->arg : SCHED_ROOT_ID);
+
+    if (!in->storage || !in->id || in->value > SCHED_SHARES_MAX)
+        return VMK_BAD_PARAM;
+    if (sched_node_find(m, in->id))
+        return VMK_EXISTS;
+    if (!parent)
+        return VMK_NOT_FOUND;
+    if (parent->node.depth + 2u > SCHED_DEPTH_MAX || (parent->node.flags & SCHED_POOL_VM))
+        return VMK_LIMIT;
+
+    struct sched_pool *p = in->storage;
+
+    pool_prepare(m, p);
+    add(m, &p->node, in, parent, in->value);
+    return VMK_OK;
+}
+
+vmk_status tree_pool_remove(struct sched_machine *m, const struct sched_input *in)
+{
+    struct sched_pool *p = sched_pool_find(m, in->id);
+
+    if (!p || p == m->root)
+        return p ? VMK_BAD_PARAM : VMK_NOT_FOUND;
+    if (p->child_count)
+        return VMK_BUSY;
+    (void)!admit(m, p->node.parent, taken_now(&p->node), 0);
+    p->node.max_mhz = SCHED_UNLIMITED;
+    limit_reset(m, &p->node);
+    list_remove(&p->node.siblings);
+    p->node.parent->child_count--;
+    hash_remove(m, &p->node);
+    m->pools--;
+    return VMK_OK;
+}
+
+vmk_status tree_world_add(struct sched_machine *m, const struct sched_input *in)
+{
+    struct sched_pool *parent = sched_pool_find(m, in->arg ? in->arg : SCHED_ROOT_ID);
+
+    if (!in->storage || !in->id || in->value > SCHED_SHARES_MAX)
+        return VMK_BAD_PARAM;
+    if (sched_node_find(m, in->id))
+        return VMK_EXISTS;
+    if (!parent)
+        return VMK_NOT_FOUND;
+    if (parent->node.depth + 1u > SCHED_DEPTH_MAX)
+        return VMK_LIMIT;
+
+    struct sched_entity *e = in->storage;
+
+    *e = (struct sched_entity){.state = SCHED_STATE_NEW, .affinity = ~0ull, .since = m->now};
+    e->times.created = m->now;
+    e->home = SCHED_NO_CPU;
+    e->cpu = in->cpu;
+    list_init(&e->runnable_link);
+    list_init(&e->movable_link);
+    list_init(&e->costop_link);
+    add(m, &e->node, in, parent, in->value);
+    if (!(parent->node.flags & SCHED_POOL_VM))
+        e->node.flags &= (uint8_t)~SCHED_WORLD_VCPU;
+    m->entities++;
+    machine_tell(m, &(struct sched_event){
+                        .kind = SCHED_EVENT_STATE, .id = in->id, .state = SCHED_STATE_NEW});
+    return VMK_OK;
+}
+
+vmk_status tree_world_remove(struct sched_machine *m, const struct sched_input *in)
+{
+    struct sched_entity *e = sched_entity_find(m, in->id);
+
+    if (!e)
+        return VMK_NOT_FOUND;
+    if (e->state != SCHED_STATE_NEW && e->state != SCHED_STATE_ZOMBIE)
+        return VMK_BUSY;
+    tree_release(m, e);
+    e->node.max_mhz = SCHED_UNLIMITED;
+    limit_reset(m, &e->node);
+    list_remove(&e->node.siblings);
+    e->node.parent->child_count--;
+    hash_remove(m, &e->node);
+    m->entities--;
+    return VMK_OK;
+}
+
+/* ---- changes at run time ---- */
+
+/* Lets go of the tree what an entity holds in it, and takes hold again. */
+static void entity_out(struct sched_machine *m, struct sched_entity *e)
+{
+    if (e->queued)
+        machine_dequeue(m, e);
+    if (e->state == SCHED_STATE_RUN) {
+        machine_charge(m, e->cpu);
+        for_each_above(p, &e->node) p->running &= ~BIT(e->cpu);
+    }
+    if (state_is_runnable(e->state))
+        list_remove(&e->runnable_link);
+    if (e->node.flags & SCHED_WORLD_VCPU)
+        e->node.parent->stalled -= state_is_stalled(e->state);
+    if (list_is_linked(&e->costop_link))
+        list_remove(&e->costop_link);
+    if (e->node.active)
+        tree_deactivate(m, e);
+}
+
+static void entity_in(struct sched_machine *m, struct sched_entity *e)
+{
+    if (e->node.flags & SCHED_WORLD_VCPU)
+        e->node.parent->stalled += state_is_stalled(e->state);
+    if (state_is_runnable(e->state))
+        list_add_tail(&e->node.parent->runnable, &e->runnable_link);
+    if (e->state == SCHED_STATE_RUN) {
+        for_each_above(p, &e->node) p->running |= BIT(e->cpu);
+        tree_activate(m, e);
+        machine_kick(m, e->cpu);  // its limits and slice are others now
+    } else if (state_is_runnable(e->state)) {
+        machine_make_ready(m, e, WAKE_REASON_EVENT);
+    }
+}
+
+/* Depth of everything below follows the parent's. */
+static void deepen(struct sched_node *n)
+{
+    n->depth = n->parent ? (uint16_t)(n->parent->node.depth + 1) : 0;
+    if (!n->is_pool)
+        return;
+    list_for_each (link, &pool_of(n)->children)
+        deepen(list_entry(link, struct sched_node, siblings));
+}
+
+static uint32_t height(const struct sched_node *n)
+{
+    uint32_t most = 0;
+
+    if (!n->is_pool)
+        return 0;
+    list_for_each (link, &pool_of((struct sched_node *)n)->children)
+        most = MAX(most, height(list_entry(link, struct sched_node, siblings)) + 1);
+    return most;
+}
+
+vmk_status tree_set_pool(struct sched_machine *m, const struct sched_input *in)
+{
+    struct sched_node *n = sched_node_find(m, in->id);
+    struct sched_pool *to = sched_pool_find(m, in->arg ? in->arg : SCHED_ROOT_ID);
+
+    if (!n || !to)
+        return VMK_NOT_FOUND;
+    if (!n->parent)
+        return VMK_BAD_PARAM;
+    for (struct sched_pool *p = to; p; p = p->node.parent) {
+        if (&p->node == n)
+            return VMK_BAD_PARAM;  // below itself
+    }
+    if ((n->flags & SCHED_WORLD_VCPU && !n->is_pool) || (to->node.flags & SCHED_POOL_VM))
+        return VMK_BAD_PARAM;  // a vCPU stays with its VM
+    if (to->node.depth + 1u + height(n) > SCHED_DEPTH_MAX)
+        return VMK_LIMIT;
+    if (to == n->parent)
+        return VMK_OK;
+
+    /* Out of the old pool first: both may draw on the same ancestor. */
+    struct sched_pool *from = n->parent;
+    uint32_t mhz = taken_now(n);
+
+    (void)!admit(m, from, mhz, 0);
+    if (!admit(m, to, 0, mhz)) {
+        (void)!admit(m, from, 0, mhz);
+        return VMK_LIMIT;
+    }
+    tree_walk(m, n, entity_out);
+    list_remove(&n->siblings);
+    from->child_count--;
+    attach(m, n, to);
+    deepen(n);
+    tree_walk(m, n, entity_in);
+    return VMK_OK;
+}
+
+vmk_status tree_set_shares(struct sched_machine *m, const struct sched_input *in)
+{
+    struct sched_node *n = sched_node_find(m, in->id);
+
+    if (!n)
+        return VMK_NOT_FOUND;
+    if (!in->arg || in->arg > SCHED_SHARES_MAX || !n->parent)
+        return VMK_BAD_PARAM;
+    if (n->joined) {
+        /* Its lag in ns stays, so its lag in virtual time shrinks as its shares grow. */
+        int64_t lag = (int64_t)(n->parent->vtime - n->vtime);
+        uint64_t now = scale((uint64_t)(lag < 0 ? -lag : lag), n->shares, in->arg);
+
+        n->parent->active_shares += (uint64_t)in->arg - n->shares;
+        n->shares = in->arg;
+        n->vtime = lag < 0 ? n->parent->vtime + now : n->parent->vtime - now;
+        share_rekey(m, n);
+    }
+    n->shares = in->arg;
+    for (uint64_t rest = n->is_pool ? pool_of(n)->running : 0; rest; rest &= rest - 1)
+        machine_kick(m, (uint32_t)__builtin_ctzll(rest));
+    return VMK_OK;
+}
+
+vmk_status tree_set_min(struct sched_machine *m, const struct sched_input *in)
+{
+    struct sched_node *n = sched_node_find(m, in->id);
+
+    if (!n)
+        return VMK_NOT_FOUND;
+    if (!n->parent || in->arg > n->max_mhz || in->arg == SCHED_UNLIMITED)
+        return VMK_BAD_PARAM;
+    if (!n->is_pool && tune(m, SCHED_TUNABLE_VCPU_MIN_CHECK) && in->arg > m->reference_mhz) {
+        (void)refuse(m, n->parent, in->arg, m->reference_mhz);
+        return VMK_LIMIT;
+    }
+    if (!n->is_pool && !tree_pin_fits(m, entity_of(n), entity_of(n)->affinity, in->arg)) {
+        (void)refuse(m, n->parent, in->arg, 0);
+        return VMK_LIMIT;
+    }
+
+    uint32_t reserved = n->is_pool ? pool_of(n)->reserved_mhz : 0;
+
+    /* A pool may not fall below what it has promised, unless it may expand. */
+    if (n->is_pool && in->arg < reserved && !(n->flags & SCHED_POOL_EXPANDABLE)) {
+        (void)refuse(m, pool_of(n), reserved, in->arg);
+        return VMK_LIMIT;
+    }
+    if (!admit(m, n->parent, taken_now(n), taken(n, in->arg, reserved)))
+        return VMK_LIMIT;
+    if (!n->is_pool) {
+        tree_pin(m, entity_of(n), entity_of(n)->affinity, in->arg);
+        entity_of(n)->policy.edf.period = in->value;
+    }
+    tree_walk(m, n, entity_out);
+    n->min_mhz = in->arg;
+    n->due = m->now;
+    tree_walk(m, n, entity_in);
+    return VMK_OK;
+}
+
+vmk_status tree_set_max(struct sched_machine *m, const struct sched_input *in)
+{
+    struct sched_node *n = sched_node_find(m, in->id);
+
+    if (!n)
+        return VMK_NOT_FOUND;
+    if (!n->parent || !in->arg || in->arg < n->min_mhz)
+        return VMK_BAD_PARAM;
+    n->max_mhz = in->arg;
+    limit_reset(m, n);
+    return VMK_OK;
+}
