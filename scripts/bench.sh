@@ -58,6 +58,9 @@ for platform; do
                 print ",,,"
         }' >>"$csv"
 done
+if [ -r "$BUILD/sim/liborrery.a" ]; then
+    scripts/bench/trace.sh >>"$csv" || failed=1
+fi
 for file in metal/orrery.elf orrery.iso; do
     [ ! -f "$BUILD/$file" ] || echo "size $file,,$(wc -c <"$BUILD/$file"),bytes,,," >>"$csv"
 done

@@ -101,7 +101,7 @@ function gdb(   i, f, k, v, t, o) {
                 continue
             t = type[i, f]; o = "$vmk_b + " offset[i, f]
             if (t == "names") {
-                printf "    printf \" %s=\"\n    vmk-trace-enum-%s *(unsigned short *)(%s)\n", field[i, f], names[i, f], o
+                printf "    printf \" %s=\"\n    set $vmk_v = *(unsigned short *)(%s)\n    vmk-trace-enum-%s $vmk_v\n", field[i, f], o, names[i, f]
                 continue
             }
             if (t == "text16")

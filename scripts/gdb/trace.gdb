@@ -275,7 +275,8 @@ define vmk-trace-record
     printf " prev_tid=%u", *(unsigned int *)($vmk_b + 8)
     printf " next_tid=%u", *(unsigned int *)($vmk_b + 12)
     printf " prev_state="
-    vmk-trace-enum-sched_state *(unsigned short *)($vmk_b + 16)
+    set $vmk_v = *(unsigned short *)($vmk_b + 16)
+    vmk-trace-enum-sched_state $vmk_v
     printf " cost=%u", *(unsigned short *)($vmk_b + 18)
     printf " ran_us=%u", *(unsigned int *)($vmk_b + 20)
   end
@@ -285,7 +286,8 @@ define vmk-trace-record
     printf " waker=%u", *(unsigned int *)($vmk_b + 12)
     printf " target_cpu=%u", *(unsigned short *)($vmk_b + 16)
     printf " reason="
-    vmk-trace-enum-wake_reason *(unsigned short *)($vmk_b + 18)
+    set $vmk_v = *(unsigned short *)($vmk_b + 18)
+    vmk-trace-enum-wake_reason $vmk_v
   end
   if $vmk_b[0] == 3
     printf "sched_migrate"
@@ -293,14 +295,16 @@ define vmk-trace-record
     printf " src=%u", *(unsigned short *)($vmk_b + 12)
     printf " dst=%u", *(unsigned short *)($vmk_b + 14)
     printf " kind="
-    vmk-trace-enum-migrate_kind *(unsigned short *)($vmk_b + 16)
+    set $vmk_v = *(unsigned short *)($vmk_b + 16)
+    vmk-trace-enum-migrate_kind $vmk_v
     printf " cost=%u", *(unsigned int *)($vmk_b + 20)
   end
   if $vmk_b[0] == 4
     printf "sched_state"
     printf " tid=%u", *(unsigned int *)($vmk_b + 8)
     printf " state="
-    vmk-trace-enum-sched_state *(unsigned short *)($vmk_b + 12)
+    set $vmk_v = *(unsigned short *)($vmk_b + 12)
+    vmk-trace-enum-sched_state $vmk_v
     printf " sub=%u", *(unsigned short *)($vmk_b + 14)
   end
   if $vmk_b[0] == 5
@@ -331,19 +335,22 @@ define vmk-trace-record
     printf "timer_fire"
     printf " timers=%u", *(unsigned int *)($vmk_b + 8)
     printf " kind="
-    vmk-trace-enum-timer_kind *(unsigned short *)($vmk_b + 12)
+    set $vmk_v = *(unsigned short *)($vmk_b + 12)
+    vmk-trace-enum-timer_kind $vmk_v
   end
   if $vmk_b[0] == 10
     printf "ipi"
     printf " target=%u", *(unsigned int *)($vmk_b + 8)
     printf " kind="
-    vmk-trace-enum-ipi_kind *(unsigned short *)($vmk_b + 12)
+    set $vmk_v = *(unsigned short *)($vmk_b + 12)
+    vmk-trace-enum-ipi_kind $vmk_v
   end
   if $vmk_b[0] == 11
     printf "sched_input"
     printf " seq=%u", *(unsigned int *)($vmk_b + 8)
     printf " op="
-    vmk-trace-enum-sched_op *(unsigned short *)($vmk_b + 12)
+    set $vmk_v = *(unsigned short *)($vmk_b + 12)
+    vmk-trace-enum-sched_op $vmk_v
     printf " small=%u", *(unsigned short *)($vmk_b + 14)
     printf " id=%u", *(unsigned int *)($vmk_b + 16)
     printf " arg=%u", *(unsigned int *)($vmk_b + 20)
@@ -352,7 +359,8 @@ define vmk-trace-record
     printf "sched_input_wide"
     printf " seq=%u", *(unsigned int *)($vmk_b + 8)
     printf " op="
-    vmk-trace-enum-sched_op *(unsigned short *)($vmk_b + 12)
+    set $vmk_v = *(unsigned short *)($vmk_b + 12)
+    vmk-trace-enum-sched_op $vmk_v
     printf " small=%u", *(unsigned short *)($vmk_b + 14)
     printf " id=%u", *(unsigned int *)($vmk_b + 16)
     printf " arg=%u", *(unsigned int *)($vmk_b + 20)
@@ -362,7 +370,8 @@ define vmk-trace-record
     printf "world_name"
     printf " id=%u", *(unsigned int *)($vmk_b + 8)
     printf " kind="
-    vmk-trace-enum-name_kind *(unsigned short *)($vmk_b + 12)
+    set $vmk_v = *(unsigned short *)($vmk_b + 12)
+    vmk-trace-enum-name_kind $vmk_v
     printf " vm=%u", *(unsigned int *)($vmk_b + 16)
     printf " pool=%u", *(unsigned int *)($vmk_b + 20)
     printf " name=\""
@@ -377,7 +386,8 @@ define vmk-trace-record
     printf "vm_exit"
     printf " tid=%u", *(unsigned int *)($vmk_b + 8)
     printf " reason="
-    vmk-trace-enum-vm_exit *(unsigned short *)($vmk_b + 12)
+    set $vmk_v = *(unsigned short *)($vmk_b + 12)
+    vmk-trace-enum-vm_exit $vmk_v
     printf " length=%u", *(unsigned short *)($vmk_b + 14)
     printf " qualification=0x%llx", *(unsigned long long *)($vmk_b + 16)
     printf " ns=%u", *(unsigned int *)($vmk_b + 24)
@@ -397,7 +407,8 @@ define vmk-trace-record
     printf "mem_state"
     printf " host_free=%llu", *(unsigned long long *)($vmk_b + 8)
     printf " level="
-    vmk-trace-enum-mem_level *(unsigned short *)($vmk_b + 16)
+    set $vmk_v = *(unsigned short *)($vmk_b + 16)
+    vmk-trace-enum-mem_level $vmk_v
   end
   if $vmk_b[0] == 33
     printf "mem_sample"
