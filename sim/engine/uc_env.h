@@ -72,7 +72,10 @@ struct uc_env {
     uint64_t star;
     uint64_t vm_hsave;
     uint64_t lstar, cstar, fmask, kernelgsbase;
-    uint64_t tsc, tsc_adjust, tsc_deadline, tsc_aux;
+    uint64_t tsc, tsc_adjust;
+    int64_t
+        left;  // the TSC deadline, which the library never reads: instructions left of the run
+    uint64_t tsc_aux;
     uint8_t unused5[480];
     uint32_t error_code;
     uint32_t exception_is_int;
@@ -133,6 +136,7 @@ UC_CHECK(lstar, 4808);
 UC_CHECK(fmask, 4824);
 UC_CHECK(kernelgsbase, 4832);
 UC_CHECK(tsc, 4840);
+UC_CHECK(left, 4856);
 UC_CHECK(tsc_aux, 4864);
 UC_CHECK(error_code, 5352);
 UC_CHECK(exception_next_eip, 5360);
