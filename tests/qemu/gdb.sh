@@ -7,12 +7,12 @@ platform=qemu
 out=$results/out-gdb.txt
 GDB_SCRIPT=tests/gdb/exit.gdb timeout 600 scripts/gdb.sh --cpus 2 --guest "$BUILD/guest/hello.elf" \
     >"$out" 2>&1 </dev/null
-verdict 'gdb commands' 0 0 "$out" 'Breakpoint 1, exit_cpuid' 'WORLD_RUNNING' 'cpu0: running' \
+verdict 'gdb commands' 0 0 "$out" 'Breakpoint 1, exit_cpuid' 'SCHED_STATE_RUN' 'cpu0: running' \
     'vCPU 0, world 10' 'VM_EXIT_CPUID' 'exit_code' 'level 1 index 256 .*maps MPN' 'VM: guest: powered on' \
     'vm_exit_dispatch\|vcpu_main'
 
 out=$results/out-gdb-sim.txt
 timeout 600 gdb -q -iex "add-auto-load-safe-path ." -batch -x tests/gdb/sim.gdb \
     --args "$BUILD/orrery-sim" run pingpong >"$out" 2>&1 </dev/null
-verdict 'gdb commands, simulator' 0 0 "$out" 'Breakpoint 1, world_exit' 'WORLD_RUNNING' \
+verdict 'gdb commands, simulator' 0 0 "$out" 'Breakpoint 1, world_exit' 'SCHED_STATE_RUN' \
     'cpu0: running' 'Sched: policy'
