@@ -123,8 +123,12 @@ static vmk_status make_checked(struct walk *w, const struct make *m)
         status = VMK_EXISTS;
     } else if (status == VMK_OK && w->trailing_slash && !is_dir) {
         status = VMK_NOT_FOUND;
+    } else if (status == VMK_OK && m->linked && m->linked->mount != w->dir->mount) {
+        status = VMK_CROSS_DEVICE;
     } else if (status == VMK_OK) {
         status = may_change(w->dir, w->where->cred);
+        if (status == VMK_OK && m->linked && vnode_is_dir(m->linked))
+            status = VMK_NOT_OWNER;
     }
     if (status == VMK_OK) {
         if (m->linked)
@@ -194,10 +198,6 @@ vmk_status vfs_link(const struct vfs_where *old_where, const char *old_path,
     if (status != VMK_OK)
         return status;
     status = walk_parent(&w, new_where, new_path);
-    if (status == VMK_OK && vnode_is_dir(target))
-        status = VMK_NOT_OWNER;
-    if (status == VMK_OK && w.last == WALK_LAST_NAME && w.dir->mount != target->mount)
-        status = VMK_CROSS_DEVICE;
     if (status == VMK_OK)
         status = make_checked(&w, &(struct make){.linked = target});
     walk_end(&w);
@@ -477,11 +477,15 @@ vmk_status vfs_rename(const struct vfs_where *old_where, const char *old_path,
     struct rename r = {.moved = NULL};
     vmk_status status = walk_parent(&r.from, old_where, old_path);
 
+    if (status == VMK_OK)
+        status = vnode_access(r.from.dir, VFS_MAY_EXEC, old_where->cred);
     if (status != VMK_OK) {
         walk_end(&r.from);
         return status;
     }
     status = walk_parent(&r.to, new_where, new_path);
+    if (status == VMK_OK)
+        status = vnode_access(r.to.dir, VFS_MAY_EXEC, new_where->cred);
     if (status == VMK_OK && r.from.dir->mount != r.to.dir->mount)
         status = VMK_CROSS_DEVICE;
     if (status == VMK_OK && (r.from.last != WALK_LAST_NAME || r.to.last != WALK_LAST_NAME))

@@ -98,6 +98,8 @@ static vmk_status find_or_make(struct walk *w, uint32_t flags, uint32_t mode,
     *made = false;
     mutex_lock(&dir->lock);
     status = vnode_access_locked(dir, VFS_MAY_EXEC, cred);
+    if (status == VMK_OK && w->trailing_slash)
+        status = VMK_IS_DIR;
     if (status == VMK_OK && w->length > VFS_NAME_MAX)
         status = VMK_NAME_TOO_LONG;
     if (status == VMK_OK)
@@ -108,8 +110,6 @@ static vmk_status find_or_make(struct walk *w, uint32_t flags, uint32_t mode,
             status = VMK_READ_ONLY;
         if (status == VMK_OK && !vfs_attr_allows(&attr, VFS_MAY_WRITE, cred))
             status = VMK_NO_PERMISSION;
-        if (status == VMK_OK && w->trailing_slash)
-            status = VMK_IS_DIR;
         if (status == VMK_OK && !dir->ops->create)
             status = VMK_NO_PERMISSION;
         if (status == VMK_OK)

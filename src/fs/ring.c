@@ -34,6 +34,12 @@ void ring_end(struct ring *ring)
         give(ring, i);
 }
 
+void ring_drop(struct ring *ring)
+{
+    ring_end(ring);
+    ring->head = ring->used = 0;
+}
+
 size_t ring_read(struct ring *ring, void *to, size_t size)
 {
     size_t done = 0;

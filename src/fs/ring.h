@@ -19,6 +19,8 @@ struct ring {
 
 void ring_init(struct ring *ring, uint32_t size);
 void ring_end(struct ring *ring);
+/* Throws away what is in it. */
+void ring_drop(struct ring *ring);
 static inline size_t ring_used(const struct ring *ring)
 {
     return ring->used;

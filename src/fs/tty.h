@@ -46,6 +46,7 @@ struct tty_winsize {
 
 struct tty_process {
     uint32_t pid, group, session;
+    uint32_t uid, gid;  // effective: who owns a pseudo terminal it opens
     bool session_leader;
 };
 

@@ -64,4 +64,6 @@ struct procfs_processes {
     vmk_status (*fd_file)(uint32_t pid, uint32_t fd, struct file **out);
 };
 /* Once; `processes` stays. */
+/* 1, 5, 15 minutes in 1/2048, for sysinfo(2). A world. */
+void procfs_loads(uint32_t loads[3]);
 void procfs_processes_set(const struct procfs_processes *processes);

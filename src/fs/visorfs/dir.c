@@ -88,6 +88,41 @@ static void rehash(struct visor_inode *dir)
         chain_in(dir, list_entry(node, struct visor_entry, by_cookie));
 }
 
+/* Takes an entry off its directory and uncounts; it is still there. */
+static void take_off(struct visor_inode *dir, struct visor_entry *entry)
+{
+    if (dir->dir.buckets) {
+        struct visor_entry **at = &dir->dir.buckets[entry->hash & (dir->dir.bucket_count - 1)];
+
+        while (*at != entry)
+            at = &(*at)->chain;
+        *at = entry->chain;
+    }
+    list_remove(&entry->by_cookie);
+    dir->dir.entry_count--;
+    entry->inode->link_count--;
+    if (vnode_is_dir(&entry->inode->vnode))
+        dir->link_count--;
+    dir->mtime_ns = dir->ctime_ns = vfs_time_now();
+}
+
+/* The reverse. */
+static void put_on(struct visor_inode *dir, struct visor_entry *entry)
+{
+    entry->cookie = dir->dir.next_cookie++;
+    list_add_tail(&dir->dir.entries, &entry->by_cookie);
+    dir->dir.entry_count++;
+    if (dir->dir.buckets)
+        chain_in(dir, entry);
+    rehash(dir);
+    entry->inode->link_count++;
+    if (vnode_is_dir(&entry->inode->vnode)) {
+        entry->inode->dir.parent = dir;
+        dir->link_count++;
+    }
+    dir->mtime_ns = dir->ctime_ns = vfs_time_now();
+}
+
 vmk_status visor_enter(struct visor_inode *dir, const char *name, size_t length,
                        struct visor_inode *inode)
 {
@@ -100,39 +135,22 @@ vmk_status visor_enter(struct visor_inode *dir, const char *name, size_t length,
     e->length = (uint8_t)length;
     e->hash = hash_of(name, length);
     e->inode = inode;
-    e->cookie = dir->dir.next_cookie++;
-    list_add_tail(&dir->dir.entries, &e->by_cookie);
-    dir->dir.entry_count++;
-    if (dir->dir.buckets)
-        chain_in(dir, e);
-    rehash(dir);
-    inode->link_count++;
-    if (vnode_is_dir(&inode->vnode)) {
-        inode->dir.parent = dir;
-        dir->link_count++;
-    }
-    dir->mtime_ns = dir->ctime_ns = inode->ctime_ns = vfs_time_now();
+    put_on(dir, e);
+    inode->ctime_ns = dir->ctime_ns;
     return VMK_OK;
 }
 
 void visor_leave(struct visor_inode *dir, struct visor_entry *entry)
 {
-    struct visor_inode *inode = entry->inode;
-
-    if (dir->dir.buckets) {
-        struct visor_entry **at = &dir->dir.buckets[entry->hash & (dir->dir.bucket_count - 1)];
-
-        while (*at != entry)
-            at = &(*at)->chain;
-        *at = entry->chain;
-    }
-    list_remove(&entry->by_cookie);
-    dir->dir.entry_count--;
-    inode->link_count--;
-    if (vnode_is_dir(&inode->vnode))
-        dir->link_count--;
-    dir->mtime_ns = dir->ctime_ns = inode->ctime_ns = vfs_time_now();
+    take_off(dir, entry);
+    entry->inode->ctime_ns = dir->ctime_ns;
     heap_free(entry);
+}
+
+void visor_move(struct visor_inode *from, struct visor_inode *to, struct visor_entry *entry)
+{
+    take_off(from, entry);
+    put_on(to, entry);
 }
 
 void visor_dir_free(struct visor_inode *dir)

@@ -125,6 +125,14 @@ static void unkeep_if_nameless(struct visor_inode *inode)
     vnode_put(&inode->vnode);  // the caller of unlink or rmdir holds one more
 }
 
+void visor_remove(struct visor_inode *dir, struct visor_entry *entry)
+{
+    struct visor_inode *inode = entry->inode;
+
+    visor_leave(dir, entry);
+    unkeep_if_nameless(inode);
+}
+
 /* ---- names ---- */
 
 static vmk_status visor_lookup(struct vnode *vnode, const char *name, size_t length,
@@ -414,19 +422,6 @@ vmk_status visorfs_usage(struct mount *mount, struct visorfs_usage *out)
     return VMK_OK;
 }
 
-/* Takes every name off a directory, so that the inodes go one by one. */
-static void empty_dir(struct visor_inode *dir)
-{
-    while (!list_is_empty(&dir->dir.entries)) {
-        struct visor_entry *e =
-            list_entry(dir->dir.entries.next, struct visor_entry, by_cookie);
-        struct visor_inode *inode = e->inode;
-
-        visor_leave(dir, e);
-        unkeep_if_nameless(inode);
-    }
-}
-
 /* Every directory is emptied before any inode is freed by it: no recursion, whatever the depth. */
 static void visorfs_unmount(struct mount *mount)
 {
@@ -443,8 +438,8 @@ static void visorfs_unmount(struct mount *mount)
                 break;
             }
         }
-        if (dir)
-            empty_dir(dir);
+        while (dir && !list_is_empty(&dir->dir.entries))
+            visor_remove(dir, list_entry(dir->dir.entries.next, struct visor_entry, by_cookie));
     } while (dir);
     vmk_assert_msg(volume->inodes_used == 1, "%s: %u inodes are left", volume->name,
                    volume->inodes_used);

@@ -119,6 +119,9 @@ must_check vmk_status visor_inode_new(struct visorfs *volume, uint32_t mode,
 /* Says so once, until there is room again; returns `status`. */
 vmk_status visor_refuse(struct visorfs *volume, vmk_status status, const char *what);
 
+/* Takes a name off, and the inode with it if it was the last. The directory is locked. */
+void visor_remove(struct visor_inode *dir, struct visor_entry *entry);
+
 /* ---- dir.c ---- */
 struct visor_entry *visor_find(struct visor_inode *dir, const char *name, size_t length);
 /* Adds a name; counts a link (and the ".." of a directory). Takes no reference over. */
@@ -126,6 +129,8 @@ must_check vmk_status visor_enter(struct visor_inode *dir, const char *name, siz
                                   struct visor_inode *inode);
 /* Takes the entry off and frees it; uncounts. */
 void visor_leave(struct visor_inode *dir, struct visor_entry *entry);
+/* Puts an entry into another directory. Allocates nothing. */
+void visor_move(struct visor_inode *from, struct visor_inode *to, struct visor_entry *entry);
 void visor_dir_init(struct visor_inode *dir, struct visor_inode *parent);
 void visor_dir_free(struct visor_inode *dir);
 
