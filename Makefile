@@ -20,7 +20,7 @@ MAKEFLAGS += --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),-j$(JOBS))
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all image sim trace-tool vmfs-tool tests guests clang run gdb check check-unit check-sim check-qemu check-bochs \
+.PHONY: all image sim trace-tool vmfs-tool tests guests clang run gdb check check-unit check-sim check-tools check-qemu check-bochs \
         check-headers bench cover lint fuzz grade soak stats cite docs clean help
 
 all: image sim trace-tool vmfs-tool tests guests ## everything: image, simulator, tools, tests, guests
@@ -213,6 +213,14 @@ $(BUILD)/guest/$(basename $(notdir $1)).elf: $(BUILD)/guest/obj/$(notdir $1).o $
 endef
 $(foreach g,$(GUEST_SRC),$(eval $(call GUEST,$g)))
 
+# --- static programs for user worlds: no C library ---------------------------------------------
+
+USER_PROGS := $(patsubst tests/user/%.c,$(BUILD)/user/%.elf,$(wildcard tests/user/*.c))
+USER_FLAGS := $(STD) -O2 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables
+$(BUILD)/user/%.elf: tests/user/%.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(USER_FLAGS) $(WARN) -nostdlib -static -no-pie -Wl,--build-id=none -o $@ $<
+
 clang: ## everything with clang, into build/clang
 	+$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/clang all
 
@@ -226,11 +234,13 @@ run: $(NOT_BOCHS) ## boot, a shell in a guest; PLATFORM=qemu, qemu-uefi, bochs (
 gdb: $(NOT_BOCHS) ## boot the image in QEMU under gdb
 	$(Q)scripts/gdb.sh $(ARGS)
 check: all ## all tests: units, scenarios, QEMU and Bochs lanes
-	$(Q)scripts/check.sh unit sim qemu bochs
+	$(Q)scripts/check.sh unit sim tools qemu bochs
 check-unit: tests ## unit tests under ASan and UBSan
 	$(Q)scripts/check.sh unit
 check-sim: sim guests ## every scenario and test guest twice with one seed: same hash, no failure
 	$(Q)scripts/check.sh sim
+check-tools: vmfs-tool trace-tool ## tests/tools: our formats judged by tools we did not write
+	$(Q)scripts/check.sh tools
 check-qemu: image guests ## tests/qemu: the image in QEMU (AMD-V)
 	$(Q)scripts/check.sh qemu
 check-bochs: image guests ## tests/bochs: the image in Bochs (VT-x)
@@ -247,7 +257,7 @@ cover: $(TEST_SRC:tests/unit/%.c=$(BUILD)/cover/%) ## line coverage of the unit 
 fuzz: $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%) ## each fuzzer for FUZZ_TIME seconds (10)
 	$(Q)for f in $^; do mkdir -p $(BUILD)/fuzz/corpus/$${f##*/} && $$f -max_total_time=$${FUZZ_TIME:-10} \
 	    -print_final_stats=1 $(BUILD)/fuzz/corpus/$${f##*/} || exit 1; done
-bench: image sim guests ## instruction counts per event and other figures
+bench: image sim guests $(BUILD)/user/bench.elf ## instruction counts per event and other figures
 	$(Q)if [ -x scripts/bench.sh ]; then scripts/bench.sh; else echo "no scripts/bench.sh" >&2; exit 1; fi
 soak: sim ## scenarios with fresh seeds until one fails or you stop it
 	$(Q)scripts/check.sh soak

@@ -61,6 +61,9 @@ done
 if [ -r "$BUILD/sim/liborrery.a" ]; then
     scripts/bench/trace.sh >>"$csv" || failed=1
 fi
+if [ -x "$BUILD/orrery-sim" ] && [ -r "$BUILD/user/bench.elf" ]; then
+    "$BUILD/orrery-sim" engine-bench "$BUILD/user/bench.elf" >>"$csv" || failed=1
+fi
 for file in metal/orrery.elf orrery.iso; do
     [ ! -f "$BUILD/$file" ] || echo "size $file,,$(wc -c <"$BUILD/$file"),bytes,,," >>"$csv"
 done

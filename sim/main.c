@@ -23,6 +23,7 @@
 #include "lib/format.h"
 #include "mem/page.h"
 #include "sched/sched.h"
+#include "sim/engine/bench.h"
 #include "sim/platform/trace_dir.h"
 #include "sim/scenario/guest.h"
 #include "sim/scenario/scenario.h"
@@ -36,8 +37,7 @@
 static const struct scenario *const scenarios[] = {
     &scenario_shares,      &scenario_shares_smp,    &scenario_two_vms,     &scenario_accounting,
     &scenario_pingpong,    &scenario_waitq_timeout, &scenario_kill,        &scenario_two_hosts,
-    &scenario_many_worlds, &scenario_planted_race,  &scenario_canary_race,
-    &scenario_guest,
+    &scenario_many_worlds, &scenario_planted_race,  &scenario_canary_race, &scenario_guest,
 };
 
 struct arguments {
@@ -52,6 +52,7 @@ static const char usage[] =
     "                           [--trace DIR]\n"
     "       orrery-sim list\n"
     "       orrery-sim guest FILE [--vcpus N] [--memory MB] [--append ARGS] [--exits] [...]\n"
+    "       orrery-sim engine-bench FILE\n"
     "\n"
     "Runs a scenario of the kernel on simulated hosts. The same seed gives the same run; the "
     "last\n"
@@ -281,6 +282,8 @@ int main(int argc, char **argv)
     }
     if (good && a.command && a.scenario && !strcmp(a.command, "run"))
         return run(&a);
+    if (good && a.command && a.scenario && !strcmp(a.command, "engine-bench"))
+        return engine_bench(a.scenario);
     if (good && a.command && a.scenario && !strcmp(a.command, "guest")) {
         a.guest.file = a.scenario;
         a.scenario = scenario_guest.name;
