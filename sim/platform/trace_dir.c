@@ -160,7 +160,8 @@ bool trace_dir_finish(struct trace_dir *dir, const struct trace_state *trace)
     write_all(dir, file, text, length);
     close_file(dir, file);
     trace_totals_of(trace, &sum);
-    trace_dir_note(dir, "records", "%llu", (unsigned long long)records);
+    trace_dir_note(dir, "records", "%llu", (unsigned long long)sum.records);
+    trace_dir_note(dir, "hashed", "%llu", (unsigned long long)records);
     trace_dir_note(dir, "hash", "%016llx", (unsigned long long)hash);
     trace_dir_note(dir, "discarded", "%llu", (unsigned long long)sum.discarded);
     fclose(dir->notes_file);

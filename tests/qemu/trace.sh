@@ -47,3 +47,30 @@ scripts/run.sh --batch --guest "$BUILD/guest/hello.elf" --log "$results/out-qemu
 verdict "trace options that are wrong" $? 0 "$results/out-qemu-trace-bad.log" \
     '"disk" is no class; there are sched, vm' 'there are flight and stream' \
     'trace.to=floppy: no such device' 'Trace: recording'
+
+# The simulator: with files and without, the run is the same.
+for scenario in shares-smp two-vms; do
+    dir=$results/trace-sim-$scenario
+    rm -rf "$dir"
+    "$BUILD/orrery-sim" run $scenario --seed 3 >"$results/trace-sim-a.txt" 2>&1
+    "$BUILD/orrery-sim" run $scenario --seed 3 --trace "$dir" >"$results/trace-sim-b.txt" 2>&1
+    if cmp -s "$results/trace-sim-a.txt" "$results/trace-sim-b.txt"; then
+        whole_trace "trace of scenario $scenario" "$dir" 1000 sched_switch sched_input world_name checkpoint
+    else
+        echo "FAIL trace of scenario $scenario: the run differs when it is written"
+    fi
+done
+
+# The rings in the debugger.
+cat >"$results/trace.gdb" <<'GDB'
+set pagination off
+break world_exit
+run
+vmk-trace 3
+kill
+quit
+GDB
+gdb -q -iex "add-auto-load-safe-path ." -batch -x "$results/trace.gdb" --args "$BUILD/orrery-sim" run shares \
+    >"$results/out-trace-gdb.txt" 2>&1 </dev/null
+verdict 'trace in gdb' $? 0 "$results/out-trace-gdb.txt" '[0-9]\.[0-9]* cpu0  sched_[a-z]* ' \
+    ' sys   world_name id=[0-9]* kind=WORLD .* name="burner"'
