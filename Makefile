@@ -193,9 +193,7 @@ $(BUILD)/vmfs-tool: $(BUILD)/sim/obj/sim/tools/vmfs_tool.c.o $(BUILD)/sim/liborr
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/test/%)
 tests: $(TESTS) ## the unit tests
-$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.c.o $(BUILD)/fuzz/liborrery.a
-	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(ENGINE_LINK)
-$(BUILD)/fuzz/fuzz_trace%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_trace%.c.o $(BUILD)/fuzz/libtrace.a $(BUILD)/fuzz/liborrery.a
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.c.o $(BUILD)/fuzz/liborrery.a $(BUILD)/fuzz/libtrace.a
 	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ -Wl,--start-group $^ -Wl,--end-group $(ENGINE_LINK) $(TRACE_LIBS)
 
 # --- tiny guests: 64-bit Multiboot 1 kernels in an ELF32 wrapper ------------------------------
