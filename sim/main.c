@@ -27,6 +27,7 @@
 #include "sim/platform/trace_dir.h"
 #include "sim/scenario/guest.h"
 #include "sim/scenario/scenario.h"
+#include "sim/workload/replay.h"
 #include "vmm/vm.h"
 #include "world/world.h"
 
@@ -51,6 +52,7 @@ static const char usage[] =
     "usage: orrery-sim run SCENARIO [--seed N] [--cpus N] [--hosts N] [--shake] [--verbose]\n"
     "                           [--trace DIR]\n"
     "       orrery-sim list\n"
+    "       orrery-sim replay FILE.wl [...]\n"
     "       orrery-sim guest FILE [--vcpus N] [--memory MB] [--append ARGS] [--exits] [...]\n"
     "       orrery-sim engine-bench FILE\n"
     "\n"
@@ -266,6 +268,9 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "replay"))
+        return replay_main(argc - 1, argv + 1);
+
     struct arguments a = {.seed = 1};
     bool good = arguments_read(&a, argc, argv);
 

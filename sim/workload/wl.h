@@ -147,6 +147,13 @@ struct wl_change {
     uint32_t line;
 };
 
+/* `recorded NAME run=T ready=T switches=N`: what an imported trace said of a world. */
+struct wl_recorded {
+    char name[WL_NAME_SIZE];
+    uint64_t run, ready;
+    uint32_t switches;
+};
+
 enum wl_metric {
 #define WL_METRIC(name, word, what) WL_METRIC_##name,
 #include "sim/workload/wl.def"
@@ -233,8 +240,11 @@ struct workload {
     struct wl_object *objects;
     struct wl_change *changes;
     struct wl_expect *expects;
+    struct wl_recorded *recorded;
+    bool self_replay;  // an importer compared: the errors are parts of 1
+    double self_replay_run, self_replay_ready;
     uint32_t variant_count, pool_count, vm_count, world_count, step_count, object_count,
-        change_count, expect_count;
+        change_count, expect_count, recorded_count;
     uint32_t worlds_expanded;
 };
 
@@ -269,6 +279,8 @@ void wl_free(struct workload *w);
 /* Builders, for importers: they return the new element, already with its defaults. */
 struct wl_world *wl_add_world(struct workload *w, const char *name);
 struct wl_step *wl_add_step(struct workload *w, enum wl_step_kind kind, uint64_t value);
+void wl_add_recorded(struct workload *w, const char *name, uint64_t run, uint64_t ready,
+                     uint64_t switches);
 void wl_step_name(struct wl_step *step, const char *name);
 /* Any text into a name of the language: other characters become '_'. */
 void wl_name_make(char name[WL_NAME_SIZE], const char *text, size_t length);

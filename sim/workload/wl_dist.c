@@ -22,6 +22,10 @@
 #define LN2_Q32  2977044472ull
 #define CUT_MUCH 1000u  // a Pareto sample is at most this many times its smallest
 
+/* 1/3, 1/5 ... 1/17 in Q32. */
+static const uint64_t odd_parts[] = {ONE_Q32 / 3,  ONE_Q32 / 5,  ONE_Q32 / 7,  ONE_Q32 / 9,
+                                     ONE_Q32 / 11, ONE_Q32 / 13, ONE_Q32 / 15, ONE_Q32 / 17};
+
 /* -ln((x + 1) / 2^64) in Q32, 0 .. 44.4 */
 static uint64_t minus_ln(uint64_t x)
 {
@@ -38,9 +42,9 @@ static uint64_t minus_ln(uint64_t x)
     uint64_t square = s * s >> 32;
     uint64_t term = s, sum = s;
 
-    for (uint64_t odd = 3; odd <= 17; odd += 2) {
+    for (unsigned i = 0; i < ARRAY_COUNT(odd_parts); i++) {
         term = term * square >> 32;
-        sum += term / odd;
+        sum += term * odd_parts[i] >> 32;
     }
     return (zeros + 1) * LN2_Q32 - MIN(2 * sum, LN2_Q32);
 }

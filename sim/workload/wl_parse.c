@@ -145,6 +145,17 @@ struct wl_step *wl_add_step(struct workload *w, enum wl_step_kind kind, uint64_t
     return step;
 }
 
+void wl_add_recorded(struct workload *w, const char *name, uint64_t run, uint64_t ready,
+                     uint64_t switches)
+{
+    struct wl_recorded *r = ADD(w, recorded, recorded_count);
+
+    snprintf(r->name, sizeof(r->name), "%s", name);
+    r->run = run;
+    r->ready = ready;
+    r->switches = (uint32_t)MIN(switches, UINT32_MAX);
+}
+
 void wl_step_name(struct wl_step *step, const char *name)
 {
     free(step->text);
@@ -615,6 +626,44 @@ static bool declare_object(struct parser *p, enum wl_object_kind kind)
            (o->parties || fail(p, 2, "a barrier needs n=, how many worlds meet there"));
 }
 
+static bool declare_recorded(struct parser *p)
+{
+    struct wl_recorded *r = ADD(p->w, recorded, recorded_count);
+    const struct key keys[] = {{"run", KEY_TIME, &r->run, 0, TIME_MOST},
+                               {"ready", KEY_TIME, &r->ready, 0, TIME_MOST},
+                               {"switches", KEY_U32, &r->switches, 0, UINT32_MAX}};
+
+    return name_here(p, "recorded", r->name) && keys_read(p, 2, keys, ARRAY_COUNT(keys));
+}
+
+/* selfreplay run=0.01% ready=0.2% */
+static bool declare_selfreplay(struct parser *p)
+{
+    double *to[] = {&p->w->self_replay_run, &p->w->self_replay_ready};
+    static const char *const names[] = {"run=", "ready="};
+
+    p->w->self_replay = true;
+    for (uint32_t i = 1; i < p->count; i++) {
+        const struct field *f = &p->field[i];
+        unsigned k = 0;
+        char number[24] = "";
+        uint64_t ns;
+
+        while (k < 2 && (f->length < strlen(names[k]) ||
+                         memcmp(f->text, names[k], strlen(names[k])) != 0))
+            k++;
+        if (k < 2 && f->length - strlen(names[k]) < sizeof(number) - 2)
+            memcpy(number, f->text + strlen(names[k]), f->length - strlen(names[k]));
+        if (k == 2 || !number[0] || number[strlen(number) - 1] != '%')
+            return fail(p, i, "write: selfreplay run=0.01%% ready=0.2%%");
+        strcpy(number + strlen(number) - 1, "ms");
+        if (!wl_time_parse(number, strlen(number), &ns))
+            return fail(p, i, "a percentage has at most six decimals");
+        *to[k] = (double)ns / 1e8;
+    }
+    return true;
+}
+
 static bool declare_at(struct parser *p)
 {
     struct wl_change *c = ADD(p->w, changes, change_count);
@@ -852,6 +901,8 @@ static bool declare(struct parser *p)
         {"vm", declare_vm},
         {"mem", declare_memory},
         {"world", declare_world},
+        {"recorded", declare_recorded},
+        {"selfreplay", declare_selfreplay},
         {"at", declare_at},
         {"expect", declare_expect},
     };
@@ -1026,5 +1077,6 @@ void wl_free(struct workload *w)
     free(w->objects);
     free(w->changes);
     free(w->expects);
+    free(w->recorded);
     *w = (struct workload){.name = ""};
 }

@@ -214,4 +214,15 @@ void wl_print(const struct workload *w, FILE *out)
     }
     for (uint32_t i = 0; i < w->expect_count; i++)
         fprintf(out, "expect %s\n", w->expects[i].text);
+    if (w->self_replay)
+        fprintf(out, "selfreplay run=%.6f%% ready=%.6f%%\n", 100 * w->self_replay_run,
+                100 * w->self_replay_ready);
+    for (uint32_t i = 0; i < w->recorded_count; i++) {
+        const struct wl_recorded *r = &w->recorded[i];
+
+        fprintf(out, "recorded %s", r->name);
+        print_time(out, " run=", r->run);
+        print_time(out, " ready=", r->ready);
+        fprintf(out, " switches=%u\n", r->switches);
+    }
 }

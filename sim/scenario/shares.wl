@@ -1,0 +1,19 @@
+# Shares 1:2:4 on one CPU: each world gets its part, within 1 % of the CPU in every second and 3 %
+# in every tenth of one, and within a thousandth over the whole run.
+workload shares
+duration 20s
+host cpus=1
+world a shares=1000 start=uniform(0,20ms)
+  run uniform(3ms,40ms) ; loop
+world b shares=2000 start=uniform(0,20ms)
+  run uniform(3ms,40ms) ; loop
+world c shares=4000 start=uniform(0,20ms)
+  run uniform(3ms,40ms) ; loop
+expect share(a) = 1/7 within 10ms each 1s from 1s
+expect share(b) = 2/7 within 10ms each 1s from 1s
+expect share(c) = 4/7 within 10ms each 1s from 1s
+expect share(a) = 1/7 within 30ms each 100ms from 1s
+expect share(b) = 2/7 within 30ms each 100ms from 1s
+expect share(c) = 4/7 within 30ms each 100ms from 1s
+expect run(b) = 2 * run(a) within 0.5% from 1s
+expect run(c) = 4 * run(a) within 0.5% from 1s

@@ -1,0 +1,820 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sim/workload/engine.c -- the event loop around the scheduler's state machine.
+ *
+ * The kernel in the simulation proves that the kernel works; this proves what
+ * the scheduler does, some hundred times faster, because nothing runs but the
+ * machine itself. Time goes from event to event: a burst ends, a deadline of a
+ * CPU is over, a world's timer is due. What happens at one instant is worked
+ * off in a fixed order: CPUs that were kicked, lowest first, then worlds that
+ * take their next step, lowest CPU first. A world's steps take no time, only
+ * `run`, spinning and the costs do.
+ *
+ *     event heap --> input --> sched_step() --> next, kick, deadline --> event
+ * heap |            |
+ *                       +-- trace <--+ (observer)
+ *
+ * Speeds: a CPU has a speed in Q16, below nominal beside a busy SMT sibling or
+ * away from a world's home node. Costs (switch, migration) are burnt before the
+ * burst goes on and are not demand.
+ *
+ * Invariants
+ *   - A run is a function of program, options and build: no clock, no pointer,
+ * no hash order.
+ *   - `since` of every busy CPU is up to date whenever its world, speed or mode
+ * changes.
+ *   - What the machine counted as a world's run time is what the engine
+ * measured (finish()). Locking    none: one thread. Start at   engine_run().
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/workload/engine_internal.h"
+
+#define IDLE_BASE        1u
+#define POOL_BASE        101u
+#define WORLD_BASE       1000u
+#define INSTANT_MAX      20000000u  // inputs of one instant: more is a loop
+#define SKEW_PERIOD_NS   100000u
+#define SAMPLES_ROOM_MAX (1ull << 32)  // bytes
+
+static uint32_t no_trace[2];  // a recorder with every class off
+
+bool engine_fail(struct engine *e, const char *format, ...)
+{
+    va_list arguments;
+
+    if (e->failed)
+        return false;
+    e->failed = true;
+    va_start(arguments, format);
+    vsnprintf(e->result->error, sizeof(e->result->error), format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static void *allocated(size_t count, size_t size)
+{
+    void *block = calloc(count ? count : 1, size);
+
+    if (!block) {
+        fputs("orrery: no memory for the simulation\n", stderr);
+        exit(3);
+    }
+    return block;
+}
+
+/* --- time on the CPUs
+ * ----------------------------------------------------------------------- */
+
+/* Away from the node that the scheduler made its home, where its memory is. */
+static bool is_remote(const struct engine *e, const struct engine_world *w,
+                      const struct engine_cpu *c)
+{
+    uint32_t home = w->entity.home;  // the lowest CPU of the node
+
+    return home < e->cpus && e->cpu[home].node != c->node;
+}
+
+void engine_account(struct engine *e, unsigned cpu)
+{
+    struct engine_cpu *c = &e->cpu[cpu];
+    uint64_t elapsed = e->now - c->since;
+    struct engine_world *w;
+
+    if (c->world == NOBODY || !elapsed)
+        return;
+    w = &e->worlds[c->world];
+    c->since = e->now;
+    w->measured += elapsed;
+    if (e->uneven && is_remote(e, w, c))
+        w->remote += elapsed;
+    if (w->cost) {
+        uint64_t burnt = MIN(w->cost, elapsed);
+
+        w->cost -= burnt;
+        elapsed -= burnt;
+    }
+    if (w->mode == MODE_SPIN) {
+        w->spin += elapsed;
+        if (w->budget != UINT64_MAX)
+            w->budget -= MIN(w->budget, elapsed);
+        return;
+    }
+    if (c->speed != NOMINAL)
+        elapsed = (uint64_t)((unsigned __int128)elapsed * c->speed >> 16);
+    elapsed = MIN(elapsed, w->left);
+    w->left -= elapsed;
+    w->work += elapsed;
+}
+
+void engine_arm(struct engine *e, unsigned cpu)
+{
+    struct engine_cpu *c = &e->cpu[cpu];
+    struct engine_world *w;
+    uint64_t time;
+
+    e->execs &= ~BIT(cpu);
+    if (c->world == NOBODY) {
+        evheap_clear(&e->events, SLOT_RUN(e, cpu));
+        return;
+    }
+    w = &e->worlds[c->world];
+    if (w->mode == MODE_SPIN) {
+        if (w->budget == UINT64_MAX) {
+            evheap_clear(&e->events, SLOT_RUN(e, cpu));
+            return;
+        }
+        time = w->cost + w->budget;
+    } else {
+        time = w->left;
+        if (c->speed != NOMINAL)
+            time = (uint64_t)((((unsigned __int128)time << 16) + c->speed - 1) / c->speed);
+        time += w->cost;
+        if (!time) {
+            e->execs |= BIT(cpu);
+            evheap_clear(&e->events, SLOT_RUN(e, cpu));
+            return;
+        }
+    }
+    evheap_set(&e->events, SLOT_RUN(e, cpu), e->now + time);
+}
+
+static void speed_set(struct engine *e, unsigned cpu)
+{
+    struct engine_cpu *c = &e->cpu[cpu];
+    uint64_t speed = NOMINAL;
+
+    if (c->world == NOBODY)
+        return;
+    if (e->smt_speed != NOMINAL) {
+        for (unsigned i = 0; i < e->cpus; i++) {
+            if (i != cpu && e->cpu[i].core == c->core && e->cpu[i].world != NOBODY) {
+                speed = e->smt_speed;
+                break;
+            }
+        }
+    }
+    if (is_remote(e, &e->worlds[c->world], c))
+        speed = speed * e->remote_speed >> 16;
+    if (speed == c->speed)
+        return;
+    engine_account(e, cpu);
+    c->speed = (uint32_t)speed;
+    engine_arm(e, cpu);
+}
+
+/* `next` runs on the CPU from now on. */
+static void switched(struct engine *e, unsigned cpu, struct sched_entity *next)
+{
+    struct engine_cpu *c = &e->cpu[cpu];
+    struct engine_world *w =
+        next->idle ? NULL : container_of(next, struct engine_world, entity);
+    uint32_t index = w ? w->index : NOBODY;
+    bool was_busy = c->world != NOBODY;
+
+    if (index == c->world)
+        return;
+    engine_account(e, cpu);
+    c->world = index;
+    c->since = e->now;
+    c->speed = NOMINAL;
+    if (w) {
+        w->cost += e->program->source->costs.context_switch;
+        if (w->wake_time != UINT64_MAX) {
+            uint64_t length = e->now - w->wake_time;
+
+            if (!w->wake_hist)
+                w->wake_hist = allocated(ENGINE_HIST_SIZE, sizeof(*w->wake_hist));
+            w->wake_hist[engine_hist_index(length)]++;
+            w->wake_max = MAX(w->wake_max, length);
+            w->wake_time = UINT64_MAX;
+            w->wakes++;
+        }
+        if (w->mode == MODE_SPIN)
+            engine_spin_look(e, w);
+    }
+    engine_arm(e, cpu);
+    if (e->uneven) {
+        speed_set(e, cpu);
+        if (e->smt_speed != NOMINAL && was_busy != (w != NULL)) {
+            for (unsigned i = 0; i < e->cpus; i++) {
+                if (i != cpu && e->cpu[i].core == c->core)
+                    speed_set(e, i);
+            }
+        }
+    }
+}
+
+/* --- the machine
+ * ----------------------------------------------------------------------------
+ */
+
+struct sched_decision engine_input(struct engine *e, const struct sched_input *input)
+{
+    unsigned cpu = input->cpu;
+    struct sched_decision d;
+
+    if (input->value) {
+        TRACE_ON(e->trace, cpu, e->now, sched_input_wide, .seq = e->seq,
+                 .op = (uint16_t)input->op, .small = (uint16_t)input->small, .id = input->id,
+                 .arg = input->arg, .value = input->value);
+    } else {
+        TRACE_ON(e->trace, cpu, e->now, sched_input, .seq = e->seq, .op = (uint16_t)input->op,
+                 .small = (uint16_t)input->small, .id = input->id, .arg = input->arg);
+    }
+    e->seq++;
+    d = sched_step(e->machine, input, e->now);
+    e->kicks |= d.kick;
+    if (d.deadline != e->cpu[cpu].deadline) {
+        e->cpu[cpu].deadline = d.deadline;
+        if (d.deadline == PLAT_NS_NEVER)
+            evheap_clear(&e->events, SLOT_TIMER(e, cpu));
+        else
+            evheap_set(&e->events, SLOT_TIMER(e, cpu), MAX(d.deadline, e->now));
+    }
+    if (sched_op_switches(input->op)) {
+        if (d.status == VMK_OK)
+            switched(e, cpu, d.next);
+        else
+            engine_fail(e, "the scheduler refused input %u of world %u at %llu ns: %s",
+                        input->op, input->id, (unsigned long long)e->now,
+                        vmk_status_name(d.status));
+    }
+    return d;
+}
+
+void engine_wake(struct engine *e, unsigned cpu, struct engine_world *w,
+                 enum wake_reason reason, uint32_t waker)
+{
+    const struct sched_input input = {.op = SCHED_OP_WAKE,
+                                      .cpu = cpu,
+                                      .small = reason,
+                                      .id = w->entity.node.id,
+                                      .arg = waker,
+                                      .storage = &w->entity};
+    struct sched_decision d;
+
+    w->mode = MODE_WORK;
+    w->left = 0;
+    w->wake_time = e->now;
+    d = engine_input(e, &input);
+    TRACE_ON(e->trace, cpu, e->now, sched_waking, .tid = input.id, .waker = waker,
+             .target_cpu = (uint16_t)d.target, .reason = (uint16_t)reason);
+    if (d.status != VMK_OK)
+        engine_fail(e, "the scheduler refused to wake %s: %s", w->program->name,
+                    vmk_status_name(d.status));
+}
+
+/* What the machine decided, into the trace. */
+static void observed(void *context, const struct sched_event *v, plat_ns now)
+{
+    struct engine *e = context;
+
+    switch (v->kind) {
+    case SCHED_EVENT_SWITCH:
+        TRACE_ON(e->trace, v->cpu, now, sched_switch, .prev_tid = v->id, .next_tid = v->other,
+                 .prev_state = (uint16_t)v->state, .cost = (uint16_t)v->a, .ran_us = v->b);
+        break;
+    case SCHED_EVENT_MIGRATE:
+        TRACE_ON(e->trace, v->cpu, now, sched_migrate, .tid = v->id, .src = (uint16_t)v->src,
+                 .dst = (uint16_t)v->dst, .kind = (uint16_t)v->state, .cost = v->a);
+        if (v->id >= e->world_base) {
+            struct engine_world *w = &e->worlds[v->id - e->world_base];
+
+            w->migrations++;
+            w->cost += v->a;
+        }
+        break;
+    case SCHED_EVENT_STATE:
+        TRACE_ON(e->trace, v->cpu, now, sched_state, .tid = v->id, .state = (uint16_t)v->state,
+                 .sub = (uint16_t)v->a);
+        break;
+    case SCHED_EVENT_COSTOP:
+        TRACE_ON(e->trace, v->cpu, now, sched_costop, .tid = v->id, .skew_us = v->a);
+        break;
+    case SCHED_EVENT_COSTART:
+        TRACE_ON(e->trace, v->cpu, now, sched_costart, .tid = v->id, .skew_us = v->a);
+        break;
+    default: break;
+    }
+}
+
+/* --- set-up
+ * ---------------------------------------------------------------------------------
+ */
+
+static bool told(struct engine *e, const char *what, const char *name,
+                 const struct sched_input *input)
+{
+    struct sched_decision d = engine_input(e, input);
+    char why[128] = "";
+
+    if (d.status == VMK_OK)
+        return true;
+    if (d.status == VMK_LIMIT)
+        (void)sched_admission_text(e->machine, why, sizeof(why));
+    return engine_fail(e, "%s %s: %s%s%s", what, name, vmk_status_name(d.status),
+                       why[0] ? ": " : "", why);
+}
+
+#define TELL(e, what, name, ...)                                                               \
+    told((e), (what), (name), &(const struct sched_input){__VA_ARGS__})
+
+static bool setup_host(struct engine *e)
+{
+    const struct wl_host *h = &e->program->source->host;
+    uint32_t llc = h->llc ? h->llc : e->cpus, package = h->package ? h->package : e->cpus,
+             numa = h->numa ? h->numa : e->cpus;
+
+    for (unsigned i = 0; i < e->cpus; i++) {
+        struct engine_cpu *c = &e->cpu[i];
+
+        c->world = NOBODY;
+        c->speed = NOMINAL;
+        c->deadline = PLAT_NS_NEVER;
+        c->core = i / MAX(h->threads, 1u);
+        c->llc = i / llc;
+        c->package = i / package;
+        c->node = i / numa;
+        if (!TELL(e, "CPU", "topology", .op = SCHED_OP_TOPOLOGY, .small = i,
+                  .id = c->core | c->llc << 16, .arg = c->package | c->node << 16,
+                  .value = h->mhz))
+            return false;
+    }
+    return true;
+}
+
+static bool setup_tunables(struct engine *e, const struct wl_policy *o)
+{
+    for (uint32_t i = 0; i < o->tunable_count; i++) {
+        const struct wl_tunable *t = &o->tunables[i];
+
+        if (!TELL(e, "tunable", wl_tunable_names[t->tunable], .op = SCHED_OP_POLICY,
+                  .small = SCHED_POLICY_TUNABLE, .id = t->tunable, .value = t->value))
+            return false;
+    }
+    return true;
+}
+
+static bool setup_policy(struct engine *e)
+{
+    const struct workload *w = e->program->source;
+    const struct wl_costs *c = &w->costs;
+    const struct wl_policy *v = e->options->variant;
+    const struct wl_policy costs = {
+        .tunables = {{SCHED_TUNABLE_COST_SWITCH, true, c->context_switch},
+                     {SCHED_TUNABLE_COST_SMT, true, c->smt},
+                     {SCHED_TUNABLE_COST_LLC, true, c->llc},
+                     {SCHED_TUNABLE_COST_PACKAGE, true, c->package},
+                     {SCHED_TUNABLE_COST_NUMA, true, c->numa}},
+        .tunable_count = 5};
+    const char *name = w->policy.policy[0] ? w->policy.policy : "share";
+    enum sched_policy_id id;
+
+    if (v && v->policy[0])
+        name = v->policy;
+    if (e->options->policy)
+        name = e->options->policy;
+    id = sched_policy_by_name(name);
+    if (id == SCHED_POLICY_COUNT)
+        return engine_fail(e, "no policy %s: share, credit2, rr or edf", name);
+    snprintf(e->result->policy, sizeof(e->result->policy), "%.60s", name);
+    return TELL(e, "policy", name, .op = SCHED_OP_POLICY, .small = id) &&
+           setup_tunables(e, &costs) && setup_tunables(e, &w->policy) &&
+           (!v || setup_tunables(e, v));
+}
+
+static void config_trace(struct engine *e, const struct sched_node *n, uint32_t vm)
+{
+    TRACE_ON(e->trace, 0, e->now, sched_config, .id = n->id, .shares = n->shares,
+             .min_mhz = n->min_mhz, .max_mhz = n->max_mhz,
+             .parent = n->parent ? n->parent->node.id : 0, .vm = vm);
+}
+
+static bool setup_resources(struct engine *e, const char *what, const char *name, uint32_t id,
+                            const struct program_resources *r)
+{
+    return (!r->min_mhz ||
+            TELL(e, what, name, .op = SCHED_OP_SET_MIN, .id = id, .arg = r->min_mhz)) &&
+           (r->max_mhz == UINT32_MAX ||
+            TELL(e, what, name, .op = SCHED_OP_SET_MAX, .id = id, .arg = r->max_mhz));
+}
+
+static uint32_t pool_id(const struct engine *e, uint32_t pool)
+{
+    return pool == PROGRAM_NONE ? SCHED_ROOT_ID : e->pool_base + pool;
+}
+
+static bool setup_pools(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->program->pool_count; i++) {
+        const struct program_pool *p = &e->program->pools[i];
+        uint32_t id = e->pool_base + i;
+
+        e->pools[i] = allocated(1, sched_pool_size(e->cpus));
+        TRACE_ON(e->trace, 0, e->now, world_name, .id = id,
+                 .kind = p->vm ? RECORD_name_kind_VM : RECORD_name_kind_POOL,
+                 .vm = p->vm ? id : 0, .pool = pool_id(e, p->parent),
+                 .name = trace_text16(p->name));
+        if (!TELL(e, "pool", p->name, .op = SCHED_OP_POOL_ADD,
+                  .small = (uint32_t)((p->vm && p->cosched ? SCHED_POOL_VM : 0) |
+                                      (p->expandable ? SCHED_POOL_EXPANDABLE : 0)),
+                  .id = id, .arg = pool_id(e, p->parent), .value = p->resources.shares,
+                  .storage = e->pools[i]) ||
+            !setup_resources(e, "pool", p->name, id, &p->resources))
+            return false;
+        config_trace(e, &e->pools[i]->node, p->vm ? id : 0);
+    }
+    return true;
+}
+
+static bool setup_worlds(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->program->world_count; i++) {
+        const struct program_world *p = &e->program->worlds[i];
+        struct engine_world *w = &e->worlds[i];
+        bool vcpu = p->vm != PROGRAM_NONE && e->program->pools[p->vm].cosched;
+        uint32_t id = e->world_base + i;
+        uint32_t parent = p->vm != PROGRAM_NONE ? p->vm : p->pool;
+        uint64_t mask = p->affinity;
+
+        w->program = p;
+        w->index = i;
+        w->mode = MODE_NEW;
+        w->wake_time = UINT64_MAX;
+        w->object = w->next = w->prev = NOBODY;
+        rng_init(&w->rng, e->options->seed, p->name, 0);
+        TRACE_ON(e->trace, 0, e->now, world_name, .id = id, .kind = RECORD_name_kind_WORLD,
+                 .vm = p->vm != PROGRAM_NONE ? pool_id(e, p->vm) : 0,
+                 .pool = pool_id(e, parent), .name = trace_text16(p->name));
+        if (!TELL(e, "world", p->name, .op = SCHED_OP_WORLD_ADD,
+                  .small = vcpu ? SCHED_WORLD_VCPU : 0, .id = id, .arg = pool_id(e, parent),
+                  .value = p->resources.shares, .storage = &w->entity) ||
+            !setup_resources(e, "world", p->name, id, &p->resources))
+            return false;
+        if (e->cpus < 64)
+            mask &= BIT(e->cpus) - 1;
+        if (p->affinity && !mask)
+            return engine_fail(e, "world %s: none of its CPUs is among the %u of the host",
+                               p->name, e->cpus);
+        if (mask && !TELL(e, "affinity of", p->name, .op = SCHED_OP_SET_AFFINITY, .id = id,
+                          .value = mask))
+            return false;
+        config_trace(e, &w->entity.node, p->vm != PROGRAM_NONE ? pool_id(e, p->vm) : 0);
+        evheap_set(&e->events, SLOT_WORLD(e, i), wl_dist_sample(p->start, &w->rng, 0));
+    }
+    return true;
+}
+
+static bool setup(struct engine *e)
+{
+    const struct program *p = e->program;
+
+    e->machine->observer = (struct sched_observer){.event = observed, .context = e};
+    if (!setup_host(e) || !setup_policy(e))
+        return false;
+    for (unsigned i = 0; i < e->cpus; i++) {
+        if (!TELL(e, "CPU", "online", .op = SCHED_OP_CPU_ONLINE, .cpu = i, .id = IDLE_BASE + i))
+            return false;
+    }
+    if (!setup_pools(e) || !setup_worlds(e))
+        return false;
+    for (uint32_t i = 0; i < p->object_count; i++) {
+        e->objects[i] = (struct engine_object){
+            .first = NOBODY, .last = NOBODY, .owner = NOBODY, .count = p->objects[i].count};
+        if (p->objects[i].kind == WL_OBJECT_BARRIER)
+            e->objects[i].count = 0;
+    }
+    if (p->change_count)
+        evheap_set(&e->events, SLOT_CHANGE(e), p->changes[0].time);
+    if (e->options->sample_period)
+        evheap_set(&e->events, SLOT_SAMPLE(e), e->options->sample_period);
+    if (e->options->skew)
+        evheap_set(&e->events, SLOT_SKEW(e), SKEW_PERIOD_NS);
+    return true;
+}
+
+/* --- events
+ * ---------------------------------------------------------------------------------
+ */
+
+static void change(struct engine *e, const struct program_change *c)
+{
+    bool is_world = c->world != PROGRAM_NONE;
+    uint32_t id = is_world ? e->world_base + c->world : e->pool_base + c->pool;
+    const char *name =
+        is_world ? e->program->worlds[c->world].name : e->program->pools[c->pool].name;
+
+    if ((c->shares != WL_UNSET &&
+         !TELL(e, "shares of", name, .op = SCHED_OP_SET_SHARES, .id = id, .arg = c->shares)) ||
+        (c->max_mhz != WL_UNSET &&
+         !TELL(e, "max of", name, .op = SCHED_OP_SET_MAX, .id = id, .arg = c->max_mhz)) ||
+        (c->min_mhz != WL_UNSET &&
+         !TELL(e, "min of", name, .op = SCHED_OP_SET_MIN, .id = id, .arg = c->min_mhz)) ||
+        (c->affinity && !TELL(e, "affinity of", name, .op = SCHED_OP_SET_AFFINITY, .id = id,
+                              .value = c->affinity)) ||
+        (c->to_pool != PROGRAM_NONE && !TELL(e, "pool of", name, .op = SCHED_OP_SET_POOL,
+                                             .id = id, .arg = pool_id(e, c->to_pool))))
+        return;
+    config_trace(e, is_world ? &e->worlds[c->world].entity.node : &e->pools[c->pool]->node, 0);
+}
+
+static void changes(struct engine *e)
+{
+    const struct program *p = e->program;
+
+    while (e->next_change < p->change_count && p->changes[e->next_change].time <= e->now)
+        change(e, &p->changes[e->next_change++]);
+    if (e->next_change < p->change_count)
+        evheap_set(&e->events, SLOT_CHANGE(e), p->changes[e->next_change].time);
+}
+
+static void times_of(struct engine *e, const struct engine_world *w, struct engine_times *out)
+{
+    struct sched_times t;
+
+    sched_times_at(&w->entity, e->now, &t);
+    *out = (struct engine_times){.run = t.run,
+                                 .ready = t.ready,
+                                 .limited = t.limited,
+                                 .costop = t.costop,
+                                 .wait = t.wait,
+                                 .work = w->work,
+                                 .spin = w->spin,
+                                 .ops = w->ops};
+}
+
+static void sample(struct engine *e)
+{
+    struct engine_result *r = e->result;
+    uint32_t n = r->world_count;
+
+    for (unsigned i = 0; i < e->cpus; i++)
+        engine_account(e, i);
+    for (uint32_t i = 0; i < n; i++)
+        times_of(e, &e->worlds[i], &r->samples[(size_t)r->sample_count * n + i]);
+    r->sample_count++;
+    evheap_set(&e->events, SLOT_SAMPLE(e), e->now + r->sample_period);
+}
+
+static void skew(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->program->world_count; i++) {
+        uint32_t vm = e->program->worlds[i].vm;
+        uint64_t lead;
+
+        if (vm == PROGRAM_NONE || e->worlds[i].mode == MODE_ENDED)
+            continue;
+        lead = sched_entity_skew(e->machine, &e->worlds[i].entity, e->now);
+        e->result->skew[vm] = MAX(e->result->skew[vm], lead);
+    }
+    evheap_set(&e->events, SLOT_SKEW(e), e->now + SKEW_PERIOD_NS);
+}
+
+static void timer_of_world(struct engine *e, struct engine_world *w)
+{
+    unsigned cpu = w->entity.cpu < e->cpus ? w->entity.cpu : 0;
+
+    if (w->mode == MODE_NEW) {
+        w->base = e->now;
+        engine_wake(e, cpu, w, WAKE_REASON_NEW, 0);
+    } else {
+        engine_wake(e, cpu, w, w->device ? WAKE_REASON_DEVICE : WAKE_REASON_TIMER, 0);
+    }
+}
+
+static void event(struct engine *e, uint32_t slot)
+{
+    uint32_t cpu;
+
+    if (slot < e->cpus) {
+        engine_account(e, slot);
+        if (e->worlds[e->cpu[slot].world].mode == MODE_SPIN)
+            engine_spin_over(e, slot);
+        else
+            engine_arm(e, slot);
+    } else if (slot < 2 * e->cpus) {
+        cpu = slot - e->cpus;
+        e->cpu[cpu].deadline = PLAT_NS_NEVER;
+        (void)engine_input(e, &(const struct sched_input){.op = SCHED_OP_TIMER, .cpu = cpu});
+    } else if (slot >= SLOT_WORLD(e, 0)) {
+        timer_of_world(e, &e->worlds[slot - SLOT_WORLD(e, 0)]);
+    } else if (slot == SLOT_CHANGE(e)) {
+        changes(e);
+    } else if (slot == SLOT_SAMPLE(e)) {
+        sample(e);
+    } else {
+        skew(e);
+    }
+}
+
+/* Kicked CPUs first, then worlds that take a step, until the instant is over.
+ */
+static void settle(struct engine *e)
+{
+    while ((e->kicks | e->execs) && !e->failed) {
+        unsigned cpu;
+
+        if (e->kicks) {
+            cpu = (unsigned)__builtin_ctzll(e->kicks);
+            e->kicks &= ~BIT(cpu);
+            (void)engine_input(e,
+                               &(const struct sched_input){.op = SCHED_OP_RESCHED, .cpu = cpu});
+        } else {
+            cpu = (unsigned)__builtin_ctzll(e->execs);
+            e->execs &= ~BIT(cpu);
+            engine_exec(e, cpu);
+        }
+    }
+}
+
+static bool all_ended(const struct engine *e)
+{
+    for (uint32_t i = 0; i < e->program->world_count; i++) {
+        if (e->worlds[i].mode != MODE_ENDED)
+            return false;
+    }
+    return true;
+}
+
+static bool loop(struct engine *e, uint64_t end)
+{
+    const struct evheap_event *first;
+    uint32_t instant = 0;
+    bool extra = e->options->sample_period || e->options->skew;
+    uint64_t order;
+
+    settle(e);
+    while ((first = evheap_first(&e->events)) != NULL && !e->failed) {
+        uint32_t slot = evheap_slot(first);
+
+        if (first->time > end)
+            break;
+        if (extra && e->events.count <= 2 && slot >= SLOT_SAMPLE(e) && slot <= SLOT_SKEW(e) &&
+            all_ended(e))
+            break;
+        instant = first->time == e->now ? instant + 1 : 0;
+        if (instant > INSTANT_MAX)
+            return engine_fail(e,
+                               "more than %u events at %llu ns: worlds signal each other "
+                               "without using time, or a deadline does not advance",
+                               INSTANT_MAX, (unsigned long long)e->now);
+        e->now = first->time;
+        order = first->order;
+        e->result->events++;
+        event(e, slot);
+        settle(e);
+        evheap_done(&e->events, slot, order);
+    }
+    if (!all_ended(e))
+        e->now = end;
+    return !e->failed;
+}
+
+static bool finish(struct engine *e)
+{
+    struct engine_result *r = e->result;
+
+    for (unsigned i = 0; i < e->cpus; i++)
+        engine_account(e, i);
+    for (uint32_t i = 0; i < r->world_count; i++) {
+        struct engine_world *w = &e->worlds[i];
+        struct engine_world_result *out = &r->worlds[i];
+        struct sched_times t;
+
+        sched_times_at(&w->entity, e->now, &t);
+        times_of(e, w, &out->times);
+        out->measured = w->measured;
+        out->used = t.run + t.system - t.overlap;
+        out->created = t.created;
+        out->switches = t.switches;
+        out->migrations = w->migrations;
+        out->wakes = w->wakes;
+        out->remote = w->remote;
+        out->wake_max = w->wake_max;
+        out->wake_hist = w->wake_hist;
+        out->ended = w->mode == MODE_ENDED;
+        w->wake_hist = NULL;
+        if (t.run != w->measured)
+            return engine_fail(
+                e, "world %s ran %llu ns by the scheduler's account, %llu by ours",
+                w->program->name, (unsigned long long)t.run, (unsigned long long)w->measured);
+        if (t.run + t.ready + t.costop + t.wait != e->now - t.created)
+            return engine_fail(e,
+                               "world %s: run + ready + costop + wait is not the elapsed time",
+                               w->program->name);
+    }
+    r->duration = e->now;
+    r->inputs = e->seq;
+    r->counters = e->machine->counters;
+    r->switches = r->counters.switches;
+    r->costops = r->counters.costops;
+    memcpy(r->migrations, r->counters.migrations, sizeof(r->migrations));
+    return true;
+}
+
+static bool samples_allocate(struct engine *e, uint64_t end)
+{
+    uint64_t count = end / e->options->sample_period + 1;
+    uint64_t bytes = count * e->result->world_count * sizeof(struct engine_times);
+
+    if (bytes > SAMPLES_ROOM_MAX)
+        return engine_fail(e, "%llu samples of %u worlds do not fit: use longer windows",
+                           (unsigned long long)count, e->result->world_count);
+    e->result->samples = allocated(count * e->result->world_count, sizeof(*e->result->samples));
+    e->result->sample_period = e->options->sample_period;
+    return true;
+}
+
+bool engine_run(const struct program *p, const struct engine_options *o,
+                struct engine_result *result)
+{
+    const struct workload *w = p->source;
+    struct engine *e = allocated(1, sizeof(*e));
+    uint64_t end = o->duration ? o->duration : w->duration;
+    bool good;
+
+    *result =
+        (struct engine_result){.world_count = p->world_count, .pool_count = p->pool_count};
+    e->program = p;
+    e->options = o;
+    e->result = result;
+    e->trace = o->trace ? o->trace : (struct trace_state *)(void *)no_trace;
+    e->cpus = o->cpus ? o->cpus : w->host.cpus;
+    result->cpus = e->cpus;
+    e->pool_base = POOL_BASE;
+    e->world_base = MAX(WORLD_BASE, POOL_BASE + p->pool_count);
+    e->smt_speed = w->host.threads > 1 ? w->costs.smt_percent * NOMINAL / 100 : NOMINAL;
+    e->remote_speed = 100 * NOMINAL / (100 + w->costs.remote_percent);
+    e->uneven = e->smt_speed != NOMINAL || e->remote_speed != NOMINAL ||
+                (w->host.numa && w->host.numa < e->cpus);
+    e->machine = allocated(1, sizeof(*e->machine));
+    e->worlds = aligned_alloc(64, round_up(MAX(1u, p->world_count) * sizeof(*e->worlds), 64));
+    e->objects = allocated(p->object_count, sizeof(*e->objects));
+    e->pools = allocated(p->pool_count, sizeof(struct sched_pool *));
+    result->worlds = allocated(p->world_count, sizeof(*result->worlds));
+    result->skew = allocated(p->pool_count, sizeof(*result->skew));
+    if (!e->worlds || !evheap_init(&e->events, SLOT_WORLD(e, 0) + p->world_count)) {
+        fputs("orrery: no memory for the simulation\n", stderr);
+        exit(3);
+    }
+    memset(e->worlds, 0, p->world_count * sizeof(*e->worlds));
+    if (e->cpus < 1 || e->cpus > SCHED_CPUS_MAX) {
+        good = engine_fail(e, "a host has 1 to %u CPUs", SCHED_CPUS_MAX);
+    } else {
+        sched_machine_init(e->machine, e->cpus);
+        good = (!o->sample_period || samples_allocate(e, end)) && setup(e) && loop(e, end) &&
+               finish(e);
+    }
+    for (uint32_t i = 0; i < p->world_count; i++)
+        free(e->worlds[i].wake_hist);
+    for (uint32_t i = 0; i < p->pool_count; i++)
+        free(e->pools[i]);
+    evheap_free(&e->events);
+    free(e->pools);
+    free(e->objects);
+    free(e->worlds);
+    free(e->machine);
+    free(e);
+    return good;
+}
+
+void engine_result_free(struct engine_result *result)
+{
+    for (uint32_t i = 0; result->worlds && i < result->world_count; i++)
+        free(result->worlds[i].wake_hist);
+    free(result->worlds);
+    free(result->skew);
+    free(result->samples);
+    *result = (struct engine_result){.world_count = 0};
+}
+
+uint64_t engine_hist_percentile(const uint64_t hist[ENGINE_HIST_SIZE], double part)
+{
+    uint64_t total = 0, seen = 0;
+
+    for (uint32_t i = 0; i < ENGINE_HIST_SIZE; i++)
+        total += hist[i];
+    for (uint32_t i = 0; i < ENGINE_HIST_SIZE; i++) {
+        seen += hist[i];
+        if (seen && (double)seen >= part * (double)total) {
+            uint32_t top = i / ENGINE_HIST_STEPS + 3;
+
+            if (i < ENGINE_HIST_STEPS)
+                return i;
+            return (ENGINE_HIST_STEPS + i % ENGINE_HIST_STEPS + 1ull) << (top - 4);
+        }
+    }
+    return 0;
+}
+
+uint64_t engine_wake_percentile(const struct engine_world_result *w, double part)
+{
+    uint64_t hist[ENGINE_HIST_SIZE] = {0};
+
+    for (uint32_t i = 0; w->wake_hist && i < ENGINE_HIST_SIZE; i++)
+        hist[i] = w->wake_hist[i];
+    return MIN(engine_hist_percentile(hist, part), w->wake_max);
+}
