@@ -11,7 +11,7 @@
  *   - Registers change only after every read and write has succeeded.
  *   - Task gates are not carried out.
  * Locking    none: one thread.
- * Sources    [SDM] volume 3, "Interrupt and Exception Handling", "Task-State Segment"
+ * Sources    SDM-3A, "Interrupt and Exception Handling", "Task-State Segment"
  */
 #include <string.h>
 

@@ -10,7 +10,7 @@
  *   - Nothing that a guest puts into its tables does more than fail a translation.
  *   - An entry changes only by bits set with one atomic instruction.
  * Locking    none: one thread; the nested table is only read.
- * Sources    [SDM] volume 3, "Paging", "Access Rights"
+ * Sources    SDM-3A, "Paging", "Access Rights"
  */
 #include <string.h>
 

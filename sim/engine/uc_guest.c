@@ -11,7 +11,7 @@
  *   - hflags is a function of CR0, CR4, EFER, RFLAGS and the segments, but for CPL and the shadow.
  *   - EFER.LMA follows from LME and CR0.PG.
  * Locking    none: one thread.
- * Sources    [APM] volume 2, "Secure Virtual Machine"; [SDM] volume 3, "Segment Descriptors"
+ * Sources    APM-2, "Secure Virtual Machine"; SDM-3A, "Segment Descriptors"
  */
 #include "sim/engine/uc_guest.h"
 

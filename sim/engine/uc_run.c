@@ -176,6 +176,7 @@ static void on_exception(uc_engine *uc, uint32_t number, void *user)
     s->exit->number = number;
     s->exit->error_code = s->env->error_code;
     s->exit->software = number < 0x100 && s->env->exception_is_int;
+    s->env->exception_is_int = 0;  // an exit would leave it, and RIP follow it
     /* The library has moved RIP behind the instruction. */
     if (s->exit->software)
         s->env->eip -= s->exit->length;

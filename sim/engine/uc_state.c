@@ -9,7 +9,7 @@
  * Invariants
  *   - hflags agrees with the segments, CR0, CR4 and EFER: the translator believes hflags.
  * Locking    none: one thread.
- * Sources    [SDM] volume 1, "FXSAVE Area"; volume 3, "Segment Descriptors"
+ * Sources    SDM-1, "FXSAVE Area"; SDM-3A, "Segment Descriptors"
  */
 #include "sim/engine/uc_state.h"
 

@@ -13,7 +13,7 @@
  *   - A program's registers are in *regs whenever another CPU or world can run; only the FPU stays in
  *     the engine, until plat_fpu_save().
  * Locking    none: one thread.
- * Sources    [SDM] volume 3, "4-Level Paging"; volume 2, "SYSCALL"
+ * Sources    SDM-3A, "4-Level Paging"; SDM-2B, "SYSCALL"
  */
 #include <stdlib.h>
 #include <string.h>

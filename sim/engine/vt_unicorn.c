@@ -14,7 +14,7 @@
  *   - The guest's registers are in the engine CPU for good, but for v->regs.gpr outside run().
  *   - Exits change nothing but what struct vm_exit says; RIP is at the instruction.
  * Locking    none: a vCPU belongs to the CPU that has it loaded.
- * Sources    [APM] volume 2, "Secure Virtual Machine"
+ * Sources    APM-2, "Secure Virtual Machine"
  */
 #include <stdlib.h>
 
