@@ -287,3 +287,14 @@ const char *vmx_rule_text(enum vmx_rule rule)
         return "no such rule";
     return texts[rule];
 }
+
+const char *vmx_rule_name(enum vmx_rule rule)
+{
+    static const char *const names[VMX_RULE_COUNT] = {
+        [VMX_RULE_NONE] = "NONE",
+#define VMX_RULE(name, violated, text) [VMX_RULE_##name] = #name,
+#include "vmm/vtx/vmx_rules.def"
+    };
+
+    return (unsigned)rule < VMX_RULE_COUNT ? names[rule] : "?";
+}

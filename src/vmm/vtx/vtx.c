@@ -219,6 +219,7 @@ static vmk_status vtx_vcpu_create(struct vcpu *v)
         goto free_vmcs;
     msr_bitmap_fill(mpn_map(x->msr_bitmap));
     x->vpid = (uint16_t)(v->vm->index * VM_VCPUS_MAX + v->index + 1);
+    x->fault = vmx_fault_of(v);
     v->backend = x;
 
     bool irqs = plat_irq_save();
@@ -320,6 +321,15 @@ static void hardware_follow(struct vcpu *v, struct vtx_vcpu *x)
 {
     if (__atomic_exchange_n(&x->flush, false, __ATOMIC_ACQ_REL))
         translations_drop(x);
+    if (unlikely(x->fault)) {
+        if (x->rip_dirty)
+            vmcs_write(VMCS_GUEST_RIP, x->rip);
+        x->rip_dirty = false;
+        if (vmx_fault_apply(v, x->fault))
+            x->fault = NULL;
+        else
+            x->flush = true;  // so as to come here again
+    }
     if (x->tsc_offset != v->vm->tsc_offset) {
         x->tsc_offset = v->vm->tsc_offset;
         vmcs_write(VMCS_TSC_OFFSET, x->tsc_offset);

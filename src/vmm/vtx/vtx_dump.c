@@ -16,9 +16,15 @@
 
 void vmcs_image_read(struct vmcs_image *image)
 {
+    uint64_t error;
+
+    // A VMREAD that fails is an error of its own, so the error of the entry is read first.
+    if (!plat_vmread(VMCS_INSTRUCTION_ERROR, &error))
+        error = 0;
     for (unsigned i = 0; i < VMCS_FIELD_COUNT; i++)
         if (!plat_vmread(vmcs_fields[i].encoding, &image->at[i]))
             image->at[i] = 0;
+    image->at[VMCS_AT_INSTRUCTION_ERROR] = error;
 }
 
 static void image_log(const struct vmcs_image *image)
@@ -97,18 +103,20 @@ const char *vtx_explain_failure(struct vcpu *v, const char *what)
 {
     struct vmcs_image *image = image_take();
     const char *text = "no memory to look for the reason";
+    enum vmx_rule rule;
 
     if (!image)
         return text;
-    text = vmx_rule_text(vmx_check(image, &vtx_of(v)->cpu->facts));
+    rule = vmx_check(image, &vtx_of(v)->cpu->facts);
+    text = vmx_rule_text(rule);
     vmk_log(VMK_LOG_ERROR,
-            "VT-x: VM %u vCPU %u: entry failed: %s: %s (exit reason %#llx, qualification %llu, "
+            "VT-x: %s: vCPU %u: entry failed: %s: rule %s: %s (exit reason %#llx, "
+            "qualification %llu, "
             "instruction error %llu)",
-            v->vm->index, v->index, what, text,
+            v->vm->config.name, v->index, what, vmx_rule_name(rule), text,
             (unsigned long long)image->at[VMCS_AT_EXIT_REASON],
             (unsigned long long)image->at[VMCS_AT_QUALIFICATION],
             (unsigned long long)image->at[VMCS_AT_INSTRUCTION_ERROR]);
-    dump_image(v, image);
     heap_free(image);
     return text;
 }

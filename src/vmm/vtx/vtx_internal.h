@@ -182,6 +182,7 @@ enum vmx_rule {
 /* The first rule of the manual that an entry with this image would break. Pure. */
 enum vmx_rule vmx_check(const struct vmcs_image *image, const struct vmx_facts *facts);
 const char *vmx_rule_text(enum vmx_rule rule);
+const char *vmx_rule_name(enum vmx_rule rule);
 
 /* ---- per vCPU ---- */
 enum {
@@ -201,6 +202,7 @@ struct vtx_vcpu {
     uint64_t eptp, tsc_offset, tsc_aux, xcr0;  // what hardware has now
     uint64_t dr7;                              // guest's view
     uint64_t swapped[VTX_SWAPPED_MSRS];        // guest's values while not loaded
+    const struct vmx_fault *fault;             // (c) a rule to break yet, or null
 };
 extern const uint32_t vtx_swapped_msrs[VTX_SWAPPED_MSRS];
 
@@ -277,7 +279,14 @@ void vtx_exit_take(struct vcpu *v, struct vm_exit *exit);
 /* ---- vtx_dump.c ---- */
 void vmcs_image_read(struct vmcs_image *image);
 void vtx_dump(struct vcpu *v);
-/* Runs the checker over the current VMCS, logs rule and dump; returns the rule's text. */
+/* Runs the checker over the current VMCS, logs the rule and returns its text; the dump is the caller's. */
 const char *vtx_explain_failure(struct vcpu *v, const char *what);
+
+/* ---- vmx_fault.c: rules broken on purpose ---- */
+struct vmx_fault;
+/* What the boot options ask for this vCPU, or null. */
+const struct vmx_fault *vmx_fault_of(const struct vcpu *v);
+/* Right before an entry. False: not yet. */
+bool vmx_fault_apply(struct vcpu *v, const struct vmx_fault *fault);
 
 extern const struct nested_format nested_format_ept;
