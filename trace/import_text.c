@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * trace/import_text.c -- `perf script` and ftrace text into demand.
+ *
+ *     comm 7 [000]  4555.518594: sched:sched_switch: prev_comm=a b prev_pid=7 ... prev_state=D ==> ...
+ *     <idle>-0 [002] d..2. 2084.021659: sched_switch: swapper/2:0 [120] R ==> a:b:29 [120]
+ *
+ * Names may hold blanks, colons and slashes, so nothing is found by column: the event by its name
+ * and colon, the time as the last number before it, the CPU as the last brackets before that, and
+ * fields by their keys. trace-cmd's own spelling has no keys; there the pid follows the last colon.
+ *
+ * Who woke: the task that the CPU ran, unless ftrace's flags say that it was an interrupt. Text of
+ * perf has no such flags, so a wake-up by an interrupt is there taken for one by the task below it.
+ *
+ * Invariants
+ *   - A line that has the event but not its fields ends the import with its number.
+ * Locking    none.
+ * Sources    [PERF-SCRIPT], [FTRACE]
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace/import.h"
+
+struct line {
+    const char *path;
+    uint64_t number;
+    char *text;
+    uint64_t time;
+    uint32_t cpu;
+    bool interrupt;
+    bool has_task;  // who runs there stands before the CPU
+    uint32_t task;
+    const char *body;  // behind the event's name
+};
+
+static bool bad(const struct line *l, const char *what)
+{
+    (void)tool_fail("%s:%llu: %s; is it the whole line that the tool printed?", l->path,
+                    (unsigned long long)l->number, what);
+    return false;
+}
+
+/* "12962.375919122", with any count of decimals up to nine. */
+static bool seconds(const char *text, const char *end, uint64_t *ns)
+{
+    uint64_t whole = 0, part = 0, unit = 1000000000;
+    const char *p = text;
+
+    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+        whole = whole * 10 + (uint64_t)(*p - '0');
+        if (whole > 9000000000ull)
+            return false;
+    }
+    if (p == text || p == end || *p != '.')
+        return false;
+    for (p++; p < end && *p >= '0' && *p <= '9' && unit > 1; p++) {
+        unit /= 10;
+        part += (uint64_t)(*p - '0') * unit;
+    }
+    *ns = whole * 1000000000 + part;
+    return p == end;
+}
+
+/* "comm 7", "comm 7/7", "comm-7", "comm-7 (  7)" before the CPU's bracket. */
+static void task_read(struct line *l, const char *end)
+{
+    const char *start;
+
+    while (end > l->text && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    if (end > l->text && end[-1] == ')') {
+        while (end > l->text && *end != '(')
+            end--;
+        while (end > l->text && end[-1] == ' ')
+            end--;
+    }
+    for (start = end; start > l->text && start[-1] >= '0' && start[-1] <= '9'; start--)
+        ;
+    l->has_task = start < end && end - start < 10;
+    l->task = l->has_task ? (uint32_t)strtoul(start, NULL, 10) : 0;
+}
+
+/* What stands before the event: CPU, flags and time. */
+static bool head_read(struct line *l, const char *event)
+{
+    const char *end = event, *start, *open;
+
+    while (end > l->text && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    if (end == l->text || end[-1] != ':')
+        return bad(l, "no time before the event");
+    start = --end;
+    while (start > l->text && start[-1] != ' ' && start[-1] != '\t')
+        start--;
+    if (!seconds(start, end, &l->time))
+        return bad(l, "no time before the event");
+    for (open = start; open > l->text && *open != '['; open--)
+        ;
+    if (*open != '[')
+        return bad(l, "no CPU in brackets");
+    l->cpu = (uint32_t)strtoul(open + 1, NULL, 10);
+    task_read(l, open);
+    /* ftrace: irqs off, need-resched, then h or s inside an interrupt. */
+    for (open++; *open != ']' && open < start; open++)
+        ;
+    for (open++; *open == ' '; open++)
+        ;
+    l->interrupt = start - open > 4 && strchr("hHsSzZ", open[2]) != NULL;
+    return true;
+}
+
+static uint32_t number_after(const char *text, const char *key, bool *found)
+{
+    const char *p = strstr(text, key);
+    char *end;
+    unsigned long value;
+
+    *found = false;
+    if (!p)
+        return 0;
+    p += strlen(key);
+    errno = 0;
+    value = strtoul(p, &end, 10);
+    *found = end != p && !errno && value <= UINT32_MAX && *p != '-';
+    return (uint32_t)value;
+}
+
+/* The text from `key` up to `stop`, cut to the room. */
+static void name_between(const char *text, const char *key, const char *stop, char *out,
+                         size_t room)
+{
+    const char *p = strstr(text, key);
+    const char *end;
+    size_t length;
+
+    out[0] = 0;
+    if (!p)
+        return;
+    p += strlen(key);
+    end = strstr(p, stop);
+    length = end ? (size_t)(end - p) : strlen(p);
+    length = MIN(length, room - 1);
+    memcpy(out, p, length);
+    out[length] = 0;
+}
+
+static enum demand_leave leave_of(const char *state)
+{
+    if (*state >= '0' && *state <= '9') {
+        unsigned long bits = strtoul(state, NULL, 0);
+
+        if (!(bits & 0xff))
+            return DEMAND_PREEMPTED;
+        if (bits & 0x30)
+            return DEMAND_EXIT;
+        return bits & 2 ? DEMAND_IO : DEMAND_SLEEP;
+    }
+    switch (*state) {
+    case 'R': return DEMAND_PREEMPTED;
+    case 'D': return DEMAND_IO;
+    case 'X':
+    case 'x':
+    case 'Z': return DEMAND_EXIT;
+    default: return DEMAND_SLEEP;
+    }
+}
+
+/* trace-cmd's "name:pid [prio]" up to `end`; *after is what follows the bracket. */
+static bool plugin_task(const char *text, const char *end, char *name, size_t room,
+                        uint32_t *pid, const char **after)
+{
+    const char *bracket = NULL, *colon;
+    size_t length;
+    char *stop;
+
+    for (const char *p = text; p + 1 < end; p++) {
+        if (p[0] == ' ' && p[1] == '[')
+            bracket = p;
+    }
+    if (!bracket)
+        return false;
+    for (colon = bracket; colon > text && *colon != ':'; colon--)
+        ;
+    if (*colon != ':')
+        return false;
+    *pid = (uint32_t)strtoul(colon + 1, &stop, 10);
+    if (stop == colon + 1 || stop > bracket)
+        return false;
+    length = MIN((size_t)(colon - text), room - 1);
+    memcpy(name, text, length);
+    name[length] = 0;
+    *after = strchr(bracket, ']');
+    if (*after) {
+        for (++*after; **after == ' '; ++*after)
+            ;
+    }
+    return true;
+}
+
+static bool switch_read(struct line *l, struct demand *d)
+{
+    char prev_name[64], next_name[64];
+    uint32_t prev, next;
+    const char *state;
+    bool good = true, also;
+
+    if (strstr(l->body, "prev_pid=")) {
+        prev = number_after(l->body, " prev_pid=", &good);
+        next = number_after(l->body, " next_pid=", &also);
+        state = strstr(l->body, " prev_state=");
+        if (!good || !also || !state)
+            return bad(l, "sched_switch without prev_pid, next_pid or prev_state");
+        name_between(l->body, "prev_comm=", " prev_pid=", prev_name, sizeof(prev_name));
+        name_between(l->body, "next_comm=", " next_pid=", next_name, sizeof(next_name));
+        state += strlen(" prev_state=");
+    } else {
+        const char *arrow = strstr(l->body, " ==> ");
+        const char *rest;
+
+        while (*l->body == ' ')
+            l->body++;
+        if (!arrow ||
+            !plugin_task(l->body, arrow, prev_name, sizeof(prev_name), &prev, &state) ||
+            !state ||
+            !plugin_task(arrow + 5, arrow + 5 + strlen(arrow + 5), next_name, sizeof(next_name),
+                         &next, &rest))
+            return bad(l, "sched_switch in a spelling that is not known");
+    }
+    demand_switch(d, l->time, l->cpu, prev, prev_name, leave_of(state), next, next_name);
+    return true;
+}
+
+static bool wake_read(struct line *l, struct demand *d)
+{
+    char name[64];
+    uint32_t pid, waker = DEMAND_IDLE;
+    bool good;
+
+    if (strstr(l->body, "pid=")) {
+        pid = number_after(l->body, " pid=", &good);
+        if (!good)
+            return bad(l, "a wake-up without pid");
+        name_between(l->body, "comm=", " pid=", name, sizeof(name));
+    } else {
+        const char *rest;
+
+        while (*l->body == ' ')
+            l->body++;
+        if (!plugin_task(l->body, l->body + strlen(l->body), name, sizeof(name), &pid, &rest))
+            return bad(l, "a wake-up in a spelling that is not known");
+    }
+    if (l->has_task)
+        demand_seen(d, l->time, l->cpu, l->task, NULL);
+    if (l->interrupt || !demand_current(d, l->cpu, &waker))
+        waker = DEMAND_IDLE;
+    demand_wake(d, l->time, l->cpu, pid, name, waker);
+    return true;
+}
+
+/* The event `name` in the line: where it begins (with a "sched:" before it), or null. */
+static const char *event_find(struct line *l, const char *name)
+{
+    const char *p = strstr(l->text, name);
+
+    if (!p)
+        return NULL;
+    l->body = p + strlen(name);
+    if (p - l->text >= 6 && !memcmp(p - 6, "sched:", 6))
+        p -= 6;
+    return p;
+}
+
+static bool has_waking(FILE *file, char **text, size_t *room)
+{
+    bool found = false;
+
+    while (!found && getline(text, room, file) > 0)
+        found = strstr(*text, "sched_waking:") != NULL;
+    rewind(file);
+    return found;
+}
+
+bool import_text(const char *path, struct demand *d)
+{
+    FILE *file = fopen(path, "r");
+    struct line l = {.path = path};
+    size_t room = 0;
+    ssize_t length;
+    bool waking, good = true;
+    uint64_t events = 0;
+
+    if (!file) {
+        (void)tool_fail("%s: %s", path, strerror(errno));
+        return false;
+    }
+    /* Old kernels have sched_wakeup alone; else it is the same wake-up told again, later. */
+    waking = has_waking(file, &l.text, &room);
+    while (good && (length = getline(&l.text, &room, file)) > 0) {
+        const char *event;
+
+        l.number++;
+        if (l.text[length - 1] == '\n')
+            l.text[length - 1] = 0;
+        if (strlen(l.text) + 1 < (size_t)length) {
+            good = bad(&l, "a NUL byte: not a text file");
+        } else if ((event = event_find(&l, "sched_switch: ")) != NULL) {
+            good = head_read(&l, event) && switch_read(&l, d);
+            events++;
+        } else if ((event = event_find(&l, "sched_waking: ")) != NULL ||
+                   (event = event_find(&l, "sched_wakeup_new: ")) != NULL ||
+                   (!waking && (event = event_find(&l, "sched_wakeup: ")) != NULL)) {
+            good = head_read(&l, event) && wake_read(&l, d);
+        }
+    }
+    if (good && ferror(file)) {
+        (void)tool_fail("%s: %s", path, strerror(errno));
+        good = false;
+    } else if (good && !events) {
+        (void)tool_fail("%s: no sched_switch line: make the file by `perf script --ns` of a "
+                        "`perf sched record`, or by `trace-cmd report`",
+                        path);
+        good = false;
+    }
+    free(l.text);
+    fclose(file);
+    return good;
+}
