@@ -44,7 +44,11 @@ static vmk_status write_locked(struct file *file, struct vfs_iov *iov)
         return VMK_OK;
     if (iov->offset > INT64_MAX - iov->size)
         return VMK_TOO_BIG;
-    return vnode->ops->write(vnode, iov);
+    vmk_status status = vnode->ops->write(vnode, iov);
+
+    if (iov->done && !file->by_root)
+        vnode_strip_set_id(vnode);
+    return status;
 }
 
 static vmk_status regular_fsync(struct file *file, bool data_only)
@@ -78,7 +82,14 @@ static vmk_status regular_truncate(struct file *file, uint64_t size)
 {
     const struct vfs_attr attr = {.size = size};
 
-    return vnode_setattr(file->vnode, &attr, VFS_SET_SIZE, NULL);
+    vmk_status status = vnode_setattr(file->vnode, &attr, VFS_SET_SIZE, NULL);
+
+    if (status == VMK_OK && !file->by_root) {
+        mutex_lock(&file->vnode->lock);
+        vnode_strip_set_id(file->vnode);
+        mutex_unlock(&file->vnode->lock);
+    }
+    return status;
 }
 
 static vmk_status regular_page_get(struct file *file, uint64_t index, bool for_write,
@@ -283,8 +294,6 @@ static vmk_status move_bytes(struct file *file, struct vfs_iov *iov, bool at_off
     vmk_status status;
 
     iov->done = 0;
-    if (at_offset && !file->ops->seekable)
-        return VMK_BAD_SEEK;
     if (at_offset && iov->offset > INT64_MAX)
         return VMK_BAD_PARAM;
     if (!io)
@@ -309,6 +318,8 @@ static vmk_status move_bytes(struct file *file, struct vfs_iov *iov, bool at_off
 vmk_status file_read_iov(struct file *file, struct vfs_iov *iov, bool at_offset)
 {
     iov->done = 0;
+    if (at_offset && !file->ops->seekable && !(file->flags & VFS_O_PATH))
+        return VMK_BAD_SEEK;
     if (!file_may_read(file))
         return VMK_BAD_HANDLE;
     return move_bytes(file, iov, at_offset, file->ops->read);
@@ -317,6 +328,8 @@ vmk_status file_read_iov(struct file *file, struct vfs_iov *iov, bool at_offset)
 vmk_status file_write_iov(struct file *file, struct vfs_iov *iov, bool at_offset)
 {
     iov->done = 0;
+    if (at_offset && !file->ops->seekable && !(file->flags & VFS_O_PATH))
+        return VMK_BAD_SEEK;
     if (!file_may_write(file))
         return VMK_BAD_HANDLE;
     return move_bytes(file, iov, at_offset, file->ops->write);

@@ -116,9 +116,7 @@ static vmk_status make_checked(struct walk *w, const struct make *m)
     if (w->last != WALK_LAST_NAME)
         return VMK_EXISTS;
     mutex_lock(&w->dir->lock);
-    status = vnode_access_locked(w->dir, VFS_MAY_EXEC, w->where->cred);
-    if (status == VMK_OK)
-        status = look(w->dir, w->name, w->length, &there);
+    status = look(w->dir, w->name, w->length, &there);
     if (status == VMK_OK && there) {
         status = VMK_EXISTS;
     } else if (status == VMK_OK && w->trailing_slash && !is_dir) {
@@ -210,8 +208,11 @@ vmk_status vfs_link(const struct vfs_where *old_where, const char *old_path,
 /* Directory locked; consumes nothing. */
 static vmk_status remove_decide(struct walk *w, struct vnode *victim, bool directory)
 {
-    vmk_status status = may_change(w->dir, w->where->cred);
+    vmk_status status;
 
+    if (!directory && w->trailing_slash)
+        return vnode_is_dir(victim) ? VMK_IS_DIR : VMK_NOT_DIR;
+    status = may_change(w->dir, w->where->cred);
     if (status == VMK_OK)
         status = sticky(w->dir, victim, w->where->cred);
     if (status != VMK_OK)
@@ -225,8 +226,6 @@ static vmk_status remove_decide(struct walk *w, struct vnode *victim, bool direc
     }
     if (vnode_is_dir(victim))
         return VMK_IS_DIR;
-    if (w->trailing_slash)
-        return VMK_NOT_DIR;
     return w->dir->ops->unlink ? VMK_OK : VMK_NOT_OWNER;
 }
 
@@ -236,9 +235,7 @@ static vmk_status remove_checked(struct walk *w, bool directory)
     vmk_status status;
 
     mutex_lock(&w->dir->lock);
-    status = vnode_access_locked(w->dir, VFS_MAY_EXEC, w->where->cred);
-    if (status == VMK_OK)
-        status = look(w->dir, w->name, w->length, &victim);
+    status = look(w->dir, w->name, w->length, &victim);
     if (status == VMK_OK && !victim)
         status = VMK_NOT_FOUND;
     if (status == VMK_OK) {
@@ -328,9 +325,9 @@ static vmk_status rename_decide(const struct rename *r, unsigned flags)
     vmk_status status = may_change(r->from.dir, cred);
 
     if (status == VMK_OK)
-        status = may_change(r->to.dir, cred);
-    if (status == VMK_OK)
         status = sticky(r->from.dir, r->moved, cred);
+    if (status == VMK_OK)
+        status = may_change(r->to.dir, cred);
     if (status == VMK_OK && r->victim)
         status = sticky(r->to.dir, r->victim, cred);
     if (status != VMK_OK)
@@ -353,8 +350,6 @@ static vmk_status rename_decide(const struct rename *r, unsigned flags)
     } else {
         if (r->victim && vnode_is_dir(r->victim))
             return VMK_IS_DIR;
-        if (r->from.trailing_slash || r->to.trailing_slash)
-            return VMK_NOT_DIR;
     }
     if (status == VMK_OK &&
         (is_mount_point(r->moved) || (r->victim && is_mount_point(r->victim))))
@@ -416,16 +411,15 @@ static vmk_status rename_locked(struct rename *r, unsigned flags)
         return status;
 again:
     vnode_lock_dirs(a, b, a_above_b, b_above_a);
-    status = vnode_access_locked(a, VFS_MAY_EXEC, r->from.where->cred);
-    if (status == VMK_OK)
-        status = vnode_access_locked(b, VFS_MAY_EXEC, r->to.where->cred);
-    if (status == VMK_OK)
-        status = look_both(r);
+    status = look_both(r);
     mutex_unlock(&a->lock);
     if (a != b)
         mutex_unlock(&b->lock);
     if (status != VMK_OK)
         return status;
+
+    if (!vnode_is_dir(r->moved) && (r->from.trailing_slash || r->to.trailing_slash))
+        return VMK_NOT_DIR;
 
     /* These take locks upwards, so no directory may be locked. */
     if (vnode_is_dir(r->moved)) {
@@ -477,15 +471,11 @@ vmk_status vfs_rename(const struct vfs_where *old_where, const char *old_path,
     struct rename r = {.moved = NULL};
     vmk_status status = walk_parent(&r.from, old_where, old_path);
 
-    if (status == VMK_OK)
-        status = vnode_access(r.from.dir, VFS_MAY_EXEC, old_where->cred);
     if (status != VMK_OK) {
         walk_end(&r.from);
         return status;
     }
     status = walk_parent(&r.to, new_where, new_path);
-    if (status == VMK_OK)
-        status = vnode_access(r.to.dir, VFS_MAY_EXEC, new_where->cred);
     if (status == VMK_OK && r.from.dir->mount != r.to.dir->mount)
         status = VMK_CROSS_DEVICE;
     if (status == VMK_OK && (r.from.last != WALK_LAST_NAME || r.to.last != WALK_LAST_NAME))

@@ -42,7 +42,7 @@ static vmk_status check_kind(const struct vnode *vnode, uint32_t flags)
     }
 }
 
-static vmk_status truncate_opened(struct vnode *vnode)
+static vmk_status truncate_opened(struct vnode *vnode, bool by_root)
 {
     vmk_status status = VMK_UNSUPPORTED;
 
@@ -51,6 +51,8 @@ static vmk_status truncate_opened(struct vnode *vnode)
     mutex_lock(&vnode->lock);
     if (vnode->ops->truncate)
         status = vnode->ops->truncate(vnode, 0);
+    if (status == VMK_OK && !by_root)
+        vnode_strip_set_id(vnode);
     mutex_unlock(&vnode->lock);
     return status == VMK_UNSUPPORTED ? VMK_OK : status;  // generated files have nothing to cut
 }
@@ -68,9 +70,10 @@ vmk_status vfs_open_vnode(struct vnode *vnode, uint32_t flags, const struct vfs_
     status = file_of_vnode(vnode, flags, &file);
     if (status != VMK_OK)
         return status;
+    file->by_root = !cred || cred->uid == 0;
     if (!(flags & VFS_O_PATH)) {
         if (flags & VFS_O_TRUNC)
-            status = truncate_opened(vnode);
+            status = truncate_opened(vnode, file->by_root);
         if (status == VMK_OK && vnode->ops->open)
             status = vnode->ops->open(vnode, file);
         if (status == VMK_OK && vnode->type == VFS_TYPE_FIFO)
@@ -97,9 +100,7 @@ static vmk_status find_or_make(struct walk *w, uint32_t flags, uint32_t mode,
 
     *made = false;
     mutex_lock(&dir->lock);
-    status = vnode_access_locked(dir, VFS_MAY_EXEC, cred);
-    if (status == VMK_OK && w->trailing_slash)
-        status = VMK_IS_DIR;
+    status = w->trailing_slash ? VMK_IS_DIR : VMK_OK;
     if (status == VMK_OK && w->length > VFS_NAME_MAX)
         status = VMK_NAME_TOO_LONG;
     if (status == VMK_OK)
@@ -168,7 +169,7 @@ static vmk_status open_path(struct walk *w, const char *path, const struct vfs_w
         if ((flags & VFS_O_CREAT) && w->last == WALK_LAST_NAME)
             status = find_or_make(w, flags, mode, out, made);
         else
-            status = walk_step(where, w->dir, w->name, w->length, out);
+            status = walk_last(w, out);
         if (status != VMK_OK)
             return status;
         if ((*out)->type != VFS_TYPE_LINK || (nofollow && !w->trailing_slash)) {
@@ -210,9 +211,14 @@ vmk_status vfs_open(const struct vfs_where *where, const char *path, uint32_t fl
     status = open_path(&w, path, where, flags, mode, &vnode, &made, &object);
     if (status == VMK_OK && object) {
         *out = object;
+    } else if (status == VMK_OK && !made && (flags & VFS_O_CREAT) && (flags & VFS_O_EXCL)) {
+        vnode_put(vnode);
+        status = VMK_EXISTS;
     } else if (status == VMK_OK) {
         status = vfs_open_vnode(vnode, made ? flags & ~VFS_O_TRUNC : flags,
                                 made ? NULL : where->cred, out);
+        if (status == VMK_OK)
+            (*out)->by_root = where->cred->uid == 0;
         if (status == VMK_OK && w.last == WALK_LAST_NAME)
             file_name_set(*out, w.dir, w.name, w.length);
         vnode_put(vnode);

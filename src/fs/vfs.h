@@ -529,6 +529,7 @@ struct file {
     struct vnode *dir;    // referenced, may be null: the directory it was opened in
     char *name;           // the name in it; owned
     uint32_t flags;       // (a) VFS_O_ACCMODE and VFS_O_SETTABLE, VFS_O_PATH, VFS_O_DIRECTORY
+    bool by_root;         // (i) opened by the root user: its writes leave set-id bits alone
     uint32_t refs;        // (a)
     struct mutex offset_lock;
     uint64_t offset;      // offset_lock

@@ -65,6 +65,8 @@ void fs_event_signal(struct fs_event *event);
 
 /* ---- vnode.c ---- */
 /* The caller holds vnode->lock. */
+/* Somebody other than root changed the data: the set-id bits go. */
+void vnode_strip_set_id(struct vnode *vnode);
 must_check vmk_status vnode_access_locked(struct vnode *vnode, unsigned may,
                                           const struct vfs_cred *cred);
 must_check bool vfs_attr_allows(const struct vfs_attr *attr, unsigned may,
@@ -100,6 +102,8 @@ struct walk {
 /* Walks all but the last part. Then w->dir is searchable; walk_end() is due, also after a failure. */
 must_check vmk_status walk_parent(struct walk *w, const struct vfs_where *where,
                                   const char *path);
+/* What the last part is now. */
+must_check vmk_status walk_last(struct walk *w, struct vnode **out);
 /* The last part is the link `link` in w->dir: goes where it leads, again up to the last part. */
 must_check vmk_status walk_link(struct walk *w, struct vnode *link);
 void walk_end(struct walk *w);

@@ -284,7 +284,8 @@ static vmk_status decode_setattr(const struct vfs_attr *now, struct vfs_attr *se
         *what &= ~VFS_SET_UID;
     if ((*what & VFS_SET_UID) && !root)
         return VMK_NOT_OWNER;
-    if ((*what & VFS_SET_GID) && !root && (!owner || !vfs_in_group(cred, set->gid)))
+    if ((*what & VFS_SET_GID) && !root &&
+        (!owner || (!vfs_in_group(cred, set->gid) && set->gid != now->gid)))
         return VMK_NOT_OWNER;
     if ((*what & VFS_SET_MODE) && !owner)
         return VMK_NOT_OWNER;
@@ -313,6 +314,19 @@ static vmk_status decode_setattr(const struct vfs_attr *now, struct vfs_attr *se
     return VMK_OK;
 }
 
+void vnode_strip_set_id(struct vnode *vnode)
+{
+    struct vfs_attr attr;
+    uint32_t drop;
+
+    if (vnode->ops->getattr(vnode, &attr) != VMK_OK)
+        return;
+    drop = attr.mode & (VFS_MODE_SETUID | ((attr.mode & 010u) ? VFS_MODE_SETGID : 0));
+    attr.mode &= ~drop;
+    if (drop && vnode->ops->setattr)
+        (void)vnode->ops->setattr(vnode, &attr, VFS_SET_MODE);
+}
+
 static vmk_status setattr_locked(struct vnode *vnode, const struct vfs_attr *attr,
                                  unsigned what, const struct vfs_cred *cred)
 {
@@ -339,6 +353,8 @@ static vmk_status setattr_locked(struct vnode *vnode, const struct vfs_attr *att
         if (!vnode->ops->truncate)
             return VMK_UNSUPPORTED;
         status = vnode->ops->truncate(vnode, attr->size);
+        if (status == VMK_OK && cred && cred->uid != 0)
+            vnode_strip_set_id(vnode);
         what &= ~VFS_SET_SIZE;
     }
     if (what & VFS_SET_NOW) {

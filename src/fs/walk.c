@@ -63,15 +63,16 @@ static vmk_status step_up(const struct vfs_where *where, struct vnode *dir, stru
     return status;
 }
 
-vmk_status walk_step(const struct vfs_where *where, struct vnode *dir, const char *name,
-                     size_t length, struct vnode **out)
+static vmk_status step(const struct vfs_where *where, struct vnode *dir, const char *name,
+                       size_t length, bool may_search, struct vnode **out)
 {
-    vmk_status status;
+    vmk_status status = VMK_OK;
 
     if (!vnode_is_dir(dir))
         return VMK_NOT_DIR;
     mutex_lock(&dir->lock);
-    status = vnode_access_locked(dir, VFS_MAY_EXEC, where->cred);
+    if (!may_search)
+        status = vnode_access_locked(dir, VFS_MAY_EXEC, where->cred);
     if (status == VMK_OK && length > VFS_NAME_MAX)
         status = VMK_NAME_TOO_LONG;
     if (status != VMK_OK || is_dots(name, length, 1) || is_dots(name, length, 2)) {
@@ -89,6 +90,17 @@ vmk_status walk_step(const struct vfs_where *where, struct vnode *dir, const cha
     if (status == VMK_OK)
         *out = vnode_cross_down(*out);
     return status;
+}
+
+vmk_status walk_step(const struct vfs_where *where, struct vnode *dir, const char *name,
+                     size_t length, struct vnode **out)
+{
+    return step(where, dir, name, length, false, out);
+}
+
+vmk_status walk_last(struct walk *w, struct vnode **out)
+{
+    return step(w->where, w->dir, w->name, w->length, true, out);
 }
 
 /* ---- whole paths ---- */
@@ -203,7 +215,8 @@ static vmk_status walk_on(struct walk *w, const char *path)
             rest++;
         if (!*rest) {
             note_last(w, name, length, rest != path);
-            return vnode_is_dir(w->dir) ? VMK_OK : VMK_NOT_DIR;
+            return vnode_is_dir(w->dir) ? vnode_access(w->dir, VFS_MAY_EXEC, w->where->cred)
+                                        : VMK_NOT_DIR;
         }
 
         struct vnode *next;
@@ -251,7 +264,7 @@ vmk_status walk_link(struct walk *w, struct vnode *link)
 {
     bool slash = w->trailing_slash;
     bool reached;
-    vmk_status status = expand(w, link, slash ? "./" : "", &reached);
+    vmk_status status = expand(w, link, slash ? "/" : "", &reached);
 
     if (status != VMK_OK)
         return status;
@@ -283,7 +296,7 @@ vmk_status vfs_walk(const struct vfs_where *where, const char *path, unsigned fl
             vnode_ref(found);
             break;
         }
-        status = walk_step(where, w.dir, w.name, w.length, &found);
+        status = walk_last(&w, &found);
         if (status != VMK_OK)
             break;
         if (found->type != VFS_TYPE_LINK || ((flags & VFS_WALK_NOFOLLOW) && !w.trailing_slash))

@@ -6,7 +6,7 @@
  * every result, errno, attribute and byte must be the same, and in the end both trees.
  *
  * Invariants
- *   - As root each call is made as uid 0, 1000 or 1001; otherwise as the user who runs the test.
+ *   - As root each call is made in a chroot as uid 0, 1000 or 1001; otherwise without ".." as the user who runs the test.
  * Locking    none; one world.
  */
 #include <dirent.h>
@@ -26,6 +26,7 @@ static struct vfs_where ours;
 static struct vfs_cred cred;
 static bool as_root;
 static char base[40];
+static int outside;
 static unsigned step;
 static unsigned sticky_differs;  // the sticky bit, if the host has protected_symlinks and so on
 static bool hard_links_differ;   // protected_hardlinks: only root may link what is not his
@@ -33,6 +34,7 @@ static bool hard_links_differ;   // protected_hardlinks: only root may link what
 static struct pair {
     struct file *file;
     int fd;
+    unsigned uid;
 } files[OPEN_FILES];
 
 static unsigned pick(unsigned bound)
@@ -49,9 +51,10 @@ static void random_path(char *out, size_t size)
     out[0] = 0;
     for (unsigned i = 0; i < parts; i++) {
         unsigned odd = pick(40);
-        const char *name = odd == 0   ? "."
-                           : odd == 1 ? ".."
-                                      : names[pick(sizeof(names) / sizeof(names[0]))];
+        const char *name = odd == 0 ? "."
+                           : odd == 1 && as_root
+                               ? ".."  // ends at the chroot
+                               : names[pick(sizeof(names) / sizeof(names[0]))];
 
         if (strlen(out) + strlen(name) + 3 > size)
             break;
@@ -61,29 +64,10 @@ static void random_path(char *out, size_t size)
     }
     if (pick(25) == 0)
         strcat(out, "/");
-    // Never above the directory of the test: the two differ there.
-    int depth = 0;
-
-    for (const char *p = out; *p;) {
-        size_t n = strcspn(p, "/");
-
-        if (n == 2 && p[0] == '.' && p[1] == '.')
-            depth--;
-        else if (n && !(n == 1 && p[0] == '.'))
-            depth++;
-        if (depth < 0) {
-            strcpy(out, "a/b");
-            return;
-        }
-        p += n + (p[n] == '/');
-    }
 }
 
-static void become(void)
+static void become(unsigned id)
 {
-    static const unsigned ids[] = {0, 0, 0, 1000, 1001};
-    unsigned id = as_root ? ids[pick(5)] : getuid();
-
     cred = (struct vfs_cred){.uid = id, .gid = as_root ? id : getgid()};
     if (as_root) {
         ck_assert_int_eq(setegid(id), 0);
@@ -109,6 +93,10 @@ static void same(const char *what, const char *a, const char *b, vmk_status stat
         char command[600];
 
         become_root();
+        if (as_root) {
+            ck_assert_int_eq(fchdir(outside), 0);
+            ck_assert_int_eq(chroot("."), 0);
+        }
         snprintf(command, sizeof(command), "cd %s; ls -laR . >&2", base);
         (void)!system(command);
     }
@@ -118,15 +106,13 @@ static void same(const char *what, const char *a, const char *b, vmk_status stat
                   cred.uid, fs_errno(status), vmk_status_name(status), theirs);
 }
 
-/* A path that a link inside leads out of the tree would differ; targets are relative and short. */
 static void do_symlink(const char *path)
 {
-    static const char *const targets[] = {"a", "b/c", "l1", "l2", "../a", "x/", "nowhere", "."};
-    const char *target = targets[pick(8)];
+    static const char *const targets[] = {"a",       "b/c", "l1",   "l2", "x/",
+                                          "nowhere", ".",   "../a", "/b", "/"};
+    const char *target = targets[pick(as_root ? 10 : 7)];
     vmk_status status;
 
-    if (strstr(target, "..") && !strchr(path, '/'))
-        target = "a";
     status = vfs_symlink(&ours, target, path);
     same("symlink", target, path, status, symlink(target, path));
 }
@@ -161,8 +147,8 @@ static void do_stat(const char *path)
 static void do_open(const char *path)
 {
     static const uint32_t extra[] = {
-        O_CREAT,    O_CREAT,           O_CREAT | O_EXCL,     O_TRUNC, O_APPEND, O_DIRECTORY,
-        O_NOFOLLOW, O_CREAT | O_TRUNC, O_CREAT | O_NOFOLLOW, 0};
+        O_CREAT,     O_CREAT,    O_CREAT | O_EXCL,  O_TRUNC, O_APPEND,
+        O_DIRECTORY, O_NOFOLLOW, O_CREAT | O_TRUNC, 0,       0};
     uint32_t flags = pick(3) | extra[pick(10)] | O_NONBLOCK;
     struct pair *p = &files[pick(OPEN_FILES)];
     uint32_t mode = pick(2) ? 0644 : pick(01000);
@@ -181,7 +167,7 @@ static void do_open(const char *path)
     snprintf(text, sizeof(text), "%o", flags);
     same("open", path, text, status, fd);
     if (status == VMK_OK)
-        *p = (struct pair){file, fd};
+        *p = (struct pair){file, fd, cred.uid};
 }
 
 static void do_io(void)
@@ -197,6 +183,8 @@ static void do_io(void)
 
     if (!p->file)
         return;
+    become_root();
+    become(p->uid);  // the rules for set-id bits ask who opened it
     switch (pick(7)) {
     case 0:
     case 1:
@@ -320,12 +308,13 @@ static void do_readlink(const char *path)
 
 static void one_step(void)
 {
+    static const unsigned ids[] = {0, 0, 0, 1000, 1001};
     char path[256], other[256];
     vmk_status status;
 
     random_path(path, 200);
     random_path(other, 200);
-    become();
+    become(as_root ? ids[pick(5)] : getuid());
     ours.umask = 022;
     switch (pick(24)) {
     case 0:
@@ -482,7 +471,7 @@ static bool host_protects(const char *what)
     return value != 0;
 }
 
-static unsigned steps = 6000, seeds = 6;
+static unsigned steps = 6000, seeds = 12;
 
 static void model_entry(void *argument)
 {
@@ -495,6 +484,7 @@ static void model_entry(void *argument)
     if (host_protects("symlinks") || host_protects("regular") || host_protects("fifos"))
         sticky_differs = VFS_MODE_STICKY;
     umask(022);
+    outside = open("/", O_RDONLY | O_DIRECTORY);
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         char command[256];
         struct vfs_where kernel = vfs_where_kernel();
@@ -505,11 +495,15 @@ static void model_entry(void *argument)
         ck_assert_ptr_nonnull(mkdtemp(base));
         ck_assert_int_eq(chmod(base, 0777), 0);
         ck_assert_int_eq(chdir(base), 0);
+        if (as_root)
+            ck_assert_int_eq(chroot("."), 0);
         kernel.umask = 0;
         ck_assert_int_eq(vfs_mkdir(&kernel, "/tmp/model", 0777), VMK_OK);
         ours = kernel;
         ours.cred = &cred;
         ck_assert_int_eq(vfs_walk(&kernel, "/tmp/model", 0, &ours.start), VMK_OK);
+        if (as_root)
+            ours.root = ours.start;
         if (!as_root) {
             const struct vfs_attr mine = {.uid = getuid(), .gid = getgid()};
 
@@ -531,6 +525,10 @@ static void model_entry(void *argument)
             }
         }
         vnode_put(ours.start);
+        if (as_root) {
+            ck_assert_int_eq(fchdir(outside), 0);
+            ck_assert_int_eq(chroot("."), 0);
+        }
         snprintf(command, sizeof(command), "chmod -R u+rwx %s; rm -rf %s", base, base);
         ck_assert_int_eq(system(command), 0);
         ck_assert_int_eq(vfs_unmount(&kernel, "/tmp"), VMK_OK);

@@ -256,7 +256,6 @@ vmk_status visor_write(struct vnode *vnode, struct vfs_iov *iov)
             inode->size = iov->offset + iov->done;
             clear_tail(inode);
         }
-        inode->mode &= ~(VFS_MODE_SETUID | ((inode->mode & 010u) ? VFS_MODE_SETGID : 0));
         changed(inode);
     }
     return status;

@@ -55,27 +55,6 @@ static vmk_status refuse(struct loader *l, const char *what)
 
 /* ---- the tree apart ---- */
 
-/* Removes everything below `tree`. No recursion: always the first entry, deepest first. */
-static void clear_tree(struct visor_inode *tree)
-{
-    struct visor_inode *at = tree;
-
-    while (at != tree || at->dir.entry_count) {
-        if (!at->dir.entry_count) {
-            at = at->dir.parent;
-            visor_remove(at, list_entry(at->dir.entries.next, struct visor_entry, by_cookie));
-            continue;
-        }
-
-        struct visor_entry *e = list_entry(at->dir.entries.next, struct visor_entry, by_cookie);
-
-        if (vnode_is_dir(&e->inode->vnode) && e->inode->dir.entry_count)
-            at = e->inode;
-        else
-            visor_remove(at, e);
-    }
-}
-
 /* Makes an object and its name. The tree keeps the reference. */
 static vmk_status add(struct loader *l, struct visor_inode *dir, const char *name,
                       size_t length, uint32_t mode, uint64_t device, struct visor_inode **out)
@@ -499,7 +478,7 @@ static void loader_close(struct loader *l)
     if (l->stream)
         gunzip_close(l->stream);
     if (l->tree) {
-        clear_tree(l->tree);
+        visor_clear(l->tree);
         l->tree->link_count = 0;
         vnode_put(&l->tree->vnode);
     }

@@ -422,31 +422,38 @@ vmk_status visorfs_usage(struct mount *mount, struct visorfs_usage *out)
     return VMK_OK;
 }
 
-/* Every directory is emptied before any inode is freed by it: no recursion, whatever the depth. */
+/* No recursion: always the first entry, deepest first. */
+void visor_clear(struct visor_inode *tree)
+{
+    struct visor_inode *at = tree;
+
+    while (at != tree || at->dir.entry_count) {
+        if (!at->dir.entry_count) {
+            at = at->dir.parent;
+            visor_remove(at, list_entry(at->dir.entries.next, struct visor_entry, by_cookie));
+            continue;
+        }
+
+        struct visor_entry *e = list_entry(at->dir.entries.next, struct visor_entry, by_cookie);
+
+        if (vnode_is_dir(&e->inode->vnode) && e->inode->dir.entry_count)
+            at = e->inode;
+        else
+            visor_remove(at, e);
+    }
+}
+
 static void visorfs_unmount(struct mount *mount)
 {
     struct visorfs *volume = mount->private;
-    struct visor_inode *dir;
+    struct visor_inode *root = visor_of(mount->root);
 
-    do {
-        dir = NULL;
-        list_for_each (node, &volume->inodes) {
-            struct visor_inode *i = list_entry(node, struct visor_inode, volume_link);
-
-            if (vnode_is_dir(&i->vnode) && i->dir.entry_count) {
-                dir = i;
-                break;
-            }
-        }
-        while (dir && !list_is_empty(&dir->dir.entries))
-            visor_remove(dir, list_entry(dir->dir.entries.next, struct visor_entry, by_cookie));
-    } while (dir);
+    visor_clear(root);
     vmk_assert_msg(volume->inodes_used == 1, "%s: %u inodes are left", volume->name,
                    volume->inodes_used);
-    dir = list_entry(volume->inodes.next, struct visor_inode, volume_link);
-    dir->link_count = 0;
-    vnode_unkeep(&dir->vnode);
-    vnode_put(&dir->vnode);
+    root->link_count = 0;
+    vnode_unkeep(&root->vnode);
+    vnode_put(&root->vnode);
     vmk_assert(volume->pages_used == 0 && volume->tardisk_pages == 0);
     heap_free(volume);
 }

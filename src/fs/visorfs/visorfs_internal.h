@@ -112,6 +112,8 @@ static inline struct visor_inode *visor_of(struct vnode *vnode)
 
 /* ---- visorfs.c ---- */
 extern const struct vnode_ops visor_ops;
+/* Removes everything below a directory that nobody else sees. */
+void visor_clear(struct visor_inode *tree);
 /* An inode with no name yet; one reference of the caller. */
 must_check vmk_status visor_inode_new(struct visorfs *volume, uint32_t mode,
                                       const struct vfs_cred *cred, uint64_t device,
