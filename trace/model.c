@@ -146,7 +146,7 @@ static struct model_node *world(struct model *m, uint32_t id, unsigned state)
     w = add(m, id, false);
     if (!w)
         return NULL;
-    w->state = state;
+    w->state = state < MODEL_STATES ? state : RECORD_sched_state_WAIT;
     w->since = w->created = m->begin;
     w->is_idle = id == 0;
     tree_changed(m);

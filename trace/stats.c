@@ -160,7 +160,8 @@ static bool collect(struct stats *s, const struct options *o)
         else if (!row->name[0])
             snprintf(row->name, sizeof(row->name), "vm %u", row->id);
     }
-    qsort(s->rows, s->count, sizeof(s->rows[0]), by_kind_and_id);
+    if (s->count)
+        qsort(s->rows, s->count, sizeof(s->rows[0]), by_kind_and_id);
     return true;
 }
 

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * trace/verify.c -- `orrery-trace verify`: are the recorded decisions those of the scheduler?
+ *
+ * The scheduler is a state machine whose every input was recorded with its time and its number. This
+ * feeds the inputs to the same object code (sched/machine.h) and compares what it decides with the
+ * records behind each input. If a run on four CPUs of a real machine passes, its interleaving, its
+ * locking and its recorder have changed nothing that matters: all that the scheduler did follows from
+ * what it was told.
+ *
+ *   recorded:  input 7   switch ...   migrate ...   input 8   switch ...
+ *                 |         =            =             |
+ *   replayed:  sched_step() --> expected[] ...      sched_step() --> ...
+ *
+ * Invariants
+ *   - A trace that lost an input, or does not begin with the first, is refused: whatever came out
+ *     would mean nothing.
+ *   - Storage handed to the machine is kept until it gives it back (REMOVE) or the end.
+ * Locking    none: one thread.
+ * Sources    docs/orrery-trace.md, docs/design/scheduler.md
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sched/machine.h"
+#include "trace/neighbours.h"
+#include "trace/print.h"
+#include "trace/tool.h"
+
+static const char help[] =
+    "usage: orrery-trace verify DIR [option ...]\n"
+    "\n"
+    "Feeds the recorded inputs to the scheduler and compares every decision with the recorded "
+    "one.\n"
+    "Exit status 0: all are equal; 1: the first that is not is shown; 3: the trace is bad, or "
+    "lost\n"
+    "records, or does not have the beginning.\n"
+    "\n"
+    "  --neighbours N   so many records before and behind a difference (10)\n";
+
+#define EXPECTED_MAX 4096u
+
+/* Memory that the machine was given: behind this head. */
+struct storage {
+    struct storage *next, **at;
+    max_align_t bytes[];
+};
+
+struct verify {
+    struct trace_reader *reader;
+    struct sched_machine *machine;
+    struct storage *storage;
+    struct neighbours before;
+    unsigned neighbours;
+
+    // The step in hand.
+    bool stepped;
+    struct trace_record input;  // its bytes are gone
+    unsigned expected, compared;
+    struct {
+        struct sched_event event;
+        uint64_t now;
+    } list[EXPECTED_MAX];
+    bool overflow;
+
+    uint64_t inputs, refused, decisions, events[256];
+};
+
+/* --- storage --------------------------------------------------------------------------------- */
+
+static void *storage_new(struct verify *v, size_t size)
+{
+    struct storage *s = calloc(1, sizeof(*s) + size);
+
+    if (!s)
+        return NULL;
+    s->next = v->storage;
+    s->at = &v->storage;
+    if (s->next)
+        s->next->at = &s->next;
+    v->storage = s;
+    return s->bytes;
+}
+
+static void storage_free(void *bytes)
+{
+    struct storage *s = container_of(bytes, struct storage, bytes);
+
+    *s->at = s->next;
+    if (s->next)
+        s->next->at = s->at;
+    free(s);
+}
+
+/* --- the machine ----------------------------------------------------------------------------- */
+
+static void observe(void *context, const struct sched_event *event, plat_ns now)
+{
+    struct verify *v = context;
+
+    if (v->expected == EXPECTED_MAX) {
+        v->overflow = true;
+        return;
+    }
+    v->list[v->expected].event = *event;
+    v->list[v->expected++].now = now;
+}
+
+/* What the machine decided, as the record that should stand in the trace. */
+union any_record {
+    uint64_t header;
+    struct record_sched_switch sched_switch;
+    struct record_sched_migrate sched_migrate;
+    struct record_sched_state sched_state;
+    struct record_sched_costop sched_costop;
+    struct record_sched_costart sched_costart;
+};
+
+static const struct trace_event *to_record(const struct sched_event *e, union any_record *out)
+{
+    memset(out, 0, sizeof(*out));
+    switch (e->kind) {
+    case SCHED_EVENT_SWITCH:
+        out->sched_switch.prev_tid = e->id;
+        out->sched_switch.next_tid = e->other;
+        out->sched_switch.prev_state = (uint16_t)e->state;
+        out->sched_switch.cost = (uint16_t)e->a;
+        out->sched_switch.ran_us = e->b;
+        return trace_event_of(RECORD_sched_switch);
+    case SCHED_EVENT_MIGRATE:
+        out->sched_migrate.tid = e->id;
+        out->sched_migrate.src = (uint16_t)e->src;
+        out->sched_migrate.dst = (uint16_t)e->dst;
+        out->sched_migrate.kind = (uint16_t)e->state;
+        out->sched_migrate.cost = e->a;
+        return trace_event_of(RECORD_sched_migrate);
+    case SCHED_EVENT_STATE:
+        out->sched_state.tid = e->id;
+        out->sched_state.state = (uint16_t)e->state;
+        out->sched_state.sub = (uint16_t)e->a;
+        return trace_event_of(RECORD_sched_state);
+    case SCHED_EVENT_COSTOP:
+        out->sched_costop.tid = e->id;
+        out->sched_costop.skew_us = e->a;
+        return trace_event_of(RECORD_sched_costop);
+    default:
+        out->sched_costart.tid = e->id;
+        out->sched_costart.skew_us = e->a;
+        return trace_event_of(RECORD_sched_costart);
+    }
+}
+
+static struct sched_input input_of(const struct trace_record *r)
+{
+    const struct record_sched_input *i = TRACE_AS(sched_input, r);  // the wide one begins alike
+
+    return (struct sched_input){
+        .op = i->op,
+        .cpu = r->cpu,
+        .small = i->small,
+        .id = i->id,
+        .arg = i->arg,
+        .value =
+            r->event->id == RECORD_sched_input_wide ? TRACE_AS(sched_input_wide, r)->value : 0,
+    };
+}
+
+/* One input. False: no memory. */
+static bool step(struct verify *v, const struct trace_record *r)
+{
+    struct sched_input in = input_of(r);
+    void *removed = NULL;
+    bool adds = in.op == SCHED_OP_WORLD_ADD || in.op == SCHED_OP_POOL_ADD;
+
+    if (adds) {
+        in.storage =
+            storage_new(v, in.op == SCHED_OP_WORLD_ADD ? sizeof(struct sched_entity)
+                                                       : sched_pool_size(SCHED_CPUS_MAX));
+        if (!in.storage)
+            return false;
+    } else if (in.op == SCHED_OP_WORLD_REMOVE) {
+        removed = sched_entity_find(v->machine, in.id);
+    } else if (in.op == SCHED_OP_POOL_REMOVE) {
+        removed = sched_pool_find(v->machine, in.id);
+    }
+    v->stepped = true;
+    v->input = *r;
+    v->expected = v->compared = 0;
+
+    struct sched_decision d = sched_step(v->machine, &in, r->time);
+
+    if (adds && d.status != VMK_OK)
+        storage_free(in.storage);
+    if (removed && d.status == VMK_OK)
+        storage_free(removed);
+    v->inputs++;
+    v->refused += d.status != VMK_OK;
+    return true;
+}
+
+/* --- comparison ------------------------------------------------------------------------------ */
+
+static bool is_decision(const struct trace_record *r)
+{
+    return r->event->id == RECORD_sched_switch || r->event->id == RECORD_sched_migrate ||
+           r->event->id == RECORD_sched_state || r->event->id == RECORD_sched_costop ||
+           r->event->id == RECORD_sched_costart;
+}
+
+static bool is_input(const struct trace_record *r)
+{
+    return r->event->id == RECORD_sched_input || r->event->id == RECORD_sched_input_wide;
+}
+
+/* What the machine decided next, as a line. */
+static void print_expected(struct verify *v, unsigned i)
+{
+    union any_record bytes;
+    struct trace_record r = v->input;
+
+    r.event = to_record(&v->list[i].event, &bytes);
+    r.time = v->list[i].now;
+    r.bytes = (const uint8_t *)&bytes;
+    print_record(stdout, &r);
+}
+
+/* Everything around the difference. `r` is null at the end of the trace. */
+static int show(struct verify *v, const struct trace_record *r, const char *what)
+{
+    struct trace_record next;
+
+    tool_progress_end();
+    printf("different: %s\n", what);
+    if (r)
+        printf("%s, byte %" PRIu64 ", record %" PRIu64 "; ",
+               trace_stream_name(v->reader, r->stream), r->offset, r->index);
+    printf("input %" PRIu64 " of the scheduler\n\nrecorded\n", v->inputs);
+    neighbours_print(&v->before, stdout, "  ");
+    if (r) {
+        fputs("> ", stdout);
+        print_record(stdout, r);
+        for (unsigned i = 0; i < v->neighbours && trace_next(v->reader, &next) == 1; i++) {
+            fputs("  ", stdout);
+            print_record(stdout, &next);
+        }
+    }
+    puts("\ndecided by the scheduler for that input");
+    for (unsigned i = 0; i < v->expected; i++) {
+        fputs(i == v->compared ? "> " : "  ", stdout);
+        print_expected(v, i);
+    }
+    if (v->compared == v->expected)
+        puts("> (nothing more)");
+    return TOOL_NO;
+}
+
+static int compare(struct verify *v, const struct trace_record *r)
+{
+    union any_record bytes;
+    const struct trace_event *event;
+    char what[256], x[TRACE_FIELD_TEXT], y[TRACE_FIELD_TEXT];
+
+    if (!v->stepped)
+        return show(v, r, "a decision before the first input");
+    if (v->compared == v->expected) {
+        snprintf(what, sizeof(what), "%s was recorded, the scheduler decides no such thing",
+                 r->event->name);
+        return show(v, r, what);
+    }
+    event = to_record(&v->list[v->compared].event, &bytes);
+    if (event != r->event) {
+        snprintf(what, sizeof(what), "%s was recorded, the scheduler decides %s",
+                 r->event->name, event->name);
+        return show(v, r, what);
+    }
+    for (unsigned i = 0; i < event->field_count; i++) {
+        const struct trace_field *f = &event->fields[i];
+
+        if (!memcmp(r->bytes + f->offset, (const uint8_t *)&bytes + f->offset, f->size))
+            continue;
+        trace_field_text(f, r->bytes, x, sizeof(x));
+        trace_field_text(f, &bytes, y, sizeof(y));
+        snprintf(what, sizeof(what), "%s: %s is %s as recorded, %s as decided", event->name,
+                 f->name, x, y);
+        return show(v, r, what);
+    }
+    v->compared++;
+    v->decisions++;
+    v->events[event->id]++;
+    return TOOL_OK;
+}
+
+/* A decision of the input in hand that no record tells. */
+static int check_rest(struct verify *v, const struct trace_record *r)
+{
+    char what[256];
+    union any_record bytes;
+
+    if (!v->stepped || v->compared == v->expected)
+        return TOOL_OK;
+    snprintf(what, sizeof(what), "the scheduler decides %s, which was not recorded",
+             to_record(&v->list[v->compared].event, &bytes)->name);
+    return show(v, r, what);
+}
+
+/* Why nothing can be said of this trace; null: it can. */
+static const char *refusal(const struct verify *v)
+{
+    const struct trace_info *info = trace_info(v->reader);
+    static char text[256];
+
+    if (info->lost_records || info->lost_marked || info->lost_packets)
+        snprintf(text, sizeof(text),
+                 "%" PRIu64 " records and %" PRIu64
+                 " packets were lost; record again with a larger ring or fewer classes "
+                 "(--trace-buffer, --trace-classes, --trace-lossless)",
+                 MAX(info->lost_records, info->lost_marked), info->lost_packets);
+    else if (info->seq_gaps)
+        snprintf(text, sizeof(text), "%" PRIu64 " inputs of the scheduler are missing",
+                 info->seq_gaps);
+    else if (info->starts_late || info->first_seq > 1)
+        snprintf(
+            text, sizeof(text),
+            "the beginning is missing (first input is %u): a flight recorder keeps the end "
+            "only; record with --trace-mode stream",
+            info->first_seq);
+    else
+        return NULL;
+    return text;
+}
+
+static int one_record(struct verify *v, const struct trace_record *r)
+{
+    int status = TOOL_OK;
+
+    if (is_input(r)) {
+        const char *why = refusal(v);
+
+        if (why)
+            return tool_fail("verify: cannot be decided: %s", why);
+        status = check_rest(v, r);
+        if (status == TOOL_OK && !step(v, r))
+            return tool_fail("no memory");
+        if (v->overflow)
+            return tool_fail("verify: input %" PRIu64 " has more than %u decisions", v->inputs,
+                             EXPECTED_MAX);
+    } else if (is_decision(r)) {
+        status = compare(v, r);
+    }
+    if (status == TOOL_OK)
+        neighbours_add(&v->before, r);
+    return status;
+}
+
+static void report(const struct verify *v)
+{
+    const struct trace_info *info = trace_info(v->reader);
+
+    printf("equal: %" PRIu64 " inputs (%" PRIu64 " refused), %" PRIu64
+           " decisions over %.3f s\n",
+           v->inputs, v->refused, v->decisions,
+           (double)(info->last_time - info->first_time) / 1e9);
+    for (unsigned id = 0; id < 256; id++) {
+        if (v->events[id])
+            printf("  %-14s %" PRIu64 "\n", trace_event_of(id)->name, v->events[id]);
+    }
+}
+
+static int walk(struct verify *v)
+{
+    struct trace_record r;
+    int more, status = TOOL_OK;
+
+    while ((more = trace_next(v->reader, &r)) == 1) {
+        tool_progress("verify", trace_percent(v->reader));
+        status = one_record(v, &r);
+        if (status != TOOL_OK)
+            return status;
+    }
+    tool_progress_end();
+    if (more < 0)
+        return tool_fail("%s", trace_error(v->reader));
+
+    const char *why = refusal(v);
+
+    if (why)
+        return tool_fail("verify: cannot be decided: %s", why);
+    if (!v->inputs)
+        return tool_fail("verify: no input of the scheduler was recorded (class SCHED off?)");
+    status = check_rest(v, NULL);
+    if (status == TOOL_OK)
+        report(v);
+    return status;
+}
+
+static int run(const char *directory, unsigned neighbours)
+{
+    char error[TRACE_ERROR];
+    struct verify *v = calloc(1, sizeof(*v));
+    int status;
+
+    if (v)
+        v->machine = calloc(1, sizeof(*v->machine));
+    if (!v || !v->machine || !neighbours_init(&v->before, neighbours)) {
+        status = tool_fail("no memory");
+    } else if (!(v->reader = trace_open(directory, error))) {
+        status = tool_fail("%s", error);
+    } else {
+        v->neighbours = neighbours;
+        sched_machine_init(v->machine, SCHED_CPUS_MAX);
+        v->machine->observer = (struct sched_observer){.event = observe, .context = v};
+        status = walk(v);
+    }
+    if (v) {
+        while (v->storage)
+            storage_free(v->storage->bytes);
+        trace_close(v->reader);
+        neighbours_free(&v->before);
+        free(v->machine);
+        free(v);
+    }
+    return tool_finish(stdout, "stdout") ? status : TOOL_BAD;
+}
+
+int verify_main(int argc, char **argv)
+{
+    enum {
+        NEIGHBOURS = 1,
+        CHECK,
+        HELP
+    };
+    static const struct option options[] = {
+        {"neighbours", required_argument, NULL, NEIGHBOURS},
+        {"help", no_argument, NULL, HELP},
+        {NULL, 0, NULL, 0},
+    };
+    uint64_t neighbours = 10;
+
+    optind = 0;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (c) {
+        case NEIGHBOURS:
+            if (!tool_number(optarg, &neighbours) || neighbours > 100000)
+                return tool_usage("verify", "\"%s\" is no number of records", optarg);
+            break;
+        case HELP: fputs(help, stdout); return TOOL_OK;
+        default: return TOOL_USAGE;
+        }
+    }
+    if (optind + 1 != argc)
+        return tool_usage("verify", "expected one trace directory");
+    return run(argv[optind], (unsigned)neighbours);
+}
