@@ -11,8 +11,8 @@
 
 #include "lttng_tp.h"
 
-#define ROUNDS  9
-#define RECORDS 1000000u
+#define ROUNDS  300
+#define RECORDS 20000u
 
 static uint64_t now_ns(void)
 {

@@ -4,8 +4,8 @@
 # trace.sh -- rows of bench.csv about the trace recorder: a record's time and bytes beside LTTng-UST's in
 # the same run, and its instructions in the image.
 #
-# LTTng's daemon and session are our own, in a folder that goes away; its buffers are 8 x 4 MiB, which
-# the recorded million fits into, so that it too is measured without a disk.
+# LTTng's daemon and session are our own, in a folder that goes away; its buffers are overwritten in memory, 8 x
+# 4 MiB, so that it too is measured without a disk.
 # usage: scripts/bench/trace.sh      BUILD=build; prints CSV rows
 set -eu
 cd "$(dirname "$0")/../.."

@@ -40,7 +40,7 @@ define vmk-trace-stream
     set $vmk_slots = vmk_host_now->trace->slot_count
     set $vmk_open = 0
     if $vmk_s->at != 0
-      set $vmk_open = $vmk_s->counts[$vmk_s->head % $vmk_slots]
+      set $vmk_open = $vmk_s->records - $vmk_s->opened
     end
     if $vmk_open < $arg1 && $vmk_s->head > 0 && $vmk_slots > 1
       set $vmk_p = &$vmk_s->slots[($vmk_s->head - 1) % $vmk_slots]

@@ -79,13 +79,12 @@ static uint64_t hash_joined(const struct trace_hash *h)
     for (uint64_t left = h->cpus; left; left &= left - 1) {
         unsigned cpu = (unsigned)__builtin_ctzll(left);
 
-        value = trace_mix(trace_mix(value, cpu), h->of_cpu[cpu]);
+        value = trace_mix(value + cpu, h->of_cpu[cpu]);
     }
     return value;
 }
 
-static void write_in(struct trace_state *trace, struct trace_stream *s, plat_ns time,
-                     const trace_word *record, size_t words);
+static void checkpoint(struct trace_state *trace, plat_ns when);
 
 /*
  * Records are hashed in the order (time, CPU, order of writing). Records of one instant come from
@@ -93,7 +92,7 @@ static void write_in(struct trace_state *trace, struct trace_stream *s, plat_ns 
  * when time goes on. A checkpoint therefore covers every record up to its time, and no record
  * of a CPU behind it has that time: a reader can form the same sum from the files.
  */
-static void hash_advance(struct trace_state *trace, plat_ns now)
+static inline void hash_advance(struct trace_state *trace, plat_ns now)
 {
     struct trace_hash *h = &trace->hash;
 
@@ -107,14 +106,8 @@ static void hash_advance(struct trace_state *trace, plat_ns now)
     plat_ns then = h->now;
 
     h->now = now;
-    if (h->records - h->checkpoint >= CHECKPOINT_EVERY) {
-        const struct record_checkpoint r = {
-            .header = RECORD_checkpoint, .records = h->records, .hash = h->value};
-
-        h->checkpoint = h->records;
-        write_in(trace, &trace->streams[TRACE_SYS], then, (const trace_word *)(const void *)&r,
-                 sizeof(r) / 8);
-    }
+    if (__builtin_expect(h->records - h->checkpoint >= CHECKPOINT_EVERY, 0))
+        checkpoint(trace, then);
 }
 
 /* The time of a record that is about to be written, the hash brought up to it. */
@@ -178,6 +171,7 @@ void trace_packet_close(struct trace_state *trace, struct trace_stream *s)
 
     if (!s->at || s->at == p->words)
         return;
+    s->counts[s->head % trace->slot_count] = (uint32_t)(s->records - s->opened);
     p->timestamp_end = s->last;
     p->events_discarded = (uint32_t)(s->discarded + s->refused);
     __atomic_store_n(&p->content_size, (uint32_t)((const char *)s->at - (const char *)p) * 8,
@@ -230,7 +224,7 @@ static bool packet_open(struct trace_state *trace, struct trace_stream *s, plat_
     p->cpu_id = is_sys ? 0 : s->index;
     p->packet_seq_num = (uint32_t)s->head;
     p->pad = 0;
-    s->counts[s->head % trace->slot_count] = 0;
+    s->opened = s->records;
     s->at = p->words;
     s->end = (trace_word *)(void *)(p + 1);
     return true;
@@ -248,7 +242,6 @@ static inline void append(struct trace_state *trace, struct trace_stream *s, pla
         hash_record(trace, s->index, at, words);
     s->at = at + words;
     s->records++;
-    s->counts[s->head % trace->slot_count]++;
 }
 
 /* A packet with room, or false. Says first what was lost, if something was. */
@@ -268,9 +261,11 @@ packet_change(struct trace_state *trace, struct trace_stream *s, plat_ns now)
     return true;
 }
 
-/* The caller is the only writer of `s`. */
-static void write_in(struct trace_state *trace, struct trace_stream *s, plat_ns time,
-                     const trace_word *record, size_t words)
+/* The caller is the only writer of `s`. Inline: it is all of what a record costs. */
+static inline __attribute__((always_inline)) void write_in(struct trace_state *trace,
+                                                           struct trace_stream *s, plat_ns time,
+                                                           const trace_word *record,
+                                                           size_t words)
 {
     plat_ns now = time == TRACE_NOW ? plat_time_now() : time;
 
@@ -286,6 +281,17 @@ static void write_in(struct trace_state *trace, struct trace_stream *s, plat_ns 
         return;
     }
     append(trace, s, now, record, words);
+}
+
+static void __attribute__((noinline, cold)) checkpoint(struct trace_state *trace, plat_ns when)
+{
+    struct trace_hash *h = &trace->hash;
+    const struct record_checkpoint r = {
+        .header = RECORD_checkpoint, .records = h->records, .hash = h->value};
+
+    h->checkpoint = h->records;
+    write_in(trace, &trace->streams[TRACE_SYS], when, (const trace_word *)(const void *)&r,
+             sizeof(r) / 8);
 }
 
 /* ---- the ways in ---- */

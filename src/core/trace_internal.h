@@ -42,6 +42,7 @@ struct trace_stream {
     uint32_t index;
     uint64_t head;       // (a) packets completed
     uint64_t records;    // written, the lost ones not
+    uint64_t opened;     // records when the open packet began
     uint64_t discarded;  // lost: ring full, or an NMI's
     uint64_t gap;        // of these, since the last `lost` record
     uint64_t overwritten;
@@ -49,7 +50,7 @@ struct trace_stream {
     uint64_t waits;         // lossless: packets for which the writer waited
     uint64_t refused;       // (a) of discarded: from NMIs
     struct trace_packet *slots;
-    uint32_t *counts;  // records of each slot
+    uint32_t *counts;  // records of each complete slot
 
     uint64_t tail;  // (a) packets taken; reader only
     uint32_t part;  // bytes of packet `tail` that are out

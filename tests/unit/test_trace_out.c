@@ -408,6 +408,94 @@ START_TEST(test_trace_dir__all_events__babeltrace2_reads_them_without_a_word)
 }
 END_TEST
 
+/* What docs/design/trace.md says a reader can do: the hash again, from the files alone. */
+struct seen {
+    uint64_t time, value;
+    unsigned cpu;
+};
+
+static uint64_t mix(uint64_t a, uint64_t w)
+{
+    a = (a ^ w) * 0x9e3779b97f4a7c15ull;
+    return a ^ a >> 32;
+}
+
+static size_t hash_stream(unsigned cpu, struct seen *out)
+{
+    char name[32];
+    struct trace_packet p;
+    size_t count = 0;
+
+    snprintf(name, sizeof(name), "sim/pcpu%u", cpu);
+
+    FILE *file = fopen(place(name), "rb");
+
+    ck_assert_ptr_nonnull(file);
+    while (fread(&p, sizeof(p), 1, file) == 1) {
+        size_t words = (p.content_size / 8 - TRACE_HEADER) / 8;
+
+        for (size_t at = 0; at < words;) {
+            size_t n = trace_event_of(p.words[at] & 0xff)->size / 8u;
+            uint64_t time = p.words[at] >> 8;
+
+            if (!count || out[count - 1].time != time)
+                out[count++] = (struct seen){time, 0x6f72726572790001ull, cpu};
+            for (size_t i = 0; i < n; i++)
+                out[count - 1].value = mix(out[count - 1].value, p.words[at + i]);
+            at += n;
+        }
+    }
+    fclose(file);
+    return count;
+}
+
+static int by_time_and_cpu(const void *a, const void *b)
+{
+    const struct seen *x = a, *y = b;
+
+    if (x->time != y->time)
+        return x->time < y->time ? -1 : 1;
+    return x->cpu < y->cpu ? -1 : 1;
+}
+
+START_TEST(test_trace_dir__hash__a_reader_forms_the_same)
+{
+    struct trace_dir *dir = trace_dir_create(place("sim"));
+    struct trace_state *trace = take_memory(trace_state_size);
+    struct seen *all = malloc(400000 * sizeof(*all));
+    uint64_t hash = 0x6f72726572790001ull, records;
+    size_t count = 0;
+
+    ck_assert_int_eq(trace_setup_on(trace,
+                                    &(struct trace_config){.classes = TRACE_CLASS_ALL,
+                                                           .mode = TRACE_MODE_DIRECT,
+                                                           .hash = true,
+                                                           .sink = trace_dir_sink(dir),
+                                                           .take = take_memory},
+                                    3),
+                     VMK_OK);
+    for (unsigned i = 0; i < 100000; i++) {
+        TRACE_ON(trace, (i * 7 + i / 5) % 3, i / 4, vm_exit, .tid = i, .ns = i * i);
+        TRACE_ON(trace, i % 3, i / 4, vm_entry, .tid = i);
+        if (i % 1000 == 0)
+            TRACE_ON(trace, 0, i / 4, world_name, .id = i);
+    }
+    trace_finish_on(trace);
+    uint64_t wanted = trace_hash_of(trace, &records);
+
+    ck_assert_uint_eq(records, 200000);
+    ck_assert(trace_dir_finish(dir, trace));
+    for (unsigned cpu = 0; cpu < 3; cpu++)
+        count += hash_stream(cpu, all + count);
+    qsort(all, count, sizeof(*all), by_time_and_cpu);
+    for (size_t i = 0; i < count; i++)
+        hash = mix(hash + all[i].cpu, all[i].value);
+    ck_assert_uint_eq(hash, wanted);
+    free(all);
+    clean();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("trace_out");
@@ -426,6 +514,7 @@ int main(void)
     tcase_add_test(tcase, test_trace_split__cut_in_half__whole_packets_and_a_word);
     tcase_add_test(tcase, test_trace_split__text_between_frames__is_passed_over);
     tcase_add_test(tcase, test_trace_dir__all_events__babeltrace2_reads_them_without_a_word);
+    tcase_add_test(tcase, test_trace_dir__hash__a_reader_forms_the_same);
     suite_add_tcase(suite, tcase);
 
     SRunner *runner = srunner_create(suite);
