@@ -211,6 +211,36 @@ static void switched(struct engine *e, unsigned cpu, struct sched_entity *next)
  * ----------------------------------------------------------------------------
  */
 
+/*
+ * Deadlines move at every switch, mostly to later. An event that is too early stays and finds out when
+ * it comes (deadline_event()): that is one move in the heap for many.
+ */
+static void deadline_set(struct engine *e, unsigned cpu, uint64_t deadline)
+{
+    struct engine_cpu *c = &e->cpu[cpu];
+
+    c->deadline = deadline;
+    if (deadline < c->alarm) {
+        c->alarm = MAX(deadline, e->now);
+        evheap_set(&e->events, SLOT_TIMER(e, cpu), c->alarm);
+    }
+}
+
+static void deadline_event(struct engine *e, unsigned cpu)
+{
+    struct engine_cpu *c = &e->cpu[cpu];
+    uint64_t deadline = c->deadline;
+
+    c->alarm = PLAT_NS_NEVER;
+    if (deadline > e->now) {
+        if (deadline != PLAT_NS_NEVER)
+            deadline_set(e, cpu, deadline);
+        return;
+    }
+    c->deadline = PLAT_NS_NEVER;
+    (void)engine_input(e, &(const struct sched_input){.op = SCHED_OP_TIMER, .cpu = cpu});
+}
+
 struct sched_decision engine_input(struct engine *e, const struct sched_input *input)
 {
     unsigned cpu = input->cpu;
@@ -227,13 +257,7 @@ struct sched_decision engine_input(struct engine *e, const struct sched_input *i
     e->seq++;
     d = sched_step(e->machine, input, e->now);
     e->kicks |= d.kick;
-    if (d.deadline != e->cpu[cpu].deadline) {
-        e->cpu[cpu].deadline = d.deadline;
-        if (d.deadline == PLAT_NS_NEVER)
-            evheap_clear(&e->events, SLOT_TIMER(e, cpu));
-        else
-            evheap_set(&e->events, SLOT_TIMER(e, cpu), MAX(d.deadline, e->now));
-    }
+    deadline_set(e, cpu, d.deadline);
     if (sched_op_switches(input->op)) {
         if (d.status == VMK_OK)
             switched(e, cpu, d.next);
@@ -333,7 +357,7 @@ static bool setup_host(struct engine *e)
 
         c->world = NOBODY;
         c->speed = NOMINAL;
-        c->deadline = PLAT_NS_NEVER;
+        c->deadline = c->alarm = PLAT_NS_NEVER;
         c->core = i / MAX(h->threads, 1u);
         c->llc = i / llc;
         c->package = i / package;
@@ -587,8 +611,6 @@ static void timer_of_world(struct engine *e, struct engine_world *w)
 
 static void event(struct engine *e, uint32_t slot)
 {
-    uint32_t cpu;
-
     if (slot < e->cpus) {
         engine_account(e, slot);
         if (e->worlds[e->cpu[slot].world].mode == MODE_SPIN)
@@ -596,9 +618,7 @@ static void event(struct engine *e, uint32_t slot)
         else
             engine_arm(e, slot);
     } else if (slot < 2 * e->cpus) {
-        cpu = slot - e->cpus;
-        e->cpu[cpu].deadline = PLAT_NS_NEVER;
-        (void)engine_input(e, &(const struct sched_input){.op = SCHED_OP_TIMER, .cpu = cpu});
+        deadline_event(e, slot - e->cpus);
     } else if (slot >= SLOT_WORLD(e, 0)) {
         timer_of_world(e, &e->worlds[slot - SLOT_WORLD(e, 0)]);
     } else if (slot == SLOT_CHANGE(e)) {

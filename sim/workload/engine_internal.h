@@ -50,10 +50,11 @@ struct engine_object {
 };
 
 struct engine_cpu {
-    uint32_t world;  // NOBODY: idle
-    uint32_t speed;  // Q16
-    uint64_t since;  // the world's progress is up to date
-    uint64_t deadline;
+    uint32_t world;     // NOBODY: idle
+    uint32_t speed;     // Q16
+    uint64_t since;     // the world's progress is up to date
+    uint64_t deadline;  // as last decided
+    uint64_t alarm;     // when the heap has its event: no later than the deadline
     uint32_t core, llc, package, node;
 };
 

@@ -4,7 +4,7 @@
  *
  * Samples are integers made by integer arithmetic alone: a demand must be the same number under
  * every compiler and optimisation level, or no trace hash could be compared. The logarithm is the
- * series of atanh, good to 1e-9, and the normal distribution is the sum of twelve uniform draws.
+ * series of atanh, good to 1e-7, and the normal distribution is the sum of twelve uniform draws.
  *
  * Invariants
  *   - A sample depends on the distribution, the stream's state and `turn`, on nothing else.
@@ -22,7 +22,7 @@
 #define LN2_Q32  2977044472ull
 #define CUT_MUCH 1000u  // a Pareto sample is at most this many times its smallest
 
-/* 1/3, 1/5 ... 1/17 in Q32. */
+/* 1/3, 1/5 ... 1/13 in Q32. */
 static const uint64_t odd_parts[] = {ONE_Q32 / 3,  ONE_Q32 / 5,  ONE_Q32 / 7,  ONE_Q32 / 9,
                                      ONE_Q32 / 11, ONE_Q32 / 13, ONE_Q32 / 15, ONE_Q32 / 17};
 
