@@ -232,13 +232,15 @@ run: $(NOT_BOCHS) ## boot, a shell in a guest; PLATFORM=qemu, qemu-uefi, bochs (
 gdb: $(NOT_BOCHS) ## boot the image in QEMU under gdb
 	$(Q)scripts/gdb.sh $(ARGS)
 check: all ## all tests: units, scenarios, QEMU and Bochs lanes
-	$(Q)scripts/check.sh unit sim tools qemu bochs
+	$(Q)scripts/check.sh unit sim trace tools qemu bochs
 check-unit: tests ## unit tests under ASan and UBSan
 	$(Q)scripts/check.sh unit
 check-sim: sim guests ## every scenario and test guest twice with one seed: same hash, no failure
 	$(Q)scripts/check.sh sim
 check-tools: vmfs-tool trace-tool ## tests/tools: our formats judged by tools we did not write
 	$(Q)scripts/check.sh tools
+check-trace: sim trace-tool ## orrery-trace on recorded scenarios, read back by others
+	$(Q)scripts/check.sh trace
 check-qemu: image guests ## tests/qemu: the image in QEMU (AMD-V)
 	$(Q)scripts/check.sh qemu
 check-bochs: image guests ## tests/bochs: the image in Bochs (VT-x)

@@ -7,7 +7,9 @@
 #   sim    build/orrery-sim          each scenario and test guest twice with one seed:
 #                                    status 0, equal output; a scenario named canary* must fail, to
 #                                    test the alarm
-#   qemu   tests/qemu/*.sh           each prints lines "PASS name" or "FAIL name"
+#   trace  tests/trace/*.sh          each prints lines "PASS name" or "FAIL name"
+#   qemu   tests/qemu/*.sh           the same
+#   tools  tests/tools/*.sh          formats judged by programs that are not ours: the same lines
 #   bochs  tests/bochs/*.sh          the same; as many at once as there are CPUs
 #   soak   build/orrery-sim          all scenarios with fresh seeds, until one fails
 #
