@@ -7,11 +7,12 @@
  * world owns every VM: it creates, starts, awaits and destroys them, then powers the host off.
  *
  * Options: log=com1|com2|none, debug, vcpus=N (overrides every VM), stay (no power-off at the end),
- * fault=ADDRESS (writes there, to see the panic screen).
+ * init=PATH (user_boot.c), fault=ADDRESS (writes there, to see the panic screen).
  * tsc-error=PPM (the clock is measured that much wrong, to see that it is noticed).
  * No locks here: one CPU until start_cpus(), one world after it.
  */
 #include "arch/x86/arch.h"
+#include "boot/user_boot.h"
 #include "core/assert.h"
 #include "core/core.h"
 #include "core/log.h"
@@ -149,10 +150,12 @@ static void init_world(void *argument)
     const char *name;
     const void *data;
     size_t size;
+    bool user;
 
     (void)argument;
     trace_world_start();
     fault_if_asked();
+    user = user_boot_start();
     for (size_t i = 0; i < boot_file_count() && count < VMS_MAX; i++) {
         if (!boot_file_at(i, &name, &data, &size) || !ends_with(name, ".vmx"))
             continue;
@@ -160,10 +163,12 @@ static void init_world(void *argument)
         if (vms[count])
             count++;
     }
-    if (count == 0)
+    if (count == 0 && !user)
         vmk_log(VMK_LOG_WARN, "Boot: no virtual machine to run");
     for (unsigned i = 0; i < count; i++)
         end_vm(vms[i]);
+    if (user)
+        user_boot_wait();
     mem_print_owners();
     arch_clock_check();
     if (core_option_flag("stay")) {

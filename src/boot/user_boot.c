@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * boot/user_boot.c -- the boot's way into ring 3.
+ *
+ * Options: init=PATH[,ARGUMENT...] starts that program as process 1, with the console (COM1 and the
+ * screen) as its terminal. Tardisks that came as members of the module archive are loaded here,
+ * because fs/ sees boot modules only; a host without files still runs its VMs.
+ *
+ * Invariants
+ *   - Process 1 exists before user_boot_start() says true.
+ * Locking    none: one world.
+ */
+#include "boot/user_boot.h"
+
+#include "core/core.h"
+#include "core/host.h"
+#include "core/log.h"
+#include "fs/tty.h"
+#include "fs/vfs.h"
+#include "fs/visorfs/visorfs.h"
+#include "lib/string.h"
+#include "plat/plat.h"
+#include "user/user.h"
+#include "vmm/boot_file.h"
+
+#define ARGUMENTS_MAX 8u
+
+static void load_member_tardisks(void)
+{
+    const struct plat_module *modules;
+    size_t count = plat_modules(&modules);
+    const char *name;
+    const void *data;
+    size_t size;
+
+    for (size_t i = 0; boot_file_at(i, &name, &data, &size); i++) {
+        bool module = false;
+
+        for (size_t m = 0; m < count; m++)
+            module |= modules[m].data == data;
+        if (!module && visorfs_tardisk_name(name))
+            (void)!visorfs_tardisk_load(name, data, size);
+    }
+}
+
+static bool files_up(void)
+{
+    vmk_status status = fs_init();
+
+    if (status != VMK_OK) {
+        vmk_log(VMK_LOG_ERROR, "Boot: no files: %s", vmk_status_text(status));
+        return false;
+    }
+    load_member_tardisks();
+    return true;
+}
+
+/* Cuts "path,word,word" into words in place. */
+static size_t split(char *text, const char **words, size_t room)
+{
+    size_t count = 0;
+
+    while (count + 1 < room) {
+        char *comma = strchr(text, ',');
+
+        words[count++] = text;
+        if (!comma)
+            break;
+        *comma = 0;
+        text = comma + 1;
+    }
+    words[count] = NULL;
+    return count;
+}
+
+bool user_boot_start(void)
+{
+    static const char *const environment[] = {"PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/",
+                                              "TERM=linux", NULL};
+    const char *words[ARGUMENTS_MAX + 1];
+    char line[256];
+    uint32_t pid;
+
+    if (!files_up())
+        return false;
+    user_init();
+    if (!core_option("init", line, sizeof(line)))
+        return false;
+    (void)!tty_console_poll_start(0);
+    (void)split(line, words, ARGUMENTS_MAX + 1);
+    return user_start(words[0], words, environment, "/dev/console", &pid) == VMK_OK;
+}
+
+void user_boot_wait(void)
+{
+    int status;
+
+    if (user_wait(1, &status) == VMK_OK)
+        vmk_log(VMK_LOG_INFO, "User: init ended, status %d",
+                status & 0x7f ? 128 + (status & 0x7f) : status >> 8);
+}

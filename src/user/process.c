@@ -1,0 +1,760 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * user/process.c -- the life of processes and threads.
+ *
+ * A process is what its threads share: memory, descriptors, signals, a parent that will ask how it
+ * ended. A thread is a world. The last thread of a process to end makes it a zombie and tells the
+ * parent; wait4 (sys_wait.c) takes the zombie off the tables. The world of a thread cannot free its
+ * own stack, so a kernel world, the reaper, collects them.
+ *
+ *      process_create() --thread_start()--> RUNNING --last thread_exit()--> ZOMBIE --wait--> freed
+ *
+ * A thread that ends gives up the address space (thread_detach()) before it leaves the count of
+ * threads: so when the last one frees the memory no CPU can have it loaded.
+ *
+ * Invariants
+ *   - Numbers are not reused while a process or thread of that number, a group or a session exists.
+ *   - thread_count is the number of threads on the list; a zombie has none and no mm, fds or fs.
+ *   - A process has one reference for the tables, one per thread struct and one per visitor.
+ * Locking    the user lock (rank USER) for tables, family, state and signals of all processes.
+ * Start at   process_create(), thread_exit().
+ */
+#include "core/assert.h"
+#include "core/log.h"
+#include "lib/string.h"
+#include "mem/page.h"
+#include "user/user_internal.h"
+
+HOST_STATE(user);
+
+struct thread *thread_current(void)
+{
+    struct world *w = world_current();
+
+    return w && w->switch_in == thread_switch_in ? w->owner : NULL;
+}
+
+/* ---- tables; user lock held ---- */
+
+struct thread *thread_find_locked(uint32_t tid)
+{
+    list_for_each (node, &user_state()->threads[tid % USER_PID_HASH]) {
+        struct thread *t = list_entry(node, struct thread, hash_link);
+
+        if (t->tid == tid)
+            return t;
+    }
+    return NULL;
+}
+
+struct process *process_find_locked(uint32_t pid)
+{
+    const struct thread *t = thread_find_locked(pid);
+
+    if (t && t->process->pid == pid)
+        return t->process;
+    /* The first thread may be gone. */
+    list_for_each (node, &user_state()->processes) {
+        struct process *p = list_entry(node, struct process, all_link);
+
+        if (p->pid == pid)
+            return p;
+    }
+    return NULL;
+}
+
+struct process *process_find(uint32_t pid)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+    struct process *p = process_find_locked(pid);
+
+    if (p)
+        process_ref(p);
+    spin_unlock(&user->lock, irqs);
+    return p;
+}
+
+static bool pid_taken(uint32_t pid)
+{
+    if (thread_find_locked(pid))
+        return true;
+    list_for_each (node, &user_state()->processes) {
+        const struct process *p = list_entry(node, struct process, all_link);
+
+        if (p->pid == pid || p->group == pid || p->session->id == pid)
+            return true;
+    }
+    return false;
+}
+
+uint32_t pid_new_locked(void)
+{
+    struct user_state *user = user_state();
+    for (;;) {
+        uint32_t pid = ++user->next_pid;
+
+        if (pid >= USER_PID_MAX) {
+            user->next_pid = 300;
+            user->pids_wrapped = true;
+            continue;
+        }
+        /* Before the first wrap all numbers are new; the walk is only for after it. */
+        if (!user->pids_wrapped || !pid_taken(pid))
+            return pid;
+    }
+}
+
+void process_ref(struct process *p)
+{
+    __atomic_fetch_add(&p->refs, 1, __ATOMIC_RELAXED);
+}
+
+void process_put(struct process *p)
+{
+    if (__atomic_fetch_sub(&p->refs, 1, __ATOMIC_ACQ_REL) != 1)
+        return;
+    vmk_assert(!p->mm && !p->fds && !p->fs);
+    heap_free(p);
+}
+
+/* ---- sessions ---- */
+
+void session_put_locked(struct user_session *session, struct tty **tty_to_put)
+{
+    *tty_to_put = NULL;
+    if (session && --session->refs == 0) {
+        *tty_to_put = session->tty;
+        heap_free(session);
+    }
+}
+
+void process_session_set_locked(struct process *p, struct user_session *session)
+{
+    session->refs++;
+    p->session = session;
+}
+
+/* ---- birth ---- */
+
+static void actions_put(struct user_actions *actions)
+{
+    if (actions && __atomic_fetch_sub(&actions->refs, 1, __ATOMIC_ACQ_REL) == 1)
+        heap_free(actions);
+}
+
+static void limits_default(struct process *p)
+{
+    for (unsigned i = 0; i < L_RLIMITS; i++)
+        p->limits[i] = (struct l_rlimit){L_RLIM_INFINITY, L_RLIM_INFINITY};
+    p->limits[L_RLIMIT_STACK].current = 8u << 20;
+    p->limits[L_RLIMIT_CORE].current = 0;
+    p->limits[L_RLIMIT_NOFILE] = (struct l_rlimit){1024, 65536};
+    p->limits[L_RLIMIT_NPROC] = (struct l_rlimit){2048, 2048};
+    p->limits[L_RLIMIT_SIGPENDING] =
+        (struct l_rlimit){USER_SIGNALS_QUEUED, USER_SIGNALS_QUEUED};
+    p->limits[L_RLIMIT_MEMLOCK] = (struct l_rlimit){8u << 20, 8u << 20};
+    p->limits[L_RLIMIT_NICE] = (struct l_rlimit){0, 0};
+    p->limits[L_RLIMIT_RTPRIO] = (struct l_rlimit){0, 0};
+    p->limits[L_RLIMIT_MSGQUEUE] = (struct l_rlimit){819200, 819200};
+}
+
+/* How many processes the user of `p` has. User lock held. */
+static uint32_t processes_of(uint32_t uid)
+{
+    uint32_t count = 0;
+
+    list_for_each (node, &user_state()->processes)
+        count += list_entry(node, struct process, all_link)->uid == uid;
+    return count;
+}
+
+static void inherit_locked(struct process *p, struct process *parent)
+{
+    p->group = parent->group;
+    process_session_set_locked(p, parent->session);
+    p->uid = parent->uid;
+    p->euid = parent->euid;
+    p->suid = parent->suid;
+    p->gid = parent->gid;
+    p->egid = parent->egid;
+    p->sgid = parent->sgid;
+    p->cred = parent->cred;
+    memcpy(p->limits, parent->limits, sizeof(p->limits));
+    memcpy(p->name, parent->name, sizeof(p->name));
+    p->nice = parent->nice;
+    p->dumpable = parent->dumpable;
+    p->no_new_privileges = parent->no_new_privileges;
+    memcpy(p->reported_missing, parent->reported_missing, sizeof(p->reported_missing));
+    p->parent = parent;
+    list_add_tail(&parent->children, &p->sibling_link);
+}
+
+static void alarm_rings(struct timer *timer)
+{
+    struct user_state *user = user_state();
+    struct process *p = timer->owner;
+    bool irqs = spin_lock(&user->lock);
+    plat_ns at = p->alarm_at;
+
+    if (at && p->state == PROCESS_RUNNING) {
+        plat_ns now = plat_time_now();
+
+        p->alarm_at = 0;
+        if (p->alarm_interval) {
+            at += p->alarm_interval;
+            if (at <= now)
+                at = now + p->alarm_interval;
+            p->alarm_at = at;
+        }
+        signal_send_locked(p, NULL, L_SIGALRM, NULL);
+    }
+    at = p->alarm_at;
+    spin_unlock(&user->lock, irqs);
+    if (at)
+        timer_arm(timer, at);
+}
+
+static struct process *process_alloc(void)
+{
+    struct process *p = heap_alloc(sizeof(*p), MEM_OWNER_USER);
+
+    if (!p)
+        return NULL;
+    p->refs = 1;
+    p->started = plat_time_now();
+    p->exit_signal = L_SIGCHLD;
+    p->dumpable = true;
+    list_init(&p->all_link);
+    list_init(&p->children);
+    list_init(&p->sibling_link);
+    list_init(&p->threads);
+    pending_init(&p->pending);
+    wait_queue_init(&p->child_wait, "wait4");
+    wait_queue_init(&p->stop_wait, "stopped");
+    timer_init(&p->alarm, alarm_rings, p);
+    limits_default(p);
+    return p;
+}
+
+static struct user_session *session_alloc(uint32_t id)
+{
+    struct user_session *session = heap_alloc(sizeof(*session), MEM_OWNER_USER);
+
+    if (session)
+        session->id = id;
+    return session;
+}
+
+vmk_status process_create(struct process *parent, struct process **out)
+{
+    struct user_state *user = user_state();
+    struct process *p = process_alloc();
+    struct user_session *session = parent ? NULL : session_alloc(0);
+    vmk_status status = VMK_OK;
+
+    if (!p || (!parent && !session)) {
+        heap_free(p);
+        heap_free(session);
+        return VMK_NO_MEMORY;
+    }
+
+    bool irqs = spin_lock(&user->lock);
+
+    if (user->thread_count >= USER_THREADS_MAX)
+        status = VMK_LIMIT;
+    else if (parent && parent->uid != 0 &&
+             processes_of(parent->uid) >= parent->limits[L_RLIMIT_NPROC].current)
+        status = VMK_LIMIT;
+    if (status == VMK_OK) {
+        p->pid = pid_new_locked();
+        if (parent) {
+            inherit_locked(p, parent);
+        } else {
+            p->group = p->pid;
+            session->id = p->pid;
+            process_session_set_locked(p, session);
+            p->kernel_child = true;
+        }
+        list_add_tail(&user->processes, &p->all_link);
+        user->process_count++;
+        user->statistics.forks++;
+    }
+    spin_unlock(&user->lock, irqs);
+    if (status != VMK_OK) {
+        heap_free(p);
+        return status;
+    }
+    *out = p;
+    return VMK_OK;
+}
+
+vmk_status thread_create(struct process *process, struct thread **out)
+{
+    struct user_state *user = user_state();
+    struct thread *t = heap_alloc(sizeof(*t), MEM_OWNER_USER);
+    mpn_t fpu;
+
+    if (!t)
+        return VMK_NO_MEMORY;
+    _Static_assert(PLAT_FPU_AREA_SIZE == PAGE_SIZE, "one page holds it");
+    if (page_alloc(0, MEM_OWNER_USER, &fpu) != VMK_OK) {
+        heap_free(t);
+        return VMK_NO_MEMORY;
+    }
+    t->fpu = mpn_map(fpu);
+    t->syscall = -1;
+    t->process = process;
+    t->altstack.flags = L_SS_DISABLE;
+    pending_init(&t->pending);
+    list_init(&t->process_link);
+    list_init(&t->hash_link);
+    list_init(&t->dead_link);
+    thread_fpu_reset(t);
+    process_ref(process);
+
+    bool irqs = spin_lock(&user->lock);
+    bool full = user->thread_count >= USER_THREADS_MAX || process->group_exiting ||
+                process->group_execing;
+
+    if (!full) {
+        t->tid = process->thread_count ? pid_new_locked() : process->pid;
+        user->thread_count++;
+        process->thread_count++;
+        list_add_tail(&process->threads, &t->process_link);
+        list_add_tail(&user->threads[t->tid % USER_PID_HASH], &t->hash_link);
+    }
+    spin_unlock(&user->lock, irqs);
+    if (full) {
+        process_put(process);
+        page_free(fpu, 0, MEM_OWNER_USER);
+        heap_free(t);
+        return VMK_LIMIT;
+    }
+    *out = t;
+    return VMK_OK;
+}
+
+static void thread_free(struct thread *t)
+{
+    page_free(paddr_to_mpn(plat_unmap_address(t->fpu)), 0, MEM_OWNER_USER);
+    process_put(t->process);
+    heap_free(t);
+}
+
+/* Off the tables. User lock held. */
+static void thread_unlink_locked(struct thread *t)
+{
+    list_remove(&t->process_link);
+    list_remove(&t->hash_link);
+    t->process->thread_count--;
+    user_state()->thread_count--;
+}
+
+void thread_discard(struct thread *t)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+
+    thread_unlink_locked(t);
+    pending_flush(&t->pending);
+    spin_unlock(&user->lock, irqs);
+    thread_free(t);
+}
+
+vmk_status thread_start(struct thread *t)
+{
+    const struct world_params params = {
+        .name = t->process->name,
+        .entry = thread_main,
+        .argument = t,
+        .switch_in = thread_switch_in,
+        .switch_out = thread_switch_out,
+        .owner = t,
+    };
+
+    t->as = t->process->mm->as;
+    return world_create(&params, &t->world_id);
+}
+
+/* ---- death ---- */
+
+/* Off the tables; the caller holds the user lock and drops the table's reference after it. */
+static void process_unlink_locked(struct process *p, struct tty **tty)
+{
+    struct user_state *user = user_state();
+
+    list_remove(&p->all_link);
+    list_remove(&p->sibling_link);
+    user->process_count--;
+    session_put_locked(p->session, tty);
+    p->session = NULL;
+    pending_flush(&p->pending);
+    actions_put(p->actions);
+    p->actions = NULL;
+    if (user->init == p)
+        user->init = NULL;
+}
+
+/* Gives up what a process holds besides its struct; its memory must not be loaded anywhere. */
+static void process_release(struct process *p)
+{
+    struct user_state *user = user_state();
+    struct user_fds *fds;
+    struct user_fs *fs;
+    struct user_mm *mm;
+    bool irqs = spin_lock(&user->lock);
+
+    fds = p->fds;
+    fs = p->fs;
+    mm = p->mm;
+    p->fds = NULL;
+    p->fs = NULL;
+    p->mm = NULL;
+    spin_unlock(&user->lock, irqs);
+    if (fds)
+        fds_put(fds);
+    if (mm)
+        mm_put(mm);
+    if (fs)
+        fs_put(fs);
+}
+
+void process_discard(struct process *p)
+{
+    struct user_state *user = user_state();
+    struct tty *tty;
+
+    process_release(p);
+
+    bool irqs = spin_lock(&user->lock);
+
+    process_unlink_locked(p, &tty);
+    spin_unlock(&user->lock, irqs);
+    if (tty)
+        tty_put(tty);
+    process_put(p);
+}
+
+void process_collect_locked(struct process *p, struct tty **tty)
+{
+    struct process *parent = p->parent;
+
+    vmk_assert(p->state == PROCESS_ZOMBIE && p->thread_count == 0);
+    if (parent) {
+        parent->children_utime += p->dead_utime + p->children_utime;
+        parent->children_stime += p->dead_stime + p->children_stime;
+    }
+    process_unlink_locked(p, tty);
+}
+
+void process_vfork_release(struct thread *t)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+
+    if (t->vfork_done) {
+        /* Under the lock: the parent takes it before it leaves the frame that these live in. */
+        __atomic_store_n(t->vfork_done, true, __ATOMIC_RELEASE);
+        (void)wait_queue_wake(t->vfork_wait, WAIT_QUEUE_ALL);
+        t->vfork_done = NULL;
+    }
+    spin_unlock(&user->lock, irqs);
+}
+
+void process_exit_begin(struct process *p, int status)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+
+    if (!p->group_exiting) {
+        p->group_exiting = true;
+        p->exit_status = status;
+        p->stopped = false;
+        (void)wait_queue_wake(&p->stop_wait, WAIT_QUEUE_ALL);
+    }
+    list_for_each (node, &p->threads) {
+        struct thread *t = list_entry(node, struct thread, process_link);
+
+        __atomic_fetch_or(&t->work, THREAD_WORK_EXIT, __ATOMIC_SEQ_CST);
+        thread_kick_locked(t);
+    }
+    spin_unlock(&user->lock, irqs);
+}
+
+bool process_single_thread(struct thread *self)
+{
+    struct user_state *user = user_state();
+    struct process *p = self->process;
+    bool irqs = spin_lock(&user->lock);
+
+    if (p->group_exiting || p->group_execing) {
+        spin_unlock(&user->lock, irqs);
+        return false;
+    }
+    p->group_execing = true;
+    list_for_each (node, &p->threads) {
+        struct thread *t = list_entry(node, struct thread, process_link);
+
+        if (t == self)
+            continue;
+        __atomic_fetch_or(&t->work, THREAD_WORK_EXIT, __ATOMIC_SEQ_CST);
+        thread_kick_locked(t);
+    }
+    while (p->thread_count > 1) {
+        spin_lock_irqs_off(&p->stop_wait.lock);
+        spin_unlock_irqs_off(&user->lock);
+        (void)!wait_queue_block_as(&p->stop_wait, PLAT_NS_NEVER, WAIT_FIRM);
+        spin_lock_irqs_off(&user->lock);
+    }
+    /* What is left is the process: it has its number from now on. */
+    if (self->tid != p->pid) {
+        list_remove(&self->hash_link);
+        self->tid = p->pid;
+        list_add_tail(&user->threads[self->tid % USER_PID_HASH], &self->hash_link);
+    }
+    p->group_execing = false;
+    spin_unlock(&user->lock, irqs);
+    return true;
+}
+
+/* The children of a process that ends get a new parent. User lock held. */
+static void reparent_locked(struct process *p)
+{
+    struct process *init = user_state()->init;
+
+    if (init == p)
+        init = NULL;
+    list_for_each_safe (node, after, &p->children) {
+        struct process *child = list_entry(node, struct process, sibling_link);
+
+        list_remove(&child->sibling_link);
+        child->parent = init;
+        child->exit_signal = L_SIGCHLD;
+        if (init)
+            list_add_tail(&init->children, &child->sibling_link);
+        job_check_orphans_locked(child, p);
+        if (child->state == PROCESS_ZOMBIE && init) {
+            signal_send_locked(init, NULL, L_SIGCHLD, NULL);
+            (void)wait_queue_wake(&init->child_wait, WAIT_QUEUE_ALL);
+        }
+    }
+}
+
+/* Tells the parent; true if nobody will ask for the status. User lock held. */
+static bool tell_parent_locked(struct process *p)
+{
+    struct process *parent = p->parent;
+    const struct l_sigaction *action;
+    struct l_siginfo info = {.signo = p->exit_signal};
+    bool killed = p->exit_status & 0x7f;
+
+    if (!parent) {
+        (void)wait_queue_wake(&user_state()->kernel_wait, WAIT_QUEUE_ALL);
+        return !p->kernel_child;
+    }
+    if (!p->exit_signal)
+        return false;
+    action = &parent->actions->actions[L_SIGCHLD - 1];
+    info.code = killed ? L_CLD_KILLED : L_CLD_EXITED;
+    info.pid = (int32_t)p->pid;
+    info.uid = p->uid;
+    info.child.status = killed ? p->exit_status & 0x7f : p->exit_status >> 8 & 0xff;
+    info.child.utime = (int64_t)(p->dead_utime / (1000000000u / L_HZ));
+    info.child.stime = (int64_t)(p->dead_stime / (1000000000u / L_HZ));
+
+    bool unwanted = p->exit_signal == L_SIGCHLD &&
+                    (action->handler == L_SIG_IGN || (action->flags & L_SA_NOCLDWAIT));
+
+    signal_send_locked(parent, NULL, p->exit_signal, &info);
+    (void)wait_queue_wake(&parent->child_wait, WAIT_QUEUE_ALL);
+    return unwanted;
+}
+
+/* No CPU has its memory loaded because of this thread from here on. */
+static void thread_detach(struct thread *t)
+{
+    bool irqs = plat_irq_save();
+
+    aspace_switch_out(t->as);
+    t->as = NULL;
+    plat_irq_restore(irqs);
+}
+
+/* The last thread of a process is gone: what the process leaves to others. */
+static void process_end(struct process *p)
+{
+    struct user_state *user = user_state();
+    struct tty *tty = NULL, *session_tty = NULL;
+    bool unwanted;
+
+    alarm_stop(p);
+    process_release(p);
+
+    bool irqs = spin_lock(&user->lock);
+
+    if (p->session->id == p->pid && p->session->tty) {
+        session_tty = p->session->tty;
+        p->session->tty = NULL;
+    }
+    spin_unlock(&user->lock, irqs);
+    if (session_tty) {
+        tty_session_ended(session_tty, p->pid);
+        tty_put(session_tty);
+    }
+
+    irqs = spin_lock(&user->lock);
+    reparent_locked(p);
+    job_check_orphans_locked(p, p->parent);
+    p->state = PROCESS_ZOMBIE;
+    if (user->init == p)
+        vmk_log(VMK_LOG_WARN, "User: process 1 (%s) ended, status %x", p->name,
+                (unsigned)p->exit_status);
+    unwanted = tell_parent_locked(p);
+    if (unwanted)
+        process_collect_locked(p, &tty);
+    spin_unlock(&user->lock, irqs);
+    if (unwanted) {
+        if (tty)
+            tty_put(tty);
+        process_put(p);
+    }
+}
+
+void thread_exit(struct thread *t)
+{
+    struct user_state *user = user_state();
+    struct process *p = t->process;
+    uint64_t utime, stime;
+    bool last;
+
+    futex_thread_exit(t);
+    process_vfork_release(t);
+    thread_detach(t);
+    thread_times(t, &utime, &stime);
+
+    bool irqs = spin_lock(&user->lock);
+
+    p->dead_utime += utime;
+    p->dead_stime += stime;
+    t->world = NULL;
+    pending_flush(&t->pending);
+    thread_unlink_locked(t);
+    last = p->thread_count == 0;
+    if (!last)
+        (void)wait_queue_wake(&p->stop_wait, WAIT_QUEUE_ALL);
+    spin_unlock(&user->lock, irqs);
+    if (last)
+        process_end(p);
+
+    irqs = spin_lock(&user->lock);
+    list_add_tail(&user->dead, &t->dead_link);
+    spin_unlock(&user->lock, irqs);
+    (void)wait_queue_wake(&user->dead_wait, 1);
+    world_exit(0);
+}
+
+/* ---- the reaper ---- */
+
+static struct thread *next_dead(struct user_state *user)
+{
+    bool irqs = spin_lock(&user->lock);
+
+    while (list_is_empty(&user->dead)) {
+        spin_lock_irqs_off(&user->dead_wait.lock);
+        spin_unlock_irqs_off(&user->lock);
+        (void)!wait_queue_block_as(&user->dead_wait, PLAT_NS_NEVER, WAIT_FIRM);
+        spin_lock_irqs_off(&user->lock);
+    }
+
+    struct thread *t = list_entry(user->dead.next, struct thread, dead_link);
+
+    list_remove(&t->dead_link);
+    spin_unlock(&user->lock, irqs);
+    return t;
+}
+
+static void reaper(void *argument)
+{
+    struct user_state *user = user_state();
+
+    (void)argument;
+    for (;;) {
+        struct thread *t = next_dead(user);
+        vmk_status status;
+        int code;
+
+        do
+            status = world_wait(t->world_id, PLAT_NS_NEVER, &code);
+        while (status == VMK_TIMEOUT);
+        thread_free(t);
+    }
+}
+
+/* ---- times ---- */
+
+void thread_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns)
+{
+    struct world_times times = {0};
+    uint64_t khz = plat_tsc_khz();
+    uint64_t user;
+
+    (void)!world_times_get(t->world_id, &times);
+    user = khz ? t->user_tsc / khz * 1000000 + t->user_tsc % khz * 1000000 / khz : 0;
+    *utime_ns = MIN(user, times.run);
+    *stime_ns = times.run - *utime_ns;
+}
+
+void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+
+    *utime_ns = p->dead_utime;
+    *stime_ns = p->dead_stime;
+    list_for_each (node, &p->threads) {
+        struct thread *t = list_entry(node, struct thread, process_link);
+        uint64_t u, s;
+
+        if (!t->world)
+            continue;
+        thread_times(t, &u, &s);
+        *utime_ns += u;
+        *stime_ns += s;
+    }
+    spin_unlock(&user->lock, irqs);
+}
+
+void user_statistics_get(struct user_statistics *out)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+
+    *out = user->statistics;
+    out->processes = user->process_count;
+    out->threads = user->thread_count;
+    spin_unlock(&user->lock, irqs);
+}
+
+void process_init(void)
+{
+    static const struct world_params params = {.name = "user-reaper", .entry = reaper};
+    struct user_state *user = user_state();
+    world_id id;
+
+    spin_init(&user->lock, "user", LOCK_RANK_USER);
+    spin_init(&user->buffer_lock, "user buffers", LOCK_RANK_USER);
+    list_init(&user->processes);
+    list_init(&user->dead);
+    list_init(&user->buffers);
+    for (unsigned i = 0; i < USER_PID_HASH; i++)
+        list_init(&user->threads[i]);
+    wait_queue_init(&user->dead_wait, "user dead");
+    wait_queue_init(&user->kernel_wait, "user wait");
+    memcpy(user->hostname, "localhost", 10);
+    memcpy(user->domainname, "(none)", 7);
+    /* User worlds together get at most three quarters of what is free now: the host stays up. */
+    user->host_pages = page_free_count() / 4 * 3;
+    if (world_create(&params, &id) != VMK_OK)
+        vmk_panic("no world to collect user worlds");
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * user/sys_mem.c -- mmap and its family.
+ *
+ * Locking    mm.map_lock around every call marked [map] in mem/aspace.h.
+ */
+#include "lib/string.h"
+#include "user/user_internal.h"
+
+static unsigned protection_of(uint64_t prot)
+{
+    return (prot & L_PROT_READ ? ASPACE_READ : 0u) | (prot & L_PROT_WRITE ? ASPACE_WRITE : 0u) |
+           (prot & L_PROT_EXEC ? ASPACE_EXEC : 0u);
+}
+
+static int64_t mmap_errno(vmk_status status)
+{
+    return status == VMK_EXISTS ? -L_EEXIST : user_errno(status);
+}
+
+/* What stands behind the mapping: *object has one reference, or is null for private anonymous. */
+static int64_t mmap_object(struct thread *t, const uint64_t *a, struct aspace_object **object)
+{
+    bool shared = (a[3] & L_MAP_TYPE) != L_MAP_PRIVATE;
+    struct vfs_attr attr;
+    struct file *file;
+    vmk_status status;
+    mpn_t page;
+
+    *object = NULL;
+    if (a[3] & L_MAP_ANONYMOUS) {
+        if (!shared)
+            return 0;
+        return user_errno(
+            aspace_shared_create(round_up(a[1], PAGE_SIZE) >> PAGE_SHIFT, object));
+    }
+    file = user_fd_get(t, a[4]);
+    if (!file)
+        return -L_EBADF;
+    if (!file_may_read(file) || (shared && (a[2] & L_PROT_WRITE) && !file_may_write(file))) {
+        file_put(file);
+        return -L_EACCES;
+    }
+    status = file_getattr(file, &attr);
+    if (status == VMK_OK && (attr.mode & VFS_TYPE_MASK) == VFS_TYPE_DIR)
+        status = VMK_NO_DEVICE;
+    if (status == VMK_OK && !file->ops->page_get && !file->ops->seekable)
+        status = VMK_NO_DEVICE;
+    if (status == VMK_OK && shared) {  // can it hand out its own pages?
+        status = file_page_get(file, a[5] >> PAGE_SHIFT, false, &page);
+        if (status == VMK_OK)
+            file_page_put(file, a[5] >> PAGE_SHIFT, page);
+        else
+            status = status == VMK_UNSUPPORTED ? VMK_NO_DEVICE : VMK_OK;
+    }
+    if (status == VMK_OK)
+        status = mm_file_object(file, shared && (a[2] & L_PROT_WRITE), object);
+    file_put(file);
+    return status == VMK_NO_DEVICE ? -L_ENODEV : user_errno(status);
+}
+
+int64_t sys_mmap(struct thread *t, const uint64_t *a)
+{
+    struct user_mm *mm = t->process->mm;
+    struct aspace_map map = {
+        .address = a[0],
+        .size = a[1],
+        .protection = protection_of(a[2]),
+        .fixed = a[3] & (L_MAP_FIXED | L_MAP_FIXED_NOREPLACE),
+        .replace = a[3] & L_MAP_FIXED,
+        .shared = (a[3] & L_MAP_TYPE) != L_MAP_PRIVATE,
+        .kind = a[3] & L_MAP_GROWSDOWN ? ASPACE_REGION_STACK : ASPACE_REGION_PLAIN,
+        .offset = a[5] >> PAGE_SHIFT,
+    };
+    uint64_t type = a[3] & L_MAP_TYPE;
+    uint64_t address = 0;
+    int64_t result;
+    vmk_status status;
+
+    if (a[1] == 0 || (a[5] & (PAGE_SIZE - 1)) || (map.fixed && (a[0] & (PAGE_SIZE - 1))) ||
+        (type != L_MAP_PRIVATE && type != L_MAP_SHARED && type != L_MAP_SHARED_VALIDATE))
+        return -L_EINVAL;
+    if (a[1] > ASPACE_END || a[5] + a[1] < a[5])
+        return a[1] > ASPACE_END ? -L_ENOMEM : -L_EOVERFLOW;
+    result = mmap_object(t, a, &map.object);
+    if (result)
+        return result;
+    if (a[3] & L_MAP_ANONYMOUS)
+        map.offset = 0;
+    mutex_lock(&mm->map_lock);
+    status = aspace_map(mm->as, &map, &address);
+    mutex_unlock(&mm->map_lock);
+    if (map.object)
+        map.object->ops->unref(map.object);
+    if (status == VMK_BAD_PARAM && map.fixed)
+        return -L_ENOMEM;
+    return status == VMK_OK ? (int64_t)address : mmap_errno(status);
+}
+
+int64_t sys_munmap(struct thread *t, const uint64_t *a)
+{
+    struct user_mm *mm = t->process->mm;
+    vmk_status status;
+
+    mutex_lock(&mm->map_lock);
+    status = aspace_unmap(mm->as, a[0], a[1]);
+    mutex_unlock(&mm->map_lock);
+    return user_errno(status);
+}
+
+int64_t sys_mprotect(struct thread *t, const uint64_t *a)
+{
+    struct user_mm *mm = t->process->mm;
+    vmk_status status;
+
+    if (a[2] & ~(uint64_t)(7u | L_PROT_GROWSDOWN))
+        return -L_EINVAL;
+    mutex_lock(&mm->map_lock);
+    status = aspace_protect(mm->as, a[0], a[1], protection_of(a[2]));
+    mutex_unlock(&mm->map_lock);
+    return user_errno(status);
+}
+
+int64_t sys_brk(struct thread *t, const uint64_t *a)
+{
+    struct user_mm *mm = t->process->mm;
+    uint64_t end;
+
+    mutex_lock(&mm->map_lock);
+    end = aspace_heap_move(mm->as, a[0], t->process->limits[L_RLIMIT_DATA].current);
+    mutex_unlock(&mm->map_lock);
+    return (int64_t)end;
+}
+
+int64_t sys_mremap(struct thread *t, const uint64_t *a)
+{
+    struct user_mm *mm = t->process->mm;
+    uint64_t address;
+    vmk_status status;
+
+    if ((a[3] & ~3ull) || ((a[3] & L_MREMAP_FIXED) && !(a[3] & L_MREMAP_MAYMOVE)) ||
+        a[2] == 0 || a[1] == 0)
+        return -L_EINVAL;
+    mutex_lock(&mm->map_lock);
+    status = aspace_remap(mm->as, a[0], a[1], a[2], a[3] & L_MREMAP_MAYMOVE,
+                          a[3] & L_MREMAP_FIXED ? &a[4] : NULL, &address);
+    mutex_unlock(&mm->map_lock);
+    return status == VMK_OK ? (int64_t)address : user_errno(status);
+}
+
+int64_t sys_madvise(struct thread *t, const uint64_t *a)
+{
+    struct user_mm *mm = t->process->mm;
+    vmk_status status = VMK_OK;
+
+    if (a[0] & (PAGE_SIZE - 1))
+        return -L_EINVAL;
+    if (a[1] == 0)
+        return 0;
+    if (a[2] == L_MADV_DONTNEED || a[2] == L_MADV_FREE) {
+        mutex_lock(&mm->map_lock);
+        status = aspace_discard(mm->as, a[0], a[1]);
+        mutex_unlock(&mm->map_lock);
+    } else if (a[2] > 25) {
+        return -L_EINVAL;
+    }
+    return user_errno(status);
+}
+
+/* Every page of the range mapped? */
+static bool range_mapped(struct aspace *as, uint64_t at, uint64_t size)
+{
+    struct aspace_region_info info;
+    uint64_t end = at + size;
+
+    while (at < end) {
+        if (!aspace_region_next(as, at, &info) || info.start > at)
+            return false;
+        at = info.end;
+    }
+    return true;
+}
+
+/* Shared file pages are the file's own, so what is written is in the file; on disk after fsync. */
+int64_t sys_msync(struct thread *t, const uint64_t *a)
+{
+    if ((a[0] & (PAGE_SIZE - 1)) || (a[2] & ~7ull) || a[1] > ASPACE_END)
+        return -L_EINVAL;
+    return range_mapped(t->as, a[0], round_up(a[1], PAGE_SIZE)) ? 0 : -L_ENOMEM;
+}
+
+int64_t sys_mincore(struct thread *t, const uint64_t *a)
+{
+    uint64_t pages = round_up(MIN(a[1], ASPACE_END), PAGE_SIZE) >> PAGE_SHIFT;
+    uint8_t ones[64];
+
+    if (a[0] & (PAGE_SIZE - 1))
+        return -L_EINVAL;
+    if (a[1] > ASPACE_END || !range_mapped(t->as, a[0], pages << PAGE_SHIFT))
+        return -L_ENOMEM;
+    memset(ones, 1, sizeof(ones));
+    for (uint64_t i = 0; i < pages; i += sizeof(ones)) {
+        if (user_out(t, a[2] + i, ones, (size_t)MIN(pages - i, sizeof(ones))))
+            return -L_EFAULT;
+    }
+    return 0;
+}
