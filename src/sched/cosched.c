@@ -14,6 +14,10 @@
  *                       ╱  ╲
  *       costart ─ ─ ─ ╱─ ─ ╲─ ─ ─    goes on
  *
+ * That alone lets each vCPU spin for up to costop whenever a sibling loses its CPU. So a vCPU that starts
+ * calls for its ready siblings, and each of them that is due by the policy anyway starts at once instead
+ * of at the end of somebody's slice: the VM's turns come together, at nobody's cost (cosched_turn()).
+ *
  * Who counts as a sibling to wait for: those who want to make progress: run, ready, held back, or in the
  * middle of I/O or swap. A halted guest CPU does not: waiting is its progress, it is nobody's measure,
  * and when it wakes up it starts no further back than the slowest and no more than costart ahead.
@@ -32,6 +36,8 @@
  * Sources    docs/design/scheduler.md
  */
 #include "sched/machine_internal.h"
+
+#define TURN_CPUS_MAX 8u  // CPUs looked at for one sibling
 
 enum cosched_mode {
     COSCHED_NONE,
@@ -198,47 +204,74 @@ plat_ns cosched_next(const struct sched_machine *m, const struct sched_entity *e
                                    : PLAT_NS_NEVER;
 }
 
-/* ---- strict gangs ---- */
+/* ---- turns ---- */
 
-/* A CPU of its own for a sibling: where it is, an idle one, the least that is free. */
-static uint32_t gang_cpu(const struct sched_machine *m, const struct sched_entity *e,
-                         uint64_t taken)
+/*
+ * A CPU for a ready sibling on which it would run at once, or SCHED_NO_CPU: its own, an idle one, or one
+ * whose current entity is less due than it. Strict: any, whoever is due.
+ */
+static uint32_t turn_cpu(struct sched_machine *m, struct sched_entity *o, uint64_t taken)
 {
-    uint64_t room = e->affinity & m->online & ~taken;
+    uint64_t room = o->affinity & m->online & ~taken;
+    uint64_t first = room & BIT(o->cpu) ? BIT(o->cpu) : 0;
+    unsigned looked = 0;
 
-    if (!room)
-        return SCHED_NO_CPU;
-    if (room & BIT(e->cpu))
-        return e->cpu;
-    return (uint32_t)__builtin_ctzll(room & m->idle ? room & m->idle : room);
+    if (mode_of(m) == COSCHED_STRICT && first)
+        return o->cpu;
+    if (!first || !(m->idle & first))
+        first |= room & m->idle ? 1ull << __builtin_ctzll(room & m->idle) : 0;
+    for (uint64_t rest = room; rest && looked < TURN_CPUS_MAX; looked++) {
+        uint64_t preferred = rest & first ? rest & first : rest;
+        uint32_t cpu = preferred & BIT(o->cpu) ? o->cpu : (uint32_t)__builtin_ctzll(preferred);
+        struct sched_cpu *c = &m->cpu[cpu];
+
+        rest &= ~BIT(cpu);
+        if (c->forced || (c->kicked && !c->current->idle))
+            continue;
+        if (c->current->idle || mode_of(m) == COSCHED_STRICT)
+            return cpu;
+        machine_charge(m, cpu);
+        if (m->policy->before(m, o, c->current, 0))
+            return cpu;
+    }
+    return SCHED_NO_CPU;
 }
 
-plat_ns cosched_gang(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
+/* Calls for the ready siblings of a vCPU that begins a turn. */
+static void call_siblings(struct sched_machine *m, struct sched_pool *vm, uint64_t taken)
 {
-    struct sched_pool *vm = e->node.parent;
-
-    if (mode_of(m) != COSCHED_STRICT || !cosched_applies(m, e))
-        return 0;
-    if (vm->gang_until <= m->now) {
-        vm->gang_until = m->now + tune(m, SCHED_TUNABLE_QUANTUM);
-        vm->gang_cpus = 0;
-    }
-    vm->gang_cpus |= BIT(cpu);
     for (struct list *link = vm->runnable.next, *next; link != &vm->runnable; link = next) {
         struct sched_entity *o = list_entry(link, struct sched_entity, runnable_link);
-        uint32_t to;
+        uint32_t cpu;
 
         next = link->next;
         if (!o->queued || m->cpu[o->cpu].forced == o)
             continue;
-        to = gang_cpu(m, o, vm->gang_cpus | vm->running);
-        if (to == SCHED_NO_CPU)
+        cpu = turn_cpu(m, o, taken | vm->running);
+        if (cpu == SCHED_NO_CPU)
             continue;
-        place_move(m, o, to, MIGRATE_KIND_PUSH);
-        vm->gang_cpus |= BIT(to);
-        m->cpu[to].forced = o;
-        m->idle &= ~BIT(to);
-        machine_kick(m, to);
+        taken |= BIT(cpu);
+        place_move(m, o, cpu, MIGRATE_KIND_PUSH);
+        m->cpu[cpu].forced = o;
+        m->idle &= ~BIT(cpu);
+        machine_kick(m, cpu);
     }
-    return vm->gang_until;
+    vm->turn_cpus = taken;
+}
+
+plat_ns cosched_turn(struct sched_machine *m, uint32_t cpu, struct sched_entity *e, plat_ns end)
+{
+    struct sched_pool *vm = e->node.parent;
+    enum cosched_mode mode = mode_of(m);
+    bool begins = vm->turn_until <= m->now;
+
+    if (mode == COSCHED_NONE || !cosched_applies(m, e) ||
+        (mode == COSCHED_RELAXED && !tune(m, SCHED_TUNABLE_COALIGN)))
+        return end;
+    if (begins) {
+        vm->turn_until = mode == COSCHED_STRICT ? m->now + tune(m, SCHED_TUNABLE_QUANTUM) : end;
+        vm->turn_cpus = 0;
+    }
+    call_siblings(m, vm, vm->turn_cpus | BIT(cpu));
+    return vm->turn_until;
 }

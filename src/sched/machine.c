@@ -258,8 +258,17 @@ void machine_make_ready(struct sched_machine *m, struct sched_entity *e, uint32_
     if (m->policy->before(m, e, c->current, tune(m, SCHED_TUNABLE_WAKE_SLACK))) {
         c->preempt = true;
         machine_kick(m, cpu);
-    } else {
-        cosched_stalled(m, e);
+        return;
+    }
+    cosched_stalled(m, e);
+
+    /* It was alone, perhaps, and its slice a long one. */
+    plat_ns end = m->policy->slice(m, cpu, c->current);
+
+    if (end + tune(m, SCHED_TUNABLE_GRANULARITY) / 2 < c->slice_end) {
+        c->slice_end = MAX(end, m->now + DEADLINE_LEAST);
+        if (cpu != m->input_cpu)
+            machine_kick(m, cpu);
     }
 }
 
@@ -399,7 +408,8 @@ static struct sched_entity *choose(struct sched_machine *m, uint32_t cpu, bool y
 
         return pulled ? pulled : &c->idle;
     }
-    if (may_stay && cosched_applies(m, e) && e->node.parent->gang_until > m->now)
+    if (may_stay && cosched_applies(m, e) && m->tunable[SCHED_TUNABLE_COSCHED] == 2 &&
+        e->node.parent->turn_until > m->now)
         return e;
     place_pull_fair(m, cpu, may_stay ? e : NULL);
 
@@ -431,10 +441,9 @@ static plat_ns deadline_of(struct sched_machine *m, uint32_t cpu)
 static void slice_begin(struct sched_machine *m, uint32_t cpu, struct sched_entity *next)
 {
     struct sched_cpu *c = &m->cpu[cpu];
-    plat_ns gang = cosched_gang(m, cpu, next);
-    plat_ns end = gang ? gang : m->policy->slice(m, cpu, next);
+    plat_ns end = cosched_turn(m, cpu, next, m->policy->slice(m, cpu, next));
 
-    end = MIN(end, c->quantum_start + tune(m, SCHED_TUNABLE_QUANTUM));
+    end = MIN(end, c->quantum_start + MAX(tune(m, SCHED_TUNABLE_QUANTUM), DEADLINE_LEAST));
     end = MAX(end, m->now + DEADLINE_LEAST);
     c->slice_end = m->now + limit_grant(m, next, end - m->now);
 }
@@ -603,6 +612,7 @@ static vmk_status on_policy(struct sched_machine *m, const struct sched_input *i
             return VMK_BAD_PARAM;
         tree_walk(m, &m->root->node, requeue_out);
         m->tunable[in->id] = in->value;
+        tree_retune(m);
         tree_walk(m, &m->root->node, requeue_in);
         return VMK_OK;
     }
@@ -741,6 +751,7 @@ void sched_machine_init(struct sched_machine *m, unsigned cpus)
     place_topology(m);
     m->root = &m->root_room.pool;
     tree_root_init(m);
+    tree_retune(m);
 }
 
 enum sched_policy_id sched_policy_by_name(const char *name)

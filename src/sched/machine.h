@@ -148,12 +148,15 @@ struct sched_node {
     uint32_t shares;
     uint32_t min_mhz;
     uint32_t max_mhz;
+    uint64_t grain;  // `granularity` in its virtual time
     // Proportional share among its siblings.
-    uint64_t vtime;    // service / shares in the parent's virtual time, SCHED_VTIME_BITS
-    uint64_t lag_cap;  // while nothing below waits: its lag may not grow past this
-    uint32_t active;   // entities below that run or want to
-    uint32_t waiting;  // of these: on a queue
-    bool joined;       // counted in the parent's virtual time
+    uint64_t vtime;     // service / shares in the parent's virtual time, SCHED_VTIME_BITS
+    uint64_t lag_cap;   // while nothing below waits: parent->served - vtime may not pass this
+    uint32_t active;    // entities below that run or want to
+    uint32_t waiting;   // of these: on a queue
+    bool joined;        // counted in the parent's virtual time
+    uint64_t lag_left;  // not joined: its lag when it left, and when that was
+    plat_ns left_at;
     // Reservation: when the next ns of it is due; see limit.c for both.
     plat_ns due;
     // Limit: a bucket of CPU time.
@@ -241,11 +244,12 @@ struct sched_pool {
     uint32_t reserved_mhz;   // promised to children
     uint64_t vtime;          // mean of the active children's, weighted by shares
     uint64_t vtime_rest;     // remainder of the division
+    uint64_t served;         // vtime without the jumps when somebody comes or goes
     uint64_t active_shares;  // of the joined children
     uint64_t running;        // mask of CPUs that run something below
     uint32_t stalled;        // vCPUs right below that want to make progress and do not
-    uint64_t gang_cpus;      // strict: CPUs given to this VM until gang_until
-    plat_ns gang_until;
+    uint64_t turn_cpus;      // strict: CPUs given to this VM until turn_until
+    plat_ns turn_until;      // its vCPUs that run now run until then
     uint32_t cpu_count;
     struct sched_pool_cpu cpu[];
 };
@@ -324,9 +328,11 @@ struct sched_machine {
     uint64_t busy;  // with something queued
     uint64_t kick;  // of this step
     uint64_t capacity_mhz;
+    uint64_t bound_grains;   // the bound of lag in units of node.grain
     uint32_t reference_mhz;  // of a CPU on average
     uint64_t credit_base;    // credit2: what was handed out so far
     plat_ns numa_balanced;
+    bool has_nodes;  // more than one NUMA node
     uint32_t entities, pools;
     struct sched_counters counters;
     struct {

@@ -149,6 +149,8 @@ void tree_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used);
 /* Calls visit() for every entity at or below a node. */
 void tree_walk(struct sched_machine *m, struct sched_node *n,
                void (*visit)(struct sched_machine *, struct sched_entity *));
+/* What was computed from tunables. */
+void tree_retune(struct sched_machine *m);
 /* What part of a CPU it is due now, in 1/65536. */
 uint32_t tree_load(const struct sched_machine *m, const struct sched_entity *e);
 /* policy_share.c: a node's virtual time moved back, or its shares changed: keys are wrong. */
@@ -191,5 +193,7 @@ void cosched_start(struct sched_machine *m, struct sched_pool *vm);
 void cosched_stalled(struct sched_machine *m, struct sched_entity *e);
 /* When to look at the current entity's lead. */
 plat_ns cosched_next(const struct sched_machine *m, const struct sched_entity *e);
-/* Strict: a vCPU was chosen on a CPU; its siblings get theirs. Returns the end of the slot. */
-plat_ns cosched_gang(struct sched_machine *m, uint32_t cpu, struct sched_entity *e);
+/* An entity begins a slice that would end at `end`. Of a VM, all vCPUs' slices end together and ready
+ * siblings are called for. Returns when it ends. */
+plat_ns cosched_turn(struct sched_machine *m, uint32_t cpu, struct sched_entity *e,
+                     plat_ns end);

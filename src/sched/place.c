@@ -5,7 +5,8 @@
  * Each world waits on the queue of one CPU, so that it comes back to its cache. Four things move it:
  *   - At a wake-up it is pushed to an idle CPU if there is one; the goodness of one is, in this order:
  *     where it ran last; home node; whole core idle (an SMT partner that is busy takes away up to
- *     half); shared last-level cache; package; number. If none is idle it stays.
+ *     half); shared last-level cache; package; number. If none is idle it stays, unless it would run at
+ *     once on one of a few others.
  *   - A CPU without work pulls: from the nearest CPU where somebody waits, the one who waits longest.
  *   - A CPU with work looks now and then at a few others (the width ESX uses is 4) and pulls a world
  *     that is due more than its own best, by pull-slack. This is what makes CPUs together fair.
@@ -33,9 +34,11 @@ void place_topology(struct sched_machine *m)
 {
     uint64_t total = 0;
 
+    m->has_nodes = false;
     for (uint32_t i = 0; i < m->cpu_count; i++) {
         struct sched_cpu *c = &m->cpu[i];
 
+        m->has_nodes |= c->numa != m->cpu[0].numa;
         c->smt_mask = c->llc_mask = c->package_mask = c->numa_mask = 0;
         for (uint32_t j = 0; j < m->cpu_count; j++) {
             const struct sched_cpu *o = &m->cpu[j];
@@ -126,6 +129,34 @@ static uint64_t sibling_cpus(const struct sched_machine *m, const struct sched_e
     return mask | e->node.parent->running;
 }
 
+/* Would it run at once on that busy CPU? */
+static bool preempts(struct sched_machine *m, struct sched_entity *e, uint32_t cpu)
+{
+    machine_charge(m, cpu);
+    return m->policy->before(m, e, m->cpu[cpu].current, tune(m, SCHED_TUNABLE_WAKE_SLACK));
+}
+
+/* Of a few CPUs that are all busy, the first on which it would run at once; else where it was. */
+static uint32_t best_busy(struct sched_machine *m, struct sched_entity *e, uint64_t allowed)
+{
+    uint64_t others = allowed & ~BIT(e->cpu);
+    uint64_t width = tune(m, SCHED_TUNABLE_WAKE_WIDTH);
+
+    if (!width || preempts(m, e, e->cpu))
+        return e->cpu;
+    for (uint64_t near = others & m->cpu[e->cpu].llc_mask; others && width; width--) {
+        uint64_t from = near ? near : others;
+        uint64_t ahead = e->cpu < 63 ? from >> (e->cpu + 1) << (e->cpu + 1) : 0;
+        uint32_t cpu = (uint32_t)__builtin_ctzll(ahead ? ahead : from);
+
+        if (preempts(m, e, cpu))
+            return cpu;
+        others &= ~BIT(cpu);
+        near &= ~BIT(cpu);
+    }
+    return e->cpu;
+}
+
 uint32_t place_wake(struct sched_machine *m, struct sched_entity *e)
 {
     uint64_t allowed = e->affinity & m->online;
@@ -145,7 +176,7 @@ uint32_t place_wake(struct sched_machine *m, struct sched_entity *e)
 
     if (siblings & BIT(e->cpu) && allowed & ~siblings)
         return least_loaded(m, allowed & ~siblings);
-    return e->cpu;
+    return best_busy(m, e, allowed & ~siblings);
 }
 
 static plat_ns move_cost(const struct sched_machine *m, uint32_t from, uint32_t to)
@@ -451,10 +482,9 @@ static void survey_best(struct sched_machine *m, struct sched_node *n, struct nu
 void place_numa(struct sched_machine *m)
 {
     struct numa_survey s = {.gap = 0};
-    uint64_t everybody = m->cpu_count == 64 ? ~0ull : BIT(m->cpu_count) - 1;
     plat_ns period = tune(m, SCHED_TUNABLE_NUMA_REBALANCE);
 
-    if (!period || m->now - m->numa_balanced < period || m->cpu[0].numa_mask == everybody)
+    if (!m->has_nodes || !period || m->now - m->numa_balanced < period)
         return;
     m->numa_balanced = m->now;
     s.from = s.to = (uint32_t)__builtin_ctzll(m->online | BIT(63));

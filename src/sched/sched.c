@@ -31,7 +31,7 @@
 #include "core/heap.h"
 #include "core/log.h"
 #include "core/timer.h"
-#include "core/trace.h"
+#include "core/trace_control.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "sched/sched_internal.h"
@@ -200,6 +200,7 @@ void sched_init(void)
     read_options(sched);
     timer_quantum_hook(on_deadline);
     plat_handlers_set(&handlers);
+    trace_env_set("policy", sched_policy_name(sched_policy_now()));
     vmk_log(VMK_LOG_INFO, "Sched: policy %s, quantum %llu us, %u MHz each CPU",
             sched_policy_name(sched_policy_now()),
             (unsigned long long)(sched->machine.tunable[SCHED_TUNABLE_QUANTUM] / 1000),

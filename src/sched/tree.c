@@ -11,11 +11,12 @@
  *
  * Four corrections keep the past from ruling the present; each is booked as service that was not
  * really given or taken, so that the sum of lags stays 0:
- *   - Who comes back from waiting has no lag: sleeping earns nothing. Its lead, though, it keeps.
+ *   - Sleeping earns nothing: who comes back has the lag it left with, less the time it slept, and no
+ *     more. Its lead, though, it keeps.
  *   - Lag and lead are bounded (bound-lag quanta of own time).
- *   - A node below which nobody waits lacks nothing: its lag cannot grow (lag_cap). This is what
- *     makes infeasible weights right: a vCPU that has 9/10 of the shares of two CPUs can use but one of
- *     them, and the others divide the rest by their own shares.
+ *   - A node below which nobody waits lacks nothing: others' service does not make its lag grow
+ *     (lag_cap). This is what makes infeasible weights right: a vCPU that has 9/10 of the shares of
+ *     two CPUs can use but one of them, and the others divide the rest by their own shares.
  *   - If nobody waits in the whole pool, nobody can owe or be owed: all are at the mean.
  *
  * Admission control: a child's reservation comes out of the parent's; what does not fit is taken
@@ -94,6 +95,7 @@ static void mean_advance(struct sched_pool *p, plat_ns ns)
     uint64_t sum = (MIN(ns, 1ull << 42) << VTIME_BITS) + p->vtime_rest;
 
     p->vtime += sum / p->active_shares;
+    p->served += sum / p->active_shares;
     p->vtime_rest = sum % p->active_shares;
 }
 
@@ -101,19 +103,18 @@ static void mean_advance(struct sched_pool *p, plat_ns ns)
 static void shift(struct sched_pool *p, struct sched_node *n, uint64_t vtime)
 {
     uint64_t by = vtime - n->vtime;
+    bool up = (int64_t)by >= 0;
+    uint64_t mean = scale(up ? by : -by, n->shares, p->active_shares);
 
     n->vtime = vtime;
-    if ((int64_t)by >= 0)
-        p->vtime += scale(by, n->shares, p->active_shares);
-    else
-        p->vtime -= scale(-by, n->shares, p->active_shares);
+    p->vtime += up ? mean : -mean;
+    p->served += up ? mean : -mean;
 }
 
-/* Moves a joined child so far that its lag, with the mean that follows, becomes `lag`. */
-static void shift_to_lag(struct sched_pool *p, struct sched_node *n, uint64_t lag)
+/* Takes so much off a joined child's lag (or gives it so much more), the mean following. */
+static void shift_lag(struct sched_pool *p, struct sched_node *n, int64_t by)
 {
     uint64_t others = p->active_shares - n->shares;
-    int64_t by = (int64_t)(p->vtime - lag - n->vtime);
 
     if (!others)
         return;
@@ -123,28 +124,32 @@ static void shift_to_lag(struct sched_pool *p, struct sched_node *n, uint64_t la
         shift(p, n, n->vtime - scale((uint64_t)-by, p->active_shares, others));
 }
 
+/* Below n nobody waits from now on. */
+static void mark_satisfied(struct sched_node *n)
+{
+    n->lag_cap = n->parent->served - n->vtime;
+}
+
 /* The bounds of lag and lead, and the two rules about those who lack nothing. */
 static void bound(struct sched_machine *m, struct sched_pool *p, struct sched_node *n)
 {
-    int64_t lag = (int64_t)(p->vtime - n->vtime);
-    int64_t most =
-        (int64_t)vtime_of(n, tune(m, SCHED_TUNABLE_BOUND_LAG) * tune(m, SCHED_TUNABLE_QUANTUM));
-    int64_t cap = most;
-    int64_t floor = -most;
+    int64_t lag;
+    int64_t most = (int64_t)(n->grain * m->bound_grains);
+    int64_t grown = (int64_t)(p->served - n->vtime - n->lag_cap);
 
-    if (!p->node.waiting) {
-        cap = 0;
-        floor = 0;
-    } else if (!n->waiting) {
-        cap = MIN(cap, (int64_t)n->lag_cap);
-        n->lag_cap = (uint64_t)MAX(MIN(lag, cap), 0);
-    }
-    if (lag > cap) {
-        shift_to_lag(p, n, (uint64_t)cap);
-    } else if (lag < floor) {
-        shift_to_lag(p, n, (uint64_t)floor);
+    if (!p->node.waiting)
+        most = 0;
+    else if (!n->waiting && grown > 0)
+        shift_lag(p, n, grown);
+    lag = (int64_t)(p->vtime - n->vtime);
+    if (lag > most) {
+        shift_lag(p, n, lag - most);
+    } else if (lag < -most) {
+        shift_lag(p, n, lag + most);
         share_rekey(m, n);
     }
+    if (!n->waiting && grown <= 0)
+        mark_satisfied(n);
 }
 
 void tree_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used)
@@ -170,11 +175,9 @@ void tree_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used)
 /* n starts to compete among p's children. */
 static void join(struct sched_machine *m, struct sched_pool *p, struct sched_node *n)
 {
-    uint64_t most =
-        vtime_of(n, tune(m, SCHED_TUNABLE_BOUND_LAG) * tune(m, SCHED_TUNABLE_QUANTUM));
+    uint64_t most = n->grain * m->bound_grains;
 
     n->due = MAX(n->due, m->now);
-    n->lag_cap = 0;
     n->joined = true;
     if (!p->active_shares) {
         if (earlier(p->vtime, n->vtime))
@@ -183,20 +186,28 @@ static void join(struct sched_machine *m, struct sched_pool *p, struct sched_nod
         p->active_shares = n->shares;
         return;
     }
-    if (earlier(n->vtime, p->vtime))
-        n->vtime = p->vtime;
+    if (earlier(n->vtime, p->vtime)) {
+        uint64_t slept = vtime_of(n, m->now - n->left_at);
+
+        /* What it was owed when it went to sleep, less what it could have had meanwhile. */
+        n->vtime = p->vtime - (n->lag_left > slept ? n->lag_left - slept : 0);
+    }
     if (earlier(p->vtime + most, n->vtime))
         n->vtime = p->vtime + most;
     p->active_shares += n->shares;
     /* The mean of W + w, of which W were at the old mean. */
-    p->vtime += scale(n->vtime - p->vtime, n->shares, p->active_shares);
+    if (earlier(n->vtime, p->vtime))
+        p->vtime -= scale(p->vtime - n->vtime, n->shares, p->active_shares);
+    else
+        p->vtime += scale(n->vtime - p->vtime, n->shares, p->active_shares);
 }
 
-static void leave(struct sched_pool *p, struct sched_node *n)
+static void leave(struct sched_machine *m, struct sched_pool *p, struct sched_node *n)
 {
     int64_t lead = (int64_t)(n->vtime - p->vtime);
 
     n->joined = false;
+    n->left_at = m->now;
     p->active_shares -= n->shares;
     if (!p->active_shares) {
         p->vtime = n->vtime;
@@ -206,6 +217,8 @@ static void leave(struct sched_pool *p, struct sched_node *n)
     } else {
         p->vtime += scale((uint64_t)-lead, n->shares, p->active_shares);
     }
+    /* Against the mean of those who stay, as join() will apply it. */
+    n->lag_left = earlier(n->vtime, p->vtime) ? p->vtime - n->vtime : 0;
 }
 
 void tree_activate(struct sched_machine *m, struct sched_entity *e)
@@ -225,12 +238,11 @@ void tree_deactivate(struct sched_machine *m, struct sched_entity *e)
 {
     struct sched_node *n = &e->node;
 
-    (void)m;
     vmk_assert(n->active);
     n->active = 0;
     for (struct sched_pool *p = n->parent; p; n = &p->node, p = n->parent) {
         if (!n->active)
-            leave(p, n);
+            leave(m, p, n);
         p->node.active--;
     }
 }
@@ -244,9 +256,8 @@ void tree_waiting(struct sched_machine *m, struct sched_entity *e, bool waits)
         n->waiting = waits ? n->waiting + 1 : n->waiting - 1;
         if (!n->parent)
             return;
-        /* From now on it lacks nothing: remember how far behind it is. */
         if (!n->waiting)
-            n->lag_cap = (uint64_t)MAX((int64_t)(n->parent->vtime - n->vtime), 0);
+            mark_satisfied(n);
     }
 }
 
@@ -277,6 +288,17 @@ void tree_walk(struct sched_machine *m, struct sched_node *n,
     for (struct list *link = p->children.next, *next; link != &p->children; link = next) {
         next = link->next;
         tree_walk(m, list_entry(link, struct sched_node, siblings), visit);
+    }
+}
+
+void tree_retune(struct sched_machine *m)
+{
+    m->bound_grains = MAX(tune(m, SCHED_TUNABLE_BOUND_LAG) * tune(m, SCHED_TUNABLE_QUANTUM) /
+                              tune(m, SCHED_TUNABLE_GRANULARITY),
+                          1ull);
+    for (unsigned i = 0; i < SCHED_HASH_SIZE; i++) {
+        for (struct sched_node *n = m->hash[i]; n; n = n->hash_next)
+            n->grain = vtime_of(n, tune(m, SCHED_TUNABLE_GRANULARITY));
     }
 }
 
@@ -389,6 +411,7 @@ static void add(struct sched_machine *m, struct sched_node *n, const struct sche
     n->flags = (uint8_t)in->small;
     n->shares = shares ? (uint32_t)shares : SCHED_SHARES_DEFAULT;
     n->max_mhz = SCHED_UNLIMITED;
+    n->grain = vtime_of(n, tune(m, SCHED_TUNABLE_GRANULARITY));
     n->hash_next = *at;
     *at = n;
     if (parent)
@@ -614,9 +637,12 @@ vmk_status tree_set_shares(struct sched_machine *m, const struct sched_input *in
         n->parent->active_shares += (uint64_t)in->arg - n->shares;
         n->shares = in->arg;
         n->vtime = lag < 0 ? n->parent->vtime + now : n->parent->vtime - now;
+        n->grain = vtime_of(n, tune(m, SCHED_TUNABLE_GRANULARITY));
+        mark_satisfied(n);
         share_rekey(m, n);
     }
     n->shares = in->arg;
+    n->grain = vtime_of(n, tune(m, SCHED_TUNABLE_GRANULARITY));
     for (uint64_t rest = n->is_pool ? pool_of(n)->running : 0; rest; rest &= rest - 1)
         machine_kick(m, (uint32_t)__builtin_ctzll(rest));
     return VMK_OK;

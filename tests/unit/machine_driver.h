@@ -47,6 +47,7 @@ struct driven {
     plat_ns left;      // of its RUN
     plat_ns wake_at;   // while it waits
     bool spins;
+    uint64_t ticket;
     bool started;
     uint32_t lock;
     uint64_t rounds;   // whatever next() counts
@@ -66,6 +67,7 @@ struct driver {
     plat_ns deadline[SCHED_CPUS_MAX];
     uint64_t kicked;
     struct driven *holder[DRIVER_POOLS];
+    uint64_t tickets[DRIVER_POOLS], serving[DRIVER_POOLS];  // the lock is first come, first served
     uint64_t events, hash;
 };
 
@@ -224,7 +226,7 @@ static inline void driver_act(struct driver *d, unsigned cpu)
         if (!w || (w->started && w->left))
             return;
         if (w->spins) {
-            if (d->holder[w->lock])
+            if (d->holder[w->lock] || d->serving[w->lock] != w->ticket)
                 return;
             d->holder[w->lock] = w;
             w->spins = false;
@@ -242,8 +244,14 @@ static inline void driver_act(struct driver *d, unsigned cpu)
                          : s.act == ACT_IDLE ? SCHED_STATE_WAIT_IDLE
                                              : SCHED_STATE_WAIT_IO);
             break;
-        case ACT_LOCK: w->spins = true; break;
-        case ACT_UNLOCK: d->holder[w->lock] = NULL; break;
+        case ACT_LOCK:
+            w->spins = true;
+            w->ticket = d->tickets[w->lock]++;
+            break;
+        case ACT_UNLOCK:
+            d->holder[w->lock] = NULL;
+            d->serving[w->lock]++;
+            break;
         case ACT_YIELD: driver_input(d, cpu, SCHED_OP_YIELD, w->e.node.id, 0); break;
         case ACT_EXIT: driver_input(d, cpu, SCHED_OP_EXIT, w->e.node.id, 0); break;
         }
