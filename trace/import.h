@@ -66,8 +66,14 @@ void demand_finish(struct demand *d, uint64_t time, struct workload *w,
 /* The i-th task in the order of the workload's worlds; false at the end. After demand_finish(). */
 bool demand_world_at(const struct demand *d, uint32_t i, struct demand_world *out);
 
+/* A name that is known apart from the events. */
+void demand_name(struct demand *d, uint32_t task, const char *name);
+
 /* ---- readers: true, or false with the error said by tool_fail() ---- */
 bool import_text(const char *path, struct demand *d);
+/* An own trace; resources and pools are in *w then. */
+bool import_own(const char *directory, uint64_t switch_cost, struct workload *w,
+                struct demand_summary *out);
 bool import_ctf(const char *directory, struct demand *d);
 bool import_planetlab(const char *path, struct workload *w, uint64_t period);
 bool import_bitbrains(const char *path, struct workload *w, uint64_t period);

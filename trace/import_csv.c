@@ -175,16 +175,7 @@ static void bitbrains_make(const char *path, const struct row *rows, size_t coun
     wl_name_make(name, base_name(path), MIN(strlen(base_name(path)), WL_NAME_SIZE - 8u));
     for (size_t i = 0; i < count; i++)
         cores = MAX(cores, (unsigned)rows[i].cores);
-    w->vms = calloc(1, sizeof(*w->vms));
-    if (!w->vms) {
-        fputs("orrery-trace: no memory\n", stderr);
-        exit(TOOL_BAD);
-    }
-    w->vm_count = 1;
-    strcpy(w->vms[0].name, name);
-    w->vms[0].cosched = true;
-    w->vms[0].resources.shares = WL_UNSET;
-    w->vms[0].resources.min.value = w->vms[0].resources.max.value = WL_UNSET;
+    (void)wl_add_vm(w, name);
     snprintf(memory, sizeof(memory), "size=%.0fK active=%.0fK", rows[0].memory_kb,
              rows[0].active_kb);
     w->vms[0].memory = strdup(memory);

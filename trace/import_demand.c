@@ -234,6 +234,14 @@ static void doubt_drop(struct demand *d, struct task *t)
     t->doubtful_outside = false;
 }
 
+void demand_name(struct demand *d, uint32_t task, const char *name)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        if (d->tasks[i].id == task)
+            snprintf(d->tasks[i].name, sizeof(d->tasks[i].name), "%s", name);
+    }
+}
+
 /* --- what the readers say ------------------------------------------------------------------- */
 
 static uint64_t time_ok(struct demand *d, uint64_t time)

@@ -44,6 +44,7 @@ struct engine_options {
     struct trace_state *trace;        // null: nothing is recorded
     uint64_t sample_period;           // 0: no samples
     bool skew;                        // watch the skew of VMs
+    uint32_t noise_permille;          // each burst is longer or shorter by up to this
 };
 
 struct engine_result {

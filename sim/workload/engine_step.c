@@ -261,6 +261,12 @@ static void step(struct engine *e, unsigned cpu, struct engine_world *w,
     switch ((enum wl_step_kind)op->kind) {
     case WL_RUN:
         w->left = wl_dist_sample(op->dist, &w->rng, w->turn++);
+        if (e->options->noise_permille) {
+            uint64_t n = e->options->noise_permille;
+
+            w->left =
+                w->left / 1000 * (1000 - n + rng_below(&w->rng, 2 * n + 1)) + w->left % 1000;
+        }
         engine_arm(e, cpu);
         break;
     case WL_BLOCK:

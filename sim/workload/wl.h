@@ -278,6 +278,8 @@ void wl_free(struct workload *w);
 
 /* Builders, for importers: they return the new element, already with its defaults. */
 struct wl_world *wl_add_world(struct workload *w, const char *name);
+struct wl_pool *wl_add_pool(struct workload *w, const char *name);
+struct wl_vm *wl_add_vm(struct workload *w, const char *name);
 struct wl_step *wl_add_step(struct workload *w, enum wl_step_kind kind, uint64_t value);
 void wl_add_recorded(struct workload *w, const char *name, uint64_t run, uint64_t ready,
                      uint64_t switches);

@@ -131,6 +131,26 @@ struct wl_world *wl_add_world(struct workload *w, const char *name)
     return world;
 }
 
+struct wl_pool *wl_add_pool(struct workload *w, const char *name)
+{
+    struct wl_pool *pool = ADD(w, pools, pool_count);
+
+    snprintf(pool->name, sizeof(pool->name), "%s", name);
+    pool->resources = resources_unset;
+    pool->expandable = true;
+    return pool;
+}
+
+struct wl_vm *wl_add_vm(struct workload *w, const char *name)
+{
+    struct wl_vm *vm = ADD(w, vms, vm_count);
+
+    snprintf(vm->name, sizeof(vm->name), "%s", name);
+    vm->resources = resources_unset;
+    vm->cosched = true;
+    return vm;
+}
+
 struct wl_step *wl_add_step(struct workload *w, enum wl_step_kind kind, uint64_t value)
 {
     struct wl_step *step = ADD(w, steps, step_count);
@@ -552,13 +572,11 @@ static bool declare_variant(struct parser *p)
 
 static bool declare_pool(struct parser *p)
 {
-    struct wl_pool *pool = ADD(p->w, pools, pool_count);
+    struct wl_pool *pool = wl_add_pool(p->w, "");
     const struct key keys[] = {{"parent", KEY_NAME, pool->parent, 0, 0},
                                {"expandable", KEY_YES, &pool->expandable, 0, 0},
                                RESOURCE_KEYS(&pool->resources)};
 
-    pool->resources = resources_unset;
-    pool->expandable = true;
     pool->line = p->line;
     return name_here(p, "pool", pool->name) && keys_read(p, 2, keys, ARRAY_COUNT(keys)) &&
            resources_check(p, &pool->resources);
@@ -566,13 +584,11 @@ static bool declare_pool(struct parser *p)
 
 static bool declare_vm(struct parser *p)
 {
-    struct wl_vm *vm = ADD(p->w, vms, vm_count);
+    struct wl_vm *vm = wl_add_vm(p->w, "");
     const struct key keys[] = {{"pool", KEY_NAME, vm->pool, 0, 0},
                                {"cosched", KEY_YES, &vm->cosched, 0, 0},
                                RESOURCE_KEYS(&vm->resources)};
 
-    vm->resources = resources_unset;
-    vm->cosched = true;
     vm->line = p->line;
     return name_here(p, "vm", vm->name) && keys_read(p, 2, keys, ARRAY_COUNT(keys)) &&
            resources_check(p, &vm->resources);
