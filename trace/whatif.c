@@ -163,7 +163,8 @@ static double window_error(const struct program *p, const struct engine_times *f
     for (uint32_t i = 0; i < p->world_count; i++) {
         const struct program_world *w = &p->worlds[i];
         double run = (double)(to[i].run - from[i].run);
-        double want = run + (double)(to[i].ready - from[i].ready) +
+        double want = run + (double)(to[i].ready - from[i].ready) -
+                      (double)(to[i].limited - from[i].limited) +
                       (double)(to[i].costop - from[i].costop);
 
         nodes[pools + i] = (struct due){want, weight_of(&w->resources, 1000), 0,
