@@ -370,6 +370,17 @@ static bool put_in_front(char *out, size_t *at, const char *name, size_t length)
     return true;
 }
 
+static bool put_unreachable(char *out, size_t *at)
+{
+    static const char text[] = "(unreachable)";
+
+    if (*at < sizeof(text) - 1)
+        return false;
+    *at -= sizeof(text) - 1;
+    memcpy(out + *at, text, sizeof(text) - 1);
+    return true;
+}
+
 vmk_status vfs_path_of(struct vnode *root, struct vnode *dir, char *out, size_t size)
 {
     const struct vfs_where where = {.cred = &vfs_cred_root, .root = root, .start = dir};
@@ -393,7 +404,7 @@ vmk_status vfs_path_of(struct vnode *root, struct vnode *dir, char *out, size_t 
 
         if (covered == root || covered == covered->mount->root) {
             /* Above all, and not below `root`: it lies outside. */
-            if (covered != root && !put_in_front(out, &start, "(unreachable)", 13))
+            if (covered != root && !put_unreachable(out, &start))
                 status = VMK_NAME_TOO_LONG;
             vnode_put(covered);
             break;

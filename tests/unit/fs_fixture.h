@@ -5,6 +5,7 @@
 #pragma once
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fs/visorfs/visorfs.h"
