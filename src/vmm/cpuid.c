@@ -267,23 +267,52 @@ static __attribute__((noinline)) void answer(struct vcpu *v, uint32_t leaf, uint
 }
 
 /*
- * CPUID always exits and some guests serialize with it, so answers are kept: all of them but leaf
- * 0xd, which follows XCR0, and the bits of leaf_1_now(), depend on nothing that changes.
+ * CPUID always exits and some guests serialize with it, so answers are kept: all of them but leaves 1,
+ * which shows CR4 and the APIC, and 0xd, which follows XCR0, depend on nothing that changes.
  */
-void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpuid *out)
+static __attribute__((noinline)) const struct plat_cpuid *
+cpuid_slow(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpuid *out)
 {
-    unsigned slot = (leaf ^ subleaf) % ARRAY_COUNT(v->cpuid_cache);
+    const unsigned slot = (leaf ^ subleaf) % ARRAY_COUNT(v->cpuid_cache);
 
-    if (leaf != 0xd && v->cpuid_cache[slot].valid && v->cpuid_cache[slot].leaf == leaf &&
-        v->cpuid_cache[slot].subleaf == subleaf) {
-        *out = v->cpuid_cache[slot].out;
-    } else {
-        answer(v, leaf, subleaf, out);
-        v->cpuid_cache[slot].valid = true;
-        v->cpuid_cache[slot].leaf = leaf;
-        v->cpuid_cache[slot].subleaf = subleaf;
-        v->cpuid_cache[slot].out = *out;
-    }
+    answer(v, leaf, subleaf, out);
+    v->cpuid_cache[slot].valid = leaf != 1 && leaf != 0xd;
+    v->cpuid_cache[slot].leaf = leaf;
+    v->cpuid_cache[slot].subleaf = subleaf;
+    v->cpuid_cache[slot].out = *out;
     if (leaf == 1)
         leaf_1_now(v, out);
+    return out;
+}
+
+/* The answer, kept or in `room`. */
+static inline const struct plat_cpuid *cpuid_find(struct vcpu *v, uint32_t leaf,
+                                                  uint32_t subleaf, struct plat_cpuid *room)
+{
+    const unsigned slot = (leaf ^ subleaf) % ARRAY_COUNT(v->cpuid_cache);
+
+    if (__builtin_expect(v->cpuid_cache[slot].valid && v->cpuid_cache[slot].leaf == leaf &&
+                             v->cpuid_cache[slot].subleaf == subleaf,
+                         1))
+        return &v->cpuid_cache[slot].out;
+    return cpuid_slow(v, leaf, subleaf, room);
+}
+
+void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpuid *out)
+{
+    *out = *cpuid_find(v, leaf, subleaf, out);
+}
+
+enum exit_verdict exit_cpuid(struct vcpu *v, const struct vm_exit *exit)
+{
+    struct plat_cpuid room;
+    const struct plat_cpuid *answer =
+        cpuid_find(v, (uint32_t)v->regs.gpr[GPR_RAX], (uint32_t)v->regs.gpr[GPR_RCX], &room);
+
+    (void)exit;
+    v->regs.gpr[GPR_RAX] = answer->eax;
+    v->regs.gpr[GPR_RBX] = answer->ebx;
+    v->regs.gpr[GPR_RCX] = answer->ecx;
+    v->regs.gpr[GPR_RDX] = answer->edx;
+    return EXIT_RESUME_NEXT;
 }

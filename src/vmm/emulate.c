@@ -360,24 +360,48 @@ static bool condition(uint64_t flags, unsigned code)
 
 /* ---- fetching ---- */
 
+/*
+ * Decoding the same few instructions over and over is most of what a device's page costs, so what
+ * came out last is kept per vCPU, by the bytes themselves: they cannot have changed unnoticed.
+ */
+static bool decode_kept(struct work *w, const uint8_t bytes[DECODE_LENGTH_MAX + 1],
+                        unsigned mode)
+{
+    struct vcpu_decoded *kept =
+        &w->v->decoded[(w->rip ^ w->rip >> 4) % ARRAY_COUNT(w->v->decoded)];
+    uint64_t key[2];
+
+    memcpy(key, bytes, sizeof(key));
+    if (kept->mode != mode || kept->key[0] != key[0] || kept->key[1] != key[1]) {
+        if (!decode(bytes, DECODE_LENGTH_MAX, mode, &w->insn))
+            return false;
+        *kept = (struct vcpu_decoded){{key[0], key[1]}, mode, w->insn};
+        return true;
+    }
+    w->insn = kept->insn;
+    return true;
+}
+
 /* Decodes at RIP. False: a fault is queued. */
 static bool fetch(struct work *w)
 {
     struct vcpu *v = w->v;
     unsigned mode = code_mode(v);
-    uint8_t bytes[DECODE_LENGTH_MAX];
+    uint8_t bytes[DECODE_LENGTH_MAX + 1];
     uint64_t gla = linear(v, mode, DECODE_CS, w->rip);
     size_t have = (size_t)MIN(DECODE_LENGTH_MAX, PAGE_SIZE - (gla & (PAGE_SIZE - 1)));
     struct gla_fault fault;
     vmk_status status = gla_read(v, gla, bytes, have, GLA_FETCH, &fault);
 
     if (status == VMK_OK) {
-        if (decode(bytes, have, mode, &w->insn))
+        bytes[DECODE_LENGTH_MAX] = 0;
+        if (have == DECODE_LENGTH_MAX ? decode_kept(w, bytes, mode)
+                                      : decode(bytes, have, mode, &w->insn))
             return true;
         if (w->insn.truncated) {
-            status =
-                gla_read(v, gla + have, bytes + have, sizeof(bytes) - have, GLA_FETCH, &fault);
-            if (status == VMK_OK && decode(bytes, sizeof(bytes), mode, &w->insn))
+            status = gla_read(v, gla + have, bytes + have, DECODE_LENGTH_MAX - have, GLA_FETCH,
+                              &fault);
+            if (status == VMK_OK && decode(bytes, DECODE_LENGTH_MAX, mode, &w->insn))
                 return true;
         }
     }

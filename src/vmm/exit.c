@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/trace.h"
 #include "vmm/vcpu_internal.h"
+#include "vmm/vlapic.h"
 #include "vmm/vm.h"
 
 const char *vm_exit_name(enum vm_exit_kind kind)
@@ -57,6 +58,7 @@ enum exit_verdict exit_nmi(struct vcpu *v, const struct vm_exit *exit)
 enum exit_verdict exit_irq_window(struct vcpu *v, const struct vm_exit *exit)
 {
     (void)exit;
+    v->window = false;
     vt()->want_interrupt_window(v, false);
     return EXIT_RESUME;
 }
@@ -141,19 +143,6 @@ enum exit_verdict exit_task_switch(struct vcpu *v, const struct vm_exit *exit)
     vmk_log(VMK_LOG_ERROR, "VM: %s: hardware task switch at %#llx is not supported",
             v->vm->config.name, (unsigned long long)exit->rip);
     return EXIT_KILL_VM;
-}
-
-enum exit_verdict exit_cpuid(struct vcpu *v, const struct vm_exit *exit)
-{
-    struct plat_cpuid out;
-
-    (void)exit;
-    vcpu_cpuid(v, (uint32_t)v->regs.gpr[GPR_RAX], (uint32_t)v->regs.gpr[GPR_RCX], &out);
-    v->regs.gpr[GPR_RAX] = out.eax;
-    v->regs.gpr[GPR_RBX] = out.ebx;
-    v->regs.gpr[GPR_RCX] = out.ecx;
-    v->regs.gpr[GPR_RDX] = out.edx;
-    return EXIT_RESUME_NEXT;
 }
 
 enum exit_verdict exit_hlt(struct vcpu *v, const struct vm_exit *exit)
@@ -272,7 +261,9 @@ enum exit_verdict exit_msr_write(struct vcpu *v, const struct vm_exit *exit)
 {
     uint32_t index = (uint32_t)v->regs.gpr[GPR_RCX];
 
-    if (!vcpu_msr_write(v, index, get_edx_eax(v))) {
+    // The local APIC first: EOI and ICR are most of what a busy guest writes.
+    if (!(index - 0x800u < 0x100u ? vlapic_msr_write(v, index, get_edx_eax(v))
+                                  : vcpu_msr_write(v, index, get_edx_eax(v)))) {
         vmk_log(VMK_LOG_DEBUG, "VM: WRMSR %#x = %#llx at %#llx gives #GP", index,
                 (unsigned long long)get_edx_eax(v), (unsigned long long)exit->rip);
         vcpu_raise_gp(v);

@@ -87,6 +87,20 @@ static bool rights_allow(const struct walk *w, struct vcpu *v, uint64_t rights, 
     return true;
 }
 
+/* One entry of a guest's page table; entries do not straddle pages. */
+static bool entry_read(struct vm *vm, uint64_t slot, unsigned size, uint64_t *entry)
+{
+    const void *at = vm_ram_at(vm, gpa_make(slot));
+
+    if (__builtin_expect(!at, 0)) {
+        *entry = 0;
+        return vm_memory_read(vm, gpa_make(slot), entry, size) == VMK_OK;
+    }
+    *entry = size == 8 ? __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED)
+                       : __atomic_load_n((const uint32_t *)at, __ATOMIC_RELAXED);
+    return true;
+}
+
 bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *out,
                    struct gla_fault *fault)
 {
@@ -120,10 +134,9 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
     for (;; level--) {
         unsigned shift = PAGE_SHIFT + bits * (level - 1);
         uint64_t slot = table + (gla >> shift & (BIT(bits) - 1)) * entry_size;
-        uint64_t entry = 0;
+        uint64_t entry;
 
-        if (vm_memory_read(v->vm, gpa_make(slot), &entry, entry_size) != VMK_OK ||
-            !(entry & PTE_P))
+        if (!entry_read(v->vm, slot, entry_size, &entry) || !(entry & PTE_P))
             return walk_fault(&w, gla, false, fault);
 
         bool pae_root = pae && !long_mode && level == 3;
@@ -176,7 +189,13 @@ vmk_status gla_read(struct vcpu *v, uint64_t gla, void *out, size_t size,
         if (!gla_translate(v, gla, access, &gpa, fault))
             return VMK_BAD_PARAM;
 
-        vmk_status status = vm_memory_read(v->vm, gpa, to, part);
+        const void *from = vm_ram_at(v->vm, gpa);
+        vmk_status status = VMK_OK;
+
+        if (from)
+            memcpy(to, from, part);
+        else
+            status = vm_memory_read(v->vm, gpa, to, part);
 
         if (status != VMK_OK)
             return status;

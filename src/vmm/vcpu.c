@@ -122,6 +122,8 @@ void vcpu_reset(struct vcpu *v)
     b->set_segment(v, VT_TR, &tr);
     b->set_segment(v, VT_GDTR, &(struct vt_segment){.limit = 0xffff});
     b->set_segment(v, VT_IDTR, &(struct vt_segment){.limit = 0xffff});
+    b->want_interrupt_window(v, false);
+    v->window = false;
     b->clear_shadow(v);
     b->flush_vcpu(v);
     if (v->lapic)

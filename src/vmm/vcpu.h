@@ -5,6 +5,7 @@
 #pragma once
 
 #include "plat/plat_virt.h"
+#include "vmm/decode.h"
 #include "vmm/vt.h"
 #include "world/world.h"
 
@@ -33,6 +34,13 @@ enum vcpu_state {
     VCPU_HALTED
 };
 
+/* An instruction that was emulated, by its bytes: vmm/emulate.c. Mode 0: none. */
+struct vcpu_decoded {
+    uint64_t key[2];
+    unsigned mode;
+    struct decoded insn;
+};
+
 struct vcpu {
     struct vm *vm;                // (i)
     unsigned index;               // (i) also its APIC id
@@ -57,6 +65,7 @@ struct vcpu {
     uint64_t exit_counts[VM_EXIT_KIND_COUNT];
     plat_ns guest_ns;       // of guest_cycles, for reports
     uint64_t guest_cycles;  // (c) TSC between entries and exits
+    bool window;            // (c) an exit was asked for as soon as it can take an interrupt
     uint32_t step_length;   // (c) what a handler decoded, when vm_exit has no length
     /* (c) What CPUID last answered, by leaf: only what never changes while the VM is on. */
     struct {
@@ -64,6 +73,7 @@ struct vcpu {
         uint32_t leaf, subleaf;
         struct plat_cpuid out;
     } cpuid_cache[8];
+    struct vcpu_decoded decoded[16];  // (c)
     plat_ns unknown_logged;  // (c) when emulate.c last logged an instruction it does not know
 };
 

@@ -181,6 +181,15 @@ static bool interrupt_is_due(struct vcpu *v)
     return LOAD(v->nmi_pending) || pending_vector(v, &from_pic) >= 0;
 }
 
+/* The back end is told only of changes: nearly every exit ends with nothing to wait for. */
+static void window_want(struct vcpu *v, bool on)
+{
+    if (v->window == on)
+        return;
+    v->window = on;
+    vt()->want_interrupt_window(v, on);
+}
+
 /* Puts the next NMI or interrupt into v->inject, or asks for a window. Irqs on. */
 static void prepare_injection(struct vcpu *v)
 {
@@ -197,11 +206,11 @@ static void prepare_injection(struct vcpu *v)
     }
     vector = pending_vector(v, &from_pic);
     if (vector < 0) {
-        vt()->want_interrupt_window(v, false);
+        window_want(v, false);
         return;
     }
     if (v->inject.valid || !vt()->can_inject_interrupt(v)) {
-        vt()->want_interrupt_window(v, true);
+        window_want(v, true);
         return;
     }
     if (from_pic)
@@ -210,7 +219,7 @@ static void prepare_injection(struct vcpu *v)
         vlapic_accept(v, (uint8_t)vector);
     v->inject =
         (struct vt_event){.valid = true, .type = VT_EVENT_INTERRUPT, .vector = (uint8_t)vector};
-    vt()->want_interrupt_window(v, pending_vector(v, &from_pic) >= 0);
+    window_want(v, pending_vector(v, &from_pic) >= 0);
 }
 
 /* Steps over the emulated instruction. */

@@ -103,6 +103,8 @@ must_check vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
 bool vm_is_ram(const struct vm *vm, gpa_t gpa);
 /* Copies between guest-physical memory and the kernel. NOT_FOUND if any byte is no RAM. */
 must_check vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size);
+/* The RAM there, up to the end of its page; null if it is none, or a page nobody has touched. */
+void *vm_ram_at(struct vm *vm, gpa_t gpa);
 must_check vmk_status vm_memory_write(struct vm *vm, gpa_t gpa, const void *in, size_t size);
 /* The same with vm->lock held (device handlers). */
 must_check vmk_status vm_memory_read_locked(struct vm *vm, gpa_t gpa, void *out, size_t size);

@@ -49,7 +49,7 @@ vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
         page_free(*mpn, 0, MEM_OWNER_GUEST);
         return status;
     }
-    vm->p2m[index] = *mpn;
+    __atomic_store_n(&vm->p2m[index].raw, mpn->raw, __ATOMIC_RELEASE);
     return VMK_OK;
 }
 
@@ -100,6 +100,23 @@ vmk_status vm_memory_read_locked(struct vm *vm, gpa_t gpa, void *out, size_t siz
 vmk_status vm_memory_write_locked(struct vm *vm, gpa_t gpa, const void *in, size_t size)
 {
     return range_is_ram(vm, gpa, size) ? memory_copy(vm, gpa, NULL, in, size) : VMK_NOT_FOUND;
+}
+
+/*
+ * Without the lock: while vCPUs run an entry only goes from none to a page, once. (A reset drops
+ * pages when all vCPUs wait for it.)
+ */
+void *vm_ram_at(struct vm *vm, gpa_t gpa)
+{
+    const uint64_t index = ram_index(vm, gpa_to_ppn(gpa));
+    mpn_t mpn;
+
+    if (index >= vm->page_count)
+        return NULL;
+    mpn.raw = __atomic_load_n(&vm->p2m[index].raw, __ATOMIC_ACQUIRE);
+    if (mpn.raw == MPN_NONE_RAW)
+        return NULL;
+    return (uint8_t *)mpn_map(mpn) + (gpa.raw & (PAGE_SIZE - 1));
 }
 
 vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size)

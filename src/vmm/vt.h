@@ -104,7 +104,8 @@ struct vt_backend {
     /* Can an external interrupt (NMI) be injected now: IF, shadows, blocking? */
     bool (*can_inject_interrupt)(struct vcpu *v);
     bool (*can_inject_nmi)(struct vcpu *v);
-    /* Exit with IRQ_WINDOW (NMI_WINDOW) as soon as it can. */
+    /* Exit with IRQ_WINDOW (NMI_WINDOW) as soon as it can. Lasts until it is turned off; one that
+     * cannot be had now takes v->window back, so that it is asked for again. */
     void (*want_interrupt_window)(struct vcpu *v, bool on);
     void (*want_nmi_window)(struct vcpu *v, bool on);
     /* At a reset: no interrupt shadow, no interrupt on its way. */

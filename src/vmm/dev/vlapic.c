@@ -840,6 +840,10 @@ static uint32_t x2apic_writable(unsigned reg)
 
 static bool x2apic_write(struct vlapic *l, unsigned reg, uint64_t value)
 {
+    if (reg == REG_EOI && value == 0) {
+        eoi(l);
+        return true;
+    }
     if (reg == REG_ICR) {
         if (value & ICR_RESERVED)
             return false;
@@ -850,7 +854,6 @@ static bool x2apic_write(struct vlapic *l, unsigned reg, uint64_t value)
     if (value & ~(uint64_t)x2apic_writable(reg))
         return false;
     switch (reg) {
-    case REG_EOI: eoi(l); return true;
     case REG_SELF_IPI:
         if (value < VECTOR_MIN)
             error_raise(l, ESR_SEND_VECTOR);

@@ -109,12 +109,12 @@ uint64_t vrtc_seconds_from_date(const struct vrtc_date *date)
 
 /* ---- encoding of the date bytes by register B ---- */
 
-static uint8_t encode(const struct vrtc *r, unsigned value)
+static uint8_t field_encode(const struct vrtc *r, unsigned value)
 {
     return (uint8_t)(r->cmos[RTC_B] & B_BINARY ? value : value / 10 % 10 * 16 + value % 10);
 }
 
-static unsigned decode(const struct vrtc *r, uint8_t value)
+static unsigned field_decode(const struct vrtc *r, uint8_t value)
 {
     return r->cmos[RTC_B] & B_BINARY ? value : (value >> 4) * 10u + (value & 15u);
 }
@@ -122,15 +122,15 @@ static unsigned decode(const struct vrtc *r, uint8_t value)
 static uint8_t encode_hour(const struct vrtc *r, unsigned hour)
 {
     if (r->cmos[RTC_B] & B_24H)
-        return encode(r, hour);
-    return (uint8_t)(encode(r, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? HOUR_PM : 0));
+        return field_encode(r, hour);
+    return (uint8_t)(field_encode(r, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? HOUR_PM : 0));
 }
 
 static unsigned decode_hour(const struct vrtc *r, uint8_t value)
 {
     if (r->cmos[RTC_B] & B_24H)
-        return decode(r, value);
-    return decode(r, value & 0x7f) % 12 + (value & HOUR_PM ? 12 : 0);
+        return field_decode(r, value);
+    return field_decode(r, value & 0x7f) % 12 + (value & HOUR_PM ? 12 : 0);
 }
 
 static uint64_t guest_seconds_at(const struct vrtc *r, plat_ns time)
@@ -146,26 +146,27 @@ static void date_latch(struct vrtc *r)
     struct vrtc_date d;
 
     vrtc_date_from_seconds(guest_seconds_at(r, plat_time_now()), &d);
-    r->cmos[RTC_SECOND] = encode(r, d.second);
-    r->cmos[RTC_MINUTE] = encode(r, d.minute);
+    r->cmos[RTC_SECOND] = field_encode(r, d.second);
+    r->cmos[RTC_MINUTE] = field_encode(r, d.minute);
     r->cmos[RTC_HOUR] = encode_hour(r, d.hour);
-    r->cmos[RTC_WEEKDAY] = encode(r, d.weekday);
-    r->cmos[RTC_DAY] = encode(r, d.day);
-    r->cmos[RTC_MONTH] = encode(r, d.month);
-    r->cmos[RTC_YEAR] = encode(r, d.year % 100);
-    r->cmos[RTC_CENTURY] = encode(r, d.year / 100);
+    r->cmos[RTC_WEEKDAY] = field_encode(r, d.weekday);
+    r->cmos[RTC_DAY] = field_encode(r, d.day);
+    r->cmos[RTC_MONTH] = field_encode(r, d.month);
+    r->cmos[RTC_YEAR] = field_encode(r, d.year % 100);
+    r->cmos[RTC_CENTURY] = field_encode(r, d.year / 100);
 }
 
 /* The other way round: the date bytes become the time from now on. */
 static void date_commit(struct vrtc *r)
 {
     struct vrtc_date d = {
-        .second = decode(r, r->cmos[RTC_SECOND]),
-        .minute = decode(r, r->cmos[RTC_MINUTE]),
+        .second = field_decode(r, r->cmos[RTC_SECOND]),
+        .minute = field_decode(r, r->cmos[RTC_MINUTE]),
         .hour = decode_hour(r, r->cmos[RTC_HOUR]),
-        .day = decode(r, r->cmos[RTC_DAY]),
-        .month = decode(r, r->cmos[RTC_MONTH]),
-        .year = decode(r, r->cmos[RTC_CENTURY]) * 100 + decode(r, r->cmos[RTC_YEAR]),
+        .day = field_decode(r, r->cmos[RTC_DAY]),
+        .month = field_decode(r, r->cmos[RTC_MONTH]),
+        .year =
+            field_decode(r, r->cmos[RTC_CENTURY]) * 100 + field_decode(r, r->cmos[RTC_YEAR]),
     };
 
     r->offset = (int64_t)vrtc_seconds_from_date(&d) -
@@ -210,8 +211,8 @@ static bool alarm_matches(const struct vrtc *r, uint64_t seconds)
     uint8_t hour = r->cmos[RTC_HOUR_ALARM];
 
     vrtc_date_from_seconds(seconds, &d);
-    return ((second & ALARM_ANY) == ALARM_ANY || second == encode(r, d.second)) &&
-           ((minute & ALARM_ANY) == ALARM_ANY || minute == encode(r, d.minute)) &&
+    return ((second & ALARM_ANY) == ALARM_ANY || second == field_encode(r, d.second)) &&
+           ((minute & ALARM_ANY) == ALARM_ANY || minute == field_encode(r, d.minute)) &&
            ((hour & ALARM_ANY) == ALARM_ANY || hour == encode_hour(r, d.hour));
 }
 

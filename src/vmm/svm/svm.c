@@ -494,8 +494,12 @@ static void svm_want_interrupt_window(struct vcpu *v, bool on)
     struct svm_vcpu *s = svm_of(v);
     struct vmcb *b = s->vmcb;
 
-    if (s->virq || on == !!(b->v_intr & SVM_V_IRQ))
-        return;  // an interrupt on its way needs an EOI, which exits, before the next one
+    if (s->virq) {  // an interrupt on its way needs an EOI, which exits, before the next one
+        v->window = false;
+        return;
+    }
+    if (on == !!(b->v_intr & SVM_V_IRQ))
+        return;
     if (on) {
         b->v_intr |= SVM_V_IRQ | SVM_V_PRIORITY(15) | SVM_V_IGNORE_TPR;
         b->intercept_misc1 |= SVM_MISC1(SVM_EXIT_VINTR);
@@ -739,18 +743,22 @@ static bool fill_register_access(struct vcpu *v, struct vm_exit *exit, uint32_t 
 static uint32_t exit_length(struct vcpu *v, struct svm_vcpu *s, uint32_t code)
 {
     struct vmcb *b = s->vmcb;
-    struct svm_length *slot = &s->lengths[(b->rip ^ b->rip >> 7) % SVM_LENGTH_SLOTS];
+    struct svm_length *slot = s->lengths[(b->rip ^ b->rip >> 6) % SVM_LENGTH_SETS];
 
     if ((s->cpu->features & SVM_FEATURE_NRIPS) && b->next_rip > b->rip &&
         b->next_rip - b->rip <= 15)
         return (uint32_t)(b->next_rip - b->rip);
-    if (slot->rip == b->rip && slot->cr3 == b->cr3 && slot->code == code && slot->length)
-        return slot->length;
+    for (unsigned way = 0; way < SVM_LENGTH_WAYS; way++)
+        if (slot[way].rip == b->rip && slot[way].cr3 == b->cr3 && slot[way].code == code &&
+            slot[way].length)
+            return slot[way].length;
 
     uint32_t length = emulate_length(v);
 
-    if (length)
-        *slot = (struct svm_length){b->rip, b->cr3, code, length};
+    if (length) {
+        slot[1] = slot[0];
+        slot[0] = (struct svm_length){b->rip, b->cr3, code, length};
+    }
     return length;
 }
 

@@ -22,7 +22,8 @@ struct svm_cpu {
 };
 
 /* Lengths of intercepted instructions seen lately: NRIPS is not everywhere. */
-#define SVM_LENGTH_SLOTS 32u
+#define SVM_LENGTH_SETS 32u
+#define SVM_LENGTH_WAYS 2u
 struct svm_length {
     uint64_t rip, cr3;
     uint32_t code, length;
@@ -41,5 +42,5 @@ struct svm_vcpu {
     bool nmi_iret;             // (c) the IRET was seen at nmi_iret_rip but not done
     uint64_t nmi_iret_rip;
     uint64_t xcr0, tsc_aux;  // (c) what the hardware has now
-    struct svm_length lengths[SVM_LENGTH_SLOTS];
+    struct svm_length lengths[SVM_LENGTH_SETS][SVM_LENGTH_WAYS];  // the newer first
 };
