@@ -478,6 +478,18 @@ static vmk_status script_line(struct loader *l, const char *path, struct file *f
 
 /* ---- the exchange ---- */
 
+/* /proc/self/exe leads to a file without a name; the running program's own file has one. */
+static void keep_name(struct thread *t, struct file **file)
+{
+    struct user_mm *mm = t->process->mm;
+
+    if ((*file)->name || !mm || !mm->exe || mm->exe->vnode != (*file)->vnode)
+        return;
+    file_put(*file);
+    *file = mm->exe;
+    file_ref(*file);
+}
+
 static vmk_status open_program(struct thread *t, const char *path, struct file **out)
 {
     struct user_path where;
@@ -499,6 +511,8 @@ static vmk_status open_program(struct thread *t, const char *path, struct file *
         where.where.cred = &vfs_cred_root;
         if (status == VMK_OK)
             status = vfs_open(&where.where, path, VFS_O_RDONLY, 0, out);
+        if (status == VMK_OK)
+            keep_name(t, out);
         vnode_put(vnode);
     }
     path_put(&where);

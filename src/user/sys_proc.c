@@ -638,3 +638,11 @@ int64_t sys_arch_prctl(struct thread *t, const uint64_t *a)
     default: return -L_EINVAL;
     }
 }
+
+/* Restartable sequences: glibc asks at every start and is content without. */
+int64_t sys_rseq(struct thread *t, const uint64_t *a)
+{
+    (void)t;
+    (void)a;
+    return -L_ENOSYS;
+}
