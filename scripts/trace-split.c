@@ -15,7 +15,9 @@
  * Status     0 whole, 1 written as far as it goes (said on stderr), 2 usage, 3 nothing to write.
  * Locking    none: one thread.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE  // SEEK_DATA
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>

@@ -423,6 +423,37 @@ vmk_status trace_classes_set(uint32_t classes)
     return VMK_OK;
 }
 
+bool trace_packet_copy(unsigned stream, uint64_t *number, void *out)
+{
+    struct trace_state *trace = this_host()->trace;
+
+    if (!trace->ready || stream >= TRACE_STREAMS || !trace->streams[stream].slots)
+        return false;
+
+    const struct trace_stream *s = &trace->streams[stream];
+
+    for (;;) {
+        uint64_t head = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
+        uint64_t oldest = head >= trace->slot_count ? head - trace->slot_count + 1 : 0;
+        uint64_t n = MAX(*number, oldest);
+        const struct trace_packet *p = trace_packet_of(trace, s, n);
+
+        if (n >= head)
+            return false;
+        memcpy(out, p, TRACE_PACKET_SIZE);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        // Slot n is written again when the head is at n + slots.
+        if (__atomic_load_n(&s->head, __ATOMIC_RELAXED) - n < trace->slot_count) {
+            struct trace_packet *copy = out;
+            size_t used = copy->content_size / 8;
+
+            memset((char *)out + used, 0, TRACE_PACKET_SIZE - used);
+            *number = n;
+            return true;
+        }
+    }
+}
+
 static const char *const class_names[] = {
 #define TRACE_CLASS(name, bit) [bit] = #name,
     TRACE_CLASSES(TRACE_CLASS)

@@ -98,8 +98,14 @@ uint64_t trace_hash_of(const struct trace_state *trace, uint64_t *records);
 size_t trace_metadata(const struct trace_state *trace, char *out, size_t room);
 #define TRACE_METADATA_MAX 32768u
 
+/*
+ * Copies the oldest complete packet of a stream whose number is at least *number, which becomes its
+ * number; `out` has room for TRACE_PACKET_SIZE. False: the ring has none. Any context, while recording.
+ */
+must_check bool trace_packet_copy(unsigned stream, uint64_t *number, void *out);
+
 /* A record as a line: "sched_switch prev_tid=3 next_tid=4 prev_state=WAIT ..."; its length. */
-#define TRACE_LINE_MAX     256u
+#define TRACE_LINE_MAX 256u
 size_t trace_format(const trace_word *record, char *out, size_t room);
 /* Words of a record by id, 0: no such event. scripts/gdb/trace-walk.gdb reads it too. */
 extern const uint8_t trace_words_of[256];

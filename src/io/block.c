@@ -12,6 +12,7 @@
 
 #include "core/assert.h"
 #include "core/host.h"
+#include "core/trace.h"
 #include "io/io.h"
 #include "plat/plat.h"
 
@@ -76,6 +77,8 @@ void block_submit(struct block_device *device, struct block_request *request)
     case BLOCK_DISCARD: count(&stats->discards, 1); break;
     case BLOCK_COMPARE_WRITE: count(&stats->compares, 1); break;
     }
+    TRACE(io_submit, .vm = request->client, .length = (uint32_t)request->size,
+          .lba = request->offset / 512, .op = (uint32_t)request->op);
     device->ops->submit(device, request);
 }
 
@@ -118,8 +121,14 @@ vmk_status block_io(struct block_device *device, struct block_request *request)
 
     request->done = wake_waiter;
     request->context = &waiter;
+    plat_ns start = plat_time_now();
+
     block_submit(device, request);
     wait_until_done(&waiter);
+    TRACE(io_done, .vm = request->client, .length = (uint32_t)request->size,
+          .lba = request->offset / 512,
+          .latency_us = (uint32_t)((plat_time_now() - start) / 1000),
+          .status = (uint32_t)request->status);
     if (request->status != VMK_OK && request->status != VMK_AGAIN)
         count(&device->stats.errors, 1);
     return request->status;

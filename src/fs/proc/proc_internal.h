@@ -53,6 +53,9 @@ struct proc_source {
 /* Turns a freshly opened file into one that reads `source`. */
 must_check vmk_status proc_file_open(struct file *file, const struct proc_source *source);
 
+/* proc_trace.c */
+must_check vmk_status procfs_trace_register(void);
+
 /* proc_process.c */
 must_check vmk_status proc_process_lookup(struct vnode *root, const char *name, size_t length,
                                           struct vnode **out);

@@ -404,5 +404,5 @@ vmk_status procfs_system_register(void)
         if (status != VMK_OK)
             return status;
     }
-    return VMK_OK;
+    return procfs_trace_register();
 }
