@@ -180,16 +180,21 @@ bool guest_translate(void *context, uint64_t va, enum uc_shim_access access,
     struct guest_cpu *g = context;
     struct rights rights;
     uint64_t gpa = 0;
+    const struct guest_fault before = g->fault;
 
-    (void)probe;
+    bool found;
+
     g->fault.kind = GUEST_FAULT_NONE;
-    if (!guest_walk(g, va, access, mode, &gpa, &rights) ||
-        !nested_walk(g, gpa, access == UC_SHIM_STORE, access == UC_SHIM_FETCH, &out->machine,
-                     &out->writable))
-        return false;
-    out->writable = out->writable && rights.write && rights.dirty;
-    out->executable = !rights.nx;
-    return true;
+    found = guest_walk(g, va, access, mode, &gpa, &rights) &&
+            nested_walk(g, gpa, access == UC_SHIM_STORE, access == UC_SHIM_FETCH, &out->machine,
+                        &out->writable);
+    if (probe)
+        g->fault = before;
+    if (found) {
+        out->writable = out->writable && rights.write && rights.dirty;
+        out->executable = !rights.nx;
+    }
+    return found;
 }
 
 /* One page's part of a copy. */

@@ -172,7 +172,7 @@ bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t va, int size, int access, int i
                                                return_address);
     }
     if (s->owner->translate(s->context, va, (enum uc_shim_access)access,
-                            (enum uc_shim_mode)index, probe, &page)) {
+                            (enum uc_shim_mode)index, probe || !s->running, &page)) {
         install(s, va, access, index, &page);
         return true;
     }

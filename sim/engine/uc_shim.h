@@ -37,9 +37,9 @@ struct uc_shim_page {
 
 struct uc_shim_owner {
     /*
-     * Translates for one access and sets accessed and dirty bits. False: it
-     * faults; the CPU stops with UC_SHIM_STOP_FAULT at that instruction. When `probe`, the
-     * CPU only asks whether it would.
+     * Translates for one access and sets accessed and dirty bits. False: it faults; the CPU stops
+     * with UC_SHIM_STOP_FAULT at that instruction, unless `probe`: then the CPU only wanted to know,
+     * and what the owner keeps about the last fault must stay.
      */
     bool (*translate)(void *context, uint64_t va, enum uc_shim_access access,
                       enum uc_shim_mode mode, bool probe, struct uc_shim_page *out);

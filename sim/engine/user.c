@@ -80,11 +80,12 @@ static bool user_translate(void *context, uint64_t va, enum uc_shim_access acces
     uint64_t nx = 0;
     uint64_t table = u->root;
     unsigned depth = 0;
+    uint32_t error = (uint32_t)(ERROR_USER | (access == UC_SHIM_STORE ? ERROR_WRITE : 0) |
+                                (access == UC_SHIM_FETCH ? ERROR_FETCH : 0));
 
     (void)mode;
-    (void)probe;
-    u->fault_error = (uint32_t)(ERROR_USER | (access == UC_SHIM_STORE ? ERROR_WRITE : 0) |
-                                (access == UC_SHIM_FETCH ? ERROR_FETCH : 0));
+    if (!probe)
+        u->fault_error = error;
     if (!is_canonical(va))
         return false;
     for (unsigned shift = 39;; shift -= 9) {
@@ -104,7 +105,8 @@ static bool user_translate(void *context, uint64_t va, enum uc_shim_access acces
         }
     }
     if (((rights | PTE_P) & need) != need || (access == UC_SHIM_FETCH && nx)) {
-        u->fault_error |= (uint32_t)ERROR_PRESENT;
+        if (!probe)
+            u->fault_error = error | (uint32_t)ERROR_PRESENT;
         return false;
     }
     for (unsigned i = 0; i < depth; i++)
