@@ -589,7 +589,9 @@ static void skew(struct engine *e)
         uint32_t vm = e->program->worlds[i].vm;
         uint64_t lead;
 
-        if (vm == PROGRAM_NONE || e->worlds[i].mode == MODE_ENDED)
+        /* Who halts makes progress by waiting and leads nobody astray. */
+        if (vm == PROGRAM_NONE || e->worlds[i].mode == MODE_ENDED ||
+            e->worlds[i].mode == MODE_BLOCKED || e->worlds[i].mode == MODE_NEW)
             continue;
         lead = sched_entity_skew(e->machine, &e->worlds[i].entity, e->now);
         e->result->skew[vm] = MAX(e->result->skew[vm], lead);
@@ -650,30 +652,18 @@ static void settle(struct engine *e)
     }
 }
 
-static bool all_ended(const struct engine *e)
-{
-    for (uint32_t i = 0; i < e->program->world_count; i++) {
-        if (e->worlds[i].mode != MODE_ENDED)
-            return false;
-    }
-    return true;
-}
-
 static bool loop(struct engine *e, uint64_t end)
 {
     const struct evheap_event *first;
     uint32_t instant = 0;
-    bool extra = e->options->sample_period || e->options->skew;
     uint64_t order;
 
+    e->live = e->program->world_count;
     settle(e);
-    while ((first = evheap_first(&e->events)) != NULL && !e->failed) {
+    while (e->live && (first = evheap_first(&e->events)) != NULL && !e->failed) {
         uint32_t slot = evheap_slot(first);
 
         if (first->time > end)
-            break;
-        if (extra && e->events.count <= 2 && slot >= SLOT_SAMPLE(e) && slot <= SLOT_SKEW(e) &&
-            all_ended(e))
             break;
         instant = first->time == e->now ? instant + 1 : 0;
         if (instant > INSTANT_MAX)
@@ -688,7 +678,7 @@ static bool loop(struct engine *e, uint64_t end)
         settle(e);
         evheap_done(&e->events, slot, order);
     }
-    if (!all_ended(e))
+    if (e->live)
         e->now = end;
     return !e->failed;
 }

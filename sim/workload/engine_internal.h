@@ -77,6 +77,7 @@ struct engine {
     bool uneven;                       // speeds change: SMT or remote memory
     uint32_t smt_speed, remote_speed;  // Q16
     uint32_t next_change;
+    uint32_t live;  // worlds that have not ended
     bool failed;
     struct engine_cpu cpu[SCHED_CPUS_MAX];
 };

@@ -235,6 +235,7 @@ static void halt(struct engine *e, unsigned cpu, struct engine_world *w, uint64_
 static void end(struct engine *e, unsigned cpu, struct engine_world *w)
 {
     w->mode = MODE_ENDED;
+    e->live--;
     (void)engine_input(e, &(const struct sched_input){
                               .op = SCHED_OP_EXIT, .cpu = cpu, .id = w->entity.node.id});
 }
