@@ -126,9 +126,17 @@ static struct vm *start_vm(const char *file, const void *text, size_t size)
     return vm;
 }
 
-static void end_vm(struct vm *vm)
+/* What the host holds for VMs is worth knowing while one is there; the first to end shows it. */
+static void end_vm(struct vm *vm, bool first)
 {
     vm_wait(vm);
+    if (first) {
+        vmk_log(VMK_LOG_INFO, "Boot: first VM entry %llu ticks after the kernel began",
+                (unsigned long long)(vm->first_entry_tsc - arch_entry_tsc));
+        vmk_log(VMK_LOG_INFO, "Mem: owners with a VM there:");
+        mem_print_owners();
+        vmk_log(VMK_LOG_INFO, "Mem: end of owners");
+    }
     vm_print_statistics(vm);
     vmk_log(VMK_LOG_INFO, "VM: %s: ended, status %d", vm->config.name, vm->status);
     vm_destroy(vm);
@@ -166,7 +174,7 @@ static void init_world(void *argument)
     if (count == 0 && !user)
         vmk_log(VMK_LOG_WARN, "Boot: no virtual machine to run");
     for (unsigned i = 0; i < count; i++)
-        end_vm(vms[i]);
+        end_vm(vms[i], i == 0);
     if (user)
         user_boot_wait();
     mem_print_owners();

@@ -316,6 +316,8 @@ static void run_guest(struct vcpu *v)
     struct vm_exit exit = {0};
     bool look = true;  // interrupts may have changed
 
+    if (v->index == 0)
+        v->vm->first_entry_tsc = plat_tsc_now();
     for (;;) {
         if (__builtin_expect(__atomic_load_n(&v->kicked, __ATOMIC_RELAXED), 0)) {
             STORE(v->kicked, false);

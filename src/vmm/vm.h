@@ -85,6 +85,7 @@ struct vm {
 
     // Time: guest TSC = host TSC + offset, one value for all vCPUs.
     uint64_t tsc_offset;
+    uint64_t first_entry_tsc;  // (c) of vCPU 0: the host's counter before its first entry
     plat_ns power_on_time;
 
     enum vm_state state;  // (a)

@@ -16,3 +16,5 @@ void arch_report(void);
 void arch_late_init(void);
 /* Logs how far the clock is off what an independent timer counted since boot. */
 void arch_clock_check(void);
+/* The counter at the first instruction of the kernel, for measurements. */
+extern const uint64_t arch_entry_tsc;

@@ -38,6 +38,9 @@ start32:
     cld
     mov %eax, %edi  // arch_start(magic,
     mov %ebx, %esi  //            information)
+    rdtsc
+    mov %eax, arch_entry_tsc - KERNEL_BASE
+    mov %edx, arch_entry_tsc - KERNEL_BASE + 4
 
     mov $boot_pd - KERNEL_BASE, %ebx  // 4 GB in 2 MB pages
     mov $PTE_P + PTE_RW + PTE_PS, %eax
@@ -89,6 +92,12 @@ boot_gdt:
 boot_gdtr:
     .short 23
     .long boot_gdt
+
+    .data
+    .balign 8
+    .globl arch_entry_tsc  // the counter at the kernel's first instruction
+arch_entry_tsc:
+    .quad 0
 
     .text
 start64:
