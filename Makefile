@@ -171,8 +171,15 @@ $(BUILD)/$1/libtrace.a: $$(patsubst %,$(BUILD)/$1/obj/%.o,$$(filter-out %/main.c
 $(BUILD)/$1/test_trace_%: $(BUILD)/$1/obj/tests/unit/test_trace_%.c.o $(BUILD)/$1/libtrace.a $(BUILD)/$1/liborrery.a
 	$$(Q)$3 $2 -o $$@ -Wl,--start-group $$^ -Wl,--end-group $$(ENGINE_LINK) $$(TRACE_LIBS) $$$$(pkg-config --libs check)
 endef
+# What a trace says it was recorded by.
+GIT_ID := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)$(if $(shell git status --porcelain -uno 2>/dev/null),-changed)
+$(BUILD)/%/git.id: always
+	$(Q)mkdir -p $(@D) && echo "$(GIT_ID)" | cmp -s - $@ || echo "$(GIT_ID)" >$@
+.PHONY: always
+$(BUILD)/%/obj/sim/platform/trace_dir.c.o: STD += -DORRERY_GIT='"$(GIT_ID)"'
 COVER := --coverage -O0
 $(eval $(call HOSTED,sim,-O2,$(CC)))
+$(BUILD)/sim/obj/sim/platform/trace_dir.c.o: $(BUILD)/sim/git.id
 $(eval $(call HOSTED,test,-O1 $(SANITIZE),$(CC)))
 $(eval $(call HOSTED,cover,$(COVER),gcc))
 $(eval $(call HOSTED,fuzz,-O1 $(SANITIZE) -fsanitize=fuzzer-no-link,clang))

@@ -18,6 +18,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#ifndef ORRERY_GIT
+#define ORRERY_GIT "unknown"  // the Makefile says
+#endif
+
 struct trace_dir {
     struct trace_sink sink;
     FILE *files[TRACE_STREAMS];
@@ -160,6 +164,7 @@ bool trace_dir_finish(struct trace_dir *dir, const struct trace_state *trace)
     write_all(dir, file, text, length);
     close_file(dir, file);
     trace_totals_of(trace, &sum);
+    trace_dir_note(dir, "git", "%s", ORRERY_GIT);
     trace_dir_note(dir, "records", "%llu", (unsigned long long)sum.records);
     trace_dir_note(dir, "hashed", "%llu", (unsigned long long)records);
     trace_dir_note(dir, "hash", "%016llx", (unsigned long long)hash);
