@@ -244,6 +244,19 @@ struct disk_model *disk_model_create(const char *name, uint64_t size)
     return disk;
 }
 
+struct disk_model *disk_model_clone(const struct disk_model *disk)
+{
+    struct disk_model *copy = disk_model_create(disk->device.name, disk->device.size);
+
+    for (size_t i = 0; i < disk->chunk_count; i++) {
+        if (!disk->chunks[i])
+            continue;
+        copy->chunks[i] = malloc(CHUNK_SIZE);
+        memcpy(copy->chunks[i], disk->chunks[i], CHUNK_SIZE);
+    }
+    return copy;
+}
+
 void disk_model_destroy(struct disk_model *disk)
 {
     if (!disk)

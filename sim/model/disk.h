@@ -21,6 +21,8 @@ void disk_file_close(struct block_device *device);
 struct disk_model;
 struct disk_model *disk_model_create(const char *name, uint64_t size);
 void disk_model_destroy(struct disk_model *disk);
+/* A second disk with the same durable contents. */
+struct disk_model *disk_model_clone(const struct disk_model *disk);
 struct block_device *disk_model_device(struct disk_model *disk);
 
 /* Writes (sectors count apart) since creation; each is a place where the power can go. */
