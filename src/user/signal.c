@@ -224,9 +224,10 @@ void signal_send_locked(struct process *p, struct thread *t, int signal,
     if (ignored(p, signal) && wanted_by(taker, signal) &&
         !(taker->waiting_for & SIGNAL_BIT(signal)))
         return;
-    /* Process 1 gets only what it asked for. */
-    if (p == user_state()->init && p->actions->actions[signal - 1].handler == L_SIG_DFL &&
-        info && (info->code == L_SI_USER || info->code == L_SI_TKILL))
+    /* Process 1 gets only what it asked for: by a handler, or by blocking it for sigtimedwait(). */
+    if (p == user_state()->init && !(taker->blocked & SIGNAL_BIT(signal)) &&
+        p->actions->actions[signal - 1].handler == L_SIG_DFL && info &&
+        (info->code == L_SI_USER || info->code == L_SI_TKILL))
         return;
     pending_add(p, t ? &t->pending : &p->pending, signal, info);
     if (wanted_by(taker, signal))
