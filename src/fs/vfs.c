@@ -28,6 +28,8 @@ void vfs_init(void)
     list_init(&fs->mounts);
     list_init(&fs->devices);
     list_init(&fs->tardisks);
+    list_init(&fs->abstract);
+    mutex_init(&fs->sockets, "sockets");
     for (unsigned i = 0; i < FS_VNODE_BUCKETS; i++)
         list_init(&fs->vnodes[i]);
     wait_queue_init(&fs->released, "vnode released");

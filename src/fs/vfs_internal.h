@@ -37,6 +37,8 @@ struct fs_state {
     struct tty *ptys[FS_PTYS_MAX];
     void (*console_output)(const char *text, size_t length);
     struct list tardisks;
+    struct mutex sockets;  // every unix-domain socket
+    struct list abstract;  // sockets; those with a name that is no path
 };
 
 static inline struct fs_state *fs_state(void)

@@ -52,6 +52,11 @@ static const struct {
     {VMK_FENCED, "FENCED"},
     {VMK_CONTENDED, "CONTENDED"},
     {VMK_BAD_HANDLE, "BAD_HANDLE"},
+    {VMK_REFUSED, "REFUSED"},
+    {VMK_NOT_CONNECTED, "NOT_CONNECTED"},
+    {VMK_CONNECTED, "CONNECTED"},
+    {VMK_ADDRESS_IN_USE, "ADDRESS_IN_USE"},
+    {VMK_WRONG_TYPE, "WRONG_TYPE"},
 };
 
 START_TEST(test_status__each__its_name_and_a_text)
