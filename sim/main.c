@@ -31,14 +31,11 @@
 #include "vmm/vm.h"
 #include "world/world.h"
 
-#ifndef ORRERY_GIT
-#define ORRERY_GIT "unknown"  // the Makefile says
-#endif
-
 static const struct scenario *const scenarios[] = {
     &scenario_shares,      &scenario_shares_smp,    &scenario_two_vms,     &scenario_accounting,
     &scenario_pingpong,    &scenario_waitq_timeout, &scenario_kill,        &scenario_two_hosts,
     &scenario_many_worlds, &scenario_planted_race,  &scenario_canary_race, &scenario_guest,
+    &scenario_busybox,     &scenario_busybox_smp,   &scenario_boot,
 };
 
 struct arguments {
@@ -131,7 +128,6 @@ static bool recorders_open(const char *path, unsigned hosts)
         trace_dir_note(recorders[i].dir, "seed", "%llu",
                        (unsigned long long)sim_options_get()->seed);
         trace_dir_note(recorders[i].dir, "scenario", "%s", current->name);
-        trace_dir_note(recorders[i].dir, "git", "%s", ORRERY_GIT);
     }
     return true;
 }
@@ -201,6 +197,8 @@ static int run(const struct arguments *a)
     sim_options_set(&options);
     if (a->trace && !recorders_open(a->trace, hosts))
         return 3;
+    if (current->prepare && !current->prepare())
+        return 3;
     atexit(recorders_close);
     for (unsigned i = 0; i < hosts; i++) {
         sim_host_start(sim_host_create(cpus, 256, a->verbose ? "log=screen debug" : "log=none"),
@@ -208,6 +206,8 @@ static int run(const struct arguments *a)
     }
     if (!sim_run())
         sim_fail("every world waits and nothing will come");
+    if (current->check)
+        current->check();
     printf("PASS %s seed %llu\n", current->name, (unsigned long long)a->seed);
     printf("hash %016llx\n", (unsigned long long)run_hash());
     return 0;

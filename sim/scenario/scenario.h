@@ -13,8 +13,12 @@ struct scenario {
     unsigned cpus, hosts;
     bool unlisted;  // run only when named
     bool shake;     // always with --shake
+    /* Before the hosts start; null: nothing. False: said why, status 3. */
+    bool (*prepare)(void);
     /* Runs as a world on every host; returning on host 0 ends the run. Fails by sim_check(). */
     void (*run)(unsigned host);
+    /* After the hosts have stopped; null: nothing. */
+    void (*check)(void);
 };
 
 /* A world of the scenario; fails the run if there is no memory. affinity 0: any CPU. */
@@ -28,4 +32,4 @@ void scenario_check_times(void);
 extern const struct scenario scenario_shares, scenario_shares_smp, scenario_two_vms,
     scenario_accounting, scenario_pingpong, scenario_waitq_timeout, scenario_kill,
     scenario_two_hosts, scenario_many_worlds, scenario_planted_race, scenario_canary_race,
-    scenario_guest;
+    scenario_guest, scenario_busybox, scenario_busybox_smp, scenario_boot;

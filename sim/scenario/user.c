@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sim/scenario/user.c -- programs that we did not write, in ring 3 of simulated hosts.
+ *
+ * busybox        a shell script of pipelines, loops, text tools and signals; the terminal shows byte for
+ *                byte what the same busybox prints on the computer the simulation runs on
+ * busybox-smp    the same on four CPUs
+ * boot           init from /etc/inittab, rcS, a shell on the console; somebody types at it, the shell
+ *                starts programs and jobs, and poweroff ends the host
+ *
+ * Invariants
+ *   - Nothing a program prints here depends on time, process ids or memory size.
+ * Locking    the console's output comes from one CPU at a time; only this file reads it.
+ */
+#include "user/user.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tty.h"
+#include "fs/vfs.h"
+#include "sim/scenario/root_disk.h"
+#include "sim/scenario/scenario.h"
+
+static char screen[1 << 20];
+static size_t shown;
+static char *expected;
+
+/* Carriage returns are the terminal's, not the program's. */
+static void show(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] != '\r' && shown < sizeof(screen) - 1)
+            screen[shown++] = text[i];
+    }
+    screen[shown] = 0;
+}
+
+static void files_and_programs(void)
+{
+    vmk_status status = fs_init();
+
+    sim_check(status == VMK_OK, "fs_init: %s", vmk_status_text(status));
+    user_init();
+    tty_console_output(show);
+}
+
+static const char *const environment[] = {"PATH=/bin", "HOME=/", "TERM=linux", NULL};
+
+/* ---- busybox ---- */
+
+static const char script[] =
+    "cd ${TMPDIR:-.}\n"
+    "echo one two three | tr ' ' '\\n' | sort -r | sed 's/^/- /'\n"
+    "i=0; while [ $i -lt 500 ]; do i=$((i+1)); done; echo counted $i\n"
+    "mkdir -p d/e; for n in 1 2 3 4 5; do echo line $n >>d/e/f; done\n"
+    "find d | sort; wc -l <d/e/f; awk '{ s += $2 } END { print \"sum\", s }' d/e/f\n"
+    "seq 1 1000 | md5sum; seq 1 100 | tail -n 3 | xargs echo\n"
+    "tar cf t.tar d; rm -r d; tar xf t.tar; cat d/e/f | gzip | gunzip | sha256sum\n"
+    "(exit 3); echo status $?; false || echo no; true && echo yes\n"
+    "trap 'echo caught' USR1; kill -USR1 $$; echo after\n"
+    "sleep 0.01 & wait $!; echo waited $?\n"
+    "(sleep 100) & p=$!; kill $p; wait $p; echo killed $?\n"
+    "echo 'a b c' >x; read a b c <x; echo \"$c$b$a\"; ln -s x y; cat y; readlink y\n"
+    "dd if=/dev/zero bs=1000 count=100 2>/dev/null | wc -c; head -c 5 /dev/zero | od -c\n"
+    "cat /nowhere; ls nowhere; echo $?; f() { return 7; }; f; echo $?\n"
+    "printf '%s %05d %x\\n' text 42 255; expr 6 '*' 7; echo $((1 << 40))\n"
+    "yes | head -n 2; echo hello | cut -c 2-4; printf 'b\\na\\nb\\n' | sort | uniq -c\n"
+    "ls -1; rm -rf d t.tar x y; ls | wc -l; echo end\n";
+
+static bool busybox_prepare(void)
+{
+    if (!root_disk_add(script))
+        return false;
+    expected = root_disk_native(script);
+    return expected;
+}
+
+static void busybox_run(unsigned host)
+{
+    const char *const arguments[] = {"sh", "-c", "cd /tmp; . /etc/script", NULL};
+    uint32_t pid = 0;
+    int result = -1;
+    vmk_status status;
+    size_t same = 0;
+
+    (void)host;
+    files_and_programs();
+    status = user_start("/bin/sh", arguments, environment, "/dev/console", &pid);
+    sim_check(status == VMK_OK, "user_start: %s", vmk_status_text(status));
+    status = user_wait(pid, &result);
+    sim_check(status == VMK_OK, "user_wait: %s", vmk_status_text(status));
+    fputs(screen, stdout);
+    while (screen[same] && screen[same] == expected[same])
+        same++;
+    sim_check(screen[same] == expected[same],
+              "byte %zu differs from the computer's own: '%.40s', not '%.40s'", same,
+              screen + same, expected + same);
+    sim_check(result == 0, "the shell ended with %#x", result);
+}
+
+/* ---- boot ---- */
+
+static const char *const typed[] = {
+    "echo $((6 * 7)) > /tmp/answer; cat /tmp/answer",
+    "ps | grep -c init",
+    "sleep 1 & jobs; wait; echo waited",
+    "for i in 1 2 3; do echo $i; done | tac",
+    "ls /etc | head -n 3; cat /etc/hostname",
+    "poweroff",
+};
+
+static unsigned typed_lines;
+
+static bool boot_prepare(void)
+{
+    return root_disk_add(script);
+}
+
+/* The next line is typed when the shell has printed its prompt. */
+static void boot_run(unsigned host)
+{
+    const char *const arguments[] = {"init", NULL};
+    uint32_t pid = 0;
+    size_t seen = 0;
+    vmk_status status;
+
+    (void)host;
+    files_and_programs();
+    status = user_start("/sbin/init", arguments, environment, "/dev/console", &pid);
+    sim_check(status == VMK_OK, "user_start: %s", vmk_status_text(status));
+    for (unsigned tick = 0;; tick++) {
+        sim_check(tick < 20000, "nothing happens; the screen:\n%s", screen);
+        sim_check(world_sleep_until(plat_time_now() + 1000000) == VMK_OK, "sleep");
+        if (typed_lines < ARRAY_COUNT(typed) && strstr(screen + seen, "# ")) {
+            seen = shown;
+            tty_console_input(typed[typed_lines], strlen(typed[typed_lines]));
+            tty_console_input("\r", 1);
+            typed_lines++;
+        }
+    }
+}
+
+/* The host has powered itself off. */
+static void boot_check(void)
+{
+    fputs(screen, stdout);
+    sim_check(typed_lines == ARRAY_COUNT(typed), "only %u lines were typed", typed_lines);
+    sim_check(strstr(screen, "\n42\n"), "no answer on the screen");
+    sim_check(strstr(screen, "rcS: VMkernel, "), "rcS did not run");
+    sim_check(strstr(screen, "waited\n") && strstr(screen, "3\n2\n1\n"), "jobs, pipelines");
+}
+
+const struct scenario scenario_busybox = {.name = "busybox",
+                                          .what =
+                                              "a shell script prints what it prints on Linux",
+                                          .cpus = 1,
+                                          .prepare = busybox_prepare,
+                                          .run = busybox_run};
+const struct scenario scenario_busybox_smp = {.name = "busybox-smp",
+                                              .what = "the same on four CPUs",
+                                              .cpus = 4,
+                                              .prepare = busybox_prepare,
+                                              .run = busybox_run};
+const struct scenario scenario_boot = {.name = "boot",
+                                       .what = "init, a shell that is typed at, poweroff",
+                                       .cpus = 2,
+                                       .prepare = boot_prepare,
+                                       .run = boot_run,
+                                       .check = boot_check};
