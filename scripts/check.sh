@@ -4,7 +4,7 @@
 # check.sh LANE... -- run test lanes and count; the last line is "N passed, N failed".
 #
 #   unit   build/test/test_*         Check programs; their own summaries are counted
-#   sim    build/orrery-sim          each scenario and test guest twice with one seed:
+#   sim    build/orrery-sim          each scenario, workload and test guest twice with one seed:
 #                                    status 0, equal output; a scenario named canary* must fail, to
 #                                    test the alarm
 #   trace  tests/trace/*.sh          each prints lines "PASS name" or "FAIL name"
@@ -44,8 +44,10 @@ run_one() {
         ;;
     sim)
         log2=$results/$lane-$name.again
-        # guest:NAME:VCPUS is a guest of tests/guest, anything else a scenario.
+        # guest:NAME:VCPUS is a guest of tests/guest, FILE.wl a workload that judges itself over
+        # many seeds, anything else a scenario.
         case $test in
+        *.wl) set -- replay "$test" --seeds 20 ;;
         guest:*)
             what=${test#guest:}
             set -- guest "$BUILD/guest/${what%:*}.elf" --vcpus "${what#*:}" --exits
@@ -99,6 +101,7 @@ list_of() {
     done ;;
     sim)
         "$SIM" list | awk 'NF { print $1 }'
+        ls sim/scenario/*.wl
         for guest in hello exceptions apic io msr memory mmio_nowhere triple reset burn; do
             echo "guest:$guest:1"
         done
@@ -120,9 +123,11 @@ if [ "${1:-}" = soak ]; then
     while :; do
         for scenario in $(list_of sim); do
             case $scenario in canary* | guest:*) continue ;; esac
-            "$SIM" run "$scenario" --seed="$seed" >"$results/soak.log" 2>&1 || {
+            command=run
+            case $scenario in *.wl) command=replay ;; esac
+            "$SIM" $command "$scenario" --seed="$seed" >"$results/soak.log" 2>&1 || {
                 cat "$results/soak.log"
-                echo "failed: $SIM run $scenario --seed=$seed"
+                echo "failed: $SIM $command $scenario --seed=$seed"
                 exit 1
             }
         done
