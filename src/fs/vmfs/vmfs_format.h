@@ -5,7 +5,7 @@
  * Every integer is little-endian and most stand unaligned, so a structure is a byte array and its
  * fields are offsets read by le16(), le32() and le64(). Names follow the open-source readers.
  *
- * Sources [vmfs-tools] as reader; docs/design/vmfs.md for what was tested against what.
+ * Sources [VMFS-TOOLS]; docs/design/vmfs.md says what was tested against what.
  */
 #pragma once
 

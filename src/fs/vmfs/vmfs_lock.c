@@ -18,7 +18,7 @@
  *   - After a lost compare-and-write on the own slot nothing is written any more (FENCED).
  * Locking    vmfs_volume.mutex.
  * Start at   lock_acquire().
- * Sources    [vmfs-locking] as published; docs/design/vmfs.md
+ * Sources    [VMFS-LOCKING]; docs/design/vmfs.md
  */
 #include "core/heap.h"
 #include "core/log.h"
