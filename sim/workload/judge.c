@@ -177,7 +177,7 @@ static double whole(const struct program *p, const struct engine_result *r,
     }
     if (!any)
         return NAN;
-    return metric == WL_METRIC_REMOTE ? (run ? sum / run : 0) : sum;
+    return metric == WL_METRIC_REMOTE ? (run > 0 ? sum / run : 0) : sum;
 }
 
 static double skew(const struct program *p, const struct engine_result *r, const char *name)
