@@ -81,7 +81,12 @@ static bool gps_grow(struct accounts *all)
 
     if (of)
         all->gps_of = of;
-    if (!gps || !of) {
+
+    double *given = realloc(all->gps_given, room * sizeof(*given));
+
+    if (given)
+        all->gps_given = given;
+    if (!gps || !of || !given) {
         all->failed = true;
         return false;
     }
@@ -89,10 +94,40 @@ static bool gps_grow(struct accounts *all)
     return true;
 }
 
+/* What a row was given goes into its account. The rows are apart because there are many and they are
+ * touched at every change; accounts are looked at when their own world changes. */
+static void gps_empty(struct accounts *all, unsigned row)
+{
+    struct account *a = all->gps_given[row] > 0 ? own(all, all->gps_of[row]) : NULL;
+
+    if (a) {
+        a->ideal += all->gps_given[row];
+        a->ideal_in_window += all->gps_given[row];
+    }
+    all->gps_given[row] = 0;
+}
+
+static void gps_empty_all(struct accounts *all)
+{
+    for (unsigned i = 0; i < all->gps_count; i++)
+        gps_empty(all, i);
+}
+
+static void gps_empty_of(struct accounts *all, const struct account *a)
+{
+    if (a->gps_row)
+        gps_empty(all, (unsigned)a->gps_row - 1);
+}
+
 static void gps_row(struct accounts *all, struct model_node *n, int parent)
 {
     double mhz = model_mhz(&all->model);
 
+    struct account *a = n->is_pool ? NULL : own(all, n);
+
+    if (a)
+        a->gps_row = (int)all->gps_count + 1;
+    all->gps_given[all->gps_count] = 0;
     all->gps_of[all->gps_count] = n;
     all->gps[all->gps_count] = (struct gps_node){
         .parent = parent,
@@ -113,6 +148,13 @@ static void gps_rebuild(struct accounts *all)
     int *row = NULL;
     bool more = true;
 
+    gps_empty_all(all);
+    for (unsigned i = 0; i < all->gps_count; i++) {
+        struct account *a = account_of(all->gps_of[i]);
+
+        if (a)
+            a->gps_row = 0;
+    }
     all->gps_count = 0;
     all->gps_tree_stale = false;
     all->gps_rates_stale = true;
@@ -158,10 +200,6 @@ static void gps_solve_now(struct accounts *all)
         gps_rebuild(all);
     if (!all->gps_rates_stale)
         return;
-    for (unsigned i = 0; i < all->gps_count; i++) {
-        if (all->gps[i].leaf)
-            all->gps[i].runnable = model_state_wants(all->gps_of[i]->state);
-    }
     gps_solve(all->gps, all->gps_count, model_online(&all->model));
     all->gps_rates_stale = false;
 }
@@ -176,15 +214,8 @@ static void gps_run(struct accounts *all, uint64_t now)
     if (end > begin) {
         gps_solve_now(all);
         for (unsigned i = 0; i < all->gps_count; i++) {
-            if (all->gps[i].leaf && all->gps[i].rate > 0) {
-                struct account *a = own(all, all->gps_of[i]);
-                double given = all->gps[i].rate * (double)(end - begin);
-
-                if (!a)
-                    return;
-                a->ideal += given;
-                a->ideal_in_window += given;
-            }
+            if (all->gps[i].leaf)
+                all->gps_given[i] += all->gps[i].rate * (double)(end - begin);
         }
     }
     all->gps_until = MAX(all->gps_until, now);
@@ -208,6 +239,7 @@ static void close_window(struct accounts *all, uint64_t end)
 {
     struct model *m = &all->model;
 
+    gps_empty_all(all);
     for (unsigned i = 0; i < m->count; i++) {
         struct account *a = account_of(m->nodes[i]);
 
@@ -301,12 +333,17 @@ static void on_transition(void *context, struct model_node *w, unsigned from, un
     struct accounts *all = context;
     struct account *a = own(all, w);
 
-    if (model_state_wants(from) != model_state_wants(to))
+    if (a && model_state_wants(from) != model_state_wants(to)) {
         all->gps_rates_stale = true;
+        if (a->gps_row)
+            all->gps[a->gps_row - 1].runnable = model_state_wants(to);
+    }
     if (!a || !counts(all, now))
         return;
-    if (all->use_gps && (from == RECORD_sched_state_RUN || to == RECORD_sched_state_RUN))
+    if (all->use_gps && (from == RECORD_sched_state_RUN || to == RECORD_sched_state_RUN)) {
+        gps_empty_of(all, a);
         sample_lag(a);
+    }
     if (model_state_waits(from) && model_state_wants(to))
         a->wakes++;
     if (to == RECORD_sched_state_RUN && w->woken)
@@ -366,6 +403,7 @@ void accounts_free(struct accounts *all)
     }
     free(all->gps);
     free(all->gps_of);
+    free(all->gps_given);
     model_free(&all->model);
 }
 
@@ -427,6 +465,7 @@ bool accounts_feed(struct accounts *all, const struct trace_record *r)
 void accounts_end(struct accounts *all, uint64_t end)
 {
     model_settle(&all->model, MAX(end, all->model.now));
+    gps_empty_all(all);
     if (all->window && accounts_until(all) > all->window_begin &&
         all->window_begin >= all->from)
         close_window(all, accounts_until(all));

@@ -40,6 +40,7 @@ struct account {
     double lag_min, lag_max, lag_sum;  // ns; lag_sum over `lag_count` samples, absolute
     uint64_t lag_count;
     double ideal_in_window;
+    int gps_row;  // of accounts.gps plus one; 0: none
     double error_max, error_sum;  // share error per window, percent
     uint64_t error_count;
 };
@@ -72,6 +73,7 @@ struct accounts {
 
     // The fluid.
     struct gps_node *gps;
+    double *gps_given;           // ns since the row was last emptied into its account
     struct model_node **gps_of;  // whose row it is
     unsigned gps_count, gps_room;
     bool gps_tree_stale, gps_rates_stale;

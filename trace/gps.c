@@ -10,7 +10,8 @@
  * and it is exact where a search for lambda would be close.
  *
  * Invariants
- *   - floor <= demand for every node (demands()).
+ *   - floor <= demand for every node (demands())
+ *   - A list of siblings has only those that want something, and shrinks from round to round.
  * Locking    none: pure functions.
  * Sources    [GPS]; the freezing argument is the one of flexible boxes, [CSS-FLEX] "Resolving
  *            Flexible Lengths"
@@ -19,7 +20,7 @@
 
 #include <assert.h>
 
-/* Demand and floor of every node, children before parents; links the children. */
+/* Demand and floor of every node, children before parents; links the children that want anything. */
 static void demands(struct gps_node *nodes, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -28,90 +29,89 @@ static void demands(struct gps_node *nodes, unsigned count)
         n->demand = n->leaf && n->runnable ? 1 : 0;
         n->floor = 0;
         n->rate = 0;
+        n->child_shares = n->child_demand = n->child_floor = 0;
         n->first_child = n->next_sibling = -1;
     }
     for (unsigned i = count; i-- > 0;) {
         struct gps_node *n = &nodes[i];
 
         assert(n->parent < (int)i);
+        if (!n->leaf) {
+            n->demand = n->child_demand;
+            n->floor = n->child_floor;
+        }
         if (n->demand > n->limit)
             n->demand = n->limit;
+        if (n->demand <= 0 || n->parent < 0)
+            continue;
         if (n->floor < n->reservation)
             n->floor = n->reservation;
         if (n->floor > n->demand)
             n->floor = n->demand;
-        if (n->parent < 0)
-            continue;
 
         struct gps_node *parent = &nodes[n->parent];
 
         n->next_sibling = parent->first_child;
         parent->first_child = (int)i;
-        parent->demand += n->demand;
-        parent->floor += n->floor;
+        parent->child_shares += n->shares;
+        parent->child_demand += n->demand;
+        parent->child_floor += n->floor;
     }
 }
 
-/* A node's siblings, itself first. */
+/* The siblings that are left in a list. */
 #define SIBLINGS(n, nodes, first)                                                              \
     for (struct gps_node *n = (first) < 0 ? NULL : &(nodes)[first]; n;                         \
          n = n->next_sibling < 0 ? NULL : &(nodes)[n->next_sibling])
 
-static double clamped(const struct gps_node *n, double x)
+/* Divides among the siblings as if nobody had bounds, then puts each inside his: by how much all got
+ * too much (or, negative, too little) for that. */
+static double divide_freely(struct gps_node *nodes, int first, double lambda)
 {
-    return x < n->floor ? n->floor : x > n->demand ? n->demand : x;
-}
-
-/* One round: divides what the frozen leave; freezes those on the wrong side. False: done. */
-static bool divide_once(struct gps_node *nodes, int first, double amount)
-{
-    double shares = 0, error = 0;
+    double error = 0;
 
     SIBLINGS(n, nodes, first)
     {
-        if (n->frozen)
-            amount -= n->rate;
-        else
-            shares += n->shares;
-    }
-    if (shares <= 0)
-        return false;
+        double x = lambda * n->shares;
 
-    double lambda = amount > 0 ? amount / shares : 0;
-
-    SIBLINGS(n, nodes, first)
-    {
-        if (!n->frozen) {
-            n->rate = clamped(n, lambda * n->shares);
-            error += n->rate - lambda * n->shares;
+        if (x < n->floor) {
+            error += n->floor - x;
+            n->rate = n->floor;
+        } else if (x > n->demand) {
+            error += n->demand - x;
+            n->rate = n->demand;
+        } else {
+            n->rate = x;
         }
     }
-
-    bool again = false;
-
-    SIBLINGS(n, nodes, first)
-    {
-        double free_rate = lambda * n->shares;
-
-        if (n->frozen)
-            continue;
-        if ((error >= 0 && n->rate > free_rate) || (error <= 0 && n->rate < free_rate))
-            n->frozen = again = true;
-    }
-    return again && error != 0;
+    return error;
 }
 
-static void divide(struct gps_node *nodes, int first, double amount)
+/* Those on the side that `error` says are settled: they leave the list, with what they have. */
+static void freeze(struct gps_node *nodes, int *first, double lambda, double error,
+                   double *shares, double *amount)
 {
-    double demand = 0, floor = 0;
+    for (int *at = first; *at >= 0;) {
+        struct gps_node *n = &nodes[*at];
+        double x = lambda * n->shares;
 
-    SIBLINGS(n, nodes, first)
-    {
-        demand += n->demand;
-        floor += n->floor;
-        n->frozen = false;
+        if ((error > 0 && n->rate > x) || (error < 0 && n->rate < x)) {
+            *shares -= n->shares;
+            *amount -= n->rate;
+            *at = n->next_sibling;
+        } else {
+            at = &n->next_sibling;
+        }
     }
-    if (demand <= amount) {
+}
+
+/* What a node gets is divided among its children. */
+static void divide(struct gps_node *nodes, struct gps_node *parent, double amount)
+{
+    double shares = parent->child_shares;
+    int first = parent->first_child;
+
+    if (parent->child_demand <= amount) {
         SIBLINGS(n, nodes, first)
         {
             n->rate = n->demand;
@@ -119,29 +119,49 @@ static void divide(struct gps_node *nodes, int first, double amount)
         return;
     }
     /* More promised than there is: admission control forbids it, a trace may still say so. */
-    if (floor >= amount) {
+    if (parent->child_floor >= amount) {
         SIBLINGS(n, nodes, first)
         {
-            n->rate = floor > 0 ? n->floor * amount / floor : 0;
+            n->rate = parent->child_floor > 0 ? n->floor * amount / parent->child_floor : 0;
         }
         return;
     }
-    while (divide_once(nodes, first, amount))
-        ;
+    while (first >= 0) {
+        double lambda = amount > 0 && shares > 0 ? amount / shares : 0;
+        double error = divide_freely(nodes, first, lambda);
+        int left = first;
+
+        /* What is off by rounding alone is nobody's bound. */
+        if (error > -1e-12 && error < 1e-12)
+            return;
+        freeze(nodes, &left, lambda, error, &shares, &amount);
+        first = left;
+    }
 }
 
 void gps_solve(struct gps_node *nodes, unsigned count, double capacity)
 {
-    int roots = -1;
+    struct gps_node host = {.first_child = -1};
 
     demands(nodes, count);
     for (unsigned i = count; i-- > 0;) {
-        if (nodes[i].parent < 0) {
-            nodes[i].next_sibling = roots;
-            roots = (int)i;
-        }
+        struct gps_node *n = &nodes[i];
+
+        if (n->parent >= 0 || n->demand <= 0)
+            continue;
+        if (n->floor < n->reservation)
+            n->floor = n->reservation;
+        if (n->floor > n->demand)
+            n->floor = n->demand;
+        n->next_sibling = host.first_child;
+        host.first_child = (int)i;
+        host.child_shares += n->shares;
+        host.child_demand += n->demand;
+        host.child_floor += n->floor;
     }
-    divide(nodes, roots, capacity);
-    for (unsigned i = 0; i < count; i++)
-        divide(nodes, nodes[i].first_child, nodes[i].rate);
+    divide(nodes, &host, capacity);
+    for (unsigned i = 0; i < count; i++) {
+        if (nodes[i].first_child >= 0)
+            divide(nodes, &nodes[i], nodes[i].rate);
+    }
 }

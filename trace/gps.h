@@ -36,8 +36,8 @@ struct gps_node {
 
     /* The solver's own. */
     double demand, floor;
+    double child_shares, child_demand, child_floor;
     int first_child, next_sibling;
-    bool frozen;
 };
 
 /* Fills in every node's rate. `capacity` in CPUs. */

@@ -67,6 +67,15 @@ unsigned plot_colour_of(const struct plot *p, const struct model_node *w)
     return i < p->colour_count ? i : PLOT_COLOURS;
 }
 
+const struct account *plot_account(const struct accounts *all, uint32_t id)
+{
+    for (unsigned i = all->model.count; i-- > 0;) {
+        if (all->model.nodes[i]->id == id && account_of(all->model.nodes[i]))
+            return account_of(all->model.nodes[i]);
+    }
+    return NULL;
+}
+
 /* --- the first pass -------------------------------------------------------------------------- */
 
 /* Keeps the `room` heaviest, heaviest first. */
@@ -148,9 +157,9 @@ static void choose_all(struct plot *p, struct accounts *all)
         choose(p->groups, &p->group_count, PLOT_GROUPS, p->colours[i].id, p->colours[i].label,
                p->colours[i].weight);
     for (unsigned i = 0; i < p->colour_count; i++) {
-        const struct model_node *w = model_find(&all->model, p->colours[i].id);
+        const struct account *a = plot_account(all, p->colours[i].id);
 
-        p->colours[i].has_latency = w && account_of(w) && account_of(w)->latency;
+        p->colours[i].has_latency = a && a->latency;
     }
     qsort(p->colours, p->colour_count, sizeof(p->colours[0]), by_id);
     qsort(p->lanes, p->lane_count, sizeof(p->lanes[0]), by_id);

@@ -56,6 +56,8 @@ struct plot {
 
 /* Colour index of a world: 0 to PLOT_COLOURS - 1; PLOT_COLOURS: it is among the others. */
 unsigned plot_colour_of(const struct plot *p, const struct model_node *w);
+/* The account of the world with that id, also when it has ended; null if there is none. */
+const struct account *plot_account(const struct accounts *all, uint32_t id);
 /* The second pass: writes all .dat files. A TOOL_ status. */
 int plot_write_data(struct plot *p, struct trace_reader *reader);
 /* Writes NAME.gp for each picture, and calls `made` with NAME. False: said why. */

@@ -326,8 +326,7 @@ static bool write_latency(struct data *d)
     }
     write_cdf(out, all, "all worlds");
     for (unsigned i = 0; i < d->p->colour_count; i++) {
-        struct model_node *w = model_find(&d->all.model, d->p->colours[i].id);
-        const struct account *a = w ? account_of(w) : NULL;
+        const struct account *a = plot_account(&d->all, d->p->colours[i].id);
 
         write_cdf(out, a ? a->latency : NULL, d->p->colours[i].label);
     }

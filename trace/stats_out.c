@@ -43,7 +43,7 @@ static uint64_t migrations(const struct account *a)
 
 static double lag_max(const struct account *a)
 {
-    return MAX(a->lag_max, -a->lag_min);
+    return a->lag_max > -a->lag_min ? a->lag_max : 0 - a->lag_min;
 }
 
 #define COLUMN(name, expression)                                                               \
