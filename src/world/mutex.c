@@ -14,7 +14,6 @@
 #include "world/mutex.h"
 
 #include "core/assert.h"
-#include "sched/sched_internal.h"
 #include "world/world.h"
 
 void mutex_init(struct mutex *mutex, const char *name)
@@ -27,7 +26,7 @@ void mutex_init(struct mutex *mutex, const char *name)
 void mutex_lock(struct mutex *mutex)
 {
     bool irqs = spin_lock(&mutex->queue.lock);
-    struct world *self = sched_own()->current;
+    struct world *self = world_current();
 
     vmk_assert_msg(mutex->holder != self, "%s taken twice by world %u", mutex->queue.lock.name,
                    self->id.raw);
@@ -50,7 +49,7 @@ bool mutex_try_lock(struct mutex *mutex)
     bool got = !mutex->holder;
 
     if (got)
-        mutex->holder = sched_own()->current;
+        mutex->holder = world_current();
     spin_unlock(&mutex->queue.lock, irqs);
     return got;
 }
@@ -59,7 +58,7 @@ void mutex_unlock(struct mutex *mutex)
 {
     bool irqs = spin_lock(&mutex->queue.lock);
 
-    vmk_assert_msg(mutex->holder == sched_own()->current, "%s unlocked by another world",
+    vmk_assert_msg(mutex->holder == world_current(), "%s unlocked by another world",
                    mutex->queue.lock.name);
     mutex->holder = wait_queue_hand_over(&mutex->queue);
     if (mutex->holder)
@@ -70,9 +69,5 @@ void mutex_unlock(struct mutex *mutex)
 
 bool mutex_held(const struct mutex *mutex)
 {
-    bool irqs = plat_irq_save();
-    bool held = __atomic_load_n(&mutex->holder, __ATOMIC_RELAXED) == sched_own()->current;
-
-    plat_irq_restore(irqs);
-    return held;
+    return __atomic_load_n(&mutex->holder, __ATOMIC_RELAXED) == world_current();
 }
