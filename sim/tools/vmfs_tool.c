@@ -83,11 +83,11 @@ static bool parse_size(const char *text, uint64_t *out)
         return false;
     switch (*end) {
     case 'T':
-    case 't': shift += 10; /* fall through */
+    case 't': shift += 10; fall_through;
     case 'G':
-    case 'g': shift += 10; /* fall through */
+    case 'g': shift += 10; fall_through;
     case 'M':
-    case 'm': shift += 10; /* fall through */
+    case 'm': shift += 10; fall_through;
     case 'K':
     case 'k':
         shift += 10;

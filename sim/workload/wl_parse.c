@@ -356,7 +356,7 @@ static bool key_value(struct parser *p, uint32_t i, const struct key *k, const c
             length -= 3;
         else if (k->type == KEY_PERCENT && length > 1 && text[length - 1] == '%')
             length--;
-        // fall through
+        fall_through;
     case KEY_U32:
         if (!number_text(text, length, k->most, &n) || n < k->least)
             return fail(p, i, "%s=%.*s: a number from %llu to %llu", k->name,

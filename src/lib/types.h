@@ -13,6 +13,7 @@
 
 #define must_check        __attribute__((warn_unused_result))
 #define noreturn_fn       __attribute__((noreturn))
+#define fall_through      __attribute__((fallthrough))
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
 #define packed_layout     __attribute__((packed))
 #define aligned_to(n)     __attribute__((aligned(n)))
