@@ -49,6 +49,7 @@ struct storage {
 };
 
 struct verify {
+    const char *directory;
     struct trace_reader *reader;
     struct sched_machine *machine;
     struct storage *storage;
@@ -226,6 +227,23 @@ static void print_expected(struct verify *v, unsigned i)
     print_record(stdout, &r);
 }
 
+/* Which version recorded it: another version of the scheduler may rightly decide otherwise. */
+static void show_version(const struct verify *v)
+{
+    char path[4096], text[256];
+    FILE *notes;
+
+    snprintf(path, sizeof(path), "%s/run/run.env", v->directory);
+    notes = fopen(path, "re");
+    while (notes && fgets(text, sizeof(text), notes)) {
+        text[strcspn(text, "\n")] = '\0';
+        if (!strncmp(text, "git=", 4) && strcmp(text + 4, "unknown") != 0)
+            printf("\nRecorded by version %s; this tool has to be of the same.\n", text + 4);
+    }
+    if (notes)
+        fclose(notes);
+}
+
 /* Everything around the difference. `r` is null at the end of the trace. */
 static int show(struct verify *v, const struct trace_record *r, const char *what)
 {
@@ -253,6 +271,7 @@ static int show(struct verify *v, const struct trace_record *r, const char *what
     }
     if (v->compared == v->expected)
         puts("> (nothing more)");
+    show_version(v);
     return TOOL_NO;
 }
 
@@ -409,6 +428,7 @@ static int run(const char *directory, unsigned neighbours)
         status = tool_fail("%s", error);
     } else {
         v->neighbours = neighbours;
+        v->directory = directory;
         sched_machine_init(v->machine, SCHED_CPUS_MAX);
         v->machine->observer = (struct sched_observer){.event = observe, .context = v};
         status = walk(v);
