@@ -73,6 +73,7 @@ void vmk_panic_at(const char *file, int line, const char *format, ...)
 
     plat_ns now = plat_time_now();
 
+    TRACE(assert, .id = (uint32_t)line, .arg = cpu);
     print("\nPANIC: %s\n", reason);
     print("  at %s:%d, cpu%u, world %u, %llu.%06llu s after boot\n", file, line, cpu,
           core->world_id ? core->world_id() : 0, (unsigned long long)(now / 1000000000u),
@@ -81,6 +82,7 @@ void vmk_panic_at(const char *file, int line, const char *format, ...)
     print_backtrace();
     if (core->panic_more)
         core->panic_more();
-    trace_panic(print);
+    if (trace_panic(print))
+        print("  and the reason again: %s\n", reason);
     plat_stop();
 }

@@ -79,8 +79,11 @@ bool trace_streams(void);
  */
 void trace_finish(void);
 void trace_finish_on(struct trace_state *trace);
-/* From a panic: prints the last records of all CPUs, then sends every packet. No lock, no memory. */
-void trace_panic(void (*print)(const char *format, ...));
+/*
+ * From a panic: prints the last records of all CPUs, then sends every packet. No lock, no memory.
+ * False: there was nothing to print.
+ */
+bool trace_panic(void (*print)(const char *format, ...));
 
 struct trace_totals {
     uint64_t records, discarded, overwritten, refused, stepped_back, waits, packets, bytes;

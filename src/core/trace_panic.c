@@ -73,7 +73,7 @@ static void walk_stream(struct trace_state *trace, struct trace_stream *s,
         walk(open, s->at, s->index, latest, count);
 }
 
-void trace_panic(void (*print)(const char *format, ...))
+bool trace_panic(void (*print)(const char *format, ...))
 {
     struct trace_state *trace = this_host()->trace;
     struct latest latest[SHOWN];
@@ -82,7 +82,7 @@ void trace_panic(void (*print)(const char *format, ...))
     char line[TRACE_LINE_MAX];
 
     if (!trace->ready || trace->finished)
-        return;
+        return false;
     trace->finished = true;
     __atomic_store_n(&trace->mask, 0, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < TRACE_STREAMS; i++) {
@@ -106,4 +106,5 @@ void trace_panic(void (*print)(const char *format, ...))
     trace_out_everything(trace, true);
     print("  trace: %llu bytes of packets %s\n", (unsigned long long)trace->out_bytes,
           trace->out_open ? "sent" : "stay in memory: vmk-trace in gdb");
+    return true;
 }

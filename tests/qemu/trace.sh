@@ -21,6 +21,12 @@ traced linux 0 --cpus 4 --vcpus 2 --timeout 300 \
     whole_trace "trace of Linux on 4 CPUs" "$dir" 20000 vm_exit vm_entry ept_fault timer_fire ipi \
         world_name sched_switch sched_input
 
+# And the decisions in it are the scheduler's: the recorded inputs, given again, make the same ones.
+if [ -x "$BUILD/orrery-trace" ]; then
+    "$BUILD/orrery-trace" verify "$dir" >"$results/out-trace-verify.txt" 2>&1
+    verdict "trace of Linux on 4 CPUs verifies" $? 0 "$results/out-trace-verify.txt" "^equal: [0-9]* inputs"
+fi
+
 # A ring far too small, but the writers wait: still nothing is lost.
 traced lossless 0 --cpus 2 --guest "$BUILD/guest/memory.elf" --trace-lossless --trace-buffer 128 &&
     whole_trace "trace without loss through 128 KiB" "$dir" 1000 vm_exit
