@@ -13,4 +13,5 @@ world hog[0..3] start=uniform(0,5ms)
 expect ops(w*) >= 63000
 expect wake_p99(w*) <= 10ms
 expect wake_p99(drum) <= 2ms
-expect cpu(*) >= 500% from 1s
+# In a storm all eight CPUs work for 1.6 ms and more, and the hogs lose half of theirs to it.
+expect cpu(*) >= 460% from 1s
