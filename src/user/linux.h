@@ -49,9 +49,18 @@
 #define L_ELOOP                 40
 #define L_EOVERFLOW             75
 #define L_ENOTSOCK              88
+#define L_EMSGSIZE              90
+#define L_EPROTOTYPE            91
+#define L_ENOPROTOOPT           92
+#define L_EPROTONOSUPPORT       93
+#define L_ESOCKTNOSUPPORT       94
 #define L_EOPNOTSUPP            95
 #define L_EAFNOSUPPORT          97
+#define L_EADDRINUSE            98
+#define L_EISCONN               106
+#define L_ENOTCONN              107
 #define L_ETIMEDOUT             110
+#define L_ECONNREFUSED          111
 #define L_EDQUOT                122
 /* Inside the kernel only: what a call interrupted by a signal returns (sigframe.c decides). */
 #define L_ERESTARTSYS           512  // again, unless a handler without SA_RESTART ran

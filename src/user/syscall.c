@@ -47,6 +47,9 @@ int64_t user_errno(vmk_status status)
         [VMK_BROKEN_PIPE] = L_EPIPE,    [VMK_NO_DEVICE] = L_ENXIO,
         [VMK_CORRUPT] = L_EIO,          [VMK_FENCED] = L_EIO,
         [VMK_CONTENDED] = L_EBUSY,      [VMK_BAD_HANDLE] = L_EBADF,
+        [VMK_REFUSED] = L_ECONNREFUSED, [VMK_NOT_CONNECTED] = L_ENOTCONN,
+        [VMK_CONNECTED] = L_EISCONN,    [VMK_ADDRESS_IN_USE] = L_EADDRINUSE,
+        [VMK_WRONG_TYPE] = L_EPROTOTYPE,
     };
 
     if (status == VMK_OK)
