@@ -89,7 +89,7 @@ LINK  := $(CC) -nostdlib -static -Wl,-n,--build-id=none,--no-warn-rwx-segments,-
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 # A program that runs ring 3 or guests by sim/engine: its functions replace some of libunicorn's,
 # so they have to be among the symbols it exports.
-ENGINE_LINK := -Wl,--as-needed -lunicorn -Wl,--export-dynamic-symbol=*_x86_64 -Wl,--export-dynamic-symbol=memory_mapping -lm
+ENGINE_LINK := -Wl,--as-needed -lunicorn -Wl,--export-dynamic-symbol=*_x86_64 -Wl,--export-dynamic-symbol=memory_mapping -Wl,--export-dynamic-symbol=abort -lm
 
 # --- the image -------------------------------------------------------------------------------
 

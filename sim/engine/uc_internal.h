@@ -23,6 +23,7 @@
 #define TB_ICOUNT      22u
 #define TB_CODE        32u
 #define EXCEPTION_STOP 0x10001  // an exception number that ends the run
+#define CFLAGS_COUNT   0x7fffu  // of a block: at most so many instructions
 #define CPUS_MAX       64u
 /* The header's own macro shifts into the sign. Number of arguments; 1 write, 3 both ways. */
 #define CONTROL(kind, count, way)                                                              \
@@ -57,7 +58,9 @@ struct uc_shim {
     bool stopped;
     struct uc_shim_exit *exit;
     uint64_t last_tsc;
-    sigjmp_buf escape;  // out of a translation outside a run
+    sigjmp_buf escape;   // out of a translation outside a run
+    sigjmp_buf refused;  // out of the library's abort() in a translation
+    bool translating;
     /* By page. */
     uint64_t *code;  // bits
     uint32_t *fast;  // = generation: writable in the TLB without a look
@@ -91,6 +94,9 @@ extern struct uc_shim_all uc_shim_all;
     X(void, cpu_check_watchpoint_x86_64,                                                       \
       (void *cpu, uint64_t va, uint64_t size, uint32_t attributes, int flags,                  \
        uintptr_t return_address))                                                              \
+    X(void *, tb_gen_code_x86_64,                                                              \
+      (void *cpu, uint64_t pc, uint64_t base, uint32_t flags, uint32_t cflags))                \
+    X(void, abort, (void))                                                                     \
     X(void, tcg_tb_insert_x86_64, (void *tcg, void *block))                                    \
     X(void, tb_flush_x86_64, (void *cpu))                                                      \
     X(void, helper_raise_interrupt_x86_64, (struct uc_env * env, int number, int length))      \
@@ -109,6 +115,7 @@ extern struct uc_shim_all uc_shim_all;
     X(void, tlb_set_dirty_x86_64, (void *cpu, uint64_t va))                                    \
     X(void, tlb_flush_x86_64, (void *cpu))                                                     \
     X(void, tlb_flush_page_x86_64, (void *cpu, uint64_t va))                                   \
+    X(void, cpu_loop_exit_x86_64, (void *cpu))                                                 \
     X(void, cpu_loop_exit_restore_x86_64, (void *cpu, uintptr_t return_address))               \
     X(void, tb_invalidate_phys_range_x86_64, (uc_engine * uc, uint64_t start, uint64_t end))   \
     X(void *, tcg_tb_lookup_x86_64, (void *tcg, uintptr_t return_address))                     \

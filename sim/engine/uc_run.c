@@ -159,6 +159,49 @@ static void uncount(struct uc_shim *s, const struct uc_shim_exit *exit)
     left_set(s, left_now(s) + (int64_t)instructions);
 }
 
+/*
+ * Some byte sequences that are no instructions (FF EE: a far jump through a register) make the library
+ * call abort() in the middle of a translation. Then the block is translated one instruction at a time, and the
+ * one that is refused by itself is #UD.
+ */
+void abort(void)
+{
+    struct uc_shim *s = uc_shim_all.current;
+
+    if (s && s->translating)
+        siglongjmp(s->refused, 1);
+    uc_library_need();
+    library.abort();
+    __builtin_unreachable();
+}
+
+void *tb_gen_code_x86_64(void *cpu, uint64_t pc, uint64_t base, uint32_t flags, uint32_t cflags)
+{
+    struct uc_shim *s = uc_shim_of_cpu(cpu);
+    int exception = 6;
+    void *block;
+
+    uc_library_need();
+    if (!s || s != uc_shim_all.current)
+        return library.tb_gen_code_x86_64(cpu, pc, base, flags, cflags);
+    if (sigsetjmp(s->refused, 0) == 0) {
+        s->translating = true;
+        block = library.tb_gen_code_x86_64(cpu, pc, base, flags, cflags);
+        s->translating = false;
+        return block;
+    }
+    s->translating = false;
+    if ((cflags & CFLAGS_COUNT) != 1)
+        return tb_gen_code_x86_64(cpu, pc, base, flags, (cflags & ~CFLAGS_COUNT) | 1);
+    if (!s->running)
+        siglongjmp(s->escape, 1);
+    s->env->eip = pc - base;
+    s->stopped = true;
+    memcpy(at(cpu, CPU_EXCEPTION), &exception, sizeof(exception));
+    library.cpu_loop_exit_x86_64(cpu);
+    return NULL;
+}
+
 static void on_syscall(uc_engine *uc, void *user)
 {
     struct uc_shim *s = user;
@@ -275,6 +318,7 @@ void uc_shim_run(struct uc_shim *s, uint64_t instructions, struct uc_shim_exit *
     s->limit = (int64_t)MIN(instructions, (uint64_t)INT64_MAX);
     s->left_from = 0;
     left_set(s, s->limit);
+    s->translating = false;
     s->stopped = false;
     s->counts.runs++;
     if (s->flush_pending)

@@ -154,6 +154,7 @@ noreturn_fn void uc_shim_leave(struct uc_shim *s, uintptr_t return_address)
 {
     int exception = EXCEPTION_STOP;
 
+    s->translating = false;
     s->stopped = true;
     memcpy(at(s->cpu, CPU_EXCEPTION), &exception, sizeof(exception));
     library.cpu_loop_exit_restore_x86_64(s->cpu, return_address);

@@ -122,6 +122,7 @@ PROGRAM(prog_prefixed, ".byte 0x66, 0x2e, 0xcd, 0x81");
 PROGRAM(prog_enter_debug, "mov %rax, %dr0");
 PROGRAM(prog_int_3, ".byte 0xcd, 3");
 PROGRAM(prog_ud2, "ud2");
+PROGRAM(prog_refused, ".byte 0xff, 0xee");
 PROGRAM(prog_vmcall, "vmcall");
 PROGRAM(prog_divide, "xor %ecx, %ecx; mov $7, %eax; cltd; div %ecx");
 PROGRAM(prog_swapgs, "swapgs");
@@ -137,8 +138,9 @@ START_TEST(test_user__instructions_it_may_not__exception_at_the_instruction)
         {prog_outs, 13, 0, 0},        {prog_rdmsr, 13, 0, 0},     {prog_cr, 13, 0, 0},
         {prog_lgdt, 13, 0, 0},        {prog_int80, 13, 0x402, 0}, {prog_int13, 13, 0x6a, 0},
         {prog_int3, 3, 0, 1},         {prog_int_3, 3, 0, 2},      {prog_prefixed, 13, 0x40a, 0},
-        {prog_enter_debug, 13, 0, 0}, {prog_ud2, 6, 0, 0},        {prog_vmcall, 6, 0, 0},
-        {prog_divide, 0, 0, 8},       {prog_swapgs, 13, 0, 0},    {prog_sysret, 13, 0, 0},
+        {prog_enter_debug, 13, 0, 0}, {prog_ud2, 6, 0, 0},        {prog_refused, 6, 0, 0},
+        {prog_vmcall, 6, 0, 0},       {prog_divide, 0, 0, 8},     {prog_swapgs, 13, 0, 0},
+        {prog_sysret, 13, 0, 0},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -153,6 +155,23 @@ START_TEST(test_user__instructions_it_may_not__exception_at_the_instruction)
                 s.trap.error_code == cases[i].error && s.regs.rip == CODE + cases[i].rip,
             "case %zu: kind %d vector %u error %#x at +%#llx", i, s.trap.kind, s.trap.vector,
             s.trap.error_code, (unsigned long long)(s.regs.rip - CODE));
+    }
+}
+END_TEST
+
+PROGRAM(prog_refused_later, "inc %eax; inc %eax; .byte 0xff, 0xdb; inc %eax");
+
+START_TEST(test_user__bytes_the_library_aborts_on__undefined_where_they_are)
+{
+    struct space s;
+
+    SPACE(&s, prog_refused_later);
+    for (unsigned i = 1; i < 4; i++) {
+        s.regs.rip = CODE;
+        space_run(&s);
+        CHECK_EXCEPTION(&s, 6, 0);
+        ck_assert_uint_eq(s.regs.rip, CODE + 4);
+        ck_assert_uint_eq(s.regs.gpr[RAX], 2 * i);
     }
 }
 END_TEST
@@ -744,6 +763,7 @@ KERNEL_TEST_MAIN(
     RUNS(test_user__unsafe_registers__made_safe_or_refused),
     RUNS(test_user__page_faults__address_error_and_rip),
     RUNS(test_user__instructions_it_may_not__exception_at_the_instruction),
+    RUNS(test_user__bytes_the_library_aborts_on__undefined_where_they_are),
     RUNS(test_user__trap_flag__one_instruction_each),
     RUNS(test_user__copy_on_write__store_lands_in_the_copy),
     RUNS(test_user__accessed_and_dirty__set_by_the_access_that_does),
