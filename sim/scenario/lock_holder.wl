@@ -11,6 +11,9 @@ vm vm1 shares=4000
 lock l kind=ticket
 world vm1.v[0..3] vm=vm1 start=uniform(0,5ms)
   run exp(20us) ; lock l ; run exp(15us) ; unlock l ; count ; loop
+# A little noise, or the phases of the CPUs stay for ever as chance began them.
+world noise
+  run exp(500us) ; sleep exp(200ms) ; loop
 world hog[0..3] start=uniform(0,5ms)
   run exp(20ms) ; loop
 expect ops(vm1) >= 2 * uncoordinated.ops(vm1)

@@ -1,13 +1,15 @@
-# NUMA: two nodes of four CPUs; worlds keep to the node of their memory unless that costs more than
-# it saves, and no node idles while the other has a queue.
+# NUMA: two nodes of four CPUs, work 30 % slower away from home. With a CPU to spare a world stays at
+# home more often than chance would have it (half), nothing idles while somebody waits, and the
+# work done is close to what the CPUs could do at home.
 workload numa
 duration 10s
 host cpus=8 llc=4 package=4 numa=4
 cost numa=300us remote=30%
-world w[0..11] start=uniform(0,50ms)
+world w[0..5] start=uniform(0,50ms)
   run exp(3ms) ; block io exp(1ms) ; loop
-world hog[0..3] start=uniform(0,50ms)
+world hog[0..2] start=uniform(0,50ms)
   run exp(50ms) ; loop
-expect remote(*) <= 15%
-expect cpu(*) >= 760% from 1s
-expect migrations(hog*) <= 400
+expect remote(*) <= 42% from 1s
+expect cpu(hog*) >= 290% from 1s
+expect cpu(w*) >= 420% from 1s
+expect work(*) >= 0.85 * run(*)
