@@ -15,6 +15,7 @@
 
 #include "core/core.h"
 #include "core/core_internal.h"
+#include "core/trace_control.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "plat/plat.h"
@@ -107,8 +108,13 @@ static void write_sinks(unsigned sinks, const char *text, size_t length)
         plat_console_write(text, length);
     if (sinks & LOG_SINK_COM1)
         plat_serial_write(0, text, length);
-    if (sinks & LOG_SINK_COM2)
+    if (sinks & LOG_SINK_COM2) {
+        bool shared = trace_port_take();  // a trace may be on it too
+
         plat_serial_write(1, text, length);
+        if (shared)
+            trace_port_give();
+    }
 }
 
 static void ring_append(struct log_ring *log, const char *text, size_t length)

@@ -74,6 +74,13 @@ bool trace_drain(void);
 bool trace_streams(void);
 
 /*
+ * Keeps frames off COM2 while a line of the log goes there. False: no trace is on it, or the host panics;
+ * then nothing was taken. Irqs off.
+ */
+must_check bool trace_port_take(void);
+void trace_port_give(void);
+
+/*
  * The end: open packets are completed and go out, and what was counted is said. Nothing is recorded
  * afterwards. In the image once, by the last CPU; again is harmless.
  */

@@ -91,6 +91,7 @@ struct trace_state {
     // The byte stream out: out_lock.
     uint32_t out_lock;  // (a) CPU + 1
     bool out_open;
+    bool out_is_com2;
     bool out_failed;
     bool out_began;       // metadata is out
     uint32_t out_frames;  // sent so far

@@ -19,6 +19,7 @@
  * Start at   trace_out_part().
  */
 #include "core/core.h"
+#include "core/core_internal.h"
 #include "core/heap.h"
 #include "core/log.h"
 #include "core/trace_frame.h"
@@ -124,6 +125,21 @@ bool trace_out_part(struct trace_state *trace, struct trace_stream *s)
         good = send_part(trace, s);
     unlock(trace, irqs);
     return good;
+}
+
+bool trace_port_take(void)
+{
+    struct trace_state *trace = this_host()->trace;
+
+    if (!trace->out_is_com2 || this_host()->core->panicking)
+        return false;
+    (void)lock(trace);
+    return true;
+}
+
+void trace_port_give(void)
+{
+    unlock(this_host()->trace, false);
 }
 
 bool trace_streams(void)
@@ -242,6 +258,7 @@ void trace_out_open(struct trace_state *trace, const char *where)
 {
     trace->out_text = heap_alloc(TRACE_METADATA_MAX, MEM_OWNER_TRACE);
     trace->out_open = trace->out_text && plat_trace_out_open(where);
+    trace->out_is_com2 = trace->out_open && strcmp(where, "com2") == 0;
     if (!trace->out_open)
         vmk_log(
             VMK_LOG_WARN,

@@ -31,6 +31,29 @@ fi
 traced lossless 0 --cpus 2 --guest "$BUILD/guest/memory.elf" --trace-lossless --trace-buffer 128 &&
     whole_trace "trace without loss through 128 KiB" "$dir" 1000 vm_exit
 
+# A ring far too small and nobody waits: what is lost is counted, and babeltrace2 is told.
+traced lossy 0 --cpus 2 --guest "$BUILD/guest/memory.elf" --trace-buffer 128 &&
+    if [ "$(sed -n "s/^discarded=//p" "$dir/run/run.env")" = 0 ]; then
+        whole_trace "trace through 128 KiB, nothing lost this time" "$dir" 1000 vm_exit
+    else
+        babeltrace2 "$dir" >"$results/trace-lossy.txt" 2>"$results/trace-lossy.err"
+        verdict "trace that lost records says so" $? 0 "$results/trace-lossy.err" "Tracer discarded"
+        grep -c . "$results/trace-lossy.txt" | grep -qx "$(sed -n "s/^records=//p" "$dir/run/run.env")"
+        verdict "trace that lost records has the others" $? 0 "$results/trace-lossy.txt" " lost: "
+    fi
+
+# Over the serial line that the log is on.
+log=$results/out-qemu-trace-com2.log dir=$results/trace-com2
+rm -rf "$dir"
+scripts/run.sh --batch --cpus 2 --guest "$BUILD/guest/hello.elf" --log "$log" \
+    --kernel-args "trace=all trace.mode=stream trace.to=com2 trace.lossless debug" \
+    >"$results/out-qemu-trace-com2.txt" 2>&1 </dev/null
+verdict "trace over COM2 runs" $? 0 "$results/out-qemu-trace-com2.txt" "^PASS hello"
+${CC:-cc} -O2 -Isrc -o "$results/trace-split" scripts/trace-split.c
+"$results/trace-split" "$log" "$dir" >"$results/out-trace-split.txt" 2>&1
+verdict "trace over COM2 is taken out of the log" $? 0 "$log" "Boot: powering off" &&
+    whole_trace "trace over COM2" "$dir" 100 vm_exit world_name
+
 # Only one class.
 traced classes 0 --cpus 2 --guest "$BUILD/guest/hello.elf" --trace-classes vm &&
     whole_trace "trace of class vm" "$dir" 100 vm_exit &&
