@@ -4,8 +4,8 @@
  *
  * Each node with a limit has a bucket that fills at the limit's rate and holds what `limit-burst` of
  * time brings. Who is to run takes out of all buckets above it what its slice may use, and brings
- * back the rest when it stops. So however many CPUs run a pool's worlds at once, together they
- * never use more than the bucket had. Looking afterwards how much was used was turned down: the
+ * back the rest when it leaves the CPU. So however many CPUs run a pool's worlds at once, together
+ * they never use more than the bucket had. Looking afterwards how much was used was turned down: the
  * overshoot is then a tick times the number of CPUs.
  *
  *   tokens   cap ┬──╮        ╭──      An empty bucket stops everybody below who waits (state MLMTD)
@@ -133,43 +133,71 @@ static void stop(struct sched_machine *m, struct sched_node *n)
     runnable_walk(m, n, hold);
 }
 
-plat_ns limit_grant(struct sched_machine *m, struct sched_entity *e, plat_ns ns)
+/* Whether anything above it has a limit; then all buckets there are filled up to now. */
+static bool refill_all(const struct sched_machine *m, struct sched_entity *e)
 {
     bool any = false;
 
     for (struct sched_node *n = &e->node; n; n = n->parent ? &n->parent->node : NULL) {
-        if (!has_limit(n))
-            continue;
-        any = true;
-        refill(m, n);
-        ns = MIN(ns, (plat_ns)MAX(n->tokens, 0) >> 16);
+        if (has_limit(n)) {
+            refill(m, n);
+            any = true;
+        }
     }
-    e->granted = any ? ns : 0;
-    if (!any)
-        return ns;
-    for (struct sched_node *n = &e->node; n; n = n->parent ? &n->parent->node : NULL) {
-        if (!has_limit(n))
-            continue;
-        n->tokens -= (int64_t)(ns << 16);
-        if (!n->limited && n->tokens < least_of(m, n))
-            stop(m, n);
-    }
-    return ns;
+    return any;
 }
 
-void limit_settle(struct sched_machine *m, struct sched_entity *e, plat_ns used)
+/* Gives `ns` to every bucket above it, or takes it. */
+static void pour(struct sched_machine *m, struct sched_entity *e, int64_t ns)
 {
     for (struct sched_node *n = &e->node; n; n = n->parent ? &n->parent->node : NULL) {
         if (!has_limit(n))
             continue;
-        refill(m, n);
-        n->tokens += ((int64_t)e->granted - (int64_t)used) * 65536;
-        if (n->limited && n->tokens >= least_of(m, n))
+        n->tokens += ns * 65536;
+        if (n->limited && n->tokens >= cap_of(m, n) / 2)
             lift(m, n);
         else if (!n->limited && n->tokens < least_of(m, n))
             stop(m, n);
     }
+}
+
+plat_ns limit_grant(struct sched_machine *m, struct sched_entity *e, plat_ns ns)
+{
+    plat_ns more = ns - MIN(ns, e->granted);
+
+    if (!refill_all(m, e)) {
+        e->granted = 0;
+        return ns;
+    }
+    for (struct sched_node *n = &e->node; n; n = n->parent ? &n->parent->node : NULL) {
+        if (has_limit(n))
+            more = n->limited ? 0 : MIN(more, (plat_ns)MAX(n->tokens, 0) >> 16);
+    }
+    if (more) {
+        e->granted += more;
+        pour(m, e, -(int64_t)more);
+    }
+    return MIN(ns, e->granted);
+}
+
+void limit_settle(struct sched_machine *m, struct sched_entity *e, plat_ns used)
+{
+    plat_ns paid = MIN(used, e->granted);
+
+    if (!refill_all(m, e))
+        return;
+    e->granted -= paid;
+    if (used > paid || !e->granted)
+        pour(m, e, -(int64_t)(used - paid));
+}
+
+void limit_release(struct sched_machine *m, struct sched_entity *e)
+{
+    plat_ns rest = e->granted;
+
     e->granted = 0;
+    if (rest && refill_all(m, e))
+        pour(m, e, (int64_t)rest);
 }
 
 void limit_timers(struct sched_machine *m, uint32_t cpu)

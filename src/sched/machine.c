@@ -255,7 +255,7 @@ void machine_make_ready(struct sched_machine *m, struct sched_entity *e, uint32_
         return;
     }
     machine_charge(m, cpu);
-    if (m->policy->before(m, e, c->current, tune(m, SCHED_TUNABLE_WAKE_SLACK))) {
+    if (m->policy->preempts(m, e, c->current)) {
         c->preempt = true;
         machine_kick(m, cpu);
         return;
@@ -293,6 +293,13 @@ static void smt_settle(struct sched_machine *m, uint32_t cpu)
     e->smt_stamp = m->now;
 }
 
+/* A running entity has paid so much further. */
+static void charged_move(struct sched_entity *e, plat_ns by)
+{
+    e->charged += by;
+    for_each_above(p, &e->node) p->charged_sum += by;
+}
+
 void machine_charge(struct sched_machine *m, uint32_t cpu)
 {
     struct sched_entity *e = m->cpu[cpu].current;
@@ -306,7 +313,7 @@ void machine_charge(struct sched_machine *m, uint32_t cpu)
 
     e->smt_charged = e->times.smt;
     used -= beside * (1000 - tune(m, SCHED_TUNABLE_SMT_CHARGE)) / 1000;
-    e->charged = m->now;
+    charged_move(e, m->now - e->charged);
     m->policy->charge(m, e, used);
 }
 
@@ -327,10 +334,13 @@ static void settle(struct sched_machine *m, uint32_t cpu)
 
 /* ---- the switch ---- */
 
-static void running_mark(struct sched_entity *e, uint32_t cpu, bool runs)
+void machine_running(struct sched_entity *e, uint32_t cpu, bool runs)
 {
-    for_each_above(p, &e->node) p->running =
-        runs ? p->running | BIT(cpu) : p->running & ~BIT(cpu);
+    for_each_above(p, &e->node)
+    {
+        p->running = runs ? p->running | BIT(cpu) : p->running & ~BIT(cpu);
+        p->charged_sum += runs ? e->charged : -e->charged;
+    }
 }
 
 /* The partners' time beside this CPU changes its kind. */
@@ -349,8 +359,9 @@ static void switch_to(struct sched_machine *m, uint32_t cpu, struct sched_entity
 
     if (prev->idle != next->idle)
         partners_settle(m, cpu);
+    limit_release(m, prev);
     if (!prev->idle) {
-        running_mark(prev, cpu, false);
+        machine_running(prev, cpu, false);
         c->load -= prev->load;
     }
     if (next->queued)
@@ -384,7 +395,7 @@ static void switch_to(struct sched_machine *m, uint32_t cpu, struct sched_entity
         next->cpu = cpu;
         m->idle &= ~BIT(cpu);
         c->load += next->load;
-        running_mark(next, cpu, true);
+        machine_running(next, cpu, true);
     }
     if (prev_state == SCHED_STATE_READY && !prev->idle && prev->queued)
         cosched_stalled(m, prev);
@@ -457,7 +468,7 @@ static void reschedule(struct sched_machine *m, uint32_t cpu, bool yields)
 
     limit_timers(m, cpu);
     if (!e->idle && e->state == SCHED_STATE_RUN) {
-        if (limit_holds(e)) {
+        if (!e->granted && limit_holds(e)) {
             tree_deactivate(m, e);
             machine_state(m, e, SCHED_STATE_MLMTD);
         } else if (cosched_stop(m, cpu)) {
@@ -560,16 +571,15 @@ static vmk_status on_system_time(struct sched_machine *m, const struct sched_inp
         return VMK_NOT_FOUND;
     if (!current)
         return VMK_BAD_PARAM;
-    if (!current->idle && current != whose) {
-        plat_ns refund = MIN(in->arg, m->now - MIN(m->now, current->charged));
-
+    if (whose == current)
+        return VMK_OK;  // in its own time: that is run, not system
+    if (!current->idle) {
         current->times.overlap += in->arg;
-        current->charged += refund;
+        charged_move(current, MIN(in->arg, m->now - MIN(m->now, current->charged)));
     }
     if (whose) {
         whose->times.system += in->arg;
-        if (whose != current)
-            m->policy->charge(m, whose, in->arg);
+        m->policy->charge(m, whose, in->arg);
     }
     return VMK_OK;
 }

@@ -178,7 +178,7 @@ struct sched_times {
     plat_ns wait_idle;  // of it: a halted guest
     plat_ns wait_io;
     plat_ns wait_swap;
-    plat_ns system;     // %SYS: work done for it while others were scheduled, or itself
+    plat_ns system;     // %SYS: work done for it while others were scheduled
     plat_ns overlap;    // %OVRLP: work done for others while it was scheduled
     plat_ns smt;        // of run: beside a busy SMT partner
     uint64_t switches;  // times it was switched to
@@ -247,6 +247,7 @@ struct sched_pool {
     uint64_t served;         // vtime without the jumps when somebody comes or goes
     uint64_t active_shares;  // of the joined children
     uint64_t running;        // mask of CPUs that run something below
+    uint64_t charged_sum;    // of those that run: sum of entity.charged
     uint32_t stalled;        // vCPUs right below that want to make progress and do not
     uint64_t turn_cpus;      // strict: CPUs given to this VM until turn_until
     plat_ns turn_until;      // its vCPUs that run now run until then

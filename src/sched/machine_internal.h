@@ -37,6 +37,8 @@ struct sched_policy {
     /* Should `a` run rather than `b`, by more than `slack` ns of its own time? */
     bool (*before)(struct sched_machine *m, struct sched_entity *a, struct sched_entity *b,
                    plat_ns slack);
+    /* Should `a`, who has just woken up, run at once instead of the running `b`? */
+    bool (*preempts)(struct sched_machine *m, struct sched_entity *a, struct sched_entity *b);
     /* When to think again, if `e` runs on that CPU from now on. */
     plat_ns (*slice)(struct sched_machine *m, uint32_t cpu, struct sched_entity *e);
 };
@@ -117,6 +119,8 @@ void machine_enqueue(struct sched_machine *m, struct sched_entity *e);
 void machine_dequeue(struct sched_machine *m, struct sched_entity *e);
 /* The current entity of a CPU has run until now: it pays. */
 void machine_charge(struct sched_machine *m, uint32_t cpu);
+/* It runs on that CPU from now on, or no more: in every pool above. */
+void machine_running(struct sched_entity *e, uint32_t cpu, bool runs);
 /* That CPU must make a RESCHED input. */
 void machine_kick(struct sched_machine *m, uint32_t cpu);
 /* An active entity that is on no queue goes to a CPU's queue, or waits for its limit. */
@@ -160,8 +164,10 @@ void share_rekey(struct sched_machine *m, struct sched_node *n);
 bool limit_holds(const struct sched_entity *e);
 /* Takes budget for a run of up to `ns` from all limits above; returns how much. */
 plat_ns limit_grant(struct sched_machine *m, struct sched_entity *e, plat_ns ns);
-/* It ran for `used` of the budget granted: the rest goes back. */
+/* It ran for `used` of the budget granted. */
 void limit_settle(struct sched_machine *m, struct sched_entity *e, plat_ns used);
+/* It leaves the CPU: what is left of its budget goes back. */
+void limit_release(struct sched_machine *m, struct sched_entity *e);
 /* Lifts the limits that CPU watches whose time has come. */
 void limit_timers(struct sched_machine *m, uint32_t cpu);
 plat_ns limit_next(const struct sched_machine *m, uint32_t cpu);

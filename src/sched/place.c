@@ -133,7 +133,7 @@ static uint64_t sibling_cpus(const struct sched_machine *m, const struct sched_e
 static bool preempts(struct sched_machine *m, struct sched_entity *e, uint32_t cpu)
 {
     machine_charge(m, cpu);
-    return m->policy->before(m, e, m->cpu[cpu].current, tune(m, SCHED_TUNABLE_WAKE_SLACK));
+    return m->policy->preempts(m, e, m->cpu[cpu].current);
 }
 
 /* Of a few CPUs that are all busy, the first on which it would run at once; else where it was. */

@@ -83,6 +83,12 @@ static bool credit2_before(struct sched_machine *m, struct sched_entity *a,
     return earlier(a->policy.credit2.burnt + slack, b->policy.credit2.burnt);
 }
 
+static bool credit2_preempts(struct sched_machine *m, struct sched_entity *a,
+                             struct sched_entity *b)
+{
+    return credit2_before(m, a, b, tune(m, SCHED_TUNABLE_WAKE_SLACK));
+}
+
 static plat_ns credit2_slice(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
 {
     const struct sched_entity *next = credit2_first(m, cpu);
@@ -102,5 +108,6 @@ const struct sched_policy sched_policy_credit2 = {
     .charge = credit2_charge,
     .wake = clamp,
     .before = credit2_before,
+    .preempts = credit2_preempts,
     .slice = credit2_slice,
 };

@@ -95,6 +95,12 @@ static bool edf_before(struct sched_machine *m, struct sched_entity *a, struct s
     return a->policy.edf.deadline < b->policy.edf.deadline;
 }
 
+static bool edf_preempts(struct sched_machine *m, struct sched_entity *a,
+                         struct sched_entity *b)
+{
+    return edf_before(m, a, b, 0);
+}
+
 static plat_ns edf_slice(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
 {
     struct sched_cpu *c = &m->cpu[cpu];
@@ -116,5 +122,6 @@ const struct sched_policy sched_policy_edf = {
     .charge = edf_charge,
     .wake = refresh,
     .before = edf_before,
+    .preempts = edf_preempts,
     .slice = edf_slice,
 };

@@ -47,6 +47,14 @@ static bool rr_before(struct sched_machine *m, struct sched_entity *a, struct sc
     return m->now >= c->slice_end && slack == 0;
 }
 
+static bool rr_preempts(struct sched_machine *m, struct sched_entity *a, struct sched_entity *b)
+{
+    (void)m;
+    (void)a;
+    (void)b;
+    return false;
+}
+
 static plat_ns rr_slice(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
 {
     (void)e;
@@ -60,5 +68,6 @@ const struct sched_policy sched_policy_rr = {
     .first = rr_first,
     .charge = rr_charge,
     .before = rr_before,
+    .preempts = rr_preempts,
     .slice = rr_slice,
 };

@@ -181,6 +181,21 @@ static bool share_before(struct sched_machine *m, struct sched_entity *ea,
     return earlier(finish(m, a) + vtime_of(a, slack), finish(m, b));
 }
 
+/* A tie, or nearly one, goes to who has just woken up: he asks for little, mostly, and pays for it like everybody. */
+static bool share_preempts(struct sched_machine *m, struct sched_entity *ea,
+                           struct sched_entity *eb)
+{
+    struct sched_node *a = &ea->node;
+    struct sched_node *b = &eb->node;
+    bool b_due = is_due(b, m->now + tune(m, SCHED_TUNABLE_GRANULARITY));
+
+    if (is_due(a, m->now) != b_due)
+        return !b_due;
+    fork_of(&a, &b);
+    return earlier(finish(m, a) + vtime_of(a, tune(m, SCHED_TUNABLE_WAKE_SLACK)),
+                   finish(m, b) + b->grain / 32);
+}
+
 static plat_ns share_slice(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
 {
     plat_ns end = m->now + tune(m, SCHED_TUNABLE_QUANTUM);
@@ -217,5 +232,6 @@ const struct sched_policy sched_policy_share = {
     .first = share_first,
     .charge = share_charge,
     .before = share_before,
+    .preempts = share_preempts,
     .slice = share_slice,
 };

@@ -6,6 +6,8 @@
  * own virtual time advances by service / shares. So a child whose virtual time is behind its
  * parent's has had less than its part, and the sum of all such lags, times shares, is 0: that is the
  * fluid ideal (GPS) kept exactly and incrementally, O(depth) per charge, whoever comes and goes.
+ * Charges come late, when somebody switches; who comes meanwhile is placed where the mean will be when
+ * those who run have paid (mean_now()).
  * Recomputing flat weights instead was turned down: every block or wake of anybody changes the
  * weights of all, and doing that rarely is what makes others' hierarchies approximate.
  *
@@ -137,8 +139,8 @@ static void bound(struct sched_machine *m, struct sched_pool *p, struct sched_no
     int64_t most = (int64_t)(n->grain * m->bound_grains);
     int64_t grown = (int64_t)(p->served - n->vtime - n->lag_cap);
 
-    if (!p->node.waiting)
-        most = 0;
+    if (sched_mask_count(p->running) == p->node.active)
+        most = 0;  // everybody who wants to runs
     else if (!n->waiting && grown > 0)
         shift_lag(p, n, grown);
     lag = (int64_t)(p->vtime - n->vtime);
@@ -172,10 +174,22 @@ void tree_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used)
     }
 }
 
+/* The mean as it will be when all who run below p have paid up to now. */
+static uint64_t mean_now(const struct sched_machine *m, const struct sched_pool *p)
+{
+    uint64_t unpaid = sched_mask_count(p->running) * m->now - p->charged_sum;
+
+    if ((int64_t)unpaid <= 0)
+        return p->vtime;
+    return p->vtime + (MIN(unpaid, 1ull << 42) << VTIME_BITS) / p->active_shares;
+}
+
 /* n starts to compete among p's children. */
 static void join(struct sched_machine *m, struct sched_pool *p, struct sched_node *n)
 {
     uint64_t most = n->grain * m->bound_grains;
+
+    uint64_t mean;
 
     n->due = MAX(n->due, m->now);
     n->joined = true;
@@ -186,14 +200,15 @@ static void join(struct sched_machine *m, struct sched_pool *p, struct sched_nod
         p->active_shares = n->shares;
         return;
     }
-    if (earlier(n->vtime, p->vtime)) {
+    mean = mean_now(m, p);
+    if (earlier(n->vtime, mean)) {
         uint64_t slept = vtime_of(n, m->now - n->left_at);
 
         /* What it was owed when it went to sleep, less what it could have had meanwhile. */
-        n->vtime = p->vtime - (n->lag_left > slept ? n->lag_left - slept : 0);
+        n->vtime = mean - (n->lag_left > slept ? n->lag_left - slept : 0);
     }
-    if (earlier(p->vtime + most, n->vtime))
-        n->vtime = p->vtime + most;
+    if (earlier(mean + most, n->vtime))
+        n->vtime = mean + most;
     p->active_shares += n->shares;
     /* The mean of W + w, of which W were at the old mean. */
     if (earlier(n->vtime, p->vtime))
@@ -208,6 +223,7 @@ static void leave(struct sched_machine *m, struct sched_pool *p, struct sched_no
 
     n->joined = false;
     n->left_at = m->now;
+    n->lag_left = 0;
     p->active_shares -= n->shares;
     if (!p->active_shares) {
         p->vtime = n->vtime;
@@ -218,7 +234,11 @@ static void leave(struct sched_machine *m, struct sched_pool *p, struct sched_no
         p->vtime += scale((uint64_t)-lead, n->shares, p->active_shares);
     }
     /* Against the mean of those who stay, as join() will apply it. */
-    n->lag_left = earlier(n->vtime, p->vtime) ? p->vtime - n->vtime : 0;
+    if (p->active_shares) {
+        uint64_t mean = mean_now(m, p);
+
+        n->lag_left = earlier(n->vtime, mean) ? mean - n->vtime : 0;
+    }
 }
 
 void tree_activate(struct sched_machine *m, struct sched_entity *e)
@@ -535,7 +555,7 @@ static void entity_out(struct sched_machine *m, struct sched_entity *e)
         machine_dequeue(m, e);
     if (e->state == SCHED_STATE_RUN) {
         machine_charge(m, e->cpu);
-        for_each_above(p, &e->node) p->running &= ~BIT(e->cpu);
+        machine_running(e, e->cpu, false);
     }
     if (state_is_runnable(e->state))
         list_remove(&e->runnable_link);
@@ -554,8 +574,8 @@ static void entity_in(struct sched_machine *m, struct sched_entity *e)
     if (state_is_runnable(e->state))
         list_add_tail(&e->node.parent->runnable, &e->runnable_link);
     if (e->state == SCHED_STATE_RUN) {
-        for_each_above(p, &e->node) p->running |= BIT(e->cpu);
         tree_activate(m, e);
+        machine_running(e, e->cpu, true);
         machine_kick(m, e->cpu);  // its limits and slice are others now
     } else if (state_is_runnable(e->state)) {
         machine_make_ready(m, e, WAKE_REASON_EVENT);

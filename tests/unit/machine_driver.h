@@ -28,7 +28,7 @@ enum act {
     ACT_BLOCK,  // WAIT until so much later
     ACT_IDLE,   // the same, a halted guest
     ACT_IO,
-    ACT_LOCK,    // spin until the lock of this VM is free
+    ACT_LOCK,  // spin until the lock of this VM is free
     ACT_UNLOCK,
     ACT_YIELD,
     ACT_EXIT,
@@ -43,14 +43,14 @@ struct driven {
     struct sched_entity e;
     /* What it does next; null: it computes for ever. */
     struct step (*next)(struct driven *w, plat_ns now);
-    uint64_t state;    // of next()
-    plat_ns left;      // of its RUN
-    plat_ns wake_at;   // while it waits
+    uint64_t state;   // of next()
+    plat_ns left;     // of its RUN
+    plat_ns wake_at;  // while it waits
     bool spins;
     uint64_t ticket;
     bool started;
     uint32_t lock;
-    uint64_t rounds;   // whatever next() counts
+    uint64_t rounds;  // whatever next() counts
     plat_ns most_skew;
     plat_ns ready_at, most_latency;
 };
@@ -67,7 +67,8 @@ struct driver {
     plat_ns deadline[SCHED_CPUS_MAX];
     uint64_t kicked;
     struct driven *holder[DRIVER_POOLS];
-    uint64_t tickets[DRIVER_POOLS], serving[DRIVER_POOLS];  // the lock is first come, first served
+    uint64_t tickets[DRIVER_POOLS],
+        serving[DRIVER_POOLS];  // the lock is first come, first served
     uint64_t events, hash;
 };
 
@@ -86,8 +87,8 @@ static inline struct sched_decision driver_step(struct driver *d, struct sched_i
 static inline void driver_observe(void *context, const struct sched_event *e, plat_ns now)
 {
     struct driver *d = context;
-    const uint64_t words[] = {e->kind, e->cpu, e->id, e->other, e->state, e->src, e->dst,
-                              e->a,    e->b,   now};
+    const uint64_t words[] = {e->kind, e->cpu, e->id, e->other, e->state,
+                              e->src,  e->dst, e->a,  e->b,     now};
 
     for (unsigned i = 0; i < ARRAY_COUNT(words); i++)
         d->hash = (d->hash ^ words[i]) * 0x100000001b3ull;
@@ -106,8 +107,9 @@ static inline struct driver *driver_new(unsigned cpus, unsigned room, uint64_t s
     d->m.observer = (struct sched_observer){driver_observe, d};
     for (unsigned i = 0; i < cpus; i++) {
         ck_assert_int_eq(
-            driver_step(d, (struct sched_input){
-                               .op = SCHED_OP_CPU_ONLINE, .cpu = i, .id = i + 1}).status,
+            driver_step(d,
+                        (struct sched_input){.op = SCHED_OP_CPU_ONLINE, .cpu = i, .id = i + 1})
+                .status,
             VMK_OK);
     }
     return d;
@@ -126,7 +128,8 @@ static inline void driver_tune(struct driver *d, enum sched_tunable t, uint64_t 
     ck_assert_int_eq(driver_step(d, (struct sched_input){.op = SCHED_OP_POLICY,
                                                          .small = SCHED_POLICY_TUNABLE,
                                                          .id = t,
-                                                         .value = value}).status,
+                                                         .value = value})
+                         .status,
                      VMK_OK);
 }
 
@@ -150,7 +153,8 @@ static inline uint32_t driver_pool(struct driver *d, uint32_t parent, uint32_t f
                                                          .id = id,
                                                          .arg = parent,
                                                          .value = shares,
-                                                         .storage = p}).status,
+                                                         .storage = p})
+                         .status,
                      VMK_OK);
     return id;
 }
@@ -163,15 +167,16 @@ static inline struct driven *driver_world(struct driver *d, uint32_t pool, uint3
     struct sched_pool *p = sched_pool_find(&d->m, pool ? pool : SCHED_ROOT_ID);
 
     ck_assert_uint_lt(d->count, d->room);
-    ck_assert_int_eq(
-        driver_step(d, (struct sched_input){
-                           .op = SCHED_OP_WORLD_ADD,
-                           .small = p->node.flags & SCHED_POOL_VM ? SCHED_WORLD_VCPU : 0,
-                           .id = 1000 + d->count,
-                           .arg = pool,
-                           .value = shares,
-                           .storage = &w->e}).status,
-        VMK_OK);
+    ck_assert_int_eq(driver_step(d, (struct sched_input){.op = SCHED_OP_WORLD_ADD,
+                                                         .small = p->node.flags & SCHED_POOL_VM
+                                                                      ? SCHED_WORLD_VCPU
+                                                                      : 0,
+                                                         .id = 1000 + d->count,
+                                                         .arg = pool,
+                                                         .value = shares,
+                                                         .storage = &w->e})
+                         .status,
+                     VMK_OK);
     d->count++;
     w->next = next;
     w->wake_at = PLAT_NS_NEVER;
@@ -183,11 +188,13 @@ static inline void driver_wake(struct driver *d, struct driven *w, enum wake_rea
 {
     w->wake_at = PLAT_NS_NEVER;
     w->ready_at = d->now;
-    ck_assert_int_eq(driver_step(d, (struct sched_input){.op = SCHED_OP_WAKE,
-                                                         .cpu = (uint32_t)rng_below(&d->rng, d->cpus),
-                                                         .small = reason,
-                                                         .id = w->e.node.id}).status,
-                     VMK_OK);
+    ck_assert_int_eq(
+        driver_step(d, (struct sched_input){.op = SCHED_OP_WAKE,
+                                            .cpu = (uint32_t)rng_below(&d->rng, d->cpus),
+                                            .small = reason,
+                                            .id = w->e.node.id})
+            .status,
+        VMK_OK);
 }
 
 static inline void driver_start(struct driver *d, struct driven *w)
@@ -203,8 +210,8 @@ static inline struct driven *driven_of(struct sched_entity *e)
 static inline void driver_input(struct driver *d, unsigned cpu, enum sched_op op, uint32_t id,
                                 uint32_t small)
 {
-    struct sched_decision decision = driver_step(
-        d, (struct sched_input){.op = op, .cpu = cpu, .id = id, .small = small});
+    struct sched_decision decision =
+        driver_step(d, (struct sched_input){.op = op, .cpu = cpu, .id = id, .small = small});
 
     ck_assert_int_eq(decision.status, VMK_OK);
 
