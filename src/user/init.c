@@ -7,6 +7,7 @@
 #include "core/assert.h"
 #include "core/log.h"
 #include "lib/string.h"
+#include "sched/sched.h"
 #include "user/user_internal.h"
 
 void thread_nice_apply(struct thread *t)
@@ -19,8 +20,20 @@ void thread_nice_apply(struct thread *t)
         shares = MAX(shares * 4 / 5, 1u);
     for (; nice < 0; nice++)
         shares = shares * 5 / 4;
-    (void)t;
-    (void)shares;
+    (void)!sched_set_shares(t->world_id.raw, (uint32_t)shares);
+}
+
+/* Names that lead through the running process. */
+static void make_links(void)
+{
+    static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
+                                           {"/proc/self/fd/0", "/dev/stdin"},
+                                           {"/proc/self/fd/1", "/dev/stdout"},
+                                           {"/proc/self/fd/2", "/dev/stderr"}};
+    const struct vfs_where where = vfs_where_kernel();
+
+    for (unsigned i = 0; i < ARRAY_COUNT(links); i++)
+        (void)!vfs_symlink(&where, links[i][0], links[i][1]);
 }
 
 void user_init(void)
@@ -29,6 +42,7 @@ void user_init(void)
     futex_init();
     job_init();
     user_proc_init();
+    make_links();
 }
 
 /* Descriptors 0, 1 and 2, and the controlling terminal. */

@@ -364,6 +364,7 @@ void thread_discard(struct thread *t)
 
 vmk_status thread_start(struct thread *t)
 {
+    bool nice = t->process->nice != 0;
     const struct world_params params = {
         .name = t->process->name,
         .entry = thread_main,
@@ -373,8 +374,13 @@ vmk_status thread_start(struct thread *t)
         .owner = t,
     };
 
+    vmk_status status;
+
     t->as = t->process->mm->as;
-    return world_create(&params, &t->world_id);
+    status = world_create(&params, &t->world_id);
+    if (status == VMK_OK && nice)
+        thread_nice_apply(t);
+    return status;
 }
 
 /* ---- death ---- */
