@@ -120,7 +120,8 @@ static void csv_text(FILE *out, const char *text)
 
 static void csv_number(FILE *out, double value)
 {
-    if (fabs(value - nearbyint(value)) < 1e-9 && fabs(value) < 9e15)
+    /* Big ones are ns: the fraction of one is nobody's. */
+    if (fabs(value - nearbyint(value)) < 1e-9 || fabs(value) > 1e5)
         fprintf(out, ",%.0f", value);
     else
         fprintf(out, ",%.6g", value);
