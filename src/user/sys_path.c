@@ -822,7 +822,7 @@ int64_t sys_mount(struct thread *t, const uint64_t *a)
     vmk_status status =
         vfs_mount(&target.where, type, source, target.text, (uint32_t)a[3] & 0xffff, options);
 
-    result = status == VMK_NOT_FOUND && type[0] ? -L_ENODEV : user_errno(status);
+    result = status == VMK_NO_DEVICE && type[0] ? -L_ENODEV : user_errno(status);
     path_put(&target);
     return result;
 }
