@@ -117,13 +117,11 @@ void cosched_wake(struct sched_machine *m, struct sched_entity *e)
 
     if (!(e->node.flags & SCHED_WORLD_VCPU) || state_is_stalled(e->state))
         return;
-    e->progress = progress_at(e, m->now);
+    machine_book(e, m->now);
     if (slowest(e, m->now, &least)) {
         e->progress = MAX(e->progress, least);
         e->progress = MIN(e->progress, least + tune(m, SCHED_TUNABLE_COSTART));
     }
-    /* machine_state() will book the wait once more: take it off here. */
-    e->progress -= MIN(e->progress, m->now - e->since);
 }
 
 /* The slowest sibling waits elsewhere: it gets this CPU. */
@@ -156,6 +154,7 @@ bool cosched_stop(struct sched_machine *m, uint32_t cpu)
     machine_tell(m, &(struct sched_event){.kind = SCHED_EVENT_COSTOP,
                                           .id = e->node.id,
                                           .a = (uint32_t)(lead / 1000)});
+    cosched_stalled(m, e);  // they may overtake it, and somebody has to let it go on
     hand_off(m, cpu, slow);
     return true;
 }

@@ -75,7 +75,7 @@ static void book(struct sched_times *t, uint32_t state, plat_ns passed)
     }
 }
 
-static void book_until(struct sched_entity *e, plat_ns now)
+void machine_book(struct sched_entity *e, plat_ns now)
 {
     plat_ns passed = now - e->since;
     const struct sched_times *t = &e->times;
@@ -92,7 +92,7 @@ void machine_state(struct sched_machine *m, struct sched_entity *e, uint32_t sta
     bool was = state_is_runnable(e->state);
     bool is = state_is_runnable(state);
 
-    book_until(e, m->now);
+    machine_book(e, m->now);
     if (!e->idle && (e->node.flags & SCHED_WORLD_VCPU)) {
         e->node.parent->stalled += state_is_stalled(state);
         e->node.parent->stalled -= state_is_stalled(e->state);
@@ -303,7 +303,7 @@ static void charged_move(struct sched_entity *e, plat_ns by)
 void machine_charge(struct sched_machine *m, uint32_t cpu)
 {
     struct sched_entity *e = m->cpu[cpu].current;
-    book_until(e, m->now);
+    machine_book(e, m->now);
     if (e->idle || e->charged >= m->now)
         return;
     smt_settle(m, cpu);

@@ -109,7 +109,9 @@ static inline bool state_is_runnable(uint32_t state)
 
 /* ---- machine.c ---- */
 void machine_tell(struct sched_machine *m, const struct sched_event *event);
-/* Books the time since the last move and gives it that state. */
+/* Books the time since the last move. */
+void machine_book(struct sched_entity *e, plat_ns now);
+/* The same, and gives it that state. */
 void machine_state(struct sched_machine *m, struct sched_entity *e, uint32_t state);
 /* The same, and tells the observer. */
 void machine_state_tell(struct sched_machine *m, struct sched_entity *e, uint32_t state,
