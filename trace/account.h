@@ -40,7 +40,7 @@ struct account {
     double lag_min, lag_max, lag_sum;  // ns; lag_sum over `lag_count` samples, absolute
     uint64_t lag_count;
     double ideal_in_window;
-    int gps_row;  // of accounts.gps plus one; 0: none
+    int gps_row;                  // of accounts.gps plus one; 0: none
     double error_max, error_sum;  // share error per window, percent
     uint64_t error_count;
 };

@@ -31,7 +31,7 @@ struct model_node {
     uint32_t id;
     bool is_pool, is_vm, is_idle;
     bool alive;
-    bool provisional;  // known by name only: it may yet be added
+    bool provisional;           // known by name only: it may yet be added
     char name[17];              // "" if none was recorded
     struct model_node *parent;  // null: the root, or not known
     uint32_t vm;                // world_name or sched_config say so; 0: none
