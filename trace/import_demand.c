@@ -434,7 +434,8 @@ static void seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
         index = task_of(d, id, name);
     if (was == (index == NONE ? 1 : index + 2))
         return;
-    if (!was) {  // first seen: since when it runs is not known
+    if (!was && (index == NONE || d->tasks[index].state != STATE_READY)) {
+        // First seen: since when it runs is not known.
         d->current[cpu] = index == NONE ? 1 : index + 2;
         if (index == NONE || d->tasks[index].state == STATE_RUN)
             return;
@@ -711,6 +712,22 @@ static int switch_order(const void *a, const void *b)
     return x->order < y->order ? -1 : 1;
 }
 
+/* Seen for the first time as it leaves a CPU: from here on its steps count. */
+static void replay_loose(struct replay *r, struct timers *timers, const struct switched *s)
+{
+    struct task *t = &r->d->tasks[s->prev];
+
+    if (t->replay_state == STATE_RUN || t->begin != s->time)
+        return;
+    if (!s->leaves) {
+        replay_wake(r, t);
+        return;
+    }
+    replay_block(r, s->prev);
+    if (t->replay_state == STATE_BLOCKED && t->wakeup != UINT64_MAX)
+        timer_add(r->d, timers, s->prev);
+}
+
 static void replay_all(struct replay *r, struct timers *timers)
 {
     struct demand *d = r->d;
@@ -741,6 +758,8 @@ static void replay_all(struct replay *r, struct timers *timers)
                 t->replay_state = STATE_READY;
                 t->replay_since = s->time;
             }
+        } else if (s->prev != NONE && running[s->cpu] == NONE) {
+            replay_loose(r, timers, s);
         }
         running[s->cpu] = s->next;
         if (s->next != NONE) {

@@ -1,0 +1,105 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# import.sh -- foreign recordings: run time per task as perf counts it, self-replay, replay.
+#
+# One recording is kept in tests/golden. Where perf may record, a fresh one is made too, and its
+# text and CTF must give the same; so must our own traces exported as ftrace text and as LTTng's.
+BUILD=${BUILD:-build}
+tool=$BUILD/orrery-trace
+sim=$BUILD/orrery-sim
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+pass() {
+    echo "PASS import $1"
+}
+fail() {
+    echo "FAIL import $1: $2"
+}
+
+# same_times NAME TIMES TABLE: perf_run_ms of each task within 0.1 % (and the microsecond that perf prints).
+same_times() {
+    said=$(awk '
+        /^#/ { next }
+        NR == FNR { want[$1] = $2; next }
+        $1 ~ /-[0-9]+$/ {
+            id = $1; sub(/.*-/, "", id)
+            if (!(id in want)) next
+            n++
+            d = $2 - want[id]; if (d < 0) d = -d
+            if (d > 0.001 * want[id] + 0.001) bad = bad " " $1 " " $2 " for " want[id] ";"
+        }
+        END { if (bad) print "run times:" bad; else if (n < 5) print "only " n + 0 " tasks compared" }' "$2" "$3")
+    if [ -n "$said" ]; then fail "$1" "$said"; else pass "$1: run times are timehist's"; fi
+}
+
+# small_error NAME OUTPUT: the self-replay error is at most 1 %.
+small_error() {
+    said=$(awk '/self-replay error:/ { n++; if ($5 > 1 || $8 > 1) print $0 }
+        END { if (!n) print "no self-replay error was printed" }' "$2")
+    if [ -n "$said" ]; then fail "$1" "$said"; else pass "$1: self-replay within 1 %"; fi
+}
+
+# replays NAME FILE.wl: the workload runs to its end.
+replays() {
+    if "$sim" replay "$2" --worlds 1 >"$dir/replay" 2>&1; then
+        pass "$1: the workload runs"
+    else
+        fail "$1" "replay: $(tail -n 1 "$dir/replay")"
+    fi
+}
+
+gzip -dc tests/golden/perf-sched.txt.gz >"$dir/golden.txt"
+if "$tool" import perf "$dir/golden.txt" -o "$dir/golden.wl" --tasks 2>"$dir/golden.out"; then
+    same_times "golden perf text" tests/golden/perf-sched.times "$dir/golden.out"
+    small_error "golden perf text" "$dir/golden.out"
+    replays "golden perf text" "$dir/golden.wl"
+else
+    fail "golden perf text" "$(head -n 1 "$dir/golden.out")"
+fi
+# Half a recording, cut in the middle of a line, is refused or is shorter; it does not crash.
+head -c 30001 "$dir/golden.txt" >"$dir/half.txt"
+"$tool" import perf "$dir/half.txt" -o "$dir/half.wl" >"$dir/half.out" 2>&1
+[ $? -le 3 ] && pass "a recording cut off" || fail "a recording cut off" "$(tail -n 1 "$dir/half.out")"
+
+load='for i in 1 2 3; do (for j in 1 2 3 4; do sleep 0.01; ls / >/dev/null; done) & done; wait'
+if command -v perf >/dev/null && perf sched record -o "$dir/data" -- sh -c "$load" >"$dir/perf.out" 2>&1 &&
+    perf script -i "$dir/data" --ns >"$dir/fresh.txt" 2>/dev/null &&
+    perf data convert -i "$dir/data" --to-ctf="$dir/ctf" >/dev/null 2>&1; then
+    perf sched timehist -i "$dir/data" --summary 2>/dev/null | awk 'match($0, /\[[0-9\/]+\]/) {
+        id = substr($0, RSTART + 1, RLENGTH - 2); sub(/\/.*/, "", id)
+        split(substr($0, RSTART + RLENGTH), f, " ")
+        if (f[3] ~ /^[0-9.]+$/) print id, f[3] }' >"$dir/fresh.times"
+    for format in "perf $dir/fresh.txt" "ctf $dir/ctf"; do
+        name="fresh perf ${format%% *}"
+        # shellcheck disable=SC2086  # two words
+        if "$tool" import $format -o "$dir/fresh.wl" --tasks 2>"$dir/fresh.out"; then
+            same_times "$name" "$dir/fresh.times" "$dir/fresh.out"
+            small_error "$name" "$dir/fresh.out"
+            replays "$name" "$dir/fresh.wl"
+        else
+            fail "$name" "$(head -n 1 "$dir/fresh.out")"
+        fi
+    done
+else
+    echo "perf cannot record here: $(head -n 1 "$dir/perf.out" 2>/dev/null); the fresh recordings are skipped"
+fi
+
+# Our own trace, out as others' formats and in again: the same run time of each world.
+"$sim" replay sim/scenario/limits.wl --duration 2s --trace "$dir/own" >/dev/null 2>&1
+"$sim" replay sim/scenario/limits.wl --duration 2s --csv 2>/dev/null |
+    awk -F, 'NR > 1 { print 1000 + NR - 2, $3 }' >"$dir/own.times"
+if "$tool" export --ftrace "$dir/own" -o "$dir/own.txt" 2>"$dir/own.err" &&
+    "$tool" import ftrace "$dir/own.txt" -o "$dir/own.wl" --switch-cost 1500ns --tasks 2>"$dir/own.out"; then
+    said=$(awk 'NR == FNR { want[$1] = $2; next }
+        $1 ~ /-[0-9]+$/ { id = $1; sub(/.*-/, "", id); if (id in want) { n++
+            d = $3 - want[id]; if (d < 0) d = -d
+            # The last run is open when the trace ends, and ftrace text has microseconds.
+            if (d > 0.001 * want[id] + 25) print $1, $3, "for", want[id] } }
+        END { if (n < 5) print "only", n + 0, "worlds compared" }' "$dir/own.times" "$dir/own.out" | head -n 2)
+    if [ -n "$said" ]; then fail "own trace as ftrace" "$said"; else pass "own trace as ftrace: run times"; fi
+    small_error "own trace as ftrace" "$dir/own.out"
+else
+    fail "own trace as ftrace" "$(cat "$dir/own.err" "$dir/own.out" | head -n 1)"
+fi
