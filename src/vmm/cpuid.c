@@ -189,6 +189,7 @@ static void leaf_basic(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct p
         }
         out->eax = 0;
         out->ebx &= (uint32_t)LEAF7_EBX;
+        out->ebx |= BIT(1);  // TSC_ADJUST, which is all ours
         out->ecx &= (uint32_t)LEAF7_ECX;
         out->edx &= (uint32_t)LEAF7_EDX;
         return;

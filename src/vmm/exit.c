@@ -134,7 +134,7 @@ enum exit_verdict exit_triple_fault(struct vcpu *v, const struct vm_exit *exit)
             v->index, (unsigned long long)exit->rip);
     vt()->dump(v);
     v->inject.valid = false;
-    vm_request_reset(v->vm, "triple fault");
+    vm_triple_fault(v->vm);
     return EXIT_RESUME;
 }
 
@@ -192,7 +192,7 @@ enum exit_verdict exit_rdpmc(struct vcpu *v, const struct vm_exit *exit)
 enum exit_verdict exit_rdtsc(struct vcpu *v, const struct vm_exit *exit)
 {
     (void)exit;
-    set_edx_eax(v, vm_tsc(v->vm));
+    set_edx_eax(v, vcpu_tsc(v));
     return EXIT_RESUME_NEXT;
 }
 

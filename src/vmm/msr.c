@@ -22,6 +22,7 @@ enum {
     MSR_PLATFORM_ID = 0x17,
     MSR_APIC_BASE = 0x1b,
     MSR_FEATURE_CONTROL = 0x3a,
+    MSR_TSC_ADJUST = 0x3b,
     MSR_UCODE_WRITE = 0x79,
     MSR_UCODE_REV = 0x8b,
     MSR_MTRR_CAP = 0xfe,
@@ -165,7 +166,8 @@ bool vcpu_msr_read(struct vcpu *v, uint32_t index, uint64_t *value)
         return true;
     }
     switch (index) {
-    case MSR_TSC: *value = vm_tsc(v->vm); return true;
+    case MSR_TSC: *value = vcpu_tsc(v); return true;
+    case MSR_TSC_ADJUST: *value = v->tsc_adjust; return true;
     case MSR_APIC_BASE:
     case MSR_TSC_DEADLINE: return vlapic_msr_read(v, index, value);
     case MSR_FEATURE_CONTROL:
@@ -217,6 +219,13 @@ static bool efer_write(struct vcpu *v, uint64_t value)
     return true;
 }
 
+/* This vCPU's counter alone; a deadline that is armed moves with it. */
+static void tsc_adjust_write(struct vcpu *v, uint64_t adjust)
+{
+    v->tsc_adjust = adjust;  // the back end loads it at the next entry
+    vlapic_tsc_moved(v);
+}
+
 bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
 {
     enum vt_reg reg = reg_of(index);
@@ -239,7 +248,8 @@ bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
         break;
     case MSR_SFMASK:
     case MSR_SYSENTER_CS: value = (uint32_t)value; break;
-    case MSR_TSC: return true;  // one TSC for the VM: it runs on
+    case MSR_TSC: tsc_adjust_write(v, v->tsc_adjust + value - vcpu_tsc(v)); return true;
+    case MSR_TSC_ADJUST: tsc_adjust_write(v, value); return true;
     case MSR_APIC_BASE:
     case MSR_TSC_DEADLINE: return vlapic_msr_write(v, index, value);
     case MSR_MISC_ENABLE: v->misc_enable = value; return true;

@@ -46,7 +46,7 @@ void vcpu_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
 
     if (exception && first->vector == VECTOR_DF && second_bad) {
         v->inject.valid = false;
-        vm_request_reset(v->vm, "triple fault");
+        vm_triple_fault(v->vm);
         return;
     }
     if (exception && second_bad &&

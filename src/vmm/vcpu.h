@@ -58,6 +58,7 @@ struct vcpu {
     bool kicked;               // (a) something to look at before the next entry
     unsigned on_cpu;           // (a) CPU + 1 while in the guest, else 0
     uint64_t xcr0;             // (c)
+    uint64_t tsc_adjust;       // (c) what the guest added to the TSC of its VM
     uint64_t tsc_aux, misc_enable;
     uint64_t mtrr[32];    // (c) stored, never used
     void *fpu;            // (c) PLAT_FPU_AREA_SIZE

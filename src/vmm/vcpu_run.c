@@ -64,6 +64,7 @@ static bool block_until_kicked(struct vcpu *v)
             spin_unlock_irqs_off(&v->halted.lock);
             break;
         }
+        world_waits_for(SCHED_STATE_WAIT_IDLE);
         status = wait_queue_block(&v->halted, PLAT_NS_NEVER);
     }
     plat_irq_restore(irqs);
@@ -125,6 +126,7 @@ static bool take_reset(struct vcpu *v)
         return false;
     vcpu_reset(v);
     plat_fpu_area_init(v->fpu);
+    v->tsc_adjust = 0;
     STORE(v->init_pending, false);
     STORE(v->sipi_vector, -1);
     STORE(v->state, v->index == 0 ? VCPU_RUNNING : VCPU_WAIT_SIPI);

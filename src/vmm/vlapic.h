@@ -29,6 +29,8 @@ uint32_t vlapic_mmio_read(struct vcpu *v, uint32_t offset);
 void vlapic_mmio_write(struct vcpu *v, uint32_t offset, uint32_t value);
 bool vlapic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value);  // false: #GP
 bool vlapic_msr_write(struct vcpu *v, uint32_t index, uint64_t value);  // false: #GP
+/* The guest set its TSC: a deadline is a value of it. */
+void vlapic_tsc_moved(struct vcpu *v);
 /* Is the page at this address the APIC's now (enabled, xAPIC mode, base)? */
 bool vlapic_owns_page(struct vcpu *v, uint64_t gpa);
 uint64_t vlapic_base_msr(struct vcpu *v);

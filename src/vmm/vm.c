@@ -22,7 +22,9 @@
 #include "vmm/vlapic.h"
 #include "vmm/vmm_state.h"
 
-#define MISC_ENABLE_RESET 1u  // fast strings
+#define MISC_ENABLE_RESET   1u  // fast strings
+#define TRIPLE_FAULTS_MAX   10u
+#define TRIPLE_FAULT_FORGET 60000000000ull  // ns without one, then the count begins anew
 
 /* ---- making ---- */
 
@@ -185,12 +187,40 @@ vmk_status vm_create(const struct vm_config *config, struct vm **out)
 
 /* ---- power ---- */
 
+/* Its vCPUs are scheduled as a group, which has the VM's shares, reservation and limit. */
+static vmk_status group_create(struct vm *vm)
+{
+    const struct vm_config *c = &vm->config;
+    const struct sched_params params = {
+        .shares = c->shares_of_vm ? c->shares : c->shares * vm->vcpu_count,
+        .min_mhz = c->min_mhz,
+        .max_mhz = c->max_mhz,
+    };
+    char why[96];
+    vmk_status status =
+        sched_pool_create(c->name, SCHED_POOL_VM, &params, &vm->sched_group);
+
+    if (status == VMK_LIMIT) {
+        sched_refusal(why, sizeof(why));
+        vmk_log(VMK_LOG_ERROR,
+                "VM: %s: sched.cpu.min = %u MHz cannot be reserved: %s; lower it, or another's",
+                c->name, c->min_mhz, why);
+    } else if (status != VMK_OK) {
+        vmk_log(VMK_LOG_ERROR, "VM: %s: no group for its vCPUs: %s", c->name,
+                vmk_status_text(status));
+    }
+    return status;
+}
+
 vmk_status vm_power_on(struct vm *vm)
 {
     vmk_status status = VMK_OK;
 
     if (vm->state != VM_STATE_NEW)
         return VMK_BUSY;
+    status = group_create(vm);
+    if (status != VMK_OK)
+        return status;
     vm->power_on_time = plat_time_now();
     vm->tsc_offset = 0 - plat_tsc_now();
     vm->worlds_left = vm->vcpu_count;
@@ -202,7 +232,9 @@ vmk_status vm_power_on(struct vm *vm)
             .name = name,
             .entry = vcpu_main,
             .argument = v,
-            .sched = {.shares = vm->config.shares},
+            .sched = {.pool = vm->sched_group},
+            .vcpu = true,
+            .affinity = vm->config.affinity,
             .switch_in = vcpu_switch_in,
             .switch_out = vcpu_switch_out,
             .owner = v,
@@ -265,6 +297,20 @@ void vm_request_reset(struct vm *vm, const char *reason)
     kick_all(vm);
 }
 
+/* A guest that does it again and again would keep the host busy for ever and its log full. */
+void vm_triple_fault(struct vm *vm)
+{
+    const plat_ns now = plat_time_now();
+
+    if (now - __atomic_exchange_n(&vm->triple_fault_time, now, __ATOMIC_RELAXED) >
+        TRIPLE_FAULT_FORGET)
+        __atomic_store_n(&vm->triple_faults, 0, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&vm->triple_faults, 1, __ATOMIC_RELAXED) > TRIPLE_FAULTS_MAX)
+        vm_stop(vm, 1, "triple faults without end");
+    else
+        vm_request_reset(vm, "triple fault");
+}
+
 /* A reset keeps what the RTC's battery keeps: the bytes behind its clock registers. */
 static void cmos_copy(struct vm *vm, uint8_t bytes[128], bool save)
 {
@@ -319,6 +365,9 @@ void vm_destroy(struct vm *vm)
             world_wait(vm->vcpus[i]->world, PLAT_NS_NEVER, &code) == VMK_KILLED)
             vmk_log(VMK_LOG_WARN, "VM: %s: destroyed by a dying world", vm->config.name);
     }
+    if (vm->sched_group && sched_pool_destroy(vm->sched_group) != VMK_OK)
+        vmk_log(VMK_LOG_WARN, "VM: %s: its group stays: a vCPU was not collected",
+                vm->config.name);
     vm_free(vm);
 }
 

@@ -62,6 +62,7 @@ struct vm {
     struct vm_config config;
     unsigned index;  // in the host's table
     unsigned vcpu_count;
+    uint32_t sched_group;  // id of its vCPUs' group in the scheduler; 0: none yet
     struct vcpu *vcpus[VM_VCPUS_MAX];
 
     // Guest memory.
@@ -93,9 +94,11 @@ struct vm {
     const char *end_reason;
     unsigned worlds_left;  // (a)
     struct wait_queue ended;
-    unsigned reset_arrived;  // (w) ended.lock: vCPUs that wait for the reset
-    unsigned p2m_order;      // (i)
-    bool devices_made;       // (i)
+    unsigned reset_arrived;     // (w) ended.lock: vCPUs that wait for the reset
+    unsigned triple_faults;     // (a) lately
+    plat_ns triple_fault_time;  // (a) of the last
+    unsigned p2m_order;         // (i)
+    bool devices_made;          // (i)
 };
 
 /* ---- memory; world context, vm->lock not held unless _locked ---- */
@@ -134,6 +137,8 @@ must_check vmk_status vm_power_on(struct vm *vm);
 void vm_stop(struct vm *vm, int status, const char *reason);
 /* Guest asked for a reset: the VM is loaded again and restarts. */
 void vm_request_reset(struct vm *vm, const char *reason);
+/* A vCPU triple-faulted: a reset, or the end of a VM that does nothing else. */
+void vm_triple_fault(struct vm *vm);
 /* Blocks until every vCPU world has ended; then vm_destroy() may follow. */
 void vm_wait(struct vm *vm);
 void vm_destroy(struct vm *vm);
@@ -142,6 +147,15 @@ void vm_print_statistics(struct vm *vm);
 /* Guest time: nanoseconds since power-on. */
 plat_ns vm_time(const struct vm *vm);
 uint64_t vm_tsc(const struct vm *vm);
+/* What the hardware adds to its counter for this vCPU. */
+static inline uint64_t vcpu_tsc_offset(const struct vcpu *v)
+{
+    return v->vm->tsc_offset + v->tsc_adjust;
+}
+static inline uint64_t vcpu_tsc(const struct vcpu *v)
+{
+    return vm_tsc(v->vm) + v->tsc_adjust;
+}
 
 /* ---- boot: finds files among the boot modules (ustar archives included) ---- */
 must_check vmk_status boot_file_find(const char *name, const void **data, size_t *size);

@@ -99,8 +99,10 @@ static void traps(void)
 static void debug_registers(void)
 {
     static volatile uint64_t watched;
+    uint64_t dr6 = 0xffff0ff0;
 
     guest_on(1, on_interrupt);
+    __asm__ volatile("movq %0, %%dr6" : : "r"(dr6));
     interrupts = 0;
     __asm__ volatile("movq %0, %%dr0" : : "r"(&watched));
     __asm__ volatile("movq %0, %%dr7" : : "r"(0x90402ull));  // G0, 8 bytes, write
@@ -108,6 +110,15 @@ static void debug_registers(void)
     __asm__ volatile("movq %0, %%dr7" : : "r"(0x400ull));
     guest_on(1, NULL);
     expect_equal(interrupts, 1, "a data breakpoint is #DB");
+    __asm__ volatile("movq %%dr6, %0" : "=r"(dr6));
+    expect_equal(dr6 & 0xe00f, 1, "DR6 says breakpoint 0");
+    __asm__ volatile("movq %0, %%dr6" : : "r"(0xffff0ff0ull));
+    steps = 0;
+    guest_on(1, on_step);
+    __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; nop; nop; nop" : : : "memory");
+    guest_on(1, NULL);
+    __asm__ volatile("movq %%dr6, %0" : "=r"(dr6));
+    expect_equal(dr6 & 0xe00f, 0x4000, "DR6 says single step");
 }
 
 void guest_main(void)

@@ -13,6 +13,33 @@ const char guest_name[] = "msr";
           : "c"(index), "a"((uint32_t)(value)), "d"((uint32_t)((uint64_t)(value) >> 32))       \
           : "memory")
 
+/* A write moves this processor's counter, and TSC_ADJUST by as much. */
+static void tsc(void)
+{
+    uint64_t adjust = 0, now;
+    const bool adjusts = cpuid(0).eax >= 7 && (cpuid(7).ebx >> 1 & 1);
+
+    if (adjusts)
+        adjust = rdmsr(0x3b);
+    wrmsr(0x10, 0x123456789abcull);
+    now = rdtsc();
+    expect(now >= 0x123456789abcull && now < 0x123456789abcull + 1000000000,
+           "TSC goes on from what is written");
+    now = rdmsr(0x10);
+    expect(now >= 0x123456789abcull && now < 0x123456789abcull + 1000000000,
+           "and RDMSR sees the same");
+    if (!adjusts) {
+        guest_printf("note: no TSC_ADJUST here\n");
+        return;
+    }
+    expect(rdmsr(0x3b) != adjust, "TSC_ADJUST follows");
+    now = rdtsc();
+    wrmsr(0x3b, rdmsr(0x3b) + (1ull << 40));
+    expect(rdtsc() - now >= 1ull << 40, "TSC follows TSC_ADJUST");
+    wrmsr(0x3b, adjust);
+    expect_equal(rdmsr(0x3b), adjust, "TSC_ADJUST reads back");
+}
+
 void guest_main(void)
 {
     static const uint32_t kept[] = {0xc0000081, 0xc0000082, 0xc0000084, 0xc0000100,
@@ -36,6 +63,7 @@ void guest_main(void)
         guest_printf("note: this emulator answers 0 for unknown registers\n");
         return;
     }
+    tsc();
     READ(0x12345678);
     expect_caught(13, 0, "reading an unknown register");
     WRITE(0x12345678, 0);

@@ -4,10 +4,16 @@
 platform=qemu
 . tests/lib.sh
 
-for name in hello exceptions apic io msr memory mmio_nowhere triple; do
+for name in hello exceptions apic io msr memory mmio_nowhere ring3 triple; do
     guest $name .
 done
 guest smp 'cpus 1' --vcpus 1
 guest smp 'cpus 2' --vcpus 2
 guest smp 'cpus 4' --vcpus 4
 guest smp 'cpus 8' --vcpus 8
+
+# A VM that does nothing but triple-fault is stopped after a while.
+out=$results/out-qemu-triple-forever.txt
+scripts/run.sh --batch --guest "$BUILD/guest/triple.elf" --append forever --log "${out%.txt}.log" \
+    --timeout 300 >"$out" 2>&1 </dev/null
+verdict 'triple faults without end' $? 1 "${out%.txt}.log" 'stopping: triple faults without end'

@@ -567,7 +567,7 @@ static plat_ns tsc_to_ns(uint64_t cycles)
 /* Arms for the TSC deadline; false if it is past. */
 static bool tsc_deadline_arm(struct vlapic *l, uint64_t deadline)
 {
-    uint64_t now = vm_tsc(l->vcpu->vm);
+    uint64_t now = vcpu_tsc(l->vcpu);
 
     if (deadline <= now)
         return false;
@@ -678,6 +678,15 @@ static void tsc_deadline_write(struct vlapic *l, uint64_t value)
         store(l->tsc_deadline, 0);
         lvt_fire(l, LVT_TIMER);
     }
+}
+
+void vlapic_tsc_moved(struct vcpu *v)
+{
+    struct vlapic *l = v->lapic;
+    const uint64_t deadline = load(l->tsc_deadline);
+
+    if (deadline)
+        tsc_deadline_write(l, deadline);
 }
 
 /* ---- registers ---- */

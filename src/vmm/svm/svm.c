@@ -414,7 +414,7 @@ static void svm_vcpu_load(struct vcpu *v)
         s->clean = 0;
     }
     s->clean_after = (s->cpu->features & SVM_FEATURE_CLEAN) ? SVM_CLEAN_ALL : 0;
-    s->vmcb->tsc_offset = v->vm->tsc_offset;
+    s->vmcb->tsc_offset = vcpu_tsc_offset(v);
     touch(s, SVM_CLEAN_INTERCEPTS);
     s->xcr0 = v->xcr0;
     plat_fpu_load(v->fpu, s->xcr0);
@@ -886,6 +886,10 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
         plat_fpu_save(v->fpu, s->xcr0);
         s->xcr0 = v->xcr0;
         plat_fpu_load(v->fpu, s->xcr0);
+    }
+    if (__builtin_expect(b->tsc_offset != vcpu_tsc_offset(v), 0)) {
+        b->tsc_offset = vcpu_tsc_offset(v);
+        touch(s, SVM_CLEAN_INTERCEPTS);
     }
     if (__builtin_expect(s->tsc_aux != v->tsc_aux, 0))
         tsc_aux_load(v, s);

@@ -330,8 +330,8 @@ static void hardware_follow(struct vcpu *v, struct vtx_vcpu *x)
         else
             x->flush = true;  // so as to come here again
     }
-    if (x->tsc_offset != v->vm->tsc_offset) {
-        x->tsc_offset = v->vm->tsc_offset;
+    if (x->tsc_offset != vcpu_tsc_offset(v)) {
+        x->tsc_offset = vcpu_tsc_offset(v);
         vmcs_write(VMCS_TSC_OFFSET, x->tsc_offset);
     }
     if (x->tsc_aux != v->tsc_aux) {
@@ -360,7 +360,7 @@ static void vtx_run(struct vcpu *v, struct vm_exit *exit)
     struct vtx_vcpu *x = vtx_of(v);
 
     if (unlikely(__atomic_load_n(&x->flush, __ATOMIC_ACQUIRE) ||
-                 x->tsc_offset != v->vm->tsc_offset || x->tsc_aux != v->tsc_aux ||
+                 x->tsc_offset != vcpu_tsc_offset(v) || x->tsc_aux != v->tsc_aux ||
                  x->xcr0 != v->xcr0))
         hardware_follow(v, x);
     if (x->rip_dirty) {

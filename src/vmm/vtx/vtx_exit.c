@@ -22,6 +22,11 @@ enum {
     REASON_EPT_VIOLATION = 48
 };
 
+#define DR6_FIXED 0xffff0ff0ull
+#define DR6_HITS  0xfull
+#define DR6_BD    BIT(13)
+#define DR6_BS    BIT(14)
+
 struct reason_fact {
     uint8_t known;
     uint8_t kind;
@@ -166,6 +171,22 @@ static void nmi_block_again(const struct vmx_raw_exit *raw, uint32_t idt_vectori
                    vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
 }
 
+/*
+ * #DB: DR6 gets what the exit says, then the guest gets the exception as it was (a trap, a fault or
+ * INT1, which has a length). No shadow outlives it; one that stayed would want a single step pending
+ * and the entry would fail.
+ */
+static void take_debug(struct vcpu *v, const struct vmx_raw_exit *raw, struct vm_exit *exit)
+{
+    v->dr6 =
+        (v->dr6 & ~DR6_HITS) | (raw->qualification & (DR6_HITS | DR6_BD | DR6_BS)) | DR6_FIXED;
+    if (!v->inject.valid)
+        v->inject = vmx_event_decode(raw->event & ~(uint32_t)EVENT_NMI_UNBLOCKED, 0,
+                                     (uint32_t)vmcs_read(VMCS_EXIT_LENGTH));
+    vtx_clear_shadow(v);
+    exit->kind = VM_EXIT_TIMER;  // nothing is left to do
+}
+
 static __attribute__((noinline)) void take_rest(struct vcpu *v, struct vm_exit *exit,
                                                 uint32_t reason)
 {
@@ -198,7 +219,9 @@ static __attribute__((noinline)) void take_rest(struct vcpu *v, struct vm_exit *
         vtx_requeue(v, idt_vectoring);
     if (basic == REASON_EXCEPTION || basic == REASON_EPT_VIOLATION)
         nmi_block_again(&raw, idt_vectoring);
-    if (exit->kind == VM_EXIT_INTERRUPT)
+    if (exit->kind == VM_EXIT_EXCEPTION && exit->exception.vector == 1)
+        take_debug(v, &raw, exit);
+    else if (exit->kind == VM_EXIT_INTERRUPT)
         plat_interrupt_dispatch(raw.event & 0xff);
     else if (exit->kind == VM_EXIT_NMI)
         plat_nmi_dispatch();

@@ -310,8 +310,9 @@ static void controls_write(struct vtx_vcpu *x, const struct vmx_controls *c)
     vmcs_write(VMCS_SECONDARY_CONTROLS, c->secondary);
     vmcs_write(VMCS_EXIT_CONTROLS, c->exit);
     vmcs_write(VMCS_ENTRY_CONTROLS, c->entry);
-    /* #MC is the host's; #GP to let the VMware backdoor's ports through from user mode. */
-    vmcs_write(VMCS_EXCEPTION_BITMAP, BIT(18) | BIT(13));
+    /* #MC is the host's; #GP to let the VMware backdoor's ports through from user mode; #DB because DR6
+     * is no field of the VMCS: what the guest would find there stands in the exit. */
+    vmcs_write(VMCS_EXCEPTION_BITMAP, BIT(18) | BIT(13) | BIT(1));
     vmcs_write(VMCS_PFEC_MASK, 0);
     vmcs_write(VMCS_PFEC_MATCH, 0);
     vmcs_write(VMCS_CR3_TARGET_COUNT, 0);

@@ -52,6 +52,8 @@ volatile uint32_t guest_apic_ids[GUEST_CPUS_MAX];
 static struct gate idt[256] __attribute__((aligned(16)));
 static struct tss tss;
 static char fault_stack[2][4096] __attribute__((aligned(16)));
+static char user_stack[4096] __attribute__((aligned(16)));
+static char user_trap_stack[4096] __attribute__((aligned(16)));
 static guest_handler *handlers[256];
 static bool x2apic;
 static void (*other_entry)(unsigned);
@@ -161,12 +163,32 @@ void guest_exit(uint32_t status)
     }
 }
 
+/* In ring 3 the console is out of reach: what failed there first is told when it is over. */
+static const char *user_failure;
+static uint64_t user_got, user_wanted;
+
+static bool told_later(const char *text, uint64_t got, uint64_t wanted)
+{
+    uint16_t cs;
+
+    __asm__ volatile("movw %%cs, %0" : "=r"(cs));
+    if (!(cs & 3))
+        return false;
+    if (!user_failure) {
+        user_failure = text;
+        user_got = got;
+        user_wanted = wanted;
+    }
+    return true;
+}
+
 void expect(bool good, const char *text)
 {
     if (good)
         return;
     guest_failures++;
-    guest_printf("FAIL %s: %s\n", guest_name, text);
+    if (!told_later(text, 0, 1))
+        guest_printf("FAIL %s: %s\n", guest_name, text);
 }
 
 void expect_equal(uint64_t got, uint64_t wanted, const char *text)
@@ -174,6 +196,8 @@ void expect_equal(uint64_t got, uint64_t wanted, const char *text)
     if (got == wanted)
         return;
     guest_failures++;
+    if (told_later(text, got, wanted))
+        return;
     guest_printf("FAIL %s: %s: got %llx, wanted %llx\n", guest_name, text,
                  (unsigned long long)got, (unsigned long long)wanted);
 }
@@ -261,8 +285,67 @@ static void traps_init(void)
     gdt[4] =
         (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
     gdt[5] = base >> 32;
+    gdt[6] = 0x00cff3000000ffff;  // data and 64-bit code of ring 3
+    gdt[7] = 0x0020fb0000000000;
+    tss.rsp[0] = (uint64_t)(uintptr_t)(user_trap_stack + sizeof(user_trap_stack));
     __asm__ volatile("ltr %w0" : : "r"(32));
     idt_load();
+}
+
+/* ---- ring 3 ---- */
+
+#define USER_DATA (6 * 8 | 3)
+#define USER_CODE (7 * 8 | 3)
+#define USER_EXIT 0x81u
+#define PTE_USER  4ull
+
+static uint64_t kernel_rsp, kernel_rip;
+
+static void on_user_exit(struct guest_frame *frame)
+{
+    frame->cs = 8;
+    frame->ss = 16;
+    frame->rip = kernel_rip;
+    frame->rsp = kernel_rsp;
+}
+
+void guest_user_run(void (*body)(void))
+{
+    uint64_t *pdpt = (uint64_t *)(uintptr_t)(pml4[0] & ~0xfffull), rsp;
+
+    pml4[0] |= PTE_USER;
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t *pd = (uint64_t *)(uintptr_t)(pdpt[i] & ~0xfffull);
+
+        pdpt[i] |= PTE_USER;
+        for (unsigned j = 0; j < 512; j++)
+            pd[j] |= PTE_USER;
+    }
+    __asm__ volatile("movq %%cr3, %0; movq %0, %%cr3" : "=r"(rsp) : : "memory");
+    idt[USER_EXIT].type = 0xee;
+    guest_on(USER_EXIT, on_user_exit);
+    // Down with IRETQ; the body returns to an INT, whose handler comes back to the label.
+    __asm__ volatile("movq %%rsp, %[rsp]\n\t"
+                     "movq $1f, %[rip]\n\t"
+                     "pushq %[ss]\n\t"
+                     "pushq %[stack]\n\t"
+                     "pushq $2\n\t"
+                     "pushq %[cs]\n\t"
+                     "pushq $2f\n\t"
+                     "iretq\n"
+                     "2:\tcall *%[body]\n\t"
+                     "int $0x81\n"
+                     "1:"
+                     : [rsp] "=m"(kernel_rsp), [rip] "=m"(kernel_rip)
+                     : [ss] "i"(USER_DATA), [cs] "i"(USER_CODE), [body] "b"(body),
+                       [stack] "i"(user_stack + sizeof(user_stack))
+                     : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+                       "r13", "r14", "r15", "memory", "cc");
+    guest_on(USER_EXIT, NULL);
+    if (user_failure)
+        guest_printf("FAIL %s: in ring 3: %s: got %llx, wanted %llx\n", guest_name,
+                     user_failure, (unsigned long long)user_got,
+                     (unsigned long long)user_wanted);
 }
 
 /* ---- what machine is this ---- */

@@ -148,6 +148,10 @@ extern char guest_end[];
 /* Maps a 4 KB page at an address of 512 GB or above. 0 unmaps. */
 void guest_map(uint64_t va, uint64_t entry);
 
+/* Runs it in ring 3, IOPL 0, interrupts off, on a small stack of its own; CATCH() works there. From then
+ * on all mapped memory is open to ring 3. */
+void guest_user_run(void (*body)(void));
+
 /* ---- local APIC; x2APIC once guest_x2apic_enable() has been called ---- */
 enum {
     APIC_ID = 0x20,

@@ -175,11 +175,11 @@ trap:
     .data
     .balign 16
     .globl gdt, guest_multiboot, started
-/* null, 64-bit code, data, 32-bit code, TSS (two slots) */
+/* null, 64-bit code, data, 32-bit code, TSS (two slots), data and code of ring 3 */
 gdt:
-    .quad 0, 0x00209b0000000000, 0x00cf93000000ffff, 0x00cf9b000000ffff, 0, 0
+    .quad 0, 0x00209b0000000000, 0x00cf93000000ffff, 0x00cf9b000000ffff, 0, 0, 0, 0
 gdt_pointer:
-    .word 47
+    .word 63
     .quad gdt
 guest_multiboot:
     .quad 0
