@@ -90,16 +90,30 @@ fi
 "$sim" replay sim/scenario/limits.wl --duration 2s --trace "$dir/own" >/dev/null 2>&1
 "$sim" replay sim/scenario/limits.wl --duration 2s --csv 2>/dev/null |
     awk -F, 'NR > 1 { print 1000 + NR - 2, $3 }' >"$dir/own.times"
-if "$tool" export --ftrace "$dir/own" -o "$dir/own.txt" 2>"$dir/own.err" &&
+if "$tool" export "$dir/own" --ftrace "$dir/own.txt" --ns >"$dir/own.err" 2>&1 &&
     "$tool" import ftrace "$dir/own.txt" -o "$dir/own.wl" --switch-cost 1500ns --tasks 2>"$dir/own.out"; then
     said=$(awk 'NR == FNR { want[$1] = $2; next }
         $1 ~ /-[0-9]+$/ { id = $1; sub(/.*-/, "", id); if (id in want) { n++
             d = $3 - want[id]; if (d < 0) d = -d
-            # The last run is open when the trace ends, and ftrace text has microseconds.
+            # The last run is open when the trace ends.
             if (d > 0.001 * want[id] + 25) print $1, $3, "for", want[id] } }
         END { if (n < 5) print "only", n + 0, "worlds compared" }' "$dir/own.times" "$dir/own.out" | head -n 2)
     if [ -n "$said" ]; then fail "own trace as ftrace" "$said"; else pass "own trace as ftrace: run times"; fi
     small_error "own trace as ftrace" "$dir/own.out"
 else
-    fail "own trace as ftrace" "$(cat "$dir/own.err" "$dir/own.out" | head -n 1)"
+    fail "own trace as ftrace" "$(cat "$dir/own.err" "$dir/own.out" 2>/dev/null | head -n 1)"
+fi
+if "$tool" export "$dir/own" --lttng "$dir/lttng" >"$dir/own.err" 2>&1 &&
+    "$tool" import ctf "$dir/lttng" -o "$dir/lttng.wl" --switch-cost 1500ns --tasks 2>"$dir/lttng.out"; then
+    # The same trace by another way: the same run time of each world. Names are cut there.
+    run_times() { awk "/-[0-9]+ / { sub(/.*-/, \"\", \$1); print \$1, \$3 }" "$1" | sort; }
+    run_times "$dir/own.out" >"$dir/a"
+    if run_times "$dir/lttng.out" | cmp -s - "$dir/a" && [ -s "$dir/a" ]; then
+        pass "own trace as LTTng: as by ftrace"
+    else
+        fail "own trace as LTTng" "other run times than by ftrace text"
+    fi
+    small_error "own trace as LTTng" "$dir/lttng.out"
+else
+    fail "own trace as LTTng" "$(cat "$dir/own.err" "$dir/lttng.out" 2>/dev/null | head -n 1)"
 fi
