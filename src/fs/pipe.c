@@ -203,9 +203,10 @@ static bool leave(struct pipe *p, const struct file *file)
     if (file_may_write(file))
         p->writers--;
     last = --p->users == 0;
-    mutex_unlock(&p->lock);
+    // Under the lock: behind it the other end may leave, too, and free the pipe.
     if (!last)
         tell(p, VFS_POLLHUP | VFS_POLLERR | VFS_POLLIN | VFS_POLLOUT);
+    mutex_unlock(&p->lock);
     return last;
 }
 
