@@ -23,22 +23,12 @@
 
 #include "sim/platform/sim.h"
 
-#define BLOCK 512u
+#define BLOCK       512u
 
-static const char *const applets[] = {
-    "[",      "ash",    "awk",      "basename", "cat",     "chmod",  "cmp",       "comm",
-    "cp",     "cut",    "date",     "dd",       "df",      "diff",   "dirname",   "dmesg",
-    "du",     "echo",   "env",      "expand",   "expr",    "factor", "false",     "find",
-    "fold",   "free",   "grep",     "gunzip",   "gzip",    "head",   "hexdump",   "hostname",
-    "id",     "init",   "kill",     "less",     "ln",      "ls",     "md5sum",    "mkdir",
-    "mkfifo", "mknod",  "mktemp",   "mount",    "mv",      "nice",   "nl",        "nohup",
-    "od",     "paste",  "poweroff", "printf",   "ps",      "pwd",    "readlink",  "realpath",
-    "rev",    "rm",     "rmdir",    "sed",      "seq",     "sh",     "sha256sum", "sha512sum",
-    "sleep",  "sort",   "split",    "stat",     "strings", "stty",   "sum",       "sync",
-    "tac",    "tail",   "tar",      "tee",      "test",    "time",   "timeout",   "top",
-    "touch",  "tr",     "true",     "truncate", "tty",     "uname",  "unexpand",  "uniq",
-    "uptime", "usleep", "vi",       "wc",       "which",   "whoami", "xargs",     "yes",
-};
+#define APPLETS_MAX 512u
+
+static char *applets[APPLETS_MAX];
+static unsigned applet_count;
 
 struct archive {
     unsigned char *bytes;
@@ -93,6 +83,27 @@ static void text_file(struct archive *a, const char *name, const char *text)
     member(a, name, '0', 0755, NULL, text, strlen(text));
 }
 
+/* What this busybox can do, as it says itself. */
+static bool applets_list(const char *busybox)
+{
+    char command[4200];
+    char line[64];
+    FILE *list;
+
+    snprintf(command, sizeof(command), "'%s' --list", busybox);
+    list = applet_count ? NULL : popen(command, "r");
+    while (list && applet_count < APPLETS_MAX && fgets(line, sizeof(line), list)) {
+        line[strcspn(line, "\n")] = 0;
+        if (strcmp(line, "busybox") != 0)
+            applets[applet_count++] = strdup(line);
+    }
+    if (list)
+        pclose(list);
+    if (!applet_count)
+        fprintf(stderr, "orrery-sim: %s --list names no applets\n", busybox);
+    return applet_count;
+}
+
 const char *root_disk_busybox(void)
 {
     static char path[4096];
@@ -130,6 +141,8 @@ bool root_disk_add(const char *script)
 
     if (!path)
         return false;
+    if (!applets_list(path))
+        return false;
     f = fopen(path, "rb");
     if (!f || fstat(fileno(f), &about) != 0)
         return false;
@@ -141,12 +154,12 @@ bool root_disk_add(const char *script)
         member(&a, folders[i], '5', 0755, NULL, NULL, 0);
     member(&a, "bin/busybox", '0', 0755, NULL, busybox, (size_t)about.st_size);
     free(busybox);
-    for (unsigned i = 0; i < ARRAY_COUNT(applets); i++) {
+    for (unsigned i = 0; i < applet_count; i++) {
         snprintf(name, sizeof(name), "bin/%s", applets[i]);
         member(&a, name, '2', 0777, "busybox", NULL, 0);
     }
     member(&a, "sbin/init", '2', 0777, "/bin/busybox", NULL, 0);
-    text_file(&a, "etc/passwd", "root::0:0:root:/root:/bin/sh\n");
+    text_file(&a, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
     text_file(&a, "etc/group", "root:x:0:\n");
     text_file(&a, "etc/hostname", "orrery\n");
     text_file(&a, "etc/inittab",
@@ -174,7 +187,7 @@ static noreturn_fn void native_child(const char *busybox, const char *script, in
     snprintf(bin, sizeof(bin), "%s/.bin", folder);
     if (mkdir(bin, 0755) != 0)
         _exit(127);
-    for (unsigned i = 0; i < ARRAY_COUNT(applets); i++) {
+    for (unsigned i = 0; i < applet_count; i++) {
         snprintf(name, sizeof(name), "%s/%s", bin, applets[i]);
         if (symlink(busybox, name) != 0)
             _exit(127);
@@ -211,7 +224,7 @@ char *root_disk_native(const char *script)
     int status;
     pid_t child;
 
-    if (!path || !text || pipe(ends) != 0)
+    if (!path || !text || !applets_list(path) || pipe(ends) != 0)
         return NULL;
     fflush(NULL);
     child = fork();

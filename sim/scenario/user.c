@@ -5,6 +5,7 @@
  * busybox        a shell script of pipelines, loops, text tools and signals; the terminal shows byte for
  *                byte what the same busybox prints on the computer the simulation runs on
  * busybox-smp    the same on four CPUs
+ * commands       tests/user/busybox.sh, several hundred commands, likewise
  * boot           init from /etc/inittab, rcS, a shell on the console; somebody types at it, the shell
  *                starts programs and jobs, and poweroff ends the host
  *
@@ -69,6 +70,25 @@ static const char script[] =
     "yes | head -n 2; echo hello | cut -c 2-4; printf 'b\\na\\nb\\n' | sort | uniq -c\n"
     "ls -1; rm -rf d t.tar x y; ls | wc -l; echo end\n";
 
+__asm__(".pushsection .rodata\ncommands_text: .incbin \"tests/user/busybox.sh\"\n.byte 0\n"
+        ".popsection");
+extern const char commands_text[];
+
+/* Through a file, so that no command sees a terminal. */
+static bool commands_prepare(void)
+{
+    static char text[1 << 17];
+
+    snprintf(text, sizeof(text),
+             "cat >script <<'END OF SCRIPT'\n%s\nEND OF SCRIPT\n"
+             "sh script work >out 2>&1; cat out\n",
+             commands_text);
+    if (!root_disk_add(commands_text))
+        return false;
+    expected = root_disk_native(text);
+    return expected;
+}
+
 static bool busybox_prepare(void)
 {
     if (!root_disk_add(script))
@@ -77,15 +97,14 @@ static bool busybox_prepare(void)
     return expected;
 }
 
-static void busybox_run(unsigned host)
+static void run_and_compare(const char *command)
 {
-    const char *const arguments[] = {"sh", "-c", "cd /tmp; . /etc/script", NULL};
+    const char *const arguments[] = {"sh", "-c", command, NULL};
     uint32_t pid = 0;
     int result = -1;
     vmk_status status;
     size_t same = 0;
 
-    (void)host;
     files_and_programs();
     status = user_start("/bin/sh", arguments, environment, "/dev/console", &pid);
     sim_check(status == VMK_OK, "user_start: %s", vmk_status_text(status));
@@ -98,6 +117,18 @@ static void busybox_run(unsigned host)
               "byte %zu differs from the computer's own: '%.40s', not '%.40s'", same,
               screen + same, expected + same);
     sim_check(result == 0, "the shell ended with %#x", result);
+}
+
+static void busybox_run(unsigned host)
+{
+    (void)host;
+    run_and_compare("cd /tmp; . /etc/script");
+}
+
+static void commands_run(unsigned host)
+{
+    (void)host;
+    run_and_compare("cd /root; cp /etc/script script; sh script work >out 2>&1; cat out");
 }
 
 /* ---- boot ---- */
@@ -163,6 +194,11 @@ const struct scenario scenario_busybox_smp = {.name = "busybox-smp",
                                               .cpus = 4,
                                               .prepare = busybox_prepare,
                                               .run = busybox_run};
+const struct scenario scenario_commands = {.name = "commands",
+                                           .what = "several hundred commands, as on Linux",
+                                           .cpus = 2,
+                                           .prepare = commands_prepare,
+                                           .run = commands_run};
 const struct scenario scenario_boot = {.name = "boot",
                                        .what = "init, a shell that is typed at, poweroff",
                                        .cpus = 2,
