@@ -347,7 +347,70 @@ static void system_entry(void *argument)
 }
 FS_TEST(test_procfs__system_files__as_the_tools_read_them, system_entry)
 
+/* ---- the scheduler ---- */
+
+static void idle_away(void *argument)
+{
+    (void)argument;
+    fs_sleep_ms(1000);
+}
+
+static vmk_status write_status(const char *path, const char *text)
+{
+    struct file *file = fs_open(path, VFS_O_WRONLY | VFS_O_TRUNC, 0);
+    size_t done;
+    vmk_status status = file_write(file, text, strlen(text), &done);
+
+    file_put(file);
+    return status;
+}
+
+static void sched_entry(void *argument)
+{
+    static const char *const bad[] = {
+        "",          "x shares 5",   "1 shares",       "1 shares x",  "1 nice 5",
+        "1shares 5", "1 shares 5 6", "1 affinity xyz", "1 affinity ", "99999999999 shares 5"};
+    struct sched_usage usage;
+    char text[64];
+    world_id id;
+
+    (void)argument;
+    fs_up();
+    id = fs_world(idle_away, NULL);
+    snprintf(text, sizeof(text), "%u shares 4321\n", id.raw);
+    ck_assert_int_eq(write_status("/proc/vmware/sched/worlds", text), VMK_OK);
+    ck_assert_int_eq(sched_usage_get(id.raw, &usage), VMK_OK);
+    ck_assert_uint_eq(usage.shares, 4321);
+    ck_assert_ptr_nonnull(strstr(fs_read_file("/proc/vmware/sched/worlds"), " 4321 "));
+    snprintf(text, sizeof(text), "%u affinity 1", id.raw);
+    ck_assert_int_eq(write_status("/proc/vmware/sched/worlds", text), VMK_OK);
+    ck_assert_int_eq(sched_usage_get(id.raw, &usage), VMK_OK);
+    ck_assert_uint_eq(usage.affinity, 1);
+    snprintf(text, sizeof(text), "%u min 4000000000", id.raw);  // more than the host has
+    ck_assert_int_eq(write_status("/proc/vmware/sched/worlds", text), VMK_BAD_PARAM);
+    for (size_t i = 1; i < ARRAY_COUNT(bad); i++)
+        ck_assert_msg(write_status("/proc/vmware/sched/worlds", bad[i]) == VMK_BAD_PARAM, "%s",
+                      bad[i]);
+    ck_assert_int_eq(write_status("/proc/vmware/sched/worlds", "77777 shares 5"),
+                     VMK_NOT_FOUND);
+
+    ck_assert_str_eq(fs_read_file("/proc/vmware/sched/policy"), "share\n");
+    ck_assert_int_eq(write_status("/proc/vmware/sched/policy", "lottery\n"), VMK_BAD_PARAM);
+    ck_assert_int_eq(write_status("/proc/vmware/sched/policy", "rr\n"), VMK_OK);
+    ck_assert_str_eq(fs_read_file("/proc/vmware/sched/policy"), "rr\n");
+    ck_assert_str_eq(fs_read_file("/proc/vmware/config/sched/quantum"), "10000000\n");
+    ck_assert_int_eq(write_status("/proc/vmware/config/sched/quantum", "5000000\n"), VMK_OK);
+    ck_assert_str_eq(fs_read_file("/proc/vmware/config/sched/quantum"), "5000000\n");
+    ck_assert_int_eq(write_status("/proc/vmware/config/sched/quantum", "5"), VMK_BAD_PARAM);
+    ck_assert_int_eq(write_status("/proc/vmware/config/sched/quantum", "5ms"), VMK_BAD_PARAM);
+    ck_assert_str_eq(fs_read_file("/proc/vmware/config/sched/quantum"), "5000000\n");
+    ck_assert_ptr_nonnull(strstr(fs_read_file("/proc/vmware/sched/cpus"), "policy rr, "));
+    fs_world_end(id);
+}
+FS_TEST(test_procfs__scheduler__shares_policy_and_tunables_written, sched_entry)
+
 KERNEL_TEST_MAIN("procfs", RUNS(test_procfs__nodes__shown_stored_and_refused),
                  RUNS(test_procfs__unregistered_while_read__waits_and_then_gone),
                  RUNS(test_procfs__processes__made_when_looked_at),
-                 RUNS(test_procfs__system_files__as_the_tools_read_them))
+                 RUNS(test_procfs__system_files__as_the_tools_read_them),
+                 RUNS(test_procfs__scheduler__shares_policy_and_tunables_written))

@@ -53,6 +53,8 @@ struct proc_source {
 /* Turns a freshly opened file into one that reads `source`. */
 must_check vmk_status proc_file_open(struct file *file, const struct proc_source *source);
 
+/* proc_sched.c */
+must_check vmk_status procfs_sched_register(void);
 /* proc_trace.c */
 must_check vmk_status procfs_trace_register(void);
 

@@ -404,5 +404,7 @@ vmk_status procfs_system_register(void)
         if (status != VMK_OK)
             return status;
     }
-    return procfs_trace_register();
+    vmk_status status = procfs_sched_register();
+
+    return status == VMK_OK ? procfs_trace_register() : status;
 }
