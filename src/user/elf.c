@@ -8,7 +8,7 @@
  * Invariants
  *   - Accepted segments ascend and share no page, lie in user space and in the file.
  * Locking    none: pure.
- * Sources    [ELF64] for the layout
+ * Sources    [ELF] for the layout
  */
 #include "user/elf.h"
 

@@ -13,7 +13,7 @@
  *
  * Locking    none; the new space is nobody's until mm_switch().
  * Start at   process_exec().
- * Sources    [ELF64]; System V ABI AMD64 "Process Initialization"
+ * Sources    [ELF]; System V ABI AMD64 "Process Initialization"
  */
 #include "core/assert.h"
 #include "core/log.h"
