@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * arch/x86/offsets.c -- offsets that assembly needs, as lines for the assembler: make turns each
- * "->NAME value" in the output into a #define in offsets.h. Never linked.
+ * comment "#->NAME value" in the output into a #define in offsets.h. Never linked.
  */
 #include "arch/x86/arch_internal.h"
 #include "plat/plat_user.h"
 
 #define OFFSET(name, type, member)                                                             \
-    __asm__ volatile("\n->" #name " %0" : : "i"(offsetof(type, member)))
+    __asm__ volatile("\n#->" #name " %0" : : "i"(offsetof(type, member)))
 
 void offsets(void);
 void offsets(void)
