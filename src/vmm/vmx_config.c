@@ -19,6 +19,7 @@
 #include "lib/format.h"
 #include "lib/rng.h"
 #include "lib/string.h"
+#include "plat/plat_types.h"
 
 #define FILE_SIZE_MAX 16384u
 #define KEY_SIZE      64u
@@ -28,6 +29,7 @@
 #define VCPUS_MAX     8u
 #define SHARES_NORMAL 1000u
 #define SHARES_MAX    1000000u
+#define MHZ_MAX       64000000u
 
 struct parser {
     const char *file;
@@ -223,7 +225,49 @@ static vmk_status set_shares(struct parser *p, struct vm_config *out)
             return VMK_OK;
         }
     }
+    out->shares_of_vm = true;
     return number_read(p, 1, SHARES_MAX, &out->shares);
+}
+
+static vmk_status set_cpu_min(struct parser *p, struct vm_config *out)
+{
+    return number_read(p, 0, MHZ_MAX, &out->min_mhz);
+}
+
+static vmk_status set_cpu_max(struct parser *p, struct vm_config *out)
+{
+    out->max_mhz = 0;
+    if (same_word(p->value, "unlimited") || same_word(p->value, "-1"))
+        return VMK_OK;
+    return number_read(p, 1, MHZ_MAX, &out->max_mhz);
+}
+
+/* "all", or CPUs and ranges of them with commas between. */
+static vmk_status set_affinity(struct parser *p, struct vm_config *out)
+{
+    static const char wrong[] = "must be all, or CPUs below 64 like 0,2,4-7";
+    const char *at = p->value;
+
+    out->affinity = 0;
+    if (same_word(at, "all"))
+        return VMK_OK;
+    for (;;) {
+        uint64_t first, last;
+
+        if (!parse_u64(at, &at, &first))
+            return fail(p, wrong);
+        last = first;
+        if (*at == '-' && !parse_u64(at + 1, &at, &last))
+            return fail(p, wrong);
+        if (first > last || last >= PLAT_CPUS_MAX)
+            return fail(p, wrong);
+        for (uint64_t cpu = first; cpu <= last; cpu++)
+            out->affinity |= BIT(cpu);
+        if (*at != ',')
+            break;
+        at++;
+    }
+    return *at ? fail(p, wrong) : VMK_OK;
 }
 
 static vmk_status set_kernel(struct parser *p, struct vm_config *out)
@@ -286,11 +330,19 @@ struct key_row {
 };
 
 static const struct key_row key_rows[] = {
-    {"displayName", set_name},        {"memSize", set_memory},
-    {"numvcpus", set_vcpus},          {"sched.cpu.shares", set_shares},
-    {"orrery.kernel", set_kernel},    {"orrery.initrd", set_initrd},
-    {"orrery.cmdline", set_cmdline},  {"serial0.present", set_serial_present},
-    {"serial0.fileName", set_serial}, {"uuid.bios", set_uuid},
+    {"displayName", set_name},
+    {"memSize", set_memory},
+    {"numvcpus", set_vcpus},
+    {"sched.cpu.shares", set_shares},
+    {"sched.cpu.min", set_cpu_min},
+    {"sched.cpu.max", set_cpu_max},
+    {"sched.cpu.affinity", set_affinity},
+    {"orrery.kernel", set_kernel},
+    {"orrery.initrd", set_initrd},
+    {"orrery.cmdline", set_cmdline},
+    {"serial0.present", set_serial_present},
+    {"serial0.fileName", set_serial},
+    {"uuid.bios", set_uuid},
 };
 
 /* ---- the file ---- */

@@ -13,7 +13,11 @@ struct vm_config {
     char name[VM_NAME_SIZE];        // displayName
     uint32_t memory_mb;             // memSize, default 32 as ESXi's
     uint32_t vcpus;                 // numvcpus, default 1
-    uint32_t shares;                // sched.cpu.shares: low, normal, high or a number
+    uint32_t shares;                // sched.cpu.shares: low, normal, high (of each vCPU) ...
+    bool shares_of_vm;              // ... or a number (of the VM)
+    uint32_t min_mhz;               // sched.cpu.min: reservation
+    uint32_t max_mhz;               // sched.cpu.max: limit, 0 for none ("unlimited", -1)
+    uint64_t affinity;              // sched.cpu.affinity: "all" (0) or "0,2,4-7"
     char kernel[VM_NAME_SIZE];      // orrery.kernel
     char initrd[VM_NAME_SIZE];      // orrery.initrd (for Multiboot: the module)
     char cmdline[VM_CMDLINE_SIZE];  // orrery.cmdline

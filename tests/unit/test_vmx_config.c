@@ -22,6 +22,9 @@ START_TEST(test_vmx_config__every_key)
                            "MEMSIZE = \"256\"\n"
                            "  numvcpus=\"2\"   # two\n"
                            "sched.cpu.shares = \"high\"\n"
+                           "sched.cpu.min = \"500\"\n"
+                           "sched.cpu.max = \"1500\"\n"
+                           "sched.cpu.affinity = \"0,2,4-6\"\n"
                            "orrery.kernel = \"vmlinuz\"\n"
                            "orrery.initrd = \"initrd.gz\"\n"
                            "orrery.cmdline = \"console=ttyS0 x=|22y|22\"\n"
@@ -32,6 +35,10 @@ START_TEST(test_vmx_config__every_key)
     ck_assert_uint_eq(config.memory_mb, 256);
     ck_assert_uint_eq(config.vcpus, 2);
     ck_assert_uint_eq(config.shares, 2000);
+    ck_assert(!config.shares_of_vm);
+    ck_assert_uint_eq(config.min_mhz, 500);
+    ck_assert_uint_eq(config.max_mhz, 1500);
+    ck_assert_uint_eq(config.affinity, 0x75);
     ck_assert_str_eq(config.kernel, "vmlinuz");
     ck_assert_str_eq(config.initrd, "initrd.gz");
     ck_assert_str_eq(config.cmdline, "console=ttyS0 x=\"y\"");
@@ -72,6 +79,12 @@ static const struct {
     {KERNEL "numvcpus = \"0\"", "vm.vmx:2: numvcpus: must be from 1 to 8"},
     {KERNEL "numvcpus = \"9\"", "vm.vmx:2: numvcpus: must be from 1 to 8"},
     {KERNEL "sched.cpu.shares = \"lots\"", "vm.vmx:2: sched.cpu.shares: not a number"},
+    {KERNEL "sched.cpu.affinity = \"3-1\"",
+     "vm.vmx:2: sched.cpu.affinity: must be all, or CPUs below 64 like 0,2,4-7"},
+    {KERNEL "sched.cpu.affinity = \"64\"",
+     "vm.vmx:2: sched.cpu.affinity: must be all, or CPUs below 64 like 0,2,4-7"},
+    {KERNEL "sched.cpu.affinity = \"1,\"",
+     "vm.vmx:2: sched.cpu.affinity: must be all, or CPUs below 64 like 0,2,4-7"},
     {KERNEL "\n\norrery.KERNEL = \"k\"", "vm.vmx:4: orrery.KERNEL: given twice"},
     {KERNEL "a = \"1\"\nb = \"2\"\nA = \"3\"", "vm.vmx:4: A: given twice"},
     {KERNEL "memSize", "vm.vmx:2: memSize: expected: key = \"value\""},
