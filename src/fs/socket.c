@@ -10,85 +10,42 @@
  * that depend on who began, and local sockets carry log lines and agents' requests, not bulk data.
  *
  * Invariants
- *   - queued = the bytes of the messages on the queue; at most LIMIT, or one message more.
+ *   - queued = the bytes of the messages on the queue; at most USOCK_LIMIT, or one message more.
  *   - peer is set both ways between connected stream and packet sockets until one closes.
  *   - vnode.endpoint of a socket node is the bound socket exactly while that is open.
  * Locking    fs_state.sockets (mutex) for everything, after vnode.lock; waiting is outside of it.
  * Start at   unix_send(), unix_receive(), unix_connect().
  */
-#include "fs/socket.h"
-
 #include "core/assert.h"
 #include "core/heap.h"
-#include "fs/vfs_internal.h"
+#include "fs/socket_internal.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define LIMIT    131072u  // bytes that wait in one socket
-#define CHUNK    16384u   // of a stream, in one message
-#define PACKET   65536u   // largest datagram
 #define FIONREAD 0x541bu
-
-struct message {
-    struct list link;
-    struct unix_peer sender;
-    struct unix_name name;
-    struct file *files[UNIX_FILES_MAX];
-    unsigned file_count;
-    size_t size, read;
-    char data[];
-};
-
-enum state {
-    IDLE,
-    LISTENING,
-    CONNECTED,
-};
-
-struct usock {
-    uint32_t refs;
-    enum unix_type type;
-    enum state state;
-    bool closed;  // no file any more
-    bool no_read, no_write;
-    struct usock *peer;  // one reference
-    struct list queue;
-    size_t queued;
-    struct list pending, pending_link;  // a listener's unaccepted sockets
-    unsigned backlog, pending_count;
-    struct unix_peer self, other;
-    struct unix_name name;
-    struct vnode *node;  // one reference; where it is bound
-    struct list names;   // fs_state.abstract, if the name is abstract
-    struct fs_event changed;
-    struct poll_head poll;
-    uint64_t inode;
-};
 
 static const struct file_ops socket_ops;
 
-static struct usock *usock_of(struct file *file)
+struct usock *usock_of(struct file *file)
 {
     return file->ops == &socket_ops ? file->private : NULL;
 }
 
-static void lock(void)
+void usock_lock(void)
 {
     mutex_lock(&fs_state()->sockets);
 }
 
-static void unlock(void)
+void usock_unlock(void)
 {
     mutex_unlock(&fs_state()->sockets);
 }
 
-static void tell(struct usock *s, unsigned events)
+void usock_tell(struct usock *s, unsigned events)
 {
     fs_event_signal(&s->changed);
     poll_notify(&s->poll, events);
 }
-#define TELL_ALL                                                                               \
-    (VFS_POLLIN | VFS_POLLOUT | VFS_POLLHUP | VFS_POLLRDNORM | VFS_POLLWRNORM | VFS_POLLRDHUP)
 
 /* ---- life ---- */
 
@@ -110,18 +67,37 @@ static struct usock *usock_new(enum unix_type type)
     return s;
 }
 
-static void message_free(struct message *m)
+static void message_free(struct usock_message *m)
 {
     for (unsigned i = 0; i < m->file_count; i++)
         file_put(m->files[i]);
     heap_free(m);
 }
 
+void usock_trash_free(struct list *trash)
+{
+    while (!list_is_empty(trash)) {
+        struct usock_message *m = list_entry(trash->next, struct usock_message, link);
+
+        list_remove(&m->link);
+        message_free(m);
+    }
+}
+
 /* Lock held. The struct goes with its last reference. */
-static void usock_put(struct usock *s)
+void usock_put(struct usock *s)
 {
     if (s && --s->refs == 0)
         heap_free(s);
+}
+
+void usock_put_unlocked(struct usock *s)
+{
+    if (!s)
+        return;
+    usock_lock();
+    usock_put(s);
+    usock_unlock();
 }
 
 /*
@@ -137,7 +113,7 @@ static void usock_close(struct usock *s, struct list *trash, struct vnode **node
         peer->peer = NULL;
         s->peer = NULL;
         usock_put(s);
-        tell(peer, TELL_ALL);
+        usock_tell(peer, USOCK_TELL_ALL);
         usock_put(peer);
     } else if (peer) {
         s->peer = NULL;
@@ -156,7 +132,7 @@ static void usock_close(struct usock *s, struct list *trash, struct vnode **node
         *node = s->node;
         s->node = NULL;
     }
-    tell(s, TELL_ALL);  // a sender that waits for room
+    usock_tell(s, USOCK_TELL_ALL);  // a sender that waits for room
 }
 
 static void usock_release(struct file *file)
@@ -166,7 +142,7 @@ static void usock_release(struct file *file)
     struct list trash;
 
     list_init(&trash);
-    lock();
+    usock_lock();
     while (!list_is_empty(&s->pending)) {
         struct usock *child = list_entry(s->pending.next, struct usock, pending_link);
 
@@ -176,14 +152,9 @@ static void usock_release(struct file *file)
     }
     usock_close(s, &trash, &node);
     usock_put(s);
-    unlock();
+    usock_unlock();
     vnode_put(node);
-    while (!list_is_empty(&trash)) {
-        struct message *m = list_entry(trash.next, struct message, link);
-
-        list_remove(&m->link);
-        message_free(m);
-    }
+    usock_trash_free(&trash);
 }
 
 static bool is_type(enum unix_type type)
@@ -219,7 +190,7 @@ static void join(struct usock *a, struct usock *b)
     b->peer = a;
     a->refs++;
     b->refs++;
-    a->state = b->state = CONNECTED;
+    a->state = b->state = USOCK_CONNECTED;
 }
 
 vmk_status unix_socket_pair(enum unix_type type, uint32_t flags, const struct unix_peer *self,
@@ -237,10 +208,10 @@ vmk_status unix_socket_pair(enum unix_type type, uint32_t flags, const struct un
 
     struct usock *a = out[0]->private, *b = out[1]->private;
 
-    lock();
+    usock_lock();
     join(a, b);
     a->self = a->other = b->self = b->other = *self;
-    unlock();
+    usock_unlock();
     return VMK_OK;
 }
 
@@ -274,7 +245,7 @@ static vmk_status bind_abstract(struct usock *s, const struct unix_name *name)
 {
     vmk_status status = VMK_OK;
 
-    lock();
+    usock_lock();
     if (s->name.length) {
         status = VMK_BAD_PARAM;
     } else if (abstract_find(name)) {
@@ -283,7 +254,7 @@ static vmk_status bind_abstract(struct usock *s, const struct unix_name *name)
         s->name = *name;
         list_add_tail(&fs_state()->abstract, &s->names);
     }
-    unlock();
+    usock_unlock();
     return status;
 }
 
@@ -309,7 +280,7 @@ vmk_status unix_bind(struct file *file, const struct vfs_where *where,
         status = vfs_walk(where, path, VFS_WALK_NOFOLLOW, &node);
     if (status != VMK_OK)
         return status;
-    lock();
+    usock_lock();
     if (s->name.length || node->endpoint || node->type != VFS_TYPE_SOCKET) {
         status = VMK_BAD_PARAM;
     } else {
@@ -318,14 +289,14 @@ vmk_status unix_bind(struct file *file, const struct vfs_where *where,
         node->endpoint = s;
         vnode_ref(node);
     }
-    unlock();
+    usock_unlock();
     vnode_put(node);
     return status;
 }
 
 /* The socket of that name, referenced. */
-static vmk_status find(const struct vfs_where *where, const struct unix_name *name,
-                       struct usock **out)
+vmk_status usock_find(const struct vfs_where *where, const struct unix_name *name,
+                      struct usock **out)
 {
     char path[UNIX_NAME_MAX + 1];
     struct vnode *node = NULL;
@@ -342,13 +313,13 @@ static vmk_status find(const struct vfs_where *where, const struct unix_name *na
             status = VMK_REFUSED;
     }
     if (status == VMK_OK) {
-        lock();
+        usock_lock();
         *out = node ? node->endpoint : abstract_find(name);
         if (*out)
             (*out)->refs++;
         else
             status = VMK_REFUSED;
-        unlock();
+        usock_unlock();
     }
     vnode_put(node);
     return status;
@@ -365,17 +336,17 @@ vmk_status unix_listen(struct file *file, unsigned backlog, const struct unix_pe
         return VMK_BAD_HANDLE;
     if (s->type == UNIX_DATAGRAM)
         return VMK_UNSUPPORTED;
-    lock();
-    if (!s->name.length || s->state == CONNECTED) {
+    usock_lock();
+    if (!s->name.length || s->state == USOCK_CONNECTED) {
         status = VMK_BAD_PARAM;
     } else {
-        s->state = LISTENING;
+        s->state = USOCK_LISTENING;
         s->self = *self;
         s->backlog = MAX(MIN(backlog, 4096u), 1u);
     }
-    unlock();
+    usock_unlock();
     if (status == VMK_OK)
-        tell(s, VFS_POLLOUT);
+        usock_tell(s, VFS_POLLOUT);
     return status;
 }
 
@@ -385,11 +356,11 @@ static vmk_status join_listener(struct usock *s, struct usock *listener,
 {
     struct usock *child;
 
-    if (s->state == CONNECTED)
+    if (s->state == USOCK_CONNECTED)
         return VMK_CONNECTED;
-    if (s->state == LISTENING)
+    if (s->state == USOCK_LISTENING)
         return VMK_BAD_PARAM;
-    if (listener->closed || listener->state != LISTENING || listener->no_read)
+    if (listener->closed || listener->state != USOCK_LISTENING || listener->no_read)
         return VMK_REFUSED;
     if (listener->type != s->type)
         return VMK_WRONG_TYPE;
@@ -411,16 +382,16 @@ static vmk_status connect_datagram(struct usock *s, struct usock *to)
 {
     vmk_status status = VMK_OK;
 
-    lock();
+    usock_lock();
     if (to->type != UNIX_DATAGRAM) {
         status = VMK_WRONG_TYPE;
     } else {
         usock_put(s->peer);
         s->peer = to;
         to->refs++;
-        s->state = CONNECTED;
+        s->state = USOCK_CONNECTED;
     }
-    unlock();
+    usock_unlock();
     return status;
 }
 
@@ -434,7 +405,7 @@ vmk_status unix_connect(struct file *file, const struct vfs_where *where,
 
     if (!s)
         return VMK_BAD_HANDLE;
-    status = find(where, name, &to);
+    status = usock_find(where, name, &to);
     if (status != VMK_OK)
         return status;
     if (s->type == UNIX_DATAGRAM) {
@@ -443,10 +414,10 @@ vmk_status unix_connect(struct file *file, const struct vfs_where *where,
         for (;;) {
             uint32_t count;
 
-            lock();
+            usock_lock();
             count = fs_event_count(&to->changed);
             status = join_listener(s, to, self);
-            unlock();
+            usock_unlock();
             if (status != VMK_AGAIN || nonblock)
                 break;
             status = fs_event_wait(&to->changed, count, PLAT_NS_NEVER);
@@ -454,13 +425,13 @@ vmk_status unix_connect(struct file *file, const struct vfs_where *where,
                 break;
         }
         if (status == VMK_OK) {
-            tell(to, VFS_POLLIN | VFS_POLLRDNORM);
-            tell(s, VFS_POLLOUT | VFS_POLLWRNORM);
+            usock_tell(to, VFS_POLLIN | VFS_POLLRDNORM);
+            usock_tell(s, VFS_POLLOUT | VFS_POLLWRNORM);
         }
     }
-    lock();
+    usock_lock();
     usock_put(to);
-    unlock();
+    usock_unlock();
     return status;
 }
 
@@ -475,16 +446,16 @@ vmk_status unix_accept(struct file *file, uint32_t flags, struct file **out)
     while (!child && status == VMK_OK) {
         uint32_t count;
 
-        lock();
+        usock_lock();
         count = fs_event_count(&s->changed);
-        if (s->state != LISTENING) {
+        if (s->state != USOCK_LISTENING) {
             status = VMK_BAD_PARAM;
         } else if (!list_is_empty(&s->pending)) {
             child = list_entry(s->pending.next, struct usock, pending_link);
             list_remove(&child->pending_link);
             s->pending_count--;
         }
-        unlock();
+        usock_unlock();
         if (!child && status == VMK_OK)
             status = (file->flags & VFS_O_NONBLOCK)
                          ? VMK_AGAIN
@@ -492,271 +463,20 @@ vmk_status unix_accept(struct file *file, uint32_t flags, struct file **out)
     }
     if (!child)
         return status;
-    tell(s, VFS_POLLOUT);  // who waits for room before the listener
+    usock_tell(s, VFS_POLLOUT);  // who waits for room before the listener
     status = file_of(child, flags, out);
     if (status != VMK_OK) {
         struct list trash;
         struct vnode *node = NULL;
 
         list_init(&trash);
-        lock();
+        usock_lock();
         usock_close(child, &trash, &node);
         usock_put(child);
-        unlock();
-        while (!list_is_empty(&trash)) {
-            struct message *m = list_entry(trash.next, struct message, link);
-
-            list_remove(&m->link);
-            message_free(m);
-        }
+        usock_unlock();
+        usock_trash_free(&trash);
     }
     return status;
-}
-
-/* ---- sending ---- */
-
-static struct message *message_new(const struct unix_message *from, size_t at, size_t size)
-{
-    struct message *m = heap_alloc(sizeof(*m) + size, MEM_OWNER_FS);
-
-    if (!m)
-        return NULL;
-    memcpy(m->data, (const char *)from->data + at, size);
-    m->size = size;
-    m->sender = from->sender;
-    for (unsigned i = 0; at == 0 && i < from->file_count; i++) {
-        m->files[i] = from->files[i];
-        file_ref(m->files[i]);
-    }
-    m->file_count = at == 0 ? from->file_count : 0;
-    return m;
-}
-
-/* Lock held. May a message of that size go to `to` now? */
-static vmk_status may_send(const struct usock *s, const struct usock *to, size_t size)
-{
-    if (s->no_write)
-        return VMK_BROKEN_PIPE;
-    if (!to || to->closed)
-        return s->type == UNIX_DATAGRAM ? VMK_REFUSED : VMK_BROKEN_PIPE;
-    if (to->no_read)
-        return VMK_BROKEN_PIPE;
-    if (to->type != s->type)
-        return VMK_WRONG_TYPE;
-    if (s->type == UNIX_DATAGRAM && to->peer && to->peer != s)
-        return VMK_NOT_OWNER;  // connected to somebody else
-    if (to->queued && to->queued + size > LIMIT)
-        return VMK_AGAIN;
-    return VMK_OK;
-}
-
-/* One message into the other's queue; waits for room. */
-static vmk_status send_one(struct usock *s, struct usock *to, bool fixed, struct message *m,
-                           bool nonblock)
-{
-    for (;;) {
-        struct usock *into;
-        uint32_t count = 0;
-        vmk_status status;
-
-        lock();
-        into = fixed ? to : s->peer;
-        status = may_send(s, into, m->size);
-        if (status == VMK_OK) {
-            m->name = s->name;
-            list_add_tail(&into->queue, &m->link);
-            into->queued += m->size;
-            into->refs++;
-        } else if (status == VMK_AGAIN) {
-            count = fs_event_count(&into->changed);
-            into->refs++;
-        }
-        unlock();
-        if (status == VMK_OK)
-            tell(into, VFS_POLLIN | VFS_POLLRDNORM);
-        if (status == VMK_AGAIN && !nonblock) {
-            status = fs_event_wait(&into->changed, count, PLAT_NS_NEVER);
-            lock();
-            usock_put(into);
-            unlock();
-            if (status == VMK_OK)
-                continue;
-            return status;
-        }
-        if (status == VMK_OK || status == VMK_AGAIN) {
-            lock();
-            usock_put(into);
-            unlock();
-        }
-        return status;
-    }
-}
-
-vmk_status unix_send(struct file *file, const struct vfs_where *where,
-                     struct unix_message *message)
-{
-    struct usock *s = usock_of(file);
-    bool nonblock = message->nonblock || (file->flags & VFS_O_NONBLOCK);
-    struct usock *to = NULL;
-    vmk_status status = VMK_OK;
-
-    message->done = 0;
-    if (!s)
-        return VMK_BAD_HANDLE;
-    if (message->file_count > UNIX_FILES_MAX)
-        return VMK_BAD_PARAM;
-    if (s->type != UNIX_STREAM && message->size > PACKET)
-        return VMK_TOO_BIG;
-    if (message->name.length && s->type != UNIX_DATAGRAM)
-        return s->state == CONNECTED ? VMK_CONNECTED : VMK_UNSUPPORTED;
-    if (message->name.length)
-        status = find(where, &message->name, &to);
-    else if (s->state != CONNECTED)
-        status = VMK_NOT_CONNECTED;
-    if (status != VMK_OK)
-        return status;
-    do {
-        size_t left = message->size - message->done;
-        size_t size = s->type == UNIX_STREAM ? MIN(left, (size_t)CHUNK) : left;
-        struct message *m;
-
-        if (s->type == UNIX_STREAM && size == 0)
-            break;
-        m = message_new(message, message->done, size);
-        status = m ? send_one(s, to, to != NULL, m, nonblock) : VMK_NO_MEMORY;
-        if (status == VMK_OK)
-            message->done += size;
-        else if (m)
-            message_free(m);
-    } while (status == VMK_OK && message->done < message->size);
-    if (to) {
-        lock();
-        usock_put(to);
-        unlock();
-    }
-    return message->done ? VMK_OK : status;
-}
-
-/* ---- receiving ---- */
-
-/* Lock held. Hands the message's files over, or, for a peek, further references. */
-static void take_files(struct message *m, struct unix_message *out)
-{
-    for (unsigned i = 0; i < m->file_count; i++) {
-        out->files[i] = m->files[i];
-        if (out->peek)
-            file_ref(m->files[i]);
-    }
-    out->file_count = m->file_count;
-    if (!out->peek)
-        m->file_count = 0;
-}
-
-/* Lock held; the queue is not empty. Read messages go to `trash`. */
-static void take(struct usock *s, struct unix_message *out, struct list *trash)
-{
-    struct list *at = s->queue.next;
-    bool first = true;
-
-    while (at != &s->queue) {
-        struct message *m = list_entry(at, struct message, link);
-        size_t size = MIN(m->size - m->read, out->size - out->done);
-
-        /* A stream's read stops before another batch of files and does not mix senders of one. */
-        if (!first && (s->type != UNIX_STREAM || m->file_count || out->done == out->size))
-            break;
-        if (first) {
-            out->sender = m->sender;
-            out->name = m->name;
-            take_files(m, out);
-        }
-        memcpy((char *)out->data + out->done, m->data + m->read, size);
-        out->done += size;
-        out->truncated = s->type != UNIX_STREAM && size < m->size - m->read;
-        at = at->next;
-        if (!out->peek) {
-            m->read += size;
-            s->queued -= s->type == UNIX_STREAM ? size : m->size;
-            if (m->read == m->size || s->type != UNIX_STREAM) {
-                list_remove(&m->link);
-                list_add_tail(trash, &m->link);
-            }
-        }
-        first = false;
-    }
-}
-
-/* Lock held. Nothing is queued: why is there nothing to wait for? AGAIN: there is. */
-static vmk_status ended(struct usock *s)
-{
-    if (s->no_read)
-        return VMK_OK;
-    if (s->type == UNIX_DATAGRAM)
-        return VMK_AGAIN;
-    if (s->state != CONNECTED)
-        return s->type == UNIX_STREAM ? VMK_BAD_PARAM : VMK_NOT_CONNECTED;
-    if (!s->peer || s->peer->no_write)
-        return VMK_OK;  // end of file
-    return VMK_AGAIN;
-}
-
-vmk_status unix_receive(struct file *file, struct unix_message *message)
-{
-    struct usock *s = usock_of(file);
-    bool nonblock = message->nonblock || (file->flags & VFS_O_NONBLOCK);
-    vmk_status status = VMK_OK;
-    struct list trash;
-
-    message->done = 0;
-    message->file_count = 0;
-    message->truncated = false;
-    message->name.length = 0;
-    if (!s)
-        return VMK_BAD_HANDLE;
-    list_init(&trash);
-    for (;;) {
-        struct usock *peer = NULL;
-        uint32_t count;
-        bool enough;
-
-        lock();
-        count = fs_event_count(&s->changed);
-        if (!list_is_empty(&s->queue)) {
-            take(s, message, &trash);
-            peer = s->peer;
-            if (peer)
-                peer->refs++;
-            status = VMK_OK;
-            enough = !message->wait_all || s->type != UNIX_STREAM || message->peek ||
-                     message->done == message->size || message->file_count;
-        } else {
-            status = ended(s);
-            enough = status != VMK_AGAIN;
-        }
-        unlock();
-        if (peer) {
-            /* Senders wait at the receiver; who polls for room looks at his own. */
-            tell(s, VFS_POLLOUT);
-            poll_notify(&peer->poll, VFS_POLLOUT | VFS_POLLWRNORM);
-            lock();
-            usock_put(peer);
-            unlock();
-        } else if (!list_is_empty(&trash)) {
-            tell(s, VFS_POLLOUT);
-        }
-        if (enough)
-            break;
-        status = nonblock ? VMK_AGAIN : fs_event_wait(&s->changed, count, PLAT_NS_NEVER);
-        if (status != VMK_OK)
-            break;
-    }
-    while (!list_is_empty(&trash)) {
-        struct message *m = list_entry(trash.next, struct message, link);
-
-        list_remove(&m->link);
-        message_free(m);
-    }
-    return message->done ? VMK_OK : status;
 }
 
 /* ---- the rest ---- */
@@ -770,9 +490,9 @@ vmk_status unix_shutdown(struct file *file, unsigned how)
         return VMK_BAD_HANDLE;
     if (how > 2)
         return VMK_BAD_PARAM;
-    lock();
-    if (s->state != CONNECTED) {
-        unlock();
+    usock_lock();
+    if (s->state != USOCK_CONNECTED) {
+        usock_unlock();
         return VMK_NOT_CONNECTED;
     }
     s->no_read |= how != 1;
@@ -780,13 +500,13 @@ vmk_status unix_shutdown(struct file *file, unsigned how)
     peer = s->type == UNIX_DATAGRAM ? NULL : s->peer;
     if (peer)
         peer->refs++;
-    unlock();
-    tell(s, TELL_ALL);
+    usock_unlock();
+    usock_tell(s, USOCK_TELL_ALL);
     if (peer) {
-        tell(peer, TELL_ALL);
-        lock();
+        usock_tell(peer, USOCK_TELL_ALL);
+        usock_lock();
         usock_put(peer);
-        unlock();
+        usock_unlock();
     }
     return VMK_OK;
 }
@@ -798,14 +518,14 @@ vmk_status unix_name_of(struct file *file, bool peer, struct unix_name *out)
 
     if (!s)
         return VMK_BAD_HANDLE;
-    lock();
+    usock_lock();
     if (!peer)
         *out = s->name;
-    else if (s->state == CONNECTED && s->peer)
+    else if (s->state == USOCK_CONNECTED && s->peer)
         *out = s->peer->name;
     else
         status = VMK_NOT_CONNECTED;
-    unlock();
+    usock_unlock();
     return status;
 }
 
@@ -815,9 +535,9 @@ vmk_status unix_peer_of(struct file *file, struct unix_peer *out)
 
     if (!s)
         return VMK_BAD_HANDLE;
-    lock();
-    *out = s->state == LISTENING ? s->self : s->other;
-    unlock();
+    usock_lock();
+    *out = s->state == USOCK_LISTENING ? s->self : s->other;
+    usock_unlock();
     return VMK_OK;
 }
 
@@ -832,7 +552,7 @@ bool unix_is_listening(struct file *file)
 {
     struct usock *s = usock_of(file);
 
-    return s && s->state == LISTENING;
+    return s && s->state == USOCK_LISTENING;
 }
 
 static vmk_status socket_read(struct file *file, struct vfs_iov *iov)
@@ -864,12 +584,12 @@ static unsigned socket_poll(struct file *file, struct poll_table *table)
     unsigned events = 0;
 
     poll_wait_on(table, &s->poll);
-    lock();
-    if (s->state == LISTENING) {
+    usock_lock();
+    if (s->state == USOCK_LISTENING) {
         if (!list_is_empty(&s->pending))
             events |= VFS_POLLIN | VFS_POLLRDNORM;
     } else {
-        bool gone = s->state == CONNECTED && s->type != UNIX_DATAGRAM && !s->peer;
+        bool gone = s->state == USOCK_CONNECTED && s->type != UNIX_DATAGRAM && !s->peer;
         bool half =
             gone || s->no_read || (s->peer && s->type != UNIX_DATAGRAM && s->peer->no_write);
 
@@ -878,12 +598,12 @@ static unsigned socket_poll(struct file *file, struct poll_table *table)
         if (half)
             events |= VFS_POLLRDHUP;
         if (gone || (s->no_read && s->no_write) ||
-            (s->state == IDLE && s->type != UNIX_DATAGRAM))
+            (s->state == USOCK_IDLE && s->type != UNIX_DATAGRAM))
             events |= VFS_POLLHUP;
-        if (gone || !s->peer || s->peer->queued < LIMIT / 2)
+        if (gone || !s->peer || s->peer->queued < USOCK_LIMIT / 2)
             events |= VFS_POLLOUT | VFS_POLLWRNORM;
     }
-    unlock();
+    usock_unlock();
     return events;
 }
 
@@ -895,9 +615,9 @@ static vmk_status socket_ioctl(struct file *file, uint32_t request, uint64_t arg
     (void)argument;
     if (request != FIONREAD)
         return VMK_NOT_TTY;
-    lock();
+    usock_lock();
     *(int32_t *)data = (int32_t)s->queued;
-    unlock();
+    usock_unlock();
     return VMK_OK;
 }
 
