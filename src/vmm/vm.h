@@ -63,7 +63,6 @@ struct vm {
     unsigned index;  // in the host's table
     unsigned vcpu_count;
     uint32_t sched_group;  // id of its vCPUs' group in the scheduler; 0: none yet
-    uint32_t sched_group;  // id of its vCPUs' group in the scheduler; 0: none yet
     struct vcpu *vcpus[VM_VCPUS_MAX];
 
     // Guest memory.
