@@ -129,31 +129,45 @@ const char *root_disk_busybox(void)
     return NULL;
 }
 
+/* A file of this computer. */
+static bool program_add(struct archive *a, const char *name, const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    unsigned char *bytes = NULL;
+    struct stat about;
+    size_t size = 0;
+
+    if (f && fstat(fileno(f), &about) == 0) {
+        size = (size_t)about.st_size;
+        bytes = malloc(size);
+    }
+    if (!bytes || fread(bytes, 1, size, f) != size) {
+        fprintf(stderr, "orrery-sim: cannot read %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    fclose(f);
+    member(a, name, '0', 0755, NULL, bytes, size);
+    free(bytes);
+    return true;
+}
+
 bool root_disk_add(const char *script)
 {
     static const char *const folders[] = {"bin", "sbin", "etc", "etc/init.d", "root", "home"};
     const char *path = root_disk_busybox();
     struct archive a = {NULL, 0, 0};
-    struct stat about;
-    unsigned char *busybox;
+    const char *program = getenv("ORRERY_PROGRAM");
     char name[64];
-    FILE *f;
 
     if (!path)
         return false;
     if (!applets_list(path))
         return false;
-    f = fopen(path, "rb");
-    if (!f || fstat(fileno(f), &about) != 0)
-        return false;
-    busybox = malloc((size_t)about.st_size);
-    if (!busybox || fread(busybox, 1, (size_t)about.st_size, f) != (size_t)about.st_size)
-        sim_fail("cannot read %s", path);
-    fclose(f);
     for (unsigned i = 0; i < ARRAY_COUNT(folders); i++)
         member(&a, folders[i], '5', 0755, NULL, NULL, 0);
-    member(&a, "bin/busybox", '0', 0755, NULL, busybox, (size_t)about.st_size);
-    free(busybox);
+    if (!program_add(&a, "bin/busybox", path) ||
+        (program && !program_add(&a, "bin/program", program)))
+        return false;
     for (unsigned i = 0; i < applet_count; i++) {
         snprintf(name, sizeof(name), "bin/%s", applets[i]);
         member(&a, name, '2', 0777, "busybox", NULL, 0);

@@ -8,7 +8,8 @@
 
 /* Where busybox is: $ORRERY_BUSYBOX, else the cache that scripts/deps.sh fills. Null: nowhere. */
 const char *root_disk_busybox(void);
-/* Adds the boot module "root.tgz"; `script` becomes /etc/script. False: said why. */
+/* Adds the boot module "root.tgz"; `script` becomes /etc/script, the file that $ORRERY_PROGRAM names, if any,
+ * /bin/program. False: said why. */
 must_check bool root_disk_add(const char *script);
 /*
  * What the script prints when the host's own kernel runs it with the same busybox, stdout and stderr.

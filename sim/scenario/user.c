@@ -6,6 +6,7 @@
  *                byte what the same busybox prints on the computer the simulation runs on
  * busybox-smp    the same on four CPUs
  * commands       tests/user/busybox.sh, several hundred commands, likewise
+ * user-speed     rows for `make bench`: system calls, forks and a shell loop in CPU time
  * boot           init from /etc/inittab, rcS, a shell on the console; somebody types at it, the shell
  *                starts programs and jobs, and poweroff ends the host
  *
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/tty.h"
 #include "fs/vfs.h"
@@ -131,6 +133,53 @@ static void commands_run(unsigned host)
     run_and_compare("cd /root; cp /etc/script script; sh script work >out 2>&1; cat out");
 }
 
+/* ---- user-speed ---- */
+
+static bool speed_prepare(void)
+{
+    return root_disk_add("");
+}
+
+static double seconds_of(const char *const *arguments)
+{
+    struct timespec before;
+    struct timespec after;
+    uint32_t pid = 0;
+    int result = -1;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    sim_check(user_start(arguments[0], arguments, environment, "/dev/console", &pid) ==
+                      VMK_OK &&
+                  user_wait(pid, &result) == VMK_OK && result == 0,
+              "%s ends with %#x; name tests/user/bench.c's program by ORRERY_PROGRAM",
+              arguments[0], result);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    return (double)(after.tv_sec - before.tv_sec) +
+           (double)(after.tv_nsec - before.tv_nsec) * 1e-9;
+}
+
+static void speed_run(unsigned host)
+{
+    static const char *const calls[] = {"/bin/program", "null", "1000000", NULL};
+    static const char *const forks[] = {
+        "/bin/sh", "-c", "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done", NULL};
+    static const char *const loop[] = {
+        "/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done", NULL};
+    plat_ns start;
+    double seconds;
+
+    (void)host;
+    files_and_programs();
+    printf("null system call of a user world,simulation,%.0f,thousand/s,,,\n",
+           1e3 / seconds_of(calls));
+    printf("fork and exec and wait of a user world,simulation,%.0f,1/s,,,\n",
+           300 / seconds_of(forks));
+    start = plat_time_now();
+    seconds = seconds_of(loop);
+    printf("shell loop in a user world,simulation,%.0f,MIPS,,,\n",
+           (double)(plat_time_now() - start) / seconds / 1e6);
+}
+
 /* ---- boot ---- */
 
 static const char *const typed[] = {
@@ -199,6 +248,12 @@ const struct scenario scenario_commands = {.name = "commands",
                                            .cpus = 2,
                                            .prepare = commands_prepare,
                                            .run = commands_run};
+const struct scenario scenario_user_speed = {.name = "user-speed",
+                                             .what = "rows for make bench",
+                                             .cpus = 1,
+                                             .unlisted = true,
+                                             .prepare = speed_prepare,
+                                             .run = speed_run};
 const struct scenario scenario_boot = {.name = "boot",
                                        .what = "init, a shell that is typed at, poweroff",
                                        .cpus = 2,
