@@ -87,7 +87,7 @@ void guest_main(void)
     fill();
     rdi = (uint64_t)(uintptr_t)buffer | 0x700000000ull;
     rcx = 0x500000004ull;
-    __asm__ volatile("rep addr32 insb" : "+D"(rdi), "+c"(rcx) : "d"(NOBODY) : "memory");
+    __asm__ volatile(".byte 0x67\n\trep insb" : "+D"(rdi), "+c"(rcx) : "d"(NOBODY) : "memory");
     expect_equal(rcx, 0, "ECX counts with 32-bit addresses");
     expect_equal(rdi, (uint64_t)(uintptr_t)buffer + 4, "EDI points with 32-bit addresses");
     expect(ones_in(0, 4), "where EDI points");
