@@ -8,6 +8,7 @@
  */
 #include "core/log.h"
 #include "fs/proc/procfs.h"
+#include "lib/rng.h"
 #include "tests/unit/fs_fixture.h"
 
 static struct vfs_where where;
@@ -410,6 +411,98 @@ START_TEST(test_visorfs__directories_moved_across__no_deadlock_no_loop)
 }
 END_TEST
 
+/* ---- many at once: whatever they do, all of it can be unmounted in the end ---- */
+
+static uint64_t stress_seed;
+
+static void stress_path(struct rng *rng, char *out)
+{
+    static const char *const names[] = {"a", "b", "c", "d"};
+    unsigned parts = 1 + (unsigned)rng_below(rng, 4);
+
+    strcpy(out, "/small");
+    for (unsigned i = 0; i < parts; i++) {
+        strcat(out, "/");
+        strcat(out, rng_below(rng, 12) ? names[rng_below(rng, 4)] : "..");
+    }
+}
+
+static void stress_world(void *argument)
+{
+    struct rng rng;
+    struct file *kept = NULL;
+
+    rng_init(&rng, stress_seed, "stress", (uintptr_t)argument);
+    for (unsigned n = 0; n < 150; n++) {
+        char a[64], b[64], data[600];
+        struct file *file;
+        struct vfs_attr attr;
+        size_t done;
+        mpn_t page;
+
+        stress_path(&rng, a);
+        stress_path(&rng, b);
+        if (strncmp(a, "/small/..", 9) == 0 || strncmp(b, "/small/..", 9) == 0)
+            continue;
+        switch (rng_below(&rng, 12)) {
+        case 0:
+        case 1: (void)!vfs_mkdir(&where, a, 0755); break;
+        case 2: (void)!vfs_rmdir(&where, a); break;
+        case 3: (void)!vfs_unlink(&where, a); break;
+        case 4:
+        case 5: (void)!vfs_rename(&where, a, &where, b, 0); break;
+        case 6: (void)!vfs_link(&where, a, &where, b, 0); break;
+        case 7: (void)!vfs_symlink(&where, "../a", a); break;
+        case 8: (void)!vfs_stat(&where, a, 0, &attr); break;
+        case 9:
+            file_put(kept);
+            kept = NULL;
+            if (vfs_open(&where, a, VFS_O_RDONLY, 0, &kept) != VMK_OK)
+                kept = NULL;
+            break;
+        default:
+            if (vfs_open(&where, a, VFS_O_CREAT | VFS_O_RDWR, 0644, &file) != VMK_OK)
+                break;
+            memset(data, (int)n, sizeof(data));
+            (void)!file_pwrite(file, data, sizeof(data), rng_below(&rng, 9000), &done);
+            if (file_page_get(file, 0, false, &page) == VMK_OK) {
+                (void)!file_truncate(file, rng_below(&rng, 5000));
+                file_page_put(file, 0, page);
+            }
+            file_put(file);
+            break;
+        }
+    }
+    file_put(kept);
+}
+
+static void stress_entry(void *argument)
+{
+    world_id ids[4];
+
+    (void)argument;
+    fs_sleep_ms(1);
+    up();
+    fs_mkdir("/small");
+    for (stress_seed = 1; stress_seed <= 25; stress_seed++) {
+        sim_options_set(&(struct sim_options){.seed = stress_seed, .shake = true});
+        ck_assert_int_eq(vfs_mount(&where, "visorfs", "small", "/small", 0, "size=200k"),
+                         VMK_OK);
+        for (uintptr_t i = 0; i < 4; i++)
+            ids[i] = fs_world(stress_world, (void *)i);
+        for (unsigned i = 0; i < 4; i++)
+            fs_world_end(ids[i]);
+        ck_assert_int_eq(vfs_unmount(&where, "/small"), VMK_OK);  // asserts that all is counted
+    }
+}
+
+START_TEST(test_visorfs__four_worlds_at_random__no_deadlock_and_all_counted)
+{
+    sim_test_begin_cpus(2);
+    sim_test_run(stress_entry, NULL);
+}
+END_TEST
+
 /* ---- devices ---- */
 
 static void devices_entry(void *argument)
@@ -525,6 +618,7 @@ KERNEL_TEST_MAIN("visorfs", RUNS(test_visorfs__quota__refused_by_name_and_counte
                  RUNS(test_visorfs__mapped_pages__shared_with_read_and_write),
                  RUNS(test_visorfs__listing_while_it_changes__each_once),
                  RUNS(test_visorfs__directories_moved_across__no_deadlock_no_loop),
+                 RUNS(test_visorfs__four_worlds_at_random__no_deadlock_and_all_counted),
                  RUNS(test_visorfs__device_nodes__do_what_their_number_says),
                  RUNS(test_visorfs__chacha20__vector_of_the_rfc),
                  RUNS(test_visorfs__memory_ends_anywhere__refused_and_nothing_lost))
