@@ -31,6 +31,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char folder[64], stream[96], out[96];
 
+static void clean(void)
+{
+    char command[96];
+
+    snprintf(command, sizeof(command), "rm -rf %s", folder);
+    if (system(command))
+        abort();
+}
+
 static void put_frames(FILE *file, const uint8_t *data, size_t size)
 {
     struct trace_frame f;
@@ -86,6 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         strcpy(folder, "/tmp/orrery-fuzz-XXXXXX");
         if (!mkdtemp(folder))
             abort();
+        atexit(clean);
         quiet = fopen("/dev/null", "w");
         snprintf(stream, sizeof(stream), "%s/stream", folder);
         snprintf(out, sizeof(out), "%s/out", folder);
