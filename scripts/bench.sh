@@ -71,6 +71,8 @@ if [ -x "$BUILD/orrery-sim" ]; then
 fi
 if [ -x "$BUILD/orrery-sim" ] && [ -r "$BUILD/user/bench.elf" ]; then
     "$BUILD/orrery-sim" engine-bench "$BUILD/user/bench.elf" >>"$csv" || failed=1
+    ORRERY_PROGRAM=$BUILD/user/bench.elf "$BUILD/orrery-sim" run user-speed |
+        grep ",simulation," >>"$csv" || failed=1
 fi
 # Pages and heap of each owner with the demo VM on.
 out=$BUILD/bench-memory.txt

@@ -33,7 +33,7 @@ struct uc_shim_memory {
     unsigned char *base;
     uint64_t size;
     uint16_t *code_count;  // by page
-    uint64_t *code_sums;   // by page, when checking
+    uint64_t *code_sums;   // by page; 0: not known
     bool checking;
     struct uc_shim *cpus[CPUS_MAX];
     unsigned cpu_count;

@@ -23,8 +23,13 @@
  * translated from such a page, that CPU's TLB is flushed first. So a store to code always takes
  * the slow path, which forgets the translations in all CPUs.
  *
+ * What was translated stays as long as its bytes do: a page's checksum of the time of its first translation
+ * tells whether a page that is said to have changed did. So a program text that is mapped again by every
+ * execve is translated once.
+ *
  * Invariants
  *   - code_count[page] = how many CPUs have the page's bit in `code`.
+ *   - code_sums[page] is of the bytes that are translated, or 0: a program has stored to them since.
  *   - A CPU that is not running has no live frame in libunicorn.
  *   - A machine address is the library's RAM offset: the memory is its first and only block.
  * Locking    none: one thread.
@@ -107,11 +112,11 @@ void uc_shim_flush_now(struct uc_shim *s)
 static uint64_t page_sum(const struct uc_shim_memory *m, uint64_t page)
 {
     const uint64_t *words = (const uint64_t *)(m->base + (page << 12));
-    uint64_t sum = 1;
+    uint64_t sums[4] = {1, 2, 3, 4};
 
     for (unsigned i = 0; i < 512; i++)
-        sum = (sum ^ words[i]) * 0x9e3779b97f4a7c15ull + (sum >> 29);
-    return sum;
+        sums[i % 4] = (sums[i % 4] ^ words[i]) * 0x9e3779b97f4a7c15ull + (sums[i % 4] >> 29);
+    return (sums[0] ^ sums[1] * 3 ^ sums[2] * 5 ^ sums[3] * 7) | 1;
 }
 
 static void install(struct uc_shim *s, uint64_t va, int access, int index,
@@ -237,7 +242,7 @@ void tlb_protect_code_x86_64(uc_engine *uc, uint64_t machine)
     if (page >= s->memory->size >> 12 || has_code(s, page))
         return;
     s->code[page / 64] |= BIT(page % 64);
-    if (s->memory->code_count[page]++ == 0 && s->memory->checking)
+    if (s->memory->code_count[page]++ == 0)
         s->memory->code_sums[page] = page_sum(s->memory, page);
     for (unsigned i = 0; i < s->memory->cpu_count; i++) {
         struct uc_shim *other = s->memory->cpus[i];
@@ -296,8 +301,7 @@ void tb_invalidate_phys_page_fast_x86_64(uc_engine *uc, void *pages, uint64_t st
             library.tb_invalidate_phys_range_x86_64(other->uc, start, start + (uint64_t)length);
         }
     }
-    if (s->memory->checking && s->memory->code_count[page])
-        s->memory->code_sums[page] = 0;
+    s->memory->code_sums[page] = 0;
     /* May leave this run and come back to the store as a block of its own. */
     if (has_code(s, page)) {
         library.tb_invalidate_phys_page_fast_x86_64(uc, pages, start, length, return_address);
@@ -352,6 +356,9 @@ void uc_shim_code_changed(struct uc_shim_memory *memory, uint64_t machine, uint6
         uint64_t page = start >> 12;
         uint64_t stop = MIN(end, (start & ~0xfffull) + 4096);
 
+        if (!memory->code_count[page] || memory->code_sums[page] == page_sum(memory, page))
+            continue;
+
         for (unsigned i = 0; i < memory->cpu_count && memory->code_count[page]; i++) {
             struct uc_shim *s = memory->cpus[i];
 
@@ -360,8 +367,7 @@ void uc_shim_code_changed(struct uc_shim_memory *memory, uint64_t machine, uint6
                 library.tb_invalidate_phys_range_x86_64(s->uc, start, stop);
             }
         }
-        if (memory->checking && memory->code_count[page])
-            memory->code_sums[page] = page_sum(memory, page);
+        memory->code_sums[page] = page_sum(memory, page);
     }
 }
 void uc_shim_flush(struct uc_shim *s)
@@ -379,9 +385,11 @@ struct uc_shim_memory *uc_shim_memory_create(void *base, uint64_t size)
 {
     struct uc_shim_memory *m = calloc(1, sizeof(*m));
 
-    if (m)
+    if (m) {
         m->code_count = calloc(size >> 12, sizeof(*m->code_count));
-    if (!m || !m->code_count)
+        m->code_sums = calloc(size >> 12, sizeof(*m->code_sums));
+    }
+    if (!m || !m->code_count || !m->code_sums)
         sim_fail("no memory for the engine's page counts");
     m->base = base;
     m->size = size;
@@ -390,9 +398,7 @@ struct uc_shim_memory *uc_shim_memory_create(void *base, uint64_t size)
 
 void uc_shim_check_code(struct uc_shim_memory *memory, bool on)
 {
-    if (on && !memory->code_sums)
-        memory->code_sums = calloc(memory->size >> 12, sizeof(*memory->code_sums));
-    memory->checking = on && memory->code_sums;
+    memory->checking = on;
 }
 
 /* What TCG can execute but the CPU model does not name: CPUID words by index. */

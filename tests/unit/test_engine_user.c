@@ -348,6 +348,24 @@ START_TEST(test_user__kernel_changes_code__runs_when_told)
 }
 END_TEST
 
+START_TEST(test_user__told_of_a_change_that_is_none__translation_stays)
+{
+    struct space s;
+    uint64_t learnt;
+
+    SPACE(&s, prog_value);
+    space_run(&s);
+    learnt = uc_shim_counts(engine_of_cpu())->blocks_learnt;
+    for (unsigned i = 0; i < 5; i++) {
+        plat_user_code_changed(s.code, PAGE_SIZE);
+        s.regs.rip = CODE;
+        space_run(&s);
+        ck_assert_uint_eq(s.regs.gpr[RAX], 1);
+    }
+    ck_assert_uint_eq(uc_shim_counts(engine_of_cpu())->blocks_learnt, learnt);
+}
+END_TEST
+
 static struct space on_other;
 static unsigned turn;  // even: CPU 0's
 
@@ -771,6 +789,7 @@ KERNEL_TEST_MAIN(
     RUNS(test_user__access_over_a_page_end__precise),
     RUNS(test_user__self_modifying__new_bytes_run),
     RUNS(test_user__kernel_changes_code__runs_when_told),
+    RUNS(test_user__told_of_a_change_that_is_none__translation_stays),
     RUNS(test_user__other_cpu_changes_code__runs_new_bytes),
     RUNS(test_user__data_becomes_code__stores_are_seen),
     RUNS(test_user__thousand_spaces__each_has_its_own_memory),
