@@ -68,7 +68,7 @@ static const char *add_segment(const struct phdr *p, uint64_t file_size, struct 
         return "too many segments";
     if (p->filesz > p->memsz || p->offset > file_size || p->filesz > file_size - p->offset)
         return "a segment lies outside of the file";
-    if (p->vaddr >= ASPACE_END || p->memsz > ASPACE_END - p->vaddr - PAGE_SIZE ||
+    if (p->vaddr >= ASPACE_END - PAGE_SIZE || p->memsz > ASPACE_END - p->vaddr - PAGE_SIZE ||
         (!out->relocatable && p->vaddr < ASPACE_LOWEST))
         return "a segment lies outside of user space";
     if ((p->vaddr ^ p->offset) & (PAGE_SIZE - 1))
