@@ -148,7 +148,7 @@ static struct model_node *world(struct model *m, uint32_t id, unsigned state)
         return NULL;
     w->state = state < MODEL_STATES ? state : RECORD_sched_state_WAIT;
     w->since = w->created = m->begin;
-    w->is_idle = id == 0;
+    w->is_idle = id <= MODEL_IDLE_IDS;
     tree_changed(m);
     return w;
 }
@@ -281,7 +281,7 @@ static struct model_node *added(struct model *m, uint32_t id, bool is_pool)
     if (!n->provisional || n->is_pool != is_pool)
         return NULL;
     /* Its name came first. */
-    n->provisional = false;
+    n->provisional = n->is_idle = false;
     n->created = n->since = m->now;
     n->state = RECORD_sched_state_NEW;
     return n;
@@ -358,8 +358,10 @@ static struct model_node *by_name(struct model *m, uint32_t id, bool is_pool)
 {
     struct model_node *n = is_pool ? pool(m, id) : world(m, id, RECORD_sched_state_WAIT);
 
-    if (n)
+    if (n) {
         n->provisional = true;
+        n->is_idle = false;
+    }
     return n;
 }
 

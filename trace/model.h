@@ -22,6 +22,7 @@
 
 #define MODEL_CPUS_MAX  256u
 #define MODEL_ROOT_ID   100u        // SCHED_ROOT_ID of sched/machine.h
+#define MODEL_IDLE_IDS  64u         // ids up to this are idle worlds: PLAT_CPUS_MAX
 #define MODEL_UNLIMITED UINT32_MAX  // as a limit in MHz
 #define MODEL_SHARES    1000u
 #define MODEL_MHZ       1000u  // of a CPU that nobody described

@@ -297,6 +297,9 @@ static void write_cdf(FILE *out, const struct hdr *h, const char *label)
     for (unsigned i = 0; h && i < HDR_BUCKETS; i++) {
         if (!h->buckets[i])
             continue;
+        /* The line begins before the first step, so that it has a length. */
+        if (!seen)
+            fprintf(out, "%.3f 0\n", (double)MAX(MIN(hdr_upper(i), h->max), 1) / 1.2e3);
         /* A step: the share before this bucket, too. */
         fprintf(out, "%.3f %.5f\n", (double)MAX(MIN(hdr_upper(i), h->max), 1) / 1e3,
                 100.0 * (double)seen / (double)h->count);

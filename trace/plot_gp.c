@@ -195,7 +195,7 @@ static bool latency(const struct plot *p, bool (*made)(const struct plot *p, con
     heading(out, "How long worlds waited for a CPU after they woke", 20);
     fprintf(out, "set xlabel \"from wake-up to running (logarithmic)\"\n"
                  "set ylabel \"wake-ups that waited no longer (%%)\"\n"
-                 "set logscale x\n"
+                 "set logscale x\nset xrange [*<1:10<*]\n"
                  "set xtics (\"1 ns\" 0.001, \"10 ns\" 0.01, \"100 ns\" 0.1, \"1 us\" 1, "
                  "\"10 us\" 10, \"100 us\" 100, \"1 ms\" 1000, \"10 ms\" 10000, "
                  "\"100 ms\" 100000, \"1 s\" 1000000, \"10 s\" 10000000)\n"

@@ -297,20 +297,20 @@ START_TEST(test_account__from_the_middle__states_from_the_first_record)
 {
     fx_begin(&fx, 2);
     FX_PUT(&fx.cpu[1], 100 * MS, ipi, .target = 0);
-    fx_switch(&fx, 0, 101 * MS, 20, 21, STATE(WAIT));
-    FX_PUT(&fx.cpu[1], 104 * MS, sched_waking, .tid = 22, .waker = 21);
-    fx_switch(&fx, 0, 106 * MS, 21, 22, STATE(READY));
+    fx_switch(&fx, 0, 101 * MS, 1020, 1021, STATE(WAIT));
+    FX_PUT(&fx.cpu[1], 104 * MS, sched_waking, .tid = 1022, .waker = 1021);
+    fx_switch(&fx, 0, 106 * MS, 1021, 1022, STATE(READY));
     FX_PUT(&fx.cpu[1], 110 * MS, ipi, .target = 0);
     fx_close(&fx);
     account(0, UINT64_MAX, 0);
-    IN_MS(ACCOUNT_RUN(of(20)), 1);
-    IN_MS(account_wait(of(20)), 9);
-    IN_MS(account_ready(of(21)), 1 + 4);
-    IN_MS(ACCOUNT_RUN(of(21)), 5);
-    IN_MS(account_wait(of(22)), 4);
-    IN_MS(account_ready(of(22)), 2);
-    IN_MS(ACCOUNT_RUN(of(22)), 4);
-    IN_MS(of(22)->latency->max, 2);
+    IN_MS(ACCOUNT_RUN(of(1020)), 1);
+    IN_MS(account_wait(of(1020)), 9);
+    IN_MS(account_ready(of(1021)), 1 + 4);
+    IN_MS(ACCOUNT_RUN(of(1021)), 5);
+    IN_MS(account_wait(of(1022)), 4);
+    IN_MS(account_ready(of(1022)), 2);
+    IN_MS(ACCOUNT_RUN(of(1022)), 4);
+    IN_MS(of(1022)->latency->max, 2);
     accounts_free(&all);
     fx_end(&fx);
 }
