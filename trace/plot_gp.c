@@ -228,8 +228,9 @@ static bool share(const struct plot *p, bool (*made)(const struct plot *p, const
             "set ylabel \"percent of a CPU\"\nset yrange [0:*]\nset format x \"\"\n",
             (double)p->from / 1e9, (double)p->to / 1e9);
     snprintf(text, sizeof(text),
-             "CPU that each world had (lines) and was due (dots), over %.3g ms",
-             (double)p->window / 1e6);
+             "CPU that each world had (lines) and was due (dots), over %.3g %s",
+             (double)p->window / (p->window < 1000000000 ? 1e6 : 1e9),
+             p->window < 1000000000 ? "ms" : "s");
     heading(out, text, 18);
     for (unsigned i = 0; i < p->colour_count; i++) {
         snprintf(columns, sizeof(columns), "1:%u", 2 + 2 * i);
