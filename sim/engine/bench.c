@@ -2,9 +2,10 @@
 /*
  * sim/engine/bench.c -- how fast ring 3 runs, beside qemu-x86_64 on the same program.
  *
- * Speeds are in CPU time of this process and of the peer's, taken in the same run, so that the ratio
- * says something on a busy machine, too. The program is tests/user/bench.c; what it needs of a kernel
- * is two system calls, answered here, so the figure is the engine's and not the kernel's.
+ * Speeds are in CPU time of this process and of the peer's, taken in the same run, so that the
+ * ratio says something on a busy machine, too. The program is tests/user/bench.c; what it needs
+ * of a kernel is two system calls, answered here, so the figure is the engine's and not the
+ * kernel's.
  *
  * Invariants
  *   - Instruction counts are exact and equal in every run.

@@ -4,5 +4,6 @@
  */
 #pragma once
 
-/* Prints rows of CSV: name, platform, value, unit, peer, its value, ratio. Returns the status. */
+/* Prints rows of CSV: name, platform, value, unit, peer, its value, ratio. Returns the
+ * status. */
 int engine_bench(const char *file);

@@ -26,7 +26,8 @@ uint64_t engine_tsc(uint64_t executed, uint64_t carry);
 void engine_user_cpuid(void *context, uint32_t regs[4]);
 
 /*
- * Runs a few instructions and compares everything the engine relies on. The first call of a process
- * does it; ends the run with what is wrong and the remedy if libunicorn is not as expected.
+ * Runs a few instructions and compares everything the engine relies on. The first call of a
+ * process does it; ends the run with what is wrong and the remedy if libunicorn is not as
+ * expected.
  */
 void engine_selftest(void);

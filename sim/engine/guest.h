@@ -39,7 +39,8 @@ struct guest_cpu {
 /* Finds the page of a linear address; sets accessed and dirty bits. False: g->fault. */
 bool guest_translate(void *context, uint64_t va, enum uc_shim_access access,
                      enum uc_shim_mode mode, bool probe, struct uc_shim_page *out);
-/* Copies between linear memory and the engine, as the processor itself would. False: g->fault. */
+/* Copies between linear memory and the engine, as the processor itself would. False:
+ * g->fault. */
 must_check bool guest_read(struct guest_cpu *g, uint64_t va, void *out, size_t size,
                            enum uc_shim_mode mode);
 must_check bool guest_write(struct guest_cpu *g, uint64_t va, const void *in, size_t size,

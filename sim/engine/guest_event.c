@@ -3,9 +3,10 @@
  * sim/engine/guest_event.c -- interrupts and exceptions through the guest's own tables.
  *
  * The engine's library stops at every exception and delivers none. Delivery is the processor's
- * work: find the gate, check it, switch stacks, push the frame, go. A fault on the way takes the
- * event's place (double and triple fault included); a page that the host has not given yet ends
- * the attempt with nothing changed, because the frame is written in one piece before any register.
+ * work: find the gate, check it, switch stacks, push the frame, go. A fault on the way takes
+ * the event's place (double and triple fault included); a page that the host has not given yet
+ * ends the attempt with nothing changed, because the frame is written in one piece before any
+ * register.
  *
  * Invariants
  *   - Registers change only after every read and write has succeeded.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/engine/guest_memory.c -- two page walks in one: the guest's tables over the host's nested ones.
+ * sim/engine/guest_memory.c -- two page walks in one: the guest's tables over the host's nested
+ * ones.
  *
- * What the processor's table walker does in hardware. Each entry of the guest's tables is itself at a
- * guest-physical address, so the nested table is asked for it, too, and an entry whose page the
- * host has not given yet is a nested fault like any other.
+ * What the processor's table walker does in hardware. Each entry of the guest's tables is
+ * itself at a guest-physical address, so the nested table is asked for it, too, and an entry
+ * whose page the host has not given yet is a nested fault like any other.
  *
  * Invariants
  *   - Nothing that a guest puts into its tables does more than fail a translation.

@@ -2,10 +2,11 @@
 /*
  * sim/engine/selftest.c -- is this libunicorn the one that uc_shim.c was written against?
  *
- * The shim replaces functions of the library and knows offsets in its structures. Another version
- * may have the same names and other meanings, and then results would be wrong without a word. So
- * before the first engine CPU a program of a few instructions runs in a memory of its own and each
- * effect is compared. There is no slower way that gives the same counts: the run is refused.
+ * The shim replaces functions of the library and knows offsets in its structures. Another
+ * version may have the same names and other meanings, and then results would be wrong without a
+ * word. So before the first engine CPU a program of a few instructions runs in a memory of its
+ * own and each effect is compared. There is no slower way that gives the same counts: the run
+ * is refused.
  *
  * Invariants
  *   - Touches no simulated host.
@@ -70,7 +71,7 @@ static const unsigned char program[] = {
     /* 19 */ 0x48, 0x89, 0x43, 0x08,                                      // mov [rbx+8], rax
     /* 1d */ 0x0f, 0x31,                                                  // rdtsc
     /* 1f */ 0x0f, 0x05,                                                  // syscall
-    /* 21 */ 0xc6, 0x05, 0x01, 0x00, 0x00, 0x00, 0x2a,                    // mov byte [rip+1], 42
+    /* 21 */ 0xc6, 0x05, 0x01, 0x00, 0x00, 0x00, 0x2a,                    // movb [rip+1], 42
     /* 28 */ 0xb0, 0x00,                                                  // mov al, 0
     /* 2a */ 0xf4,                                                        // hlt
     /* 2b */ 0x0f, 0x0b,                                                  // ud2

@@ -4,11 +4,12 @@
  *
  * The library knows AMD's intercepts: with its "in a guest" flag on, an intercepted instruction
  * leaves no trace and ends the run with the exit's number. Nobody ever executes VMRUN; the flag
- * and the intercept words are simply set. Its flags word (hflags) repeats much of the control registers
- * and segments for the translator, so every change here ends in sync().
+ * and the intercept words are simply set. Its flags word (hflags) repeats much of the control
+ * registers and segments for the translator, so every change here ends in sync().
  *
  * Invariants
- *   - hflags is a function of CR0, CR4, EFER, RFLAGS and the segments, but for CPL and the shadow.
+ *   - hflags is a function of CR0, CR4, EFER, RFLAGS and the segments, but for CPL and the
+ *     shadow.
  *   - EFER.LMA follows from LME and CR0.PG.
  * Locking    none: one thread.
  * Sources    APM-2, "Secure Virtual Machine"; SDM-3A, "Segment Descriptors"
@@ -101,7 +102,8 @@ void uc_guest_init(struct uc_shim *s, uint64_t vmcb, uint64_t msr_map)
                      SVM_BIT(SVM_INVD) | SVM_BIT(SVM_HLT) | SVM_BIT(SVM_INVLPGA) |
                      SVM_BIT(SVM_MSR) | SVM_BIT(SVM_TASK) | SVM_BIT(SVM_VMRUN) |
                      SVM_BIT(SVM_WBINVD) | SVM_BIT(SVM_MONITOR) | SVM_BIT(SVM_MWAIT);
-    /* As the AMD-V back end: CR0, CR4 and CR8 when written, CR8 also when read, debug registers. */
+    /* As the AMD-V back end: CR0, CR4 and CR8 when written, CR8 also when read, debug
+     * registers. */
     env->intercept_cr_read = (uint16_t)BIT(8);
     env->intercept_cr_write = (uint16_t)(BIT(0) | BIT(4) | BIT(8));
     env->intercept_dr_read = 0xffff;

@@ -8,8 +8,8 @@
 #include "vmm/vt.h"
 
 /*
- * Turns the intercepts on. `vmcb` is the machine address of a page in AMD's layout, of which the
- * library only reads where the MSR permission map is.
+ * Turns the intercepts on. `vmcb` is the machine address of a page in AMD's layout, of which
+ * the library only reads where the MSR permission map is.
  */
 void uc_guest_init(struct uc_shim *s, uint64_t vmcb, uint64_t msr_map);
 /* CR8 and what has no place in the library's state (DR7, PAT) is not here. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/engine/uc_internal.h -- what uc_shim.c and uc_run.c share: the CPU, and the library's functions.
+ * sim/engine/uc_internal.h -- what uc_shim.c and uc_run.c share: the CPU, and the library's
+ * functions.
  */
 #pragma once
 
@@ -68,7 +69,8 @@ struct uc_shim {
     struct uc_shim_counts counts;
 };
 
-/* All CPUs, for the functions that only get libunicorn's pointer; the first is the likely one. */
+/* All CPUs, for the functions that only get libunicorn's pointer; the first is the likely
+ * one. */
 struct uc_shim_all {
     struct uc_shim *current;  // runs
     struct uc_shim *being_made;
@@ -77,7 +79,8 @@ struct uc_shim_all {
 };
 extern struct uc_shim_all uc_shim_all;
 
-/* A CPUState, CPUX86State, TCGContext, TranslationBlock of the library is a void pointer here. */
+/* A CPUState, CPUX86State, TCGContext, TranslationBlock of the library is a void pointer
+ * here. */
 #define REPLACED                                                                               \
     X(void, cpu_exec_realizefn_x86_64, (void *cpu))                                            \
     X(void *, memory_mapping, (uc_engine * uc, uint64_t address))                              \
@@ -134,7 +137,8 @@ struct uc_library {
 extern struct uc_library library;
 /* Null, or the name of a function that the library lacks. */
 const char *uc_library_find(void);
-/* Ends the run if there is one; called before the first CPU, too, by a Unicorn that is not ours. */
+/* Ends the run if there is one; called before the first CPU, too, by a Unicorn that is not
+ * ours. */
 void uc_library_need(void);
 
 static inline void *at(void *base, size_t offset)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/engine/uc_run.c -- running an engine CPU: counting instructions, ends of runs, making one.
+ * sim/engine/uc_run.c -- running an engine CPU: counting instructions, ends of runs, making
+ * one.
  *
- * The library calls a hook at the entry of each block. The call is patched into a subtraction from a
- * counter in the CPU's state as soon as the block is translated, and the hook itself only runs when that
- * goes below zero. So a run ends before the first block that begins when its instructions are used up,
- * and how it was sliced changes no count. A block that a fault cuts short was counted whole; it is
- * corrected by the length of the block that begins at the fault.
+ * The library calls a hook at the entry of each block. The call is patched into a subtraction
+ * from a counter in the CPU's state as soon as the block is translated, and the hook itself
+ * only runs when that goes below zero. So a run ends before the first block that begins when
+ * its instructions are used up, and how it was sliced changes no count. A block that a fault
+ * cuts short was counted whole; it is corrected by the length of the block that begins at the
+ * fault.
  *
  * Invariants
  *   - limit - left_now() is the number of instructions of all blocks entered in this run.
@@ -34,8 +36,8 @@ static uint64_t block_field(void *block, size_t offset, size_t size)
 }
 
 /*
- * The library begins each block with a call of on_block(): five moves of arguments and the call. In
- * their place goes what nearly always is all there is to do:
+ * The library begins each block with a call of on_block(): five moves of arguments and the
+ * call. In their place goes what nearly always is all there is to do:
  *
  *        subq  $instructions, left(%rbp)      the library keeps its CPU state in RBP
  *        jns   behind the call
@@ -96,8 +98,8 @@ static void left_set(struct uc_shim *s, int64_t left)
 }
 
 /*
- * Called by translated code at the entry of a block when the counter went below zero, and of every
- * block that could not be patched.
+ * Called by translated code at the entry of a block when the counter went below zero, and of
+ * every block that could not be patched.
  */
 static void on_block(void)
 {
@@ -126,9 +128,9 @@ static void on_block(void)
 }
 
 /*
- * A block was counted whole when it was entered; takes off what was not done. Which block it was, the
- * translated code that ended the run says; an exception that is part of the translation is the last
- * instruction of its block.
+ * A block was counted whole when it was entered; takes off what was not done. Which block it
+ * was, the translated code that ended the run says; an exception that is part of the
+ * translation is the last instruction of its block.
  */
 static void uncount(struct uc_shim *s, const struct uc_shim_exit *exit)
 {
@@ -160,9 +162,9 @@ static void uncount(struct uc_shim *s, const struct uc_shim_exit *exit)
 }
 
 /*
- * Some byte sequences that are no instructions (FF EE: a far jump through a register) make the library
- * call abort() in the middle of a translation. Then the block is translated one instruction at a time, and the
- * one that is refused by itself is #UD.
+ * Some byte sequences that are no instructions (FF EE: a far jump through a register) make the
+ * library call abort() in the middle of a translation. Then the block is translated one
+ * instruction at a time, and the one that is refused by itself is #UD.
  */
 void abort(void)
 {
@@ -263,7 +265,8 @@ void helper_raise_interrupt_x86_64(struct uc_env *env, int number, int length)
     library.helper_raise_interrupt_x86_64(env, number, length);
 }
 
-/* The library lets every program use every port: here IN and OUT end the run before they do it. */
+/* The library lets every program use every port: here IN and OUT end the run before they do
+ * it. */
 static void port_stop(struct uc_shim *s, uint32_t port, uint32_t size, bool in,
                       void *return_address)
 {

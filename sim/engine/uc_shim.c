@@ -1,35 +1,38 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/engine/uc_shim.c -- libunicorn 2.0.1 made usable: its own functions replaced from outside.
+ * sim/engine/uc_shim.c -- libunicorn 2.0.1 made usable: its own functions replaced from
+ * outside.
  *
  * As packaged, Unicorn takes 130 ns for a store, forces physical = virtual addresses, reads the
- * host's TSC and cannot count instructions cheaply. But its shared library exports every internal
- * function and calls them through its PLT, so a program that defines a function of the same name
- * is called instead. Each replacement below does its work for the CPUs made here and hands every
- * other Unicorn in the process to the original.
+ * host's TSC and cannot count instructions cheaply. But its shared library exports every
+ * internal function and calls them through its PLT, so a program that defines a function of the
+ * same name is called instead. Each replacement below does its work for the CPUs made here and
+ * hands every other Unicorn in the process to the original.
  *
  *   x86_cpu_tlb_fill        the MMU: asks the owner; a fault ends the run at that instruction
- *   cpu_check_watchpoint, cpu_watchpoint_address_matches   data breakpoints (empty in the library)
- *   memory_mapping          virtual addresses pass the check against mapped regions
+ *   cpu_check_watchpoint, cpu_watchpoint_address_matches   data breakpoints (empty in the
+ *   library) memory_mapping          virtual addresses pass the check against mapped regions
  *   tlb_protect_code, tlb_unprotect_code, tb_invalidate_phys_page_fast, page_collection_*
- *                           stores are slow only where code was translated, on any CPU of the host
+ *                           stores are slow only where code was translated, on any CPU of the
+ *                           host
  *   tcg_tb_insert, cpu_restore_state   where translated code is, and which code left the run
  *   helper_in*, helper_out*  ports end the run at the instruction
  *   cpu_get_tsc             virtual time
  *   cpu_exec_realizefn      how we learn the CPU's address
  *
- * Stores: a page's entry in the software TLB is made fast when it is filled, unless some CPU has
- * code from it. `fast[]` remembers for which pages that was done since the last flush; when code is
- * translated from such a page, that CPU's TLB is flushed first. So a store to code always takes
- * the slow path, which forgets the translations in all CPUs.
+ * Stores: a page's entry in the software TLB is made fast when it is filled, unless some CPU
+ * has code from it. `fast[]` remembers for which pages that was done since the last flush; when
+ * code is translated from such a page, that CPU's TLB is flushed first. So a store to code
+ * always takes the slow path, which forgets the translations in all CPUs.
  *
- * What was translated stays as long as its bytes do: a page's checksum of the time of its first translation
- * tells whether a page that is said to have changed did. So a program text that is mapped again by every
- * execve is translated once.
+ * What was translated stays as long as its bytes do: a page's checksum of the time of its first
+ * translation tells whether a page that is said to have changed did. So a program text that is
+ * mapped again by every execve is translated once.
  *
  * Invariants
  *   - code_count[page] = how many CPUs have the page's bit in `code`.
- *   - code_sums[page] is of the bytes that are translated, or 0: a program has stored to them since.
+ *   - code_sums[page] is of the bytes that are translated, or 0: a program has stored to them
+ *     since.
  *   - A CPU that is not running has no live frame in libunicorn.
  *   - A machine address is the library's RAM offset: the memory is its first and only block.
  * Locking    none: one thread.
@@ -335,7 +338,8 @@ void tcg_tb_insert_x86_64(void *tcg, void *block)
     library.tcg_tb_insert_x86_64(tcg, block);
 }
 
-/* The buffer of translated code is full: all of it goes, and return addresses are used again. */
+/* The buffer of translated code is full: all of it goes, and return addresses are used
+ * again. */
 void tb_flush_x86_64(void *cpu)
 {
     struct uc_shim *s = uc_shim_of_cpu(cpu);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/engine/uc_shim.h -- one Unicorn CPU over the simulated machine's memory, made fast and exact.
+ * sim/engine/uc_shim.h -- one Unicorn CPU over the simulated machine's memory, made fast and
+ * exact.
  *
  * Everything that depends on libunicorn's insides is behind this header (uc_shim.c) and behind
  * uc_env.h (uc_state.c); the rest of the engine sees a CPU that runs until a number of
@@ -37,15 +38,15 @@ struct uc_shim_page {
 
 struct uc_shim_owner {
     /*
-     * Translates for one access and sets accessed and dirty bits. False: it faults; the CPU stops
-     * with UC_SHIM_STOP_FAULT at that instruction, unless `probe`: then the CPU only wanted to know,
-     * and what the owner keeps about the last fault must stay.
+     * Translates for one access and sets accessed and dirty bits. False: it faults; the CPU
+     * stops with UC_SHIM_STOP_FAULT at that instruction, unless `probe`: then the CPU only
+     * wanted to know, and what the owner keeps about the last fault must stay.
      */
     bool (*translate)(void *context, uint64_t va, enum uc_shim_access access,
                       enum uc_shim_mode mode, bool probe, struct uc_shim_page *out);
     /*
-     * Data breakpoints: which accesses (1 load, 2 store) to any of these bytes are watched. Null:
-     * none. Asked again only after a flush.
+     * Data breakpoints: which accesses (1 load, 2 store) to any of these bytes are watched.
+     * Null: none. Asked again only after a flush.
      */
     unsigned (*watched)(void *context, uint64_t va, uint64_t size);
     /* The time stamp counter after so many instructions of this run. */
@@ -85,7 +86,8 @@ const char *uc_shim_unusable(void);
 
 /* The machine's memory: one for all CPUs of a host; it lives for ever. */
 struct uc_shim_memory *uc_shim_memory_create(void *base, uint64_t size);
-/* The kernel or a device changed bytes that may be code: forget what was translated from them. */
+/* The kernel or a device changed bytes that may be code: forget what was translated from
+ * them. */
 void uc_shim_code_changed(struct uc_shim_memory *memory, uint64_t machine, uint64_t size);
 /* Aborts the run with a message if a page is executed whose bytes are not those translated. */
 void uc_shim_check_code(struct uc_shim_memory *memory, bool on);

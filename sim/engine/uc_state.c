@@ -2,9 +2,9 @@
 /*
  * sim/engine/uc_state.c -- registers in and out of an engine CPU, in the kernel's own formats.
  *
- * Registers are copied straight into the library's CPU state, because twenty calls of its public
- * interface at each system call would cost more than the call. The FPU travels in FXSAVE's format:
- * signal frames show it to programs.
+ * Registers are copied straight into the library's CPU state, because twenty calls of its
+ * public interface at each system call would cost more than the call. The FPU travels in
+ * FXSAVE's format: signal frames show it to programs.
  *
  * Invariants
  *   - hflags agrees with the segments, CR0, CR4 and EFER: the translator believes hflags.

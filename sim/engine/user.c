@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/engine/user.c -- plat_user.h for the simulation: ring 3 on an engine CPU per simulated CPU.
+ * sim/engine/user.c -- plat_user.h for the simulation: ring 3 on an engine CPU per simulated
+ * CPU.
  *
- * The engine executes the program's instructions over the page tables that mem/aspace.c built in
- * the simulated machine's memory, and stops for what a processor would trap. Instructions are time:
- * a run is as long as nothing can interrupt it, its instructions become nanoseconds, and only then
- * may other CPUs go on (sim_user_slice(), sim_user_elapsed()). So a timer is exact to the end of a
- * block, and a kick finds the program at most one slice ahead.
+ * The engine executes the program's instructions over the page tables that mem/aspace.c built
+ * in the simulated machine's memory, and stops for what a processor would trap. Instructions
+ * are time: a run is as long as nothing can interrupt it, its instructions become nanoseconds,
+ * and only then may other CPUs go on (sim_user_slice(), sim_user_elapsed()). So a timer is
+ * exact to the end of a block, and a kick finds the program at most one slice ahead.
  *
  * Invariants
  *   - `root` is the table that the engine's TLB has entries of; 0: none.
- *   - A program's registers are in *regs whenever another CPU or world can run; only the FPU stays in
+ *   - A program's registers are in *regs whenever another CPU or world can run; only the FPU
+ *     stays in
  *     the engine, until plat_fpu_save().
  * Locking    none: one thread.
  * Sources    SDM-3A, "4-Level Paging"; SDM-2B, "SYSCALL"
@@ -153,7 +155,8 @@ static uint64_t user_tsc(void *context, uint64_t executed)
 
 void engine_user_cpuid(void *context, uint32_t regs[4])
 {
-    /* What the engine executes, as a plain AMD processor without AVX; caches for the C library. */
+    /* What the engine executes, as a plain AMD processor without AVX; caches for the C
+     * library. */
     static const struct {
         uint32_t leaf, eax, ebx, ecx, edx;
     } leaves[] = {
@@ -285,7 +288,8 @@ static void trap_interrupt(const struct uc_shim_exit *exit, struct plat_user_reg
     trap_exception(trap, (uint8_t)exit->number, exit->software ? 0 : exit->error_code);
 }
 
-/* Does that vector push an error code? What the engine has in its place is of an earlier one. */
+/* Does that vector push an error code? What the engine has in its place is of an earlier
+ * one. */
 static bool has_error_code(unsigned vector)
 {
     return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/engine/vt_unicorn.c -- the third way to run a guest: each vCPU is an engine CPU of its own.
+ * sim/engine/vt_unicorn.c -- the third way to run a guest: each vCPU is an engine CPU of its
+ * own.
  *
  * The engine executes the guest's instructions over its own tables and the host's nested table
  * (guest_memory.c) and stops for the same things as a processor with AMD-V; what it stopped for
  * becomes the same struct vm_exit. It delivers no event itself, so exceptions of the guest that
- * nobody intercepts go into the guest here (guest_event.c) and the run goes on, as hardware would.
+ * nobody intercepts go into the guest here (guest_event.c) and the run goes on, as hardware
+ * would.
  *
- * Time is as in ring 3 (user.c): instructions, charged when the engine has stopped. Host interrupts
- * are not served in here; one that is due ends the run with VM_EXIT_INTERRUPT.
+ * Time is as in ring 3 (user.c): instructions, charged when the engine has stopped. Host
+ * interrupts are not served in here; one that is due ends the run with VM_EXIT_INTERRUPT.
  *
  * Invariants
  *   - The guest's registers are in the engine CPU for good, but for v->regs.gpr outside run().

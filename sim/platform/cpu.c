@@ -2,11 +2,11 @@
 /*
  * sim/platform/cpu.c -- simulated CPUs, virtual time, interrupts: one host thread does it all.
  *
- * Every kernel context is a fiber. A CPU is a place where one fiber at a time is; exactly one CPU
- * of the process executes, and only at calls marked [switch] may another go on, chosen by the
- * seed among those that can. Kernel code takes no virtual time; time moves when every CPU waits:
- * then it jumps to the next instant at which one has something to do. So a run is a function of
- * (build, seed, options), and an hour of idling costs nothing.
+ * Every kernel context is a fiber. A CPU is a place where one fiber at a time is; exactly one
+ * CPU of the process executes, and only at calls marked [switch] may another go on, chosen by
+ * the seed among those that can. Kernel code takes no virtual time; time moves when every CPU
+ * waits: then it jumps to the next instant at which one has something to do. So a run is a
+ * function of (build, seed, options), and an hour of idling costs nothing.
  *
  *      OFF --start--> RUN --plat_cpu_idle--> IDLE --timer, kick--> RUN
  *                      |  --sim_work-------> WORK --its end, timer, kick--> RUN
@@ -207,7 +207,8 @@ void plat_context_init(struct plat_context *context, void *stack, size_t size,
 {
     struct fiber *f = fiber_create();
 
-    /* The kernel's stack is too small for the C library under a sanitizer; fibers bring theirs. */
+    /* The kernel's stack is too small for the C library under a sanitizer; fibers bring
+     * theirs. */
     (void)stack;
     (void)size;
     f->entry = entry;

@@ -2,8 +2,9 @@
 /*
  * sim/platform/sim.h -- the simulated machine from outside: hosts, virtual time, seed, hash.
  *
- * A process holds one simulation. A constructor makes host 0, with the calling thread as its CPU 0,
- * so that unit tests may use the kernel's functions at once. Scenarios make further hosts.
+ * A process holds one simulation. A constructor makes host 0, with the calling thread as its
+ * CPU 0, so that unit tests may use the kernel's functions at once. Scenarios make further
+ * hosts.
  */
 #pragma once
 
@@ -29,18 +30,21 @@ void sim_host_start(struct sim_host *host, void (*entry)(void));
 unsigned sim_host_index(const struct sim_host *host);
 struct sim_host *sim_host_current(void);
 
-/* The calling thread lets the hosts run until sim_finish() or until nothing can happen any more.
+/* The calling thread lets the hosts run until sim_finish() or until nothing can happen any
+ * more.
  * Returns true if it was sim_finish(). */
 bool sim_run(void);
 /* Called by any simulated CPU; never returns. */
 noreturn_fn void sim_finish(void);
 
-/* The current world computes for that long in virtual time; interrupts come at their instant. */
+/* The current world computes for that long in virtual time; interrupts come at their
+ * instant. */
 void sim_work(plat_ns duration);
 /*
  * For code that runs by itself (ring 3, a guest; sim/engine/): how long it may run ahead before
  * virtual time has to catch up, 0 when an interrupt is due now; and that it ran so long, with
- * interrupts on. True: an interrupt was served, and the world may be on another CPU. Irqs off. [switch]
+ * interrupts on. True: an interrupt was served, and the world may be on another CPU. Irqs off.
+ * [switch]
  */
 plat_ns sim_user_slice(void);
 bool sim_user_elapsed(plat_ns duration);

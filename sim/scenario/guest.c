@@ -2,9 +2,9 @@
 /*
  * sim/scenario/guest.c -- a whole virtual machine in the simulation, on the Unicorn back end.
  *
- * The same boot modules as in the image (a kernel and a .vmx file that names it), the same vm_create()
- * and vm_wait(); only the back end differs. What the guest wrote to its COM1 is printed, and its
- * status becomes the status of the run.
+ * The same boot modules as in the image (a kernel and a .vmx file that names it), the same
+ * vm_create() and vm_wait(); only the back end differs. What the guest wrote to its COM1 is
+ * printed, and its status becomes the status of the run.
  *
  * Invariants
  *   - After the machine is destroyed nothing of it is left in the owner counts.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/scenario/root_disk.c -- a tardisk with Debian's busybox, made while a scenario is prepared.
+ * sim/scenario/root_disk.c -- a tardisk with Debian's busybox, made while a scenario is
+ * prepared.
  *
- * A ustar archive in memory: /bin with busybox and a link for each applet, and the few files of /etc
- * that programs ask for. The same busybox can be run by the host's own kernel, in an empty folder,
- * for comparison.
+ * A ustar archive in memory: /bin with busybox and a link for each applet, and the few files of
+ * /etc that programs ask for. The same busybox can be run by the host's own kernel, in an empty
+ * folder, for comparison.
  *
  * Invariants
  *   - The archive depends only on busybox and the script.

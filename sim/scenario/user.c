@@ -2,12 +2,14 @@
 /*
  * sim/scenario/user.c -- programs that we did not write, in ring 3 of simulated hosts.
  *
- * busybox        a shell script of pipelines, loops, text tools and signals; the terminal shows byte for
+ * busybox        a shell script of pipelines, loops, text tools and signals; the terminal shows
+ * byte for
  *                byte what the same busybox prints on the computer the simulation runs on
  * busybox-smp    the same on four CPUs
  * commands       tests/user/busybox.sh, several hundred commands, likewise
  * user-speed     rows for `make bench`: system calls, forks and a shell loop in CPU time
- * boot           init from /etc/inittab, rcS, a shell on the console; somebody types at it, the shell
+ * boot           init from /etc/inittab, rcS, a shell on the console; somebody types at it, the
+ * shell
  *                starts programs and jobs, and poweroff ends the host
  *
  * Invariants

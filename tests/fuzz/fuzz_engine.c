@@ -2,9 +2,9 @@
 /*
  * tests/fuzz/fuzz_engine.c -- any bytes as a program in ring 3 and as a guest.
  *
- * Nothing that a program or a guest executes may end the simulation: the engine ends the process when
- * the library does what it does not expect, which here is a finding. The first byte picks ring 3
- * or the guest's mode, the next eight become registers, the rest is code.
+ * Nothing that a program or a guest executes may end the simulation: the engine ends the
+ * process when the library does what it does not expect, which here is a finding. The first
+ * byte picks ring 3 or the guest's mode, the next eight become registers, the rest is code.
  *
  * Invariants
  *   - After a trap the program goes on behind it, or at its start when that is not executable.

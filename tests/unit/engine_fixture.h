@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * tests/unit/engine_fixture.h -- page tables built by hand and programs in bytes, for the engine.
+ * tests/unit/engine_fixture.h -- page tables built by hand and programs in bytes, for the
+ * engine.
  *
- * Programs are written as assembly in the test itself, position independent, between PROGRAM() and
- * its end; they are copied into simulated memory and mapped at CODE.
+ * Programs are written as assembly in the test itself, position independent, between PROGRAM()
+ * and its end; they are copied into simulated memory and mapped at CODE.
  */
 #pragma once
 

@@ -2,8 +2,8 @@
 /*
  * tests/unit/test_engine_guest.c -- a vCPU on the engine: modes, delivery of events, exits.
  *
- * A machine of 2 MB, its tables written by hand, and programs of a few instructions. What the same
- * back end does with whole machines is in tests/guest (make check-sim).
+ * A machine of 2 MB, its tables written by hand, and programs of a few instructions. What the
+ * same back end does with whole machines is in tests/guest (make check-sim).
  *
  * Invariants
  *   - Each test runs in a process of its own (Check forks), so none sees another's host.

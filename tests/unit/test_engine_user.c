@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * tests/unit/test_engine_user.c -- ring 3 in the simulation: traps, page tables, code that changes.
+ * tests/unit/test_engine_user.c -- ring 3 in the simulation: traps, page tables, code that
+ * changes.
  *
- * Small programs run on the engine over page tables made here. Where a processor is at hand as a
- * judge (FXSAVE's image, arithmetic), the same bytes run on the host, too.
+ * Small programs run on the engine over page tables made here. Where a processor is at hand as
+ * a judge (FXSAVE's image, arithmetic), the same bytes run on the host, too.
  *
  * Invariants
  *   - Each test runs in a process of its own (Check forks), so none sees another's engine.
@@ -687,7 +688,8 @@ PROGRAM(prog_fpu_other,
 
 static void check_image(const unsigned char *got, const unsigned char *want)
 {
-    /* All but opcode and addresses of the last instruction, the MXCSR mask and what is unused. */
+    /* All but opcode and addresses of the last instruction, the MXCSR mask and what is
+     * unused. */
     ck_assert_mem_eq(got, want, 5);
     ck_assert_mem_eq(got + 24, want + 24, 4);
     for (unsigned i = 0; i < 8; i++)

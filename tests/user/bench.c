@@ -2,9 +2,9 @@
 /*
  * tests/user/bench.c -- a program for measuring what runs programs: `bench cpu|null COUNT`.
  *
- * A static Linux program without a C library, so that the engine, user worlds and qemu-x86_64 execute
- * the same bytes. `cpu` does what programs do: sorts, branches on data, follows pointers; `null` only
- * calls the system. The exit status is 0, or 1 if a result is wrong.
+ * A static Linux program without a C library, so that the engine, user worlds and qemu-x86_64
+ * execute the same bytes. `cpu` does what programs do: sorts, branches on data, follows
+ * pointers; `null` only calls the system. The exit status is 0, or 1 if a result is wrong.
  *
  * Invariants
  *   - The instructions executed depend on the arguments only.
