@@ -58,7 +58,7 @@ void scenario_check_times(void)
         if (world_times_get(ids.id[i], &t) != VMK_OK)
             continue;
 
-        plat_ns sum = t.run + t.ready + t.wait;
+        plat_ns sum = t.run + t.ready + t.costop + t.wait;
 
         sim_check(sum >= before - t.created && sum <= plat_time_now() - t.created,
                   "world %u: times add up to %llu", ids.id[i].raw, (unsigned long long)sum);

@@ -15,8 +15,8 @@
  *       costart ─ ─ ─ ╱─ ─ ╲─ ─ ─    goes on
  *
  * That alone lets each vCPU spin for up to costop whenever a sibling loses its CPU. So a vCPU that starts
- * calls for its ready siblings, and each of them that is due by the policy anyway starts at once instead
- * of at the end of somebody's slice: the VM's turns come together, at nobody's cost (cosched_turn()).
+ * calls for its ready siblings, and each of them that is due (or all but due) by the policy starts at once instead
+ * of at the end of somebody's slice: the VM's turns come together, and are paid for (cosched_turn()).
  *
  * Who counts as a sibling to wait for: those who want to make progress: run, ready, held back, or in the
  * middle of I/O or swap. A halted guest CPU does not: waiting is its progress, it is nobody's measure,
@@ -207,7 +207,7 @@ plat_ns cosched_next(const struct sched_machine *m, const struct sched_entity *e
 
 /*
  * A CPU for a ready sibling on which it would run at once, or SCHED_NO_CPU: its own, an idle one, or one
- * whose current entity is less due than it. Strict: any, whoever is due.
+ * whose current entity is not more due than it by a granularity. Strict: any, whoever is due.
  */
 static uint32_t turn_cpu(struct sched_machine *m, struct sched_entity *o, uint64_t taken)
 {
@@ -230,7 +230,8 @@ static uint32_t turn_cpu(struct sched_machine *m, struct sched_entity *o, uint64
         if (c->current->idle || mode_of(m) == COSCHED_STRICT)
             return cpu;
         machine_charge(m, cpu);
-        if (m->policy->before(m, o, c->current, 0))
+        /* A granularity less due does not matter: it will have to pay for it as well. */
+        if (!m->policy->before(m, c->current, o, tune(m, SCHED_TUNABLE_GRANULARITY)))
             return cpu;
     }
     return SCHED_NO_CPU;

@@ -226,11 +226,19 @@ void limit_reset(struct sched_machine *m, struct sched_node *n)
         lift(m, n);
     n->tokens = has_limit(n) ? cap_of(m, n) / 2 : 0;
     n->tokens_at = m->now;
-    /* Who runs below has no grant from this bucket: ask its CPU to think. */
-    if (n->is_pool) {
-        for (uint64_t rest = pool_of(n)->running; rest; rest &= rest - 1)
-            machine_kick(m, (uint32_t)__builtin_ctzll(rest));
-    } else if (entity_of(n)->state == SCHED_STATE_RUN) {
-        machine_kick(m, entity_of(n)->cpu);
+    /* Who runs below has no grant from this bucket: it owes from now on, and its CPU has to think. */
+    uint64_t running = 0;
+
+    if (n->is_pool)
+        running = pool_of(n)->running;
+    else if (entity_of(n)->state == SCHED_STATE_RUN)
+        running = BIT(entity_of(n)->cpu);
+    for (; running; running &= running - 1) {
+        uint32_t cpu = (uint32_t)__builtin_ctzll(running);
+        struct sched_entity *e = m->cpu[cpu].current;
+
+        if (!e->granted)
+            e->grant_at = m->now;
+        machine_kick(m, cpu);
     }
 }
