@@ -55,6 +55,7 @@ struct demand_summary {
     uint64_t run, ready, elapsed;
     double run_error, ready_error;  // of the self-replay, largest of any task of weight
     uint64_t ready_replayed;
+    uint32_t cpus;  // seen; a workload has at most 64
 };
 
 /*

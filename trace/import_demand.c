@@ -31,8 +31,9 @@
 
 #include "trace/import.h"
 
-#define NONE     UINT32_MAX
-#define CPUS_MAX 4096u
+#define NONE      UINT32_MAX
+#define CPUS_MAX  4096u
+#define TIME_MOST (1ull << 54)  // 208 days: what is later is damage
 
 enum op_kind {
     OP_RUN,
@@ -250,7 +251,7 @@ static uint64_t time_ok(struct demand *d, uint64_t time)
         d->started = true;
         d->origin = time;
     }
-    time = time > d->origin ? time - d->origin : 0;
+    time = time > d->origin ? MIN(time - d->origin, TIME_MOST) : 0;
     if (time < d->last)
         time = d->last;
     d->last = time;
@@ -734,7 +735,8 @@ static void replay_all(struct replay *r, struct timers *timers)
     uint32_t running[CPUS_MAX];
 
     memset(running, 0xff, sizeof(running));
-    qsort(d->switches, d->switch_count, sizeof(*d->switches), switch_order);
+    if (d->switch_count)
+        qsort(d->switches, d->switch_count, sizeof(*d->switches), switch_order);
     for (size_t i = 0; i < d->switch_count; i++) {
         const struct switched *s = &d->switches[i];
 
@@ -872,7 +874,8 @@ void demand_finish(struct demand *d, uint64_t time, struct workload *w,
         doubt_drop(d, t);
     }
     names_make(d);
-    w->host.cpus = d->options.cpus ? d->options.cpus : MAX(1u, d->cpus);
+    out->cpus = MAX(1u, d->cpus);
+    w->host.cpus = d->options.cpus ? d->options.cpus : MIN(out->cpus, 64u);
     w->costs.context_switch = d->options.switch_cost;
     w->duration = MAX(1u, d->last);
     for (uint32_t i = 0; i < d->count; i++) {

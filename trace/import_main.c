@@ -122,10 +122,9 @@ static bool schedule_import(const struct arguments *a, struct workload *w)
         w->source = strdup(source);
         demand_finish(d, 0, w, &s);
         recorded_note(d, &s, w);
-        if (w->host.cpus > 64) {
-            fprintf(stderr, "import: recorded on %u CPUs, replayed on 64\n", w->host.cpus);
-            w->host.cpus = 64;
-        }
+        if (s.cpus > w->host.cpus)
+            fprintf(stderr, "import: recorded on %u CPUs, replayed on %u\n", s.cpus,
+                    w->host.cpus);
         fprintf(stderr,
                 "import: %llu tasks, %.3f s, %u CPUs, %llu switches, %llu bursts, %llu "
                 "preemptions\n"

@@ -18,7 +18,7 @@ sim=$BUILD/orrery-sim
 speed() {
     for turn in 1 2 3; do
         "$sim" replay "$1" --speed --worlds 1
-    done | awk '/^speed/ { gsub(/;/, ""); if ($2 > best) { best = $2; line = $2 " " $4 " " $8 " " $11 } }
+    done | awk '/^speed/ { gsub(/;/, ""); if ($2 > best) { best = $2; line = $2 " " $4 " " $9 " " $12 } }
         END { print line }'
 }
 file=$(mktemp)
