@@ -38,7 +38,8 @@ static const char help[] =
     "lost\n"
     "records, or does not have the beginning.\n"
     "\n"
-    "  --neighbours N   so many records before and behind a difference (10)\n";
+    "  --neighbours N   so many records before and behind a difference (10)\n"
+    "  --check          also check the scheduler's whole state after every input (slow)\n";
 
 #define EXPECTED_MAX 4096u
 
@@ -55,6 +56,7 @@ struct verify {
     struct storage *storage;
     struct neighbours before;
     unsigned neighbours;
+    bool check;
 
     // The step in hand.
     bool stepped;
@@ -198,6 +200,8 @@ static bool step(struct verify *v, const struct trace_record *r)
         storage_free(removed);
     v->inputs++;
     v->refused += d.status != VMK_OK;
+    if (v->check)
+        sched_machine_check(v->machine);
     return true;
 }
 
@@ -414,7 +418,7 @@ static int walk(struct verify *v)
     return status;
 }
 
-static int run(const char *directory, unsigned neighbours)
+static int run(const char *directory, unsigned neighbours, bool check)
 {
     char error[TRACE_ERROR];
     struct verify *v = calloc(1, sizeof(*v));
@@ -428,6 +432,7 @@ static int run(const char *directory, unsigned neighbours)
         status = tool_fail("%s", error);
     } else {
         v->neighbours = neighbours;
+        v->check = check;
         v->directory = directory;
         sched_machine_init(v->machine, SCHED_CPUS_MAX);
         v->machine->observer = (struct sched_observer){.event = observe, .context = v};
@@ -453,10 +458,12 @@ int verify_main(int argc, char **argv)
     };
     static const struct option options[] = {
         {"neighbours", required_argument, NULL, NEIGHBOURS},
+        {"check", no_argument, NULL, CHECK},
         {"help", no_argument, NULL, HELP},
         {NULL, 0, NULL, 0},
     };
     uint64_t neighbours = 10;
+    bool check = false;
 
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -465,11 +472,12 @@ int verify_main(int argc, char **argv)
             if (!tool_number(optarg, &neighbours) || neighbours > 100000)
                 return tool_usage("verify", "\"%s\" is no number of records", optarg);
             break;
+        case CHECK: check = true; break;
         case HELP: fputs(help, stdout); return TOOL_OK;
         default: return TOOL_USAGE;
         }
     }
     if (optind + 1 != argc)
         return tool_usage("verify", "expected one trace directory");
-    return run(argv[optind], (unsigned)neighbours);
+    return run(argv[optind], (unsigned)neighbours, check);
 }
