@@ -2,8 +2,8 @@
 /*
  * sim/scenario/sched.c -- pools, limits, reservations, sleepers and VMs on the whole kernel.
  *
- * The machine alone is tested by the thousand in tests/unit/test_sched_*.c; these show that the kernel
- * around it (locks, switches, kicks, timers, worlds) carries its decisions out.
+ * The machine alone is tested by the thousand in tests/unit/test_sched_*.c; these show that the
+ * kernel around it (locks, switches, kicks, timers, worlds) carries its decisions out.
  *
  * pools       a tree of pools, a limit and a reservation on two CPUs, changed while they run
  * sleeper     who comes back after two seconds gets its share and no more

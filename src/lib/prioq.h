@@ -2,10 +2,10 @@
 /*
  * lib/prioq.h -- a priority queue (leftist heap) with the links inside the objects.
  *
- * First is the smallest key; equal keys leave in the order they came. Keys are points on a circle: a
- * key comes before another if it is less than 2^63 steps behind it, so virtual times may wrap. Small
- * numbers are ordered as ever. Insert, take first and
- * remove from the middle are O(log n); nothing is allocated.
+ * First is the smallest key; equal keys leave in the order they came. Keys are points on a
+ * circle: a key comes before another if it is less than 2^63 steps behind it, so virtual times
+ * may wrap. Small numbers are ordered as ever. Insert, take first and remove from the middle
+ * are O(log n); nothing is allocated.
  */
 #pragma once
 

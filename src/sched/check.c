@@ -2,8 +2,8 @@
 /*
  * sched/check.c -- everything the machine's state has to obey, asserted at once.
  *
- * The cheap invariants are asserted where they could break. These cost O(all) and are for tests, and
- * for gdb: `call sched_machine_check(&vmk_host_now->sched->machine)`.
+ * The cheap invariants are asserted where they could break. These cost O(all) and are for
+ * tests, and for gdb: `call sched_machine_check(&vmk_host_now->sched->machine)`.
  *
  * Invariants
  *   - Changes nothing.

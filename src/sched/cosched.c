@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sched/cosched.c -- the vCPUs of a VM together: relaxed co-scheduling, and strict gangs to compare.
+ * sched/cosched.c -- the vCPUs of a VM together: relaxed co-scheduling, strict gangs.
  *
- * A guest kernel spins for a lock whose holder it believes to be running. If the holder's vCPU waits
- * for a CPU, the others burn theirs. So no vCPU may get far ahead of the slowest.
+ * A guest kernel spins for a lock whose holder it believes to be running. If the holder's vCPU
+ * waits for a CPU, the others burn theirs. So no vCPU may get far ahead of the slowest.
  *
- * Relaxed: each vCPU has a progress: time it ran, or had nothing to do. One that is `costop` ahead of its
- * slowest sibling stops itself (COSTOP) and hands its CPU to that sibling if it can; when the lead has
- * shrunk to `costart` it may go on. Nobody else is stopped for it.
+ * Relaxed: each vCPU has a progress: time it ran, or had nothing to do. One that is `costop`
+ * ahead of its slowest sibling stops itself (COSTOP) and hands its CPU to that sibling if it
+ * can; when the lead has shrunk to `costart` it may go on. Nobody else is stopped for it.
  *
  *     lead of a vCPU over its slowest sibling
  *       costop  ─ ─ ─ ─ ─╱╲─ ─ ─ ─   stops itself
  *                       ╱  ╲
  *       costart ─ ─ ─ ╱─ ─ ╲─ ─ ─    goes on
  *
- * That alone lets each vCPU spin for up to costop whenever a sibling loses its CPU. So a vCPU that starts
- * calls for its ready siblings, and each of them that is due (or all but due) by the policy starts at once instead
- * of at the end of somebody's slice: the VM's turns come together, and are paid for (cosched_turn()).
+ * That alone lets each vCPU spin for up to costop whenever a sibling loses its CPU. So a vCPU
+ * that starts calls for its ready siblings, and each of them that is due (or all but due) by
+ * the policy starts at once instead of at the end of somebody's slice: the VM's turns come
+ * together, and are paid for (cosched_turn()).
  *
- * Who counts as a sibling to wait for: those who want to make progress: run, ready, held back, or in the
- * middle of I/O or swap. A halted guest CPU does not: waiting is its progress, it is nobody's measure,
- * and when it wakes up it starts no further back than the slowest and no more than costart ahead.
+ * Who counts as a sibling to wait for: those who want to make progress: run, ready, held back,
+ * or in the middle of I/O or swap. A halted guest CPU does not: waiting is its progress, it is
+ * nobody's measure, and when it wakes up it starts no further back than the slowest and no more
+ * than costart ahead.
  *
- * Strict (cosched=2): when one vCPU is chosen all that want to run are put on CPUs of their own for
- * one slot. It wastes what does not fit, and is there to measure the other against.
+ * Strict (cosched=2): when one vCPU is chosen all that want to run are put on CPUs of their own
+ * for one slot. It wastes what does not fit, and is there to measure the other against.
  *
  * Invariants
  *   - The slowest never stops, so somebody always goes on; when it cannot be run at all
  *     (a limit), all of the VM are held back by the same limit.
- *   - Lead <= costop + cosched-poll while it runs: a running vCPU with a stalled sibling looks each
- *     cosched-poll (cosched_next(), cosched_stalled()).
+ *   - Lead <= costop + cosched-poll while it runs: a running vCPU with a stalled sibling looks
+ *     each cosched-poll (cosched_next(), cosched_stalled()).
  *   - costop_link is on the VM's list exactly in state COSTOP.
  * Locking    the caller's. Cost: O(vCPUs of the VM) per look.
  * Start at   cosched_stop(), cosched_start().
@@ -206,8 +208,9 @@ plat_ns cosched_next(const struct sched_machine *m, const struct sched_entity *e
 /* ---- turns ---- */
 
 /*
- * A CPU for a ready sibling on which it would run at once, or SCHED_NO_CPU: its own, an idle one, or one
- * whose current entity is not more due than it by a granularity. Strict: any, whoever is due.
+ * A CPU for a ready sibling on which it would run at once, or SCHED_NO_CPU: its own, an idle
+ * one, or one whose current entity is not more due than it by a granularity. Strict: any,
+ * whoever is due.
  */
 static uint32_t turn_cpu(struct sched_machine *m, struct sched_entity *o, uint64_t taken)
 {

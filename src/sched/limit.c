@@ -2,11 +2,11 @@
 /*
  * sched/limit.c -- limits in MHz: buckets of CPU time, paid in advance.
  *
- * Each node with a limit has a bucket that fills at the limit's rate and holds what `limit-burst` of
- * time brings. Who is to run takes out of all buckets above it what its slice may use, and brings
- * back the rest when it leaves the CPU. So however many CPUs run a pool's worlds at once, together
- * they never use more than the bucket had. Looking afterwards how much was used was turned down: the
- * overshoot is then a tick times the number of CPUs.
+ * Each node with a limit has a bucket that fills at the limit's rate and holds what
+ * `limit-burst` of time brings. Who is to run takes out of all buckets above it what its slice
+ * may use, and brings back the rest when it leaves the CPU. So however many CPUs run a pool's
+ * worlds at once, together they never use more than the bucket had. Looking afterwards how much
+ * was used was turned down: the overshoot is then a tick times the number of CPUs.
  *
  *   tokens   cap ┬──╮        ╭──      An empty bucket stops everybody below who waits (state MLMTD)
  *                │  ╲  grant╱         and whoever runs when his grant is over; half full it lets
@@ -226,7 +226,7 @@ void limit_reset(struct sched_machine *m, struct sched_node *n)
         lift(m, n);
     n->tokens = has_limit(n) ? cap_of(m, n) / 2 : 0;
     n->tokens_at = m->now;
-    /* Who runs below has no grant from this bucket: it owes from now on, and its CPU has to think. */
+    /* Who runs below has no grant from this bucket: it owes from now on, its CPU has to think. */
     uint64_t running = 0;
 
     if (n->is_pool)

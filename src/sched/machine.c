@@ -2,9 +2,9 @@
 /*
  * sched/machine.c -- the scheduler's state machine: inputs, states, times, the switch.
  *
- * Why one machine and not one per CPU: docs/adr/0002. This file knows when a decision is due and what
- * follows from it; who is best is the policy's, where it runs is place.c's, who may not run is
- * limit.c's and cosched.c's.
+ * Why one machine and not one per CPU: docs/adr/0002. This file knows when a decision is due
+ * and what follows from it; who is best is the policy's, where it runs is place.c's, who may
+ * not run is limit.c's and cosched.c's.
  *
  *              WAKE                         chosen
  *   NEW ─────────────────►  READY  ───────────────────────►  RUN ──── EXIT ───► ZOMBIE

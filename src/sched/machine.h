@@ -3,21 +3,21 @@
  * sched/machine.h -- the scheduler as one pure state machine.
  *
  * (state, input, now) in, decision out. It reads no clock, no hardware and no lock, allocates
- * nothing and calls nobody but its observer, so the same object file decides in the image, in the
- * simulation, in the event-driven simulator and in `orrery-trace verify`. Whoever owns a machine
- * serializes its inputs (the kernel: one lock of rank RUNQ per host) and numbers them; a run is
- * repeated by repeating the inputs.
+ * nothing and calls nobody but its observer, so the same object file decides in the image, in
+ * the simulation, in the event-driven simulator and in `orrery-trace verify`. Whoever owns a
+ * machine serializes its inputs (the kernel: one lock of rank RUNQ per host) and numbers them;
+ * a run is repeated by repeating the inputs.
  *
  *        inputs (any CPU)                                     decisions
  *   WAKE BLOCK YIELD TIMER ...  ──►  sched_step(machine, input, now)  ──►  next, kick, deadline
  *                                            │
  *                                            └──► observer: switch, migrate, state, costop ...
  *
- * A machine schedules entities (worlds) that hang in a tree of pools; a VM is a pool whose children
- * are its vCPUs. Both are known by 32-bit ids out of one space, unique while they exist. Storage is
- * the caller's: SCHED_OP_WORLD_ADD and SCHED_OP_POOL_ADD come with memory in `storage`, which is
- * theirs until WORLD_REMOVE or POOL_REMOVE succeeds. The machine's own struct is big (several
- * hundred KB on 64 CPUs is normal): embed it in host state or allocate it.
+ * A machine schedules entities (worlds) that hang in a tree of pools; a VM is a pool whose
+ * children are its vCPUs. Both are known by 32-bit ids out of one space, unique while they
+ * exist. Storage is the caller's: SCHED_OP_WORLD_ADD and SCHED_OP_POOL_ADD come with memory in
+ * `storage`, which is theirs until WORLD_REMOVE or POOL_REMOVE succeeds. The machine's own
+ * struct is about 100 KB: embed it in host state or allocate it.
  *
  * How a driver uses it (the kernel, or a simulator):
  *   1. sched_machine_init(); TOPOLOGY for each CPU that will exist; POLICY if not the default.
@@ -30,7 +30,8 @@
  *
  * Invariants
  *   - run + ready + costop + wait = now - created for every entity, error 0 (asserted).
- *   - A decision depends only on the inputs so far: ties break by arrival, then id; integers only.
+ *   - A decision depends only on the inputs so far: ties break by arrival, then id; integers
+ *     only.
  *   - A refused input (status not OK) changes nothing but the clock.
  * Locking    the caller's. Sources: docs/design/scheduler.md
  */
@@ -63,18 +64,18 @@
  *   POOL_ADD      SCHED_POOL_*     pool      parent pool          shares (0: default)
  *   POOL_REMOVE                    pool                                     BUSY if it has children
  *   WORLD_ADD     SCHED_WORLD_*    world     pool (0: the root)   shares (0: default)
- *   WORLD_REMOVE                   world                                    BUSY unless NEW or ZOMBIE
+ *   WORLD_REMOVE                   world              BUSY unless NEW or ZOMBIE
  *   SET_SHARES                     any       shares
  *   SET_MIN                        any       MHz                  edf: period in ns, or 0
  *   SET_MAX                        any       MHz, SCHED_UNLIMITED
  *   SET_AFFINITY                   world                          mask of CPUs
  *   SET_POOL                       any       new parent pool
  *   WAKE          wake_reason      world     waker's id, or 0               OK also if it was awake
- * * BLOCK         sched_state      world     WAIT, WAIT_IDLE, WAIT_IO or WAIT_SWAP; the current one
- * * YIELD                          world     the current one
+ * * BLOCK         sched_state      world     (the current one) WAIT, WAIT_IDLE, _IO, _SWAP
+ * * YIELD                          world     (the current one)
  * * TIMER                                    the deadline of this CPU is over
  * * RESCHED                                  after a kick, or just to ask
- * * EXIT                           world     the current one ends: ZOMBIE
+ * * EXIT                           world     (the current one) ends: ZOMBIE
  *   SYSTEM_TIME                    world     ns of system work done for it while the current one
  *                                            of this CPU was scheduled (id 0: for nobody)
  *   TOPOLOGY      CPU described    core | llc << 16   package | node << 16   MHz
@@ -385,7 +386,7 @@ size_t sched_admission_text(const struct sched_machine *m, char *out, size_t roo
 /* Everything an expensive check can find wrong is asserted. For tests. O(all). */
 void sched_machine_check(const struct sched_machine *m);
 
-/* By name, as in sched=NAME and sched.NAME=VALUE: SCHED_POLICY_COUNT, SCHED_TUNABLE_COUNT if none. */
+/* By name, as in sched=NAME and sched.NAME=VALUE; the COUNT of its enum if there is none. */
 enum sched_policy_id sched_policy_by_name(const char *name);
 const char *sched_policy_name(enum sched_policy_id id);
 enum sched_tunable sched_tunable_by_name(const char *name);

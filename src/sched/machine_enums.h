@@ -2,7 +2,8 @@
 /*
  * sched/machine_enums.h -- the numbers of inputs, states and reasons, the same as in the trace.
  *
- * Each is defined as its value in trace/enums.def, so that a recorded number needs no translation.
+ * Each is defined as its value in trace/enums.def, so that a recorded number needs no
+ * translation.
  */
 #pragma once
 

@@ -21,8 +21,8 @@
 
 /*
  * How a policy is asked. An entity is `queued` between enqueue() and dequeue(), on the queue of
- * its `cpu`; the current one of a CPU is not queued. The tree, limits, placement and co-scheduling
- * are the machine's and hold for every policy.
+ * its `cpu`; the current one of a CPU is not queued. The tree, limits, placement and
+ * co-scheduling are the machine's and hold for every policy.
  */
 struct sched_policy {
     const char *name;
@@ -201,7 +201,7 @@ void cosched_start(struct sched_machine *m, struct sched_pool *vm);
 void cosched_stalled(struct sched_machine *m, struct sched_entity *e);
 /* When to look at the current entity's lead. */
 plat_ns cosched_next(const struct sched_machine *m, const struct sched_entity *e);
-/* An entity begins a slice that would end at `end`. Of a VM, all vCPUs' slices end together and ready
- * siblings are called for. Returns when it ends. */
+/* An entity begins a slice that would end at `end`. Of a VM, all vCPUs' slices end together and
+ * ready siblings are called for. Returns when it ends. */
 plat_ns cosched_turn(struct sched_machine *m, uint32_t cpu, struct sched_entity *e,
                      plat_ns end);

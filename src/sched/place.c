@@ -2,18 +2,21 @@
 /*
  * sched/place.c -- which CPU: topology, wake-ups, pulling, balancing.
  *
- * Each world waits on the queue of one CPU, so that it comes back to its cache. Four things move it:
- *   - At a wake-up it is pushed to an idle CPU if there is one; the goodness of one is, in this order:
- *     where it ran last; home node; whole core idle (an SMT partner that is busy takes away up to
- *     half); shared last-level cache; package; number. If none is idle it stays, unless it would run at
- *     once on one of a few others.
- *   - A CPU without work pulls: from the nearest CPU where somebody waits, the one who waits longest.
- *   - A CPU with work looks now and then at a few others (the width ESX uses is 4) and pulls a world
- *     that is due more than its own best, by pull-slack. This is what makes CPUs together fair.
- *   - Less often it compares loads, in shares due, and takes a world that evens them out; so that
- *     fairness seldom needs the third.
- * A global queue was turned down: it is fair by itself, but at each quantum the world next in line is
- * mostly one whose cache is elsewhere.
+ * Each world waits on the queue of one CPU, so that it comes back to its cache. Four things
+ * move it:
+ *   - At a wake-up it is pushed to an idle CPU if there is one; the goodness of one is, in this
+ *     order: where it ran last; home node; whole core idle (an SMT partner that is busy takes
+ *     away up to half); shared last-level cache; package; number. If none is idle it stays,
+ *     unless it would run at once on one of a few others.
+ *   - A CPU without work pulls: from the nearest CPU where somebody waits, the one who waits
+ *     longest.
+ *   - A CPU with work looks now and then at a few others (the width ESX uses is 4) and pulls a
+ *     world that is due more than its own best, by pull-slack. This is what makes CPUs together
+ *     fair.
+ *   - Less often it compares loads, in shares due, and takes a world that evens them out; so
+ *     that fairness seldom needs the third.
+ * A global queue was turned down: it is fair by itself, but at each quantum the world next in
+ * line is mostly one whose cache is elsewhere.
  *
  * Invariants
  *   - Nobody is placed on a CPU outside its affinity while one of it is online.

@@ -2,13 +2,14 @@
 /*
  * sched/policy_credit2.c -- weighted credit, after the idea of Xen's second credit scheduler.
  *
- * Everybody burns credit while running, the faster the fewer shares he has; who has most left runs
- * next; when the best has none left, everybody gets `credit` more. Kept as one number per
- * world, what it has burnt, against one number of the machine, what has been handed out: so a reset
- * touches nobody. Credit cannot be saved: who wakes up has at most a little more than one hand-out.
+ * Everybody burns credit while running, the faster the fewer shares he has; who has most left
+ * runs next; when the best has none left, everybody gets `credit` more. Kept as one number per
+ * world, what it has burnt, against one number of the machine, what has been handed out: so a
+ * reset touches nobody. Credit cannot be saved: who wakes up has at most a little more than one
+ * hand-out.
  *
- * It is flat: a vCPU's weight is its VM's shares divided among the vCPUs that are active; resource
- * pools above are ignored, and so are reservations.
+ * It is flat: a vCPU's weight is its VM's shares divided among the vCPUs that are active;
+ * resource pools above are ignored, and so are reservations.
  *
  * Invariants
  *   - credit = credit_base - burnt, at most credit + CARRY after a wake-up.

@@ -2,11 +2,12 @@
 /*
  * sched/policy_edf.c -- earliest deadline first among those with budget left.
  *
- * Each world may run for a budget in each period; its deadline is the end of the period. Those with
- * budget go first, earliest deadline first; those who have spent it get what is left over, in the
- * same order, until their next period. The period comes with SET_MIN (default edf-period), the
- * budget is the reservation's part of it (default edf-budget). A server of this kind keeps every
- * promise on one CPU as long as the sum of budget / period is at most 1; whoever sets more is not refused.
+ * Each world may run for a budget in each period; its deadline is the end of the period. Those
+ * with budget go first, earliest deadline first; those who have spent it get what is left over,
+ * in the same order, until their next period. The period comes with SET_MIN (default
+ * edf-period), the budget is the reservation's part of it (default edf-budget). A server of
+ * this kind keeps every promise on one CPU as long as the sum of budget / period is at most 1;
+ * whoever sets more is not refused.
  *
  *   cpu.queue  with budget, by deadline          cpu.spent  without, by deadline
  *

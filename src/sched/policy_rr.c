@@ -2,9 +2,9 @@
 /*
  * sched/policy_rr.c -- round robin: who has been ready longest runs next.
  *
- * The smallest complete policy, for reading and for comparing. The key is the time a world became
- * ready, so "longest" also means something between two CPUs and pulling works unchanged. Shares and
- * reservations are ignored; limits and co-scheduling are the machine's and hold.
+ * The smallest complete policy, for reading and for comparing. The key is the time a world
+ * became ready, so "longest" also means something between two CPUs and pulling works unchanged.
+ * Shares and reservations are ignored; limits and co-scheduling are the machine's and hold.
  *
  * Invariants
  *   - Nobody preempts anybody before the quantum is over.

@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sched/policy_share.c -- proportional share over the tree: reservations first, then least virtual time.
+ * sched/policy_share.c -- shares over the tree: reservations first, then least virtual time.
  *
- * On each CPU each pool has a queue of its children that have somebody waiting on that CPU, in the
- * order of virtual finish: where a child would be after `granularity` more. Choosing is a walk from the
- * root down, first child by first child. A child's virtual time is one for all CPUs (tree.c), so
- * CPUs need not be compared to be fair to a pool; what they need to compare is who waits where, and that is place.c.
+ * On each CPU each pool has a queue of its children that have somebody waiting on that CPU, in
+ * the order of virtual finish: where a child would be after `granularity` more. Choosing is a
+ * walk from the root down, first child by first child. A child's virtual time is one for all
+ * CPUs (tree.c), so CPUs need not be compared to be fair to a pool; what they need to compare
+ * is who waits where, and that is place.c.
  *
  *        root.ready on CPU 2          keys are lower bounds: a pool's virtual time grows when its
  *         │ 1. pool A  2. world 7     worlds run on other CPUs, and its key here is put right when it
  *         ▼                           comes first (fresh()). It never falls but by share_rekey().
  *        A.ready on CPU 2: world 3 ...
  *
- * By finish instead of start, or light ones would get their turn early and be ahead by a whole one.
+ * By finish instead of start, or light ones would get their turn early and be ahead by a whole
+ * one.
  *
- * Reservations: `due` is when the next ns of a node's reserved time is due; it grows by use / rate. Whoever's
- * due time is past goes before all virtual times, the earliest first.
+ * Reservations: `due` is when the next ns of a node's reserved time is due; it grows by use /
+ * rate. Whoever's due time is past goes before all virtual times, the earliest first.
  *
- * The running one goes on until it is `granularity` ahead of the next, so the switch rate does not
- * depend on how close shares are.
+ * The running one goes on until it is `granularity` ahead of the next, so the switch rate does
+ * not depend on how close shares are.
  *
  * Invariants
- *   - link of a pool is on its parent's queue of a CPU exactly if its own queue there is not empty.
+ *   - link of a pool is on its parent's queue of a CPU exactly if its own queue there is not
+ *     empty.
  *   - A key in a queue is never above the child's virtual finish (circular order).
  * Locking    the caller's. Cost: O(depth * log n), plus one log n per key that was too low.
  * Start at   share_first(), share_before().
@@ -181,7 +184,7 @@ static bool share_before(struct sched_machine *m, struct sched_entity *ea,
     return earlier(finish(m, a) + vtime_of(a, slack), finish(m, b));
 }
 
-/* A tie, or nearly one, goes to who has just woken up: he asks for little, mostly, and pays for it like everybody. */
+/* A tie, or nearly one, goes to who has just woken up: mostly it asks for little. */
 static bool share_preempts(struct sched_machine *m, struct sched_entity *ea,
                            struct sched_entity *eb)
 {

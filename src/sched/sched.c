@@ -2,11 +2,13 @@
 /*
  * sched/sched.c -- the mechanism: the machine's lock, and its decisions made real.
  *
- * All that is decided is decided by the state machine (machine.h). This file gives it inputs, in an order and at
- * times that it records, and does what comes out: switches contexts, kicks CPUs, arms timers.
+ * All that is decided is decided by the state machine (machine.h). This file gives it inputs,
+ * in an order and at times that it records, and does what comes out: switches contexts, kicks
+ * CPUs, arms timers.
  *
- * Interrupts never switch in the middle: whoever wants a switch sets need_switch and kicks the CPU;
- * the switch happens at the end of that interrupt, in sched_irq_exit(), or when a world blocks.
+ * Interrupts never switch in the middle: whoever wants a switch sets need_switch and kicks the
+ * CPU; the switch happens at the end of that interrupt, in sched_irq_exit(), or when a world
+ * blocks.
  *
  *      sched_ready() ── WAKE ──┐                        ┌─► kick: need_switch + plat_cpu_kick()
  *      block, exit ── BLOCK ───┤   lock, now, record,   ├─► deadline: timer_quantum_arm()
@@ -14,11 +16,11 @@
  *      kicked ────── RESCHED ──┘                        └─► next: plat_context_switch()
  *
  * Invariants
- *   - Each input has the next sequence number and a time not below the last, both taken under the lock;
- *     the records of its decisions stand right behind its own.
+ *   - Each input has the next sequence number and a time not below the last, both taken under
+ *     the lock; the records of its decisions stand right behind its own.
  *   - local.current is the world of machine.cpu[].current whenever the lock is free.
- *   - The lock is held across plat_context_switch() and dropped by sched_arrived(): whoever has it
- *     knows that no world is half switched.
+ *   - The lock is held across plat_context_switch() and dropped by sched_arrived(): whoever has
+ *     it knows that no world is half switched.
  *   - Nobody switches holding another lock (asserted in switch_to()).
  * Locking    sched_state.lock (rank RUNQ): one per host, docs/adr/0002.
  * Start at   step(), reschedule().
@@ -231,8 +233,8 @@ static struct world *world_of(struct sched_local *own, struct sched_entity *e)
 }
 
 /*
- * The machine has switched this CPU to `next`; now the contexts do. Lock held; returns, perhaps much
- * later and on another CPU, with the lock held.
+ * The machine has switched this CPU to `next`; now the contexts do. Lock held; returns, perhaps
+ * much later and on another CPU, with the lock held.
  */
 static void switch_to(struct sched_entity *entity)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sched/sched.h -- the kernel around the scheduler's state machine: its lock, switches, kicks, timers.
+ * sched/sched.h -- the kernel around the scheduler's state machine.
  *
- * What is decided and why is sched/machine.h's; this is how it comes about on a CPU. Pools and VMs
- * are named by ids, as worlds are, out of the same numbers.
+ * What is decided and why is sched/machine.h's; this is how it comes about on a CPU. Pools and
+ * VMs are named by ids, as worlds are, out of the same numbers.
  */
 #pragma once
 
@@ -28,12 +28,12 @@ struct sched_flags {
     bool timer_due;    // own CPU, irqs off: the scheduler's deadline is over
 } aligned_to(64);
 
-/* CPU 0, after mem_init(). Options: sched=POLICY, sched.TUNABLE=VALUE; unknown ones are warned of. */
+/* CPU 0, after mem_init(). Options: sched=POLICY, sched.TUNABLE=VALUE. */
 void sched_init(void);
 /* Makes a new or blocked world ready: picks a CPU, queues it, kicks. Any context. */
 void sched_ready(struct world *w, enum wake_reason reason);
-/* The current world blocks or ends: sched_current_stop() came before, irqs off, the scheduler's lock
- * held by the caller and released by whoever arrives. [switch] */
+/* The current world blocks or ends: sched_current_stop() came before, irqs off, the scheduler's
+ * lock held by the caller and released by whoever arrives. [switch] */
 void sched_switch_away(void);
 /* End of an interrupt: switches if the machine is to think again. Irqs off. */
 void sched_irq_exit(void);
@@ -46,8 +46,8 @@ static inline bool sched_need_switch(void)
     return __atomic_load_n(&flags[plat_cpu_self()].need_switch, __ATOMIC_RELAXED);
 }
 
-/* A pool, or with SCHED_POOL_VM the group of a VM's vCPUs. NO_MEMORY; LIMIT: its reservation cannot be
- * had (sched_refusal() says why); NOT_FOUND: no such parent. Any context that may allocate. */
+/* A pool, or with SCHED_POOL_VM the group of a VM's vCPUs. NO_MEMORY; LIMIT: its reservation
+ * cannot be had (sched_refusal() says why); NOT_FOUND: no such parent. Any context. */
 must_check vmk_status sched_pool_create(const char *name, uint32_t flags,
                                         const struct sched_params *params, uint32_t *id);
 /* BUSY while something hangs in it. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sched/sched_internal.h -- what world/ and sched/ share: the CPU's current world, stopping, arriving.
+ * sched/sched_internal.h -- what world/ and sched/ share.
  */
 #pragma once
 

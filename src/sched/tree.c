@@ -2,32 +2,34 @@
 /*
  * sched/tree.c -- the tree of pools: who hangs where, what each is due of its parent's time.
  *
- * Each pool has a virtual time: the mean of its active children's, weighted by their shares. A child's
- * own virtual time advances by service / shares. So a child whose virtual time is behind its
- * parent's has had less than its part, and the sum of all such lags, times shares, is 0: that is the
- * fluid ideal (GPS) kept exactly and incrementally, O(depth) per charge, whoever comes and goes.
- * Charges come late, when somebody switches; who comes meanwhile is placed where the mean will be when
- * those who run have paid (mean_now()).
- * Recomputing flat weights instead was turned down: every block or wake of anybody changes the
- * weights of all, and doing that rarely is what makes others' hierarchies approximate.
+ * Each pool has a virtual time: the mean of its active children's, weighted by their shares. A
+ * child's own virtual time advances by service / shares. So a child whose virtual time is
+ * behind its parent's has had less than its part, and the sum of all such lags, times shares,
+ * is 0: that is the fluid ideal (GPS) kept exactly and incrementally, O(depth) per charge,
+ * whoever comes and goes. Charges come late, when somebody switches; who comes meanwhile is
+ * placed where the mean will be when those who run have paid (mean_now()). Recomputing flat
+ * weights instead was turned down: every block or wake of anybody changes the weights of all,
+ * and doing that rarely is what makes others' hierarchies approximate.
  *
- * Four corrections keep the past from ruling the present; each is booked as service that was not
- * really given or taken, so that the sum of lags stays 0:
- *   - Sleeping earns nothing: who comes back has the lag it left with, less the time it slept, and no
- *     more. Its lead, though, it keeps.
+ * Four corrections keep the past from ruling the present; each is booked as service that was
+ * not really given or taken, so that the sum of lags stays 0:
+ *   - Sleeping earns nothing: who comes back has the lag it left with, less the time it slept,
+ *     and no more. Its lead, though, it keeps.
  *   - Lag and lead are bounded (bound-lag quanta of own time).
  *   - A node below which nobody waits lacks nothing: others' service does not make its lag grow
- *     (lag_cap). This is what makes infeasible weights right: a vCPU that has 9/10 of the shares of
- *     two CPUs can use but one of them, and the others divide the rest by their own shares.
+ *     (lag_cap). This is what makes infeasible weights right: a vCPU that has 9/10 of the
+ *     shares of two CPUs can use but one of them, and the others divide the rest by their own
+ *     shares.
  *   - If nobody waits in the whole pool, nobody can owe or be owed: all are at the mean.
  *
- * Admission control: a child's reservation comes out of the parent's; what does not fit is taken
- * from the grandparent if the parent may expand, and so on. The root has the CPUs.
+ * Admission control: a child's reservation comes out of the parent's; what does not fit is
+ * taken from the grandparent if the parent may expand, and so on. The root has the CPUs.
  *
  * Invariants
  *   - node.active = entities below that are READY or RUN; node.waiting = of these, queued.
  *   - joined exactly if active > 0; pool.active_shares = shares of the joined children.
- *   - pool.reserved_mhz = sum over children of max(min, reserved), at most what the pool may reserve.
+ *   - pool.reserved_mhz = sum over children of max(min, reserved), at most what the pool may
+ *     reserve.
  * Locking    the caller's. No recursion deeper than SCHED_DEPTH_MAX.
  * Start at   tree_charge(), tree_activate(), admit().
  * Sources    [GPS], [BVT]; docs/design/scheduler.md

@@ -3,8 +3,8 @@
  * tests/unit/machine_driver.h -- a scheduler machine with made-up worlds, in made-up time.
  *
  * The smallest driver of sched_step(): worlds that compute, block and spin for one lock; time
- * jumps from event to event. Events of one instant and the answers to kicks come in an order that
- * the seed picks, as they would on a real machine.
+ * jumps from event to event. Events of one instant and the answers to kicks come in an order
+ * that the seed picks, as they would on a real machine.
  *
  * Invariants
  *   - Every kick is answered in the same instant; every deadline is kept to the nanosecond.

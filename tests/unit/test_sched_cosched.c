@@ -2,8 +2,9 @@
 /*
  * tests/unit/test_sched_cosched.c -- the vCPUs of a VM together; the flat policies.
  *
- * The VM's guest is four CPUs that compute 80 us, take a ticket lock, hold it for 20 us, and spin while
- * they wait for it. Beside it, hogs ask for as much as the VM gets: twice what there is.
+ * The VM's guest is four CPUs that compute 80 us, take a ticket lock, hold it for 20 us, and
+ * spin while they wait for it. Beside it, hogs ask for as much as the VM gets: twice what there
+ * is.
  *
  * Invariants
  *   - What the guest achieves is counted in rounds per second of CPU time it got.
