@@ -82,9 +82,7 @@ static void print_step(FILE *out, const struct wl_step *s)
     fprintf(out, "  %s", wl_step_words[s->kind]);
     switch (wl_step_shapes[s->kind]) {
     case WL_SHAPE_NONE: break;
-    case WL_SHAPE_KIND:
-        fprintf(out, " %s", wl_wait_words[s->wait]);
-        fall_through;
+    case WL_SHAPE_KIND: fprintf(out, " %s", wl_wait_words[s->wait]); fall_through;
     case WL_SHAPE_DIST:
         fputc(' ', out);
         wl_dist_print(&s->dist, out);
