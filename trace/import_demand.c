@@ -17,7 +17,7 @@
  *   task A   run 120us, signal B, run 40us, wait for an interrupt at 3ms
  *   task B   wait A, run 15us ...
  *
- * Trust: finish() replays the steps along the recorded switches, by a small machine of its own, and
+ * Trust: import_replay.c replays the steps along the recorded switches, by a small machine of its own, and
  * compares run and ready time of each task with the recorded. That is the self-replay error; it
  * is small if bursts and edges are right, whatever the policy was.
  *
@@ -29,88 +29,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trace/import.h"
+#include "trace/import_internal.h"
 
-#define NONE      UINT32_MAX
-#define CPUS_MAX  4096u
 #define TIME_MOST (1ull << 54)  // 208 days: what is later is damage
 
-enum op_kind {
-    OP_RUN,
-    OP_UNTIL,   // value: time
-    OP_IO,      // value: length
-    OP_WAIT,    // value: task index
-    OP_SIGNAL,  // value: task index
-    OP_DEAD,    // a doubtful signal that was none
-};
-struct op {
-    uint8_t kind;
-    uint64_t value;
-};
-
-enum state {
-    STATE_UNKNOWN,
-    STATE_RUN,
-    STATE_READY,
-    STATE_BLOCKED,
-    STATE_GONE,
-};
-
-struct task {
-    uint32_t id, cpu, count, room;
-    uint8_t state;
-    bool begun;  // its first op has a begin
-    bool waits;  // its first op is the wait that it begins with
-    bool loose;  // on a CPU since before the trace: this fragment is not counted
-    enum demand_leave how;
-    char name[24];
-    char unique[WL_NAME_SIZE];
-    struct op *ops;
-    uint64_t begin;     // first instant it was seen to want something
-    uint64_t since;     // of the state
-    uint64_t burst;     // of the open burst, fragments before this one
-    uint64_t fragment;  // start of this fragment, up to the last signal
-    uint64_t paid;      // of the switch cost, in this fragment
-    uint32_t doubtful;  // task whose signal may have come early, or NONE
-    uint32_t doubtful_op;
-    bool doubtful_outside;
-    uint64_t doubtful_time;
-    uint64_t run, ready, bursts, wakes, preemptions, switches;
-    uint64_t perf_run;  // as perf counts: since the last switch of the CPU, see entry_guess()
-    // Self-replay.
-    uint32_t pc;
-    uint64_t left, replay_run, replay_ready, replay_since;
-    uint8_t replay_state;
-    uint64_t wakeup;  // its timer
-};
-
-/* A recorded switch, for the self-replay. */
-struct switched {
-    uint64_t time;
-    uint32_t cpu, prev, next;  // task indexes or NONE
-    bool leaves;               // prev blocked
-    uint32_t order;
-};
-
-struct demand {
-    struct demand_options options;
-    struct task *tasks;
-    uint32_t count, room;
-    uint32_t *hash;  // task index + 1
-    uint32_t hash_size;
-    uint32_t current[CPUS_MAX];   // task index + 1; 0: not known; 1: idle
-    uint64_t switched[CPUS_MAX];  // time of the last switch there
-    bool known[CPUS_MAX];         // there was one
-    uint32_t cpus;
-    struct switched *switches;
-    size_t switch_count, switch_room;
-    uint64_t origin, last;
-    bool started;
-    uint64_t edges, outside;
-    uint32_t *signals;  // self-replay: stored signals, by edge
-};
-
-static void *grown(void *array, size_t count, size_t *room, size_t size)
+void *demand_grown(void *array, size_t count, size_t *room, size_t size)
 {
     void *bigger = array;
 
@@ -186,10 +109,10 @@ static uint32_t task_of(struct demand *d, uint32_t id, const char *name)
                      name);  // exec renames: the last name counts
         return *slot - 1;
     }
-    d->tasks = grown(d->tasks, d->count, &room, sizeof(*d->tasks));
+    d->tasks = demand_grown(d->tasks, d->count, &room, sizeof(*d->tasks));
     d->room = (uint32_t)room;
     t = &d->tasks[d->count];
-    *t = (struct task){.id = id, .cpu = NONE, .doubtful = NONE};
+    *t = (struct task){.id = id, .cpu = DEMAND_NONE, .doubtful = DEMAND_NONE};
     if (name)
         snprintf(t->name, sizeof(t->name), "%s", name);
     *slot = ++d->count;
@@ -200,7 +123,7 @@ static uint32_t op_add(struct task *t, enum op_kind kind, uint64_t value)
 {
     size_t room = t->room;
 
-    t->ops = grown(t->ops, t->count, &room, sizeof(*t->ops));
+    t->ops = demand_grown(t->ops, t->count, &room, sizeof(*t->ops));
     t->room = (uint32_t)room;
     t->ops[t->count] = (struct op){.kind = (uint8_t)kind, .value = value};
     return t->count++;
@@ -227,11 +150,11 @@ static void burst_end(struct task *t)
 /* The doubtful signal was none. */
 static void doubt_drop(struct demand *d, struct task *t)
 {
-    if (t->doubtful != NONE) {
+    if (t->doubtful != DEMAND_NONE) {
         d->tasks[t->doubtful].ops[t->doubtful_op].kind = OP_DEAD;
         d->edges--;
     }
-    t->doubtful = NONE;
+    t->doubtful = DEMAND_NONE;
     t->doubtful_outside = false;
 }
 
@@ -270,7 +193,7 @@ static void leave(struct demand *d, uint32_t index, uint64_t time, enum demand_l
         t->begun = true;
         t->begin = time;
     }
-    t->cpu = NONE;
+    t->cpu = DEMAND_NONE;
     t->how = how;
     t->since = time;
     if (how == DEMAND_PREEMPTED) {
@@ -300,13 +223,13 @@ static uint32_t signal_add(struct demand *d, uint32_t waker, uint32_t target, ui
 
 static bool waker_known(const struct demand *d, uint32_t index)
 {
-    return index != NONE && d->tasks[index].state == STATE_RUN && !d->tasks[index].loose;
+    return index != DEMAND_NONE && d->tasks[index].state == STATE_RUN && !d->tasks[index].loose;
 }
 
 /* The wait that ends now: by whom. */
 static void wait_end(struct demand *d, struct task *t, uint32_t waker, uint64_t time)
 {
-    if (waker != NONE) {
+    if (waker != DEMAND_NONE) {
         op_add(t, OP_WAIT, waker);
     } else if (t->how == DEMAND_IO) {
         op_add(t, OP_IO, time - t->since);
@@ -320,7 +243,7 @@ static void wait_end(struct demand *d, struct task *t, uint32_t waker, uint64_t 
 void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, const char *name,
                  uint32_t waker_id)
 {
-    uint32_t index, waker = NONE;
+    uint32_t index, waker = DEMAND_NONE;
     struct task *t;
 
     (void)cpu;
@@ -332,7 +255,7 @@ void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
         waker = task_of(d, waker_id, NULL);
     t = &d->tasks[index];
     if (!waker_known(d, waker))
-        waker = NONE;
+        waker = DEMAND_NONE;
     if (t->state == STATE_GONE) {  // the id is used again
         t->state = STATE_BLOCKED;
         t->how = DEMAND_SLEEP;
@@ -340,7 +263,7 @@ void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
     }
     if (t->state == STATE_RUN || t->state == STATE_READY) {
         doubt_drop(d, t);
-        if (waker != NONE) {
+        if (waker != DEMAND_NONE) {
             t->doubtful = waker;
             t->doubtful_op = signal_add(d, waker, index, time);
         } else {
@@ -351,10 +274,10 @@ void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
     }
     doubt_drop(d, t);
     t->wakes++;
-    if (waker != NONE)
+    if (waker != DEMAND_NONE)
         (void)signal_add(d, waker, index, time);
     t = &d->tasks[index];
-    if (!t->begun && waker == NONE) {
+    if (!t->begun && waker == DEMAND_NONE) {
         t->begun = true;
         t->begin = time;
     } else {
@@ -379,9 +302,9 @@ static void enter(struct demand *d, uint32_t index, uint64_t time, uint32_t cpu)
         t->ready += time - t->since;
     } else if (t->state == STATE_BLOCKED || t->state == STATE_GONE) {
         /* It goes on without a wake-up: the doubtful one was it, or none was recorded. */
-        if (t->doubtful != NONE) {
+        if (t->doubtful != DEMAND_NONE) {
             op_add(t, OP_WAIT, t->doubtful);
-            t->doubtful = NONE;
+            t->doubtful = DEMAND_NONE;
             t->ready += time - t->since;
         } else {
             op_add(t, OP_UNTIL, t->doubtful_outside ? t->doubtful_time : time);
@@ -402,7 +325,8 @@ static void enter(struct demand *d, uint32_t index, uint64_t time, uint32_t cpu)
 
 static void switch_note(struct demand *d, struct switched s)
 {
-    d->switches = grown(d->switches, d->switch_count, &d->switch_room, sizeof(*d->switches));
+    d->switches =
+        demand_grown(d->switches, d->switch_count, &d->switch_room, sizeof(*d->switches));
     s.order = (uint32_t)d->switch_count;
     d->switches[d->switch_count++] = s;
 }
@@ -428,17 +352,17 @@ static uint64_t entry_guess(const struct demand *d, const struct task *t, uint64
 /* Who runs there is `id`, whatever was recorded before. */
 static void seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, const char *name)
 {
-    uint32_t was = d->current[cpu], index = NONE;
+    uint32_t was = d->current[cpu], index = DEMAND_NONE;
     uint64_t entry = time;
 
     if (id != DEMAND_IDLE)
         index = task_of(d, id, name);
-    if (was == (index == NONE ? 1 : index + 2))
+    if (was == (index == DEMAND_NONE ? 1 : index + 2))
         return;
-    if (!was && (index == NONE || d->tasks[index].state != STATE_READY)) {
+    if (!was && (index == DEMAND_NONE || d->tasks[index].state != STATE_READY)) {
         // First seen: since when it runs is not known.
-        d->current[cpu] = index == NONE ? 1 : index + 2;
-        if (index == NONE || d->tasks[index].state == STATE_RUN)
+        d->current[cpu] = index == DEMAND_NONE ? 1 : index + 2;
+        if (index == DEMAND_NONE || d->tasks[index].state == STATE_RUN)
             return;
         d->tasks[index].loose = true;
         d->tasks[index].state = STATE_RUN;
@@ -447,25 +371,25 @@ static void seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
         d->tasks[index].fragment = time;
         return;
     }
-    if (index != NONE && d->tasks[index].state != STATE_RUN)
+    if (index != DEMAND_NONE && d->tasks[index].state != STATE_RUN)
         entry = entry_guess(d, &d->tasks[index], time, cpu);
     if (was > 1 && d->tasks[was - 2].state == STATE_RUN && d->tasks[was - 2].cpu == cpu) {
         entry = MAX(entry, d->tasks[was - 2].since);
         leave(d, was - 2, MAX(entry, d->tasks[was - 2].fragment), DEMAND_SLEEP);
     }
-    if (index != NONE)
+    if (index != DEMAND_NONE)
         enter(d, index, entry, cpu);
     switch_note(d, (struct switched){.time = entry,
                                      .cpu = cpu,
-                                     .prev = was > 1 ? was - 2 : NONE,
+                                     .prev = was > 1 ? was - 2 : DEMAND_NONE,
                                      .next = index,
                                      .leaves = true});
-    d->current[cpu] = index == NONE ? 1 : index + 2;
+    d->current[cpu] = index == DEMAND_NONE ? 1 : index + 2;
 }
 
 void demand_seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, const char *name)
 {
-    if (cpu < CPUS_MAX)
+    if (cpu < DEMAND_CPUS_MAX)
         seen(d, time_ok(d, time), cpu, id, name);
 }
 
@@ -473,9 +397,9 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
                    const char *prev_name, enum demand_leave how, uint32_t next_id,
                    const char *next_name)
 {
-    uint32_t prev = NONE, next = NONE;
+    uint32_t prev = DEMAND_NONE, next = DEMAND_NONE;
 
-    if (cpu >= CPUS_MAX)
+    if (cpu >= DEMAND_CPUS_MAX)
         return;
     time = time_ok(d, time);
     d->cpus = MAX(d->cpus, cpu + 1);
@@ -484,13 +408,13 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
         prev = task_of(d, prev_id, prev_name);
     if (next_id != DEMAND_IDLE)
         next = task_of(d, next_id, next_name);
-    if (prev != NONE && d->known[cpu])
+    if (prev != DEMAND_NONE && d->known[cpu])
         d->tasks[prev].perf_run += time - d->switched[cpu];
-    if (prev != NONE)
+    if (prev != DEMAND_NONE)
         leave(d, prev, time, how);
-    if (next != NONE)
+    if (next != DEMAND_NONE)
         enter(d, next, time, cpu);
-    d->current[cpu] = next == NONE ? 1 : next + 2;
+    d->current[cpu] = next == DEMAND_NONE ? 1 : next + 2;
     d->switched[cpu] = time;
     d->known[cpu] = true;
     switch_note(d, (struct switched){.time = time,
@@ -502,328 +426,10 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
 
 bool demand_current(const struct demand *d, uint32_t cpu, uint32_t *task)
 {
-    if (cpu >= CPUS_MAX || !d->current[cpu])
+    if (cpu >= DEMAND_CPUS_MAX || !d->current[cpu])
         return false;
     *task = d->current[cpu] == 1 ? DEMAND_IDLE : d->tasks[d->current[cpu] - 2].id;
     return true;
-}
-
-/* --- self-replay ---------------------------------------------------------------------------- */
-
-/*
- * The tasks walk through their steps, each on the CPU and at the time that the record says; wake-ups
- * come from the steps alone. A task that is put on a CPU before its steps let it run, or whose
- * burst is not over when the record says that it blocked, shows as a difference of ready or run.
- */
-struct edge_count {
-    uint32_t from, to, stored;
-};
-
-struct replay {
-    struct demand *d;
-    struct edge_count *edges;
-    size_t edge_size, edge_count;
-    uint64_t now;
-};
-
-static struct edge_count *edge_of(struct replay *r, uint32_t from, uint32_t to)
-{
-    size_t i = (from * 2654435761u ^ to * 40503u) & (r->edge_size - 1);
-
-    while (r->edges[i].from != NONE && (r->edges[i].from != from || r->edges[i].to != to))
-        i = (i + 1) & (r->edge_size - 1);
-    r->edges[i].from = from;
-    r->edges[i].to = to;
-    return &r->edges[i];
-}
-
-static void replay_wake(struct replay *r, struct task *t)
-{
-    t->replay_state = STATE_READY;
-    t->replay_since = r->now;
-    t->wakeup = UINT64_MAX;
-}
-
-/* Steps that take no CPU, from the task's pc on, while it runs or was just put there. */
-static void replay_steps(struct replay *r, uint32_t index)
-{
-    struct task *t = &r->d->tasks[index];
-
-    while (!t->left && t->pc < t->count) {
-        const struct op *op = &t->ops[t->pc];
-
-        switch (op->kind) {
-        case OP_RUN:
-            t->left = op->value;
-            t->pc++;
-            break;
-        case OP_SIGNAL: {
-            struct task *to = &r->d->tasks[op->value];
-            struct edge_count *e = edge_of(r, index, (uint32_t)op->value);
-
-            t->pc++;
-            e->stored++;
-            if (to->replay_state == STATE_BLOCKED && to->pc < to->count &&
-                to->ops[to->pc].kind == OP_WAIT && to->ops[to->pc].value == index) {
-                e->stored--;
-                to->pc++;
-                replay_wake(r, to);
-            }
-            break;
-        }
-        case OP_DEAD: t->pc++; break;
-        default: return;  // a wait: done when the record says that it leaves
-        }
-    }
-}
-
-/* The record says that it blocks now. */
-static void replay_block(struct replay *r, uint32_t index)
-{
-    struct task *t = &r->d->tasks[index];
-    const struct op *op;
-    struct edge_count *e;
-
-    t->replay_state = STATE_BLOCKED;
-    t->replay_since = r->now;
-    t->wakeup = UINT64_MAX;
-    while (t->pc < t->count && t->ops[t->pc].kind == OP_DEAD)
-        t->pc++;
-    if (t->pc == t->count)
-        return;
-    op = &t->ops[t->pc];
-    if (op->kind == OP_WAIT) {
-        e = edge_of(r, (uint32_t)op->value, index);
-        if (e->stored) {
-            e->stored--;
-            t->pc++;
-            replay_wake(r, t);
-        }
-    } else if (op->kind == OP_UNTIL || op->kind == OP_IO) {
-        t->wakeup = op->kind == OP_IO ? r->now + op->value : MAX(op->value, r->now);
-        t->pc++;
-        if (t->wakeup == r->now)
-            replay_wake(r, t);
-    } else {
-        replay_wake(r, t);
-    }
-}
-
-static void replay_run(struct replay *r, uint32_t index, uint64_t until)
-{
-    struct task *t = &r->d->tasks[index];
-
-    /* Signals inside the burst happen at their instants. */
-    for (;;) {
-        uint64_t length = until - t->replay_since;
-        uint64_t cost = MIN(r->d->options.switch_cost - t->paid, length);
-
-        t->paid += cost;
-        length -= cost;
-        t->replay_since += cost;
-        t->replay_run += cost;
-        if (!t->left) {
-            r->now = t->replay_since;
-            replay_steps(r, index);
-        }
-        if (!t->left || !length) {
-            break;
-        }
-        length = MIN(length, t->left);
-        t->left -= length;
-        t->replay_run += length;
-        t->replay_since += length;
-        r->now = t->replay_since;
-        if (!t->left)
-            replay_steps(r, index);
-        if (t->replay_since >= until)
-            break;
-    }
-    r->now = until;
-}
-
-/* The timers of tasks that wait: a heap by time. One that no longer counts stays until its turn. */
-struct timer {
-    uint64_t time;
-    uint32_t task;
-};
-struct timers {
-    struct timer *heap;
-    size_t count, room;
-};
-
-static bool timer_before(const struct timer *a, const struct timer *b)
-{
-    return a->time != b->time ? a->time < b->time : a->task < b->task;
-}
-
-static void timer_add(const struct demand *d, struct timers *h, uint32_t task)
-{
-    struct timer t = {d->tasks[task].wakeup, task};
-    size_t i = h->count;
-
-    h->heap = grown(h->heap, h->count, &h->room, sizeof(*h->heap));
-    h->count++;
-    for (; i && timer_before(&t, &h->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        h->heap[i] = h->heap[(i - 1) / 2];
-    h->heap[i] = t;
-}
-
-static struct timer timer_take(struct timers *h)
-{
-    struct timer first = h->heap[0], last = h->heap[--h->count];
-    size_t i = 0;
-
-    for (;;) {
-        size_t child = 2 * i + 1;
-
-        if (child >= h->count)
-            break;
-        if (child + 1 < h->count && timer_before(&h->heap[child + 1], &h->heap[child]))
-            child++;
-        if (!timer_before(&h->heap[child], &last))
-            break;
-        h->heap[i] = h->heap[child];
-        i = child;
-    }
-    h->heap[i] = last;
-    return first;
-}
-
-static void replay_timers(struct replay *r, struct timers *timers, uint64_t until)
-{
-    while (timers->count && timers->heap[0].time <= until) {
-        struct timer first = timer_take(timers);
-        struct task *t = &r->d->tasks[first.task];
-
-        if (t->wakeup != first.time || t->replay_state != STATE_BLOCKED)
-            continue;
-        r->now = first.time;
-        replay_wake(r, t);
-    }
-    r->now = until;
-}
-
-static int switch_order(const void *a, const void *b)
-{
-    const struct switched *x = a, *y = b;
-
-    if (x->time != y->time)
-        return x->time < y->time ? -1 : 1;
-    return x->order < y->order ? -1 : 1;
-}
-
-/* Seen for the first time as it leaves a CPU: from here on its steps count. */
-static void replay_loose(struct replay *r, struct timers *timers, const struct switched *s)
-{
-    struct task *t = &r->d->tasks[s->prev];
-
-    if (t->replay_state == STATE_RUN || t->begin != s->time)
-        return;
-    if (!s->leaves) {
-        replay_wake(r, t);
-        return;
-    }
-    replay_block(r, s->prev);
-    if (t->replay_state == STATE_BLOCKED && t->wakeup != UINT64_MAX)
-        timer_add(r->d, timers, s->prev);
-}
-
-static void replay_all(struct replay *r, struct timers *timers)
-{
-    struct demand *d = r->d;
-    uint32_t running[CPUS_MAX];
-
-    memset(running, 0xff, sizeof(running));
-    if (d->switch_count)
-        qsort(d->switches, d->switch_count, sizeof(*d->switches), switch_order);
-    for (size_t i = 0; i < d->switch_count; i++) {
-        const struct switched *s = &d->switches[i];
-
-        /* Everybody who runs goes up to here, so that signals are given in time. */
-        for (uint32_t c = 0; c < d->cpus; c++) {
-            if (running[c] != NONE && d->tasks[running[c]].replay_state == STATE_RUN)
-                replay_run(r, running[c], s->time);
-        }
-        replay_timers(r, timers, s->time);
-        if (s->prev != NONE && d->tasks[s->prev].replay_state == STATE_RUN &&
-            running[s->cpu] == s->prev) {
-            struct task *t = &d->tasks[s->prev];
-
-            if (s->leaves) {
-                t->left = 0;  // what is not done by then shows as missing run time
-                replay_steps(r, s->prev);
-                replay_block(r, s->prev);
-                if (t->replay_state == STATE_BLOCKED && t->wakeup != UINT64_MAX)
-                    timer_add(d, timers, s->prev);
-            } else {
-                t->replay_state = STATE_READY;
-                t->replay_since = s->time;
-            }
-        } else if (s->prev != NONE && running[s->cpu] == NONE) {
-            replay_loose(r, timers, s);
-        }
-        running[s->cpu] = s->next;
-        if (s->next != NONE) {
-            struct task *t = &d->tasks[s->next];
-
-            if (t->replay_state == STATE_READY)
-                t->replay_ready += s->time - t->replay_since;
-            t->replay_state = STATE_RUN;
-            t->replay_since = s->time;
-            t->paid = 0;
-        }
-    }
-}
-
-static void self_replay(struct demand *d, struct demand_summary *out)
-{
-    struct replay r = {.d = d, .edge_size = 1024};
-    struct timers timers = {.count = 0};
-    uint64_t run = 0, ready = 0, weight;
-
-    while (r.edge_size < 4 * d->edges + 4)
-        r.edge_size *= 2;
-    r.edges = malloc(r.edge_size * sizeof(*r.edges));
-    if (!r.edges) {
-        fputs("orrery-trace: no memory for the self-replay\n", stderr);
-        exit(TOOL_BAD);
-    }
-    for (size_t i = 0; i < r.edge_size; i++)
-        r.edges[i] = (struct edge_count){.from = NONE, .to = NONE};
-    for (uint32_t i = 0; i < d->count; i++) {
-        struct task *t = &d->tasks[i];
-
-        t->wakeup = t->waits ? UINT64_MAX : t->begin;
-        t->replay_state = STATE_BLOCKED;
-        if (!t->waits)
-            timer_add(d, &timers, i);
-    }
-    replay_all(&r, &timers);
-    for (uint32_t i = 0; i < d->count; i++) {
-        run += d->tasks[i].run;
-        ready += d->tasks[i].ready;
-    }
-    /* A task counts when it has a thousandth of the whole: a ratio of crumbs says nothing. */
-    weight = (run + ready) / 1000 + 1;
-    out->run_error = out->ready_error = 0;
-    for (uint32_t i = 0; i < d->count; i++) {
-        const struct task *t = &d->tasks[i];
-        double total = (double)(t->run + t->ready);
-        double run_off, ready_off;
-
-        out->ready_replayed += t->replay_ready;
-        if (t->run + t->ready < weight)
-            continue;
-        run_off = (double)t->replay_run - (double)t->run;
-        ready_off = (double)t->replay_ready - (double)t->ready;
-        run_off = (run_off < 0 ? -run_off : run_off) / total;
-        ready_off = (ready_off < 0 ? -ready_off : ready_off) / total;
-        out->run_error = MAX(out->run_error, run_off);
-        out->ready_error = MAX(out->ready_error, ready_off);
-    }
-    free(r.edges);
-    free(timers.heap);
 }
 
 /* --- the workload --------------------------------------------------------------------------- */
@@ -896,7 +502,7 @@ void demand_finish(struct demand *d, uint64_t time, struct workload *w,
     out->edges = d->edges;
     out->outside = d->outside;
     out->elapsed = d->last;
-    self_replay(d, out);
+    demand_self_replay(d, out);
 }
 
 bool demand_world_at(const struct demand *d, uint32_t i, struct demand_world *out)
