@@ -587,12 +587,39 @@ static void thread_detach(struct thread *t)
     plat_irq_restore(irqs);
 }
 
+/* Zombies that nobody will ask for, when there is no process 1 to inherit them. */
+static void collect_orphans(void)
+{
+    struct user_state *user = user_state();
+
+    for (;;) {
+        struct process *found = NULL;
+        struct tty *tty = NULL;
+        bool irqs = spin_lock(&user->lock);
+
+        list_for_each (node, &user->processes) {
+            struct process *p = list_entry(node, struct process, all_link);
+
+            if (p->state == PROCESS_ZOMBIE && !p->parent && !p->kernel_child)
+                found = p;
+        }
+        if (found)
+            process_collect_locked(found, &tty);
+        spin_unlock(&user->lock, irqs);
+        if (tty)
+            tty_put(tty);
+        if (!found)
+            return;
+        process_put(found);
+    }
+}
+
 /* The last thread of a process is gone: what the process leaves to others. */
 static void process_end(struct process *p)
 {
     struct user_state *user = user_state();
     struct tty *tty = NULL, *session_tty = NULL;
-    bool unwanted;
+    bool unwanted, no_heir;
 
     alarm_stop(p);
     process_release(p);
@@ -616,6 +643,7 @@ static void process_end(struct process *p)
     if (user->init == p)
         vmk_log(VMK_LOG_WARN, "User: process 1 (%s) ended, status %x", p->name,
                 (unsigned)p->exit_status);
+    no_heir = !user->init || user->init == p;
     unwanted = tell_parent_locked(p);
     if (unwanted)
         process_collect_locked(p, &tty);
@@ -625,6 +653,8 @@ static void process_end(struct process *p)
             tty_put(tty);
         process_put(p);
     }
+    if (no_heir)
+        collect_orphans();
 }
 
 void thread_exit(struct thread *t)

@@ -673,6 +673,7 @@ int64_t sys_fchownat(struct thread *t, const uint64_t *a)
 
 #define UTIME_NOW  0x3fffffff
 #define UTIME_OMIT 0x3ffffffe
+#define TIME_MAX   (INT64_MAX / 1000000000 - 1)
 
 /* One of the two times of utimensat. False: bad. */
 static bool time_request(const struct l_timespec *ts, int64_t now, int64_t *ns, unsigned bit,
@@ -688,7 +689,8 @@ static bool time_request(const struct l_timespec *ts, int64_t now, int64_t *ns, 
     if (ts->nsec < 0 || ts->nsec >= 1000000000)
         return false;
     *set = true;
-    *ns = ts->sec * 1000000000 + ts->nsec;
+    /* Years beyond 2262 do not fit. */
+    *ns = MAX(MIN(ts->sec, TIME_MAX), -TIME_MAX) * 1000000000 + ts->nsec;
     return true;
 }
 

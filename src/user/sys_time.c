@@ -99,6 +99,8 @@ int64_t sys_clock_settime(struct thread *t, const uint64_t *a)
         return error;
     if (t->process->euid)
         return -L_EPERM;
+    if (when > INT64_MAX / 2)
+        return -L_EINVAL;
     wall_set((int64_t)when);
     return 0;
 }
