@@ -109,6 +109,15 @@ static inline unsigned engine_cpu_of(const struct engine *e, const struct engine
     return cpu < e->cpus && e->cpu[cpu].world == w->index ? cpu : NOBODY;
 }
 
+/* Zeroed; ends the program if there is no memory. */
+void *engine_allocated(size_t count, size_t size);
+
+/* ---- engine_setup.c ---- */
+/* Tells the machine of host, policy, pools and worlds; false: engine_fail() was called. */
+bool engine_setup(struct engine *e);
+/* Makes the changes that are due. */
+void engine_changes(struct engine *e);
+
 /* ---- engine_step.c ---- */
 /* The CPU's world takes steps until it needs time or leaves the CPU. */
 void engine_exec(struct engine *e, unsigned cpu);
