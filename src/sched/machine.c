@@ -407,7 +407,7 @@ static struct sched_entity *choose(struct sched_machine *m, uint32_t cpu, bool y
     struct sched_cpu *c = &m->cpu[cpu];
     struct sched_entity *e = c->current;
     bool may_stay = !e->idle && e->state == SCHED_STATE_RUN;
-    bool thinks = c->preempt || m->now >= c->slice_end;
+    bool preempt = c->preempt;
     struct sched_entity *forced = c->forced;
 
     c->forced = NULL;
@@ -430,7 +430,9 @@ static struct sched_entity *choose(struct sched_machine *m, uint32_t cpu, bool y
         return may_stay ? e : &c->idle;
     if (!may_stay || yields)
         return first;
-    return thinks && m->policy->before(m, first, e, 0) ? first : e;
+    if (preempt && m->policy->preempts(m, first, e))
+        return first;
+    return m->now >= c->slice_end && m->policy->before(m, first, e, 0) ? first : e;
 }
 
 /* The next time this CPU has to think, given who runs. */
