@@ -10,17 +10,23 @@
 #include "sched/sched.h"
 #include "user/user_internal.h"
 
-void thread_nice_apply(struct thread *t)
+uint32_t nice_shares(int nice)
 {
     /* Each step of nice is worth a quarter, as on Linux. */
     uint64_t shares = SCHED_SHARES_DEFAULT;
-    int nice = t->process->nice;
 
     for (; nice > 0; nice--)
         shares = MAX(shares * 4 / 5, 1u);
     for (; nice < 0; nice++)
         shares = shares * 5 / 4;
-    (void)!sched_set_shares(t->world_id.raw, (uint32_t)shares);
+    return (uint32_t)shares;
+}
+
+void thread_nice_apply(struct thread *t)
+{
+    /* One that has not run yet starts with them. */
+    if (t->world)
+        (void)!sched_set_shares(t->world_id.raw, nice_shares(t->process->nice));
 }
 
 /* Names that lead through the running process. */

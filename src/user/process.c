@@ -364,7 +364,6 @@ void thread_discard(struct thread *t)
 
 vmk_status thread_start(struct thread *t)
 {
-    bool nice = t->process->nice != 0;
     const struct world_params params = {
         .name = t->process->name,
         .entry = thread_main,
@@ -372,15 +371,12 @@ vmk_status thread_start(struct thread *t)
         .switch_in = thread_switch_in,
         .switch_out = thread_switch_out,
         .owner = t,
+        .sched = {.shares = nice_shares(t->process->nice)},
     };
 
-    vmk_status status;
-
+    /* It may have run, ended and been freed when this returns. */
     t->as = t->process->mm->as;
-    status = world_create(&params, &t->world_id);
-    if (status == VMK_OK && nice)
-        thread_nice_apply(t);
-    return status;
+    return world_create(&params, &t->world_id);
 }
 
 /* ---- death ---- */

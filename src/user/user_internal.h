@@ -358,6 +358,7 @@ void core_report(struct thread *t, int signal, const struct l_siginfo *info);
 
 /* Makes the shares of its world follow the nice value. User lock held. */
 void thread_nice_apply(struct thread *t);
+uint32_t nice_shares(int nice);
 
 /* ---- user_world.c ---- */
 void thread_main(void *thread);
