@@ -370,7 +370,11 @@ static void switch_to(struct sched_machine *m, uint32_t cpu, struct sched_entity
         machine_state(m, prev, SCHED_STATE_READY);
         if (!prev->idle) {
             prev->times.preemptions++;
+            if (!(prev->affinity & BIT(cpu)))
+                place_move(m, prev, place_wake(m, prev), MIGRATE_KIND_AFFINITY);
             machine_enqueue(m, prev);
+            if (prev->cpu != cpu)
+                machine_kick(m, prev->cpu);
         }
     }
     machine_tell(m, &(struct sched_event){.kind = SCHED_EVENT_SWITCH,
@@ -406,7 +410,8 @@ static struct sched_entity *choose(struct sched_machine *m, uint32_t cpu, bool y
 {
     struct sched_cpu *c = &m->cpu[cpu];
     struct sched_entity *e = c->current;
-    bool may_stay = !e->idle && e->state == SCHED_STATE_RUN;
+    // A changed affinity shows here: who may not be on this CPU any more leaves it.
+    bool may_stay = !e->idle && e->state == SCHED_STATE_RUN && e->affinity & BIT(cpu);
     bool preempt = c->preempt;
     struct sched_entity *forced = c->forced;
 
