@@ -297,7 +297,7 @@ static vmk_status wait_for_other(struct pipe *p, const uint32_t *others, const u
 vmk_status fifo_open(struct vnode *vnode, struct file *file)
 {
     bool reads = file_may_read(file), writes = file_may_write(file);
-    bool nonblock = (file->flags & VFS_O_NONBLOCK) != 0;
+    bool nonblock = (file->flags & VFS_O_NONBLOCK) != 0, other = false;
     uint32_t opened_readers, opened_writers;
     vmk_status status = VMK_OK;
     struct pipe *p;
@@ -318,6 +318,8 @@ vmk_status fifo_open(struct vnode *vnode, struct file *file)
     } else {
         opened_readers = p->opened_readers;
         opened_writers = p->opened_writers;
+        // Now, not later: whom tell() wakes may write and be gone before this world runs again.
+        other = reads ? p->writers > 0 : p->readers > 0;
         p->users++;
         p->readers += reads;
         p->writers += writes;
@@ -339,9 +341,9 @@ vmk_status fifo_open(struct vnode *vnode, struct file *file)
     file->ops = &fifo_ops;
     file->private = p;
     tell(p, VFS_POLLIN | VFS_POLLOUT);
-    if (reads && !writes && !nonblock)
+    if (reads && !writes && !nonblock && !other)
         status = wait_for_other(p, &p->writers, &p->opened_writers, opened_writers);
-    else if (writes && !reads && !nonblock)
+    else if (writes && !reads && !nonblock && !other)
         status = wait_for_other(p, &p->readers, &p->opened_readers, opened_readers);
     if (status != VMK_OK)
         fifo_release(file);
