@@ -255,7 +255,9 @@ void machine_make_ready(struct sched_machine *m, struct sched_entity *e, uint32_
         return;
     }
     machine_charge(m, cpu);
-    if (m->policy->preempts(m, e, c->current)) {
+    /* Who makes a world goes on, unless that is due more; who is woken up gets a tie. */
+    if (reason == WAKE_REASON_NEW ? m->policy->before(m, e, c->current, 0)
+                                  : m->policy->preempts(m, e, c->current)) {
         c->preempt = true;
         machine_kick(m, cpu);
         return;
