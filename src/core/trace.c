@@ -178,8 +178,7 @@ void trace_packet_close(struct trace_state *trace, struct trace_stream *s)
                      __ATOMIC_RELEASE);
     s->at = NULL;
     if (trace->mode == TRACE_MODE_DIRECT && trace->sink)
-        trace->sink->packet(trace->sink->owner, s->index, p,
-                            (size_t)((const char *)s->end - (const char *)p));
+        trace->sink->packet(trace->sink->owner, s->index, p, TRACE_PACKET_SIZE);
     __atomic_store_n(&s->head, s->head + 1, __ATOMIC_RELEASE);
 }
 
@@ -226,7 +225,7 @@ static bool packet_open(struct trace_state *trace, struct trace_stream *s, plat_
     p->pad = 0;
     s->opened = s->records;
     s->at = p->words;
-    s->end = (trace_word *)(void *)(p + 1);
+    __atomic_store_n(&s->end, (trace_word *)(void *)(p + 1), __ATOMIC_RELAXED);
     return true;
 }
 
@@ -274,7 +273,8 @@ static inline __attribute__((always_inline)) void write_in(struct trace_state *t
         s->stepped_back += time != TRACE_NOW;
     }
     s->last = now;
-    if (__builtin_expect(!s->at || s->at + words > s->end, 0) &&
+    if (__builtin_expect(!s->at || s->at + words > __atomic_load_n(&s->end, __ATOMIC_RELAXED),
+                         0) &&
         !packet_change(trace, s, now)) {
         s->discarded++;
         s->gap++;
@@ -421,6 +421,34 @@ vmk_status trace_classes_set(uint32_t classes)
     }
     __atomic_store_n(&trace->mask, classes | TRACE_CLASS_SYS, __ATOMIC_RELEASE);
     return VMK_OK;
+}
+
+/*
+ * A packet whose end is null has no room: its writer goes on to the next by itself. `sys` may not be
+ * written for long, but has a lock: it is completed here.
+ */
+void trace_packets_cut(void)
+{
+    struct trace_state *trace = this_host()->trace;
+    uint32_t nobody = 0;
+
+    if (!trace->ready)
+        return;
+    for (unsigned i = 0; i < trace->stream_count; i++) {
+        struct trace_stream *s = &trace->streams[i];
+
+        if (__atomic_load_n(&s->at, __ATOMIC_RELAXED))
+            __atomic_store_n(&s->end, NULL, __ATOMIC_RELAXED);
+    }
+
+    bool irqs = quiet_begin();
+
+    if (__atomic_compare_exchange_n(&trace->sys_lock, &nobody, plat_cpu_self() + 1, false,
+                                    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        trace_packet_close(trace, &trace->streams[TRACE_SYS]);
+        __atomic_store_n(&trace->sys_lock, 0, __ATOMIC_RELEASE);
+    }
+    quiet_end(irqs);
 }
 
 bool trace_packet_copy(unsigned stream, uint64_t *number, void *out)

@@ -70,6 +70,11 @@ void trace_env_set_on(struct trace_state *trace, const char *name, const char *v
 
 /* Sends one part of a full packet if there is one; false: nothing to do. A world, irqs on. */
 bool trace_drain(void);
+/*
+ * Has each CPU complete the packet it fills now, at its next record: for who wants what there is so far,
+ * should the host be killed. Any CPU.
+ */
+void trace_packets_cut(void);
 /* Is there a byte stream that a world should drain? */
 bool trace_streams(void);
 

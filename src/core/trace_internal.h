@@ -35,10 +35,11 @@ _Static_assert(sizeof(struct trace_packet) == TRACE_PACKET_SIZE, "a packet is 64
 
 /* One stream. Written by its CPU alone with interrupts off; `sys` under its lock. */
 struct trace_stream {
-    trace_word *at;   // where the next record goes; null: no packet is open
-    trace_word *end;  // behind the open packet
-    plat_ns last;     // timestamp of the last record
-    bool busy;        // a record is being written: an NMI that finds this set keeps out
+    trace_word *at;  // where the next record goes; null: no packet is open
+    trace_word *
+        end;  // (a) behind the open packet; null: it is to be completed, see trace_packets_cut()
+    plat_ns last;  // timestamp of the last record
+    bool busy;     // a record is being written: an NMI that finds this set keeps out
     uint32_t index;
     uint64_t head;       // (a) packets completed
     uint64_t records;    // written, the lost ones not

@@ -5,7 +5,8 @@
  * It looks every 2 ms: at a million records a second a CPU fills a packet in 3 ms, so the default
  * ring of 16 packets has room for 40. Nobody wakes it, because the writer of a record may hold any
  * lock. Many shares: a recorder that starves loses records. A quarter of a millisecond at a time is spent
- * with interrupts off, in trace_drain().
+ * with interrupts off, in trace_drain(). Once a second packets are cut short, so that an image that is
+ * killed or hangs has left all but its last second.
  *
  * Invariants
  *   - Ends by being killed or when the way out is closed; the records it did not send are sent by
@@ -20,15 +21,22 @@
 #include "world/world.h"
 
 #define LOOK_EVERY_NS 2000000u
+#define CUT_EVERY_NS  1000000000u
 #define SHARES        20000u
 
 static void run(void *argument)
 {
+    plat_ns cut = plat_time_now();
+
     (void)argument;
     plat_irq_restore(true);
     while (trace_streams()) {
         while (trace_drain())
             world_yield();
+        if (plat_time_now() - cut > CUT_EVERY_NS) {
+            cut = plat_time_now();
+            trace_packets_cut();
+        }
         if (world_sleep_until(plat_time_now() + LOOK_EVERY_NS) == VMK_KILLED)
             break;
     }

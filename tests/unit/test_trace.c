@@ -248,6 +248,36 @@ START_TEST(test_trace__record_at_the_edge__goes_whole_into_the_next_packet)
 }
 END_TEST
 
+START_TEST(test_trace__packets_cut__each_goes_on_in_the_next)
+{
+    core_init();
+
+    struct trace_state *trace = this_host()->trace;
+    const struct trace_config config = {.classes = TRACE_CLASS_ALL, .packets = 8, .take = take};
+    unsigned kept = 0;
+
+    ck_assert_int_eq(trace_setup(&config), VMK_OK);
+    trace_packets_cut();  // nothing is open
+    switches(trace, 0, 1, 10);
+    TRACE_ON(trace, 0, 5, world_name, .id = 1);
+    trace_packets_cut();
+    trace_packets_cut();
+    ck_assert_uint_eq(trace->streams[0].head, 0);  // at its next record
+    switches(trace, 0, 20, 5);
+    trace_packets_cut();
+    switches(trace, 0, 30, 1);
+    TRACE_ON(trace, 0, 31, world_name, .id = 2);
+    ck_assert_uint_eq(trace->streams[0].head, 2);
+    ck_assert_uint_eq(trace->streams[1].head, 0);
+    ck_assert_uint_eq(trace->streams[TRACE_SYS].head, 1);
+    trace_packet_close(trace, &trace->streams[0]);
+    for (uint64_t n = 0; n < 3; n++)
+        kept += walk(trace_packet_of(trace, &trace->streams[0], n), NULL);
+    ck_assert_uint_eq(kept, 16);
+    ck_assert_uint_eq(trace->streams[0].discarded, 0);
+}
+END_TEST
+
 START_TEST(test_trace__nmi_inside_a_record__refused_and_counted)
 {
     struct trace_state *trace =
@@ -520,6 +550,7 @@ KERNEL_TEST_MAIN(
     RUNS(test_trace_classes_parse__words__mask_or_the_bad_one),
     RUNS(test_trace__flight__keeps_the_last_and_counts_the_rest),
     RUNS(test_trace__record_at_the_edge__goes_whole_into_the_next_packet),
+    RUNS(test_trace__packets_cut__each_goes_on_in_the_next),
     RUNS(test_trace__nmi_inside_a_record__refused_and_counted),
     RUNS(test_trace__clock_steps_back__times_do_not),
     RUNS(test_trace__stream_without_a_reader__counts_every_loss),
