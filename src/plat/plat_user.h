@@ -24,7 +24,7 @@ struct plat_user_regs {
 };
 
 enum plat_user_trap_kind {
-    PLAT_USER_SYSCALL,    // regs->rip is past the SYSCALL; RCX and R11 are as SYSCALL leaves them
+    PLAT_USER_SYSCALL,  // regs->rip is past the SYSCALL; RCX and R11 are as SYSCALL leaves them
     PLAT_USER_EXCEPTION,  // regs->rip is what the processor pushed for that vector
     PLAT_USER_INTERRUPT,  // a host interrupt was taken and handled: look around and go back in
 };

@@ -197,8 +197,7 @@ static vmk_status group_create(struct vm *vm)
         .max_mhz = c->max_mhz,
     };
     char why[96];
-    vmk_status status =
-        sched_pool_create(c->name, SCHED_POOL_VM, &params, &vm->sched_group);
+    vmk_status status = sched_pool_create(c->name, SCHED_POOL_VM, &params, &vm->sched_group);
 
     if (status == VMK_LIMIT) {
         sched_refusal(why, sizeof(why));

@@ -98,7 +98,7 @@ echo $(seq 1 5); echo "lines: $(seq 1 3 | wc -l)"; y=$(false) || echo failed; ec
 s background and wait
 sleep 0.1 & wait $!; echo $?; (exit 9) & wait $!; echo $?; { sleep 0.2; echo late; } & { echo early; }; wait; echo all
 for i in 1 2 3 4; do (sleep 0.0$i; echo $i >>bg) & done; wait; sort bg | tr '\n' ' '; echo
-sleep 100 & kill $!; wait $!; echo $?; sleep 100 & kill -9 $!; wait $! 2>/dev/null; echo $?
+sleep 100 & kill $!; wait $! 2>/dev/null; echo $?; sleep 100 & kill -9 $!; wait $! 2>/dev/null; echo $?
 (trap 'echo trapped; exit 5' TERM; sleep 5 & wait) & p=$!; sleep 0.3; kill $p; wait $p; echo $?
 
 s traps and signals
