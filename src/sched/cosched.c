@@ -30,8 +30,8 @@
  * Invariants
  *   - The slowest never stops, so somebody always goes on; when it cannot be run at all
  *     (a limit), all of the VM are held back by the same limit.
- *   - Lead <= costop + cosched-poll while it runs: a running vCPU with a stalled sibling looks
- *     each cosched-poll (cosched_next(), cosched_stalled()).
+ *   - Lead <= costop while it runs, as exactly as its CPU's timer fires: a running vCPU with a
+ *     stalled sibling looks each cosched-poll and when it would get there (look_again()).
  *   - costop_link is on the VM's list exactly in state COSTOP.
  * Locking    the caller's. Cost: O(vCPUs of the VM) per look.
  * Start at   cosched_stop(), cosched_start().
@@ -126,6 +126,14 @@ void cosched_wake(struct sched_machine *m, struct sched_entity *e)
     }
 }
 
+/* The lead at which a vCPU stops: a little less than the threshold, for a switch takes time. */
+static plat_ns stop_at(const struct sched_machine *m)
+{
+    plat_ns most = tune(m, SCHED_TUNABLE_COSTOP);
+
+    return most - most / 100;
+}
+
 /* The slowest sibling waits elsewhere: it gets this CPU. */
 static void hand_off(struct sched_machine *m, uint32_t cpu, struct sched_entity *slow)
 {
@@ -140,7 +148,7 @@ bool cosched_stop(struct sched_machine *m, uint32_t cpu)
 {
     struct sched_entity *e = m->cpu[cpu].current;
     struct sched_entity *slow;
-    plat_ns most = tune(m, SCHED_TUNABLE_COSTOP);
+    plat_ns most = stop_at(m);
 
     if (mode_of(m) != COSCHED_RELAXED || !most || !cosched_applies(m, e))
         return false;
@@ -183,16 +191,26 @@ void cosched_start(struct sched_machine *m, struct sched_pool *vm)
     }
 }
 
+/* When a running vCPU has to be looked at again: each poll, and at the instant in which its lead
+ * would reach the threshold if the slowest stood still. */
+static plat_ns look_again(const struct sched_machine *m, const struct sched_entity *e)
+{
+    struct sched_entity *slow;
+    plat_ns most = stop_at(m);
+    plat_ns lead = lead_of(e, m->now, &slow);
+    plat_ns rest = lead < most ? most - lead : 1;
+
+    return m->now + MIN(rest, tune(m, SCHED_TUNABLE_COSCHED_POLL));
+}
+
 void cosched_stalled(struct sched_machine *m, struct sched_entity *e)
 {
-    plat_ns soon = m->now + tune(m, SCHED_TUNABLE_COSCHED_POLL);
-
     if (mode_of(m) != COSCHED_RELAXED || !cosched_applies(m, e))
         return;
     for (uint64_t rest = e->node.parent->running; rest; rest &= rest - 1) {
         uint32_t cpu = (uint32_t)__builtin_ctzll(rest);
 
-        if (cpu != m->input_cpu && m->cpu[cpu].deadline > soon)
+        if (cpu != m->input_cpu && m->cpu[cpu].deadline > look_again(m, m->cpu[cpu].current))
             machine_kick(m, cpu);
     }
 }
@@ -201,8 +219,7 @@ plat_ns cosched_next(const struct sched_machine *m, const struct sched_entity *e
 {
     if (mode_of(m) != COSCHED_RELAXED || !cosched_applies(m, e))
         return PLAT_NS_NEVER;
-    return e->node.parent->stalled ? m->now + tune(m, SCHED_TUNABLE_COSCHED_POLL)
-                                   : PLAT_NS_NEVER;
+    return e->node.parent->stalled ? look_again(m, e) : PLAT_NS_NEVER;
 }
 
 /* ---- turns ---- */
