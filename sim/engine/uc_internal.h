@@ -58,9 +58,10 @@ struct uc_shim {
     uintptr_t left_from;  // translated code whose instruction ended the run; 0: its block did
     bool stopped;
     struct uc_shim_exit *exit;
-    uint64_t last_tsc;
-    sigjmp_buf escape;   // out of a translation outside a run
-    sigjmp_buf refused;  // out of the library's abort() in a translation
+    uint64_t last_tsc;    // grows with each reading; before the offset
+    uint64_t tsc_offset;  // a guest's
+    sigjmp_buf escape;    // out of a translation outside a run
+    sigjmp_buf refused;   // out of the library's abort() in a translation
     bool translating;
     /* By page. */
     uint64_t *code;  // bits

@@ -296,6 +296,11 @@ PORT_HELPERS(b, 1)
 PORT_HELPERS(w, 2)
 PORT_HELPERS(l, 4)
 
+void uc_shim_tsc_offset(struct uc_shim *s, uint64_t offset)
+{
+    s->tsc_offset = offset;
+}
+
 uint64_t cpu_get_tsc_x86_64(struct uc_env *env)
 {
     struct uc_shim *s = uc_shim_all.current;
@@ -307,7 +312,7 @@ uint64_t cpu_get_tsc_x86_64(struct uc_env *env)
     /* The time at the end of the block; two in one block still differ. */
     s->last_tsc =
         MAX(s->last_tsc + 1, s->owner->tsc(s->context, (uint64_t)(s->limit - left_now(s))));
-    return s->last_tsc;
+    return s->last_tsc + s->tsc_offset;
 }
 
 void uc_shim_run(struct uc_shim *s, uint64_t instructions, struct uc_shim_exit *exit)
@@ -446,7 +451,7 @@ struct uc_shim *uc_shim_create(struct uc_shim_memory *memory, const struct uc_sh
         error = uc_ctl(s->uc, CONTROL(UC_CTL_UC_USE_EXITS, 1, 1), 1);
     if (error != UC_ERR_OK || !s->cpu)
         sim_fail("libunicorn cannot make a CPU: %s", uc_strerror(error));
-    memcpy(&s->env, at(s->cpu, CPU_ENV), sizeof(s->env));
+    memcpy(&s->env, at(s->cpu, CPU_ENV), sizeof(void *));
     features_add(s->env);
     /* All before the first translation: a hook is compiled into the block. */
     hook_add(s, UC_HOOK_BLOCK, (void *)(uintptr_t)on_block, 0);

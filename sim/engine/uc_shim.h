@@ -109,6 +109,8 @@ void uc_shim_watch_data(struct uc_shim *s, bool on);
 /* Forget translations of addresses; not from within a run. */
 void uc_shim_flush(struct uc_shim *s);
 void uc_shim_flush_page(struct uc_shim *s, uint64_t va);
+/* What RDTSC adds to the virtual clock: a guest's offset. */
+void uc_shim_tsc_offset(struct uc_shim *s, uint64_t offset);
 
 /* For the benchmark and the tests. */
 struct uc_shim_counts {

@@ -109,7 +109,7 @@ static uint64_t guest_tsc(void *context, uint64_t executed)
 {
     const struct guest_cpu *g = context;
 
-    return engine_tsc(executed, g->carry) + g->v->vm->tsc_offset;
+    return engine_tsc(executed, g->carry);
 }
 
 /* The enabled breakpoints of DR7 that watch any of these bytes, as bits of DR6. */
@@ -658,6 +658,7 @@ static void unicorn_run(struct vcpu *v, struct vm_exit *exit)
 
     uc_guest_load(g->cpu, v->regs.gpr);
     uc_guest_tsc_aux(g->cpu, v->tsc_aux);
+    uc_shim_tsc_offset(g->cpu, vcpu_tsc_offset(v));
     exit->raw_reason = 0;
     exit->length = 0;
     exit->qualification = 0;

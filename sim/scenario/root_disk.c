@@ -68,10 +68,8 @@ static void member(struct archive *a, const char *name, char type, unsigned mode
     header[156] = type;
     if (link)
         snprintf(header + 157, 100, "%s", link);
-    memcpy(header + 257,
-           "ustar\0"
-           "00",
-           8);
+    strcpy(header + 257, "ustar");
+    header[263] = header[264] = '0';
     for (unsigned i = 0; i < BLOCK; i++)
         sum += (unsigned char)header[i];
     snprintf(header + 148, 8, "%06o", sum);

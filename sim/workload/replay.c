@@ -253,13 +253,13 @@ static int run_seeds(struct session *s)
             (void)variants_run(s, a->seed + k, results + 1, error, sizeof(error));
         if (error[0]) {
             fprintf(stderr, "orrery-sim: %s seed %llu: %s\n", a->file,
-                    (unsigned long long)(a->seed + k), error);
+                    (unsigned long long)a->seed + k, error);
             results_free(results, 1 + s->workload.variant_count);
             return STATUS_BAD;
         }
         broken = judged(s, &j, false);
         if (broken)
-            printf("seed %llu: %u of %u expectations fail\n", (unsigned long long)(a->seed + k),
+            printf("seed %llu: %u of %u expectations fail\n", (unsigned long long)a->seed + k,
                    broken, s->workload.expect_count);
         failed += broken;
         results_free(results, 1 + s->workload.variant_count);

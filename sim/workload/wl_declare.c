@@ -227,7 +227,8 @@ static bool declare_selfreplay(struct parser *p)
                          memcmp(f->text, names[k], strlen(names[k])) != 0))
             k++;
         if (k < 2 && f->length - strlen(names[k]) < sizeof(number) - 2)
-            memcpy(number, f->text + strlen(names[k]), f->length - strlen(names[k]));
+            snprintf(number, sizeof(number), "%.*s", (int)(f->length - strlen(names[k])),
+                     f->text + strlen(names[k]));
         if (k == 2 || !number[0] || number[strlen(number) - 1] != '%')
             return wl_fail(p, i, "write: selfreplay run=0.01%% ready=0.2%%");
         strcpy(number + strlen(number) - 1, "ms");

@@ -140,8 +140,9 @@ static struct wl_expr *metric(struct cursor *c)
         while (c->at < c->end && word_char(*c->at))
             c->at++;
     }
-    while (m < WL_METRIC_COUNT && (strlen(wl_metric_words[m]) != (size_t)(c->at - start) ||
-                                   memcmp(wl_metric_words[m], start, (size_t)(c->at - start))))
+    while (m < WL_METRIC_COUNT &&
+           (strlen(wl_metric_words[m]) != (size_t)(c->at - start) ||
+            memcmp(wl_metric_words[m], start, (size_t)(c->at - start)) != 0))
         m++;
     if (m == WL_METRIC_COUNT) {
         c->at = start;

@@ -113,8 +113,7 @@ static bool amount_text(const char *text, size_t length, struct wl_amount *out)
         out->unit = WL_UNIT_PERCENT;
         if (length > 16)
             return false;
-        memcpy(copy, text, length - 1);
-        memcpy(copy + length - 1, "us", 2);
+        snprintf(copy, sizeof(copy), "%.*sus", (int)length - 1, text);
         if (!wl_time_parse(copy, length + 1, &ns) || ns % 10 || ns / 10 > 1000000000)
             return false;
         n = ns / 10;

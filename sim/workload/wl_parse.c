@@ -51,9 +51,9 @@ static bool step_dist(struct parser *p, uint32_t at, uint32_t end, struct wl_ste
 
     if (wl_step_shapes[s->kind] == WL_SHAPE_KIND && i < end) {
         s->wait = WL_WAIT_IO;
-        for (uint8_t k = 0; k < ARRAY_COUNT(wl_wait_words); k++) {
+        for (size_t k = 0; k < ARRAY_COUNT(wl_wait_words); k++) {
             if (wl_field_is(&p->field[i], wl_wait_words[k])) {
-                s->wait = k;
+                s->wait = (uint8_t)k;
                 i++;
                 break;
             }
