@@ -60,6 +60,7 @@ traces() {
 
 for scenario in $("$sim" list | awk 'NF { print $1 }'); do
     case $scenario in canary*) continue ;; esac
+    rm -rf "$dir/trace"
     if ! timeout 300 "$sim" run "$scenario" --trace "$dir/trace" >"$dir/out" 2>&1; then
         fail "record $scenario" "$(grep -m 1 FAIL "$dir/out")"
         continue
@@ -69,6 +70,7 @@ done
 for file in sim/scenario/*.wl; do
     for policy in share credit2 rr edf; do
         name="$(basename "$file" .wl) under $policy"
+        rm -rf "$dir/trace"
         # Cut short its expectations need not hold: status 1.
         timeout 300 "$sim" replay "$file" --policy "$policy" --duration 500ms --trace "$dir/trace" \
             >"$dir/out" 2>&1
