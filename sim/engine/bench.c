@@ -228,6 +228,7 @@ int engine_bench(const char *file)
     }
     if (!p.size) {
         fprintf(stderr, "orrery-sim: cannot read %s; make bench builds it\n", file);
+        free(p.file);
         return 3;
     }
     plat_fpu_area_init(area);

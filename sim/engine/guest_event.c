@@ -228,7 +228,7 @@ static enum outcome deliver_long(struct delivery *d)
     struct guest_cpu *g = d->g;
     struct gate gate;
     struct vt_segment cs;
-    unsigned cpl;
+    unsigned cpl = 0;
     uint64_t rsp = d->rsp;
     uint64_t frame[6];
     unsigned words = 0;

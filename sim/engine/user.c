@@ -213,7 +213,7 @@ static struct engine_user *user_of_cpu(void)
     uint64_t area[PLAT_FPU_AREA_SIZE / 8];
 
     if (*u)
-        return *u;
+        return *u;  // cppcheck-suppress identicalInnerCondition
     *u = calloc(1, sizeof(**u));
     if (!*u)
         sim_fail("no memory for an engine CPU");

@@ -398,14 +398,14 @@ static int copy_in(struct vmfs_volume *v, const char *from, const char *path)
         name = strrchr(from, '/') ? strrchr(from, '/') + 1 : from;
     } else {
         status = parent_of(v, path, &dir, &name);
-        if (status != VMK_OK)
-            return fail(path, status);
     }
-    status = vmfs_lookup(v, dir, name, strlen(name), &id);
-    if (status == VMK_NOT_FOUND)
-        status = vmfs_create(v, dir, name, VMFS_FILE, st.st_mode & 07777, 0, 0, NULL, &id);
-    else if (status == VMK_OK)
-        status = vmfs_truncate(v, id, 0);
+    if (status == VMK_OK) {
+        status = vmfs_lookup(v, dir, name, strlen(name), &id);
+        if (status == VMK_NOT_FOUND)
+            status = vmfs_create(v, dir, name, VMFS_FILE, st.st_mode & 07777, 0, 0, NULL, &id);
+        else if (status == VMK_OK)
+            status = vmfs_truncate(v, id, 0);
+    }
     while (status == VMK_OK && (n = read(fd, buffer, COPY_SIZE)) > 0) {
         /* Holes stay holes. */
         if (!all_zero(buffer, (size_t)n) || (uint64_t)st.st_size <= 8192)
@@ -540,7 +540,7 @@ static int command_df(struct volume *vol, int argc, char **argv)
     if (status != VMK_OK)
         return fail(argv[0], status);
     vmfs_uuid_text(&s.uuid, uuid);
-    printf("%-24s VMFS-%u.%u (%u extent%s) %s\n", s.label, 5, s.minor, s.extents,
+    printf("%-24s VMFS-5.%u (%u extent%s) %s\n", s.label, s.minor, s.extents,
            s.extents == 1 ? "" : "s", uuid);
     printf("%-16s %14s %14s %14s\n", "", "total", "used", "free");
     printf("%-16s %14llu %14llu %14llu\n", "MiB", (unsigned long long)(s.size >> 20),

@@ -240,7 +240,7 @@ static int run_seeds(struct session *s)
 
     for (uint64_t k = 0; k < a->seeds; k++) {
         struct engine_result *results = calloc(1 + s->workload.variant_count, sizeof(*results));
-        struct judge j = {&s->program, results, results + 1};
+        struct judge j = {&s->program, results, results ? results + 1 : NULL};
         char error[400] = "";
         unsigned broken;
 
@@ -274,7 +274,7 @@ static int run_one(struct session *s)
 {
     const struct arguments *a = s->arguments;
     struct engine_result *results = calloc(1 + s->workload.variant_count, sizeof(*results));
-    struct judge j = {&s->program, results, results + 1};
+    struct judge j = {&s->program, results, results ? results + 1 : NULL};
     struct replay_trace trace;
     char error[400] = "";
     unsigned failed;

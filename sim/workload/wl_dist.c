@@ -196,9 +196,8 @@ void wl_time_print(uint64_t ns, char out[32])
         uint64_t rest = ns % units[u].ns, unit = units[u].ns;
 
         out[length++] = '.';
-        while (rest) {
-            unit /= 10;
-            out[length++] = (char)('0' + rest / unit);
+        for (unit /= 10; rest && unit; unit /= 10) {
+            out[length++] = (char)('0' + rest / unit);  // cppcheck-suppress zerodivcond
             rest %= unit;
         }
     }

@@ -120,6 +120,7 @@ vmk_status block_io(struct block_device *device, struct block_request *request)
         .queue = &io->waiters[((uintptr_t)request >> 6) % ARRAY_COUNT(io->waiters)]};
 
     request->done = wake_waiter;
+    // cppcheck-suppress autoVariables; it is done before this returns
     request->context = &waiter;
     plat_ns start = plat_time_now();
 

@@ -20,6 +20,7 @@ bool job_group_orphaned_locked(uint32_t group, const struct process *without)
     list_for_each (node, &user_state()->processes) {
         const struct process *p = list_entry(node, struct process, all_link);
 
+        // cppcheck-suppress nullPointerRedundantCheck
         if (p->group != group || p == without || p->state == PROCESS_ZOMBIE || !p->parent ||
             p->parent->state == PROCESS_ZOMBIE)
             continue;

@@ -10,7 +10,7 @@
 int64_t sys_rt_sigaction(struct thread *t, const uint64_t *a)
 {
     struct user_state *user = user_state();
-    struct l_sigaction new, old;
+    struct l_sigaction new = {0}, old;
     int signal = (int)a[0];
 
     if (a[3] != 8 || signal < 1 || signal > (int)L_NSIG)
