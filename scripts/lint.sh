@@ -104,7 +104,8 @@ tidy() {  # tidy FLAGS FOLDER...
 # The image's own folders as the image, the rest as the simulator sees it.
 check_tidy() {
     tidy '-DORRERY_METAL -mcmodel=kernel' src/arch src/boot &&
-        tidy '' sim src/core src/lib src/mem src/plat src/sched src/vmm src/world
+        tidy '' sim trace src/core src/fs src/io src/lib src/mem src/plat src/sched src/user src/vmm \
+            src/world
 }
 
 check_cppcheck() {

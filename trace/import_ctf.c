@@ -69,7 +69,7 @@ struct import {
 static bool bad(const struct import *im, const struct stream *s, const char *what)
 {
     (void)tool_fail("%s/%s: byte %llu: %s", im->directory, s->name,
-                    (unsigned long long)(s->packet + s->c.at / 8), what);
+                    (unsigned long long)s->packet + s->c.at / 8, what);
     return false;
 }
 

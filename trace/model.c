@@ -58,7 +58,7 @@ static struct model_node *add(struct model *m, uint32_t id, bool is_pool)
 
     if (n && m->count == m->room) {
         unsigned room = m->room ? m->room * 2 : 64;
-        struct model_node **nodes = realloc(m->nodes, room * sizeof(*nodes));
+        struct model_node **nodes = realloc(m->nodes, room * sizeof(void *));
 
         if (nodes) {
             m->nodes = nodes;

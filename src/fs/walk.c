@@ -126,7 +126,7 @@ static vmk_status splice(struct walk *w, const char *target, size_t length, cons
     memcpy(joined, target, length);
     if (rest_length) {
         joined[length] = '/';
-        memcpy(joined + length + 1, rest, rest_length);
+        memcpy(joined + length + 1, rest, rest_length + 1);
     }
     heap_free(w->buffer);
     w->buffer = joined;

@@ -48,7 +48,7 @@ vmk_status elf_head(const void *head, uint64_t *offset, uint64_t *size)
     struct ehdr e;
 
     memcpy(&e, head, sizeof(e));
-    if (memcmp(e.ident, wanted, sizeof(wanted)) || e.machine != EM_X86_64 ||
+    if (memcmp(e.ident, wanted, sizeof(wanted)) != 0 || e.machine != EM_X86_64 ||
         (e.type != ET_EXEC && e.type != ET_DYN) || e.phentsize != sizeof(struct phdr) ||
         e.phnum == 0 || e.phnum > HEADER_MAX || e.phoff > UINT32_MAX)
         return VMK_BAD_FORMAT;

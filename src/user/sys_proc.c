@@ -340,7 +340,7 @@ static void text_set(char *out, size_t size, const char *text)
     size_t length = MIN(strlen(text), size - 1);
 
     memset(out, 0, size);
-    memcpy(out, text, length);
+    memcpy(out, text, length);  // NOLINT(bugprone-not-null-terminated-result): out is zeroed
 }
 
 int64_t sys_uname(struct thread *t, const uint64_t *a)

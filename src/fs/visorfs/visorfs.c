@@ -212,7 +212,7 @@ static vmk_status visor_symlink(struct vnode *dir, const char *name, size_t leng
 
     if (!copy)
         return VMK_NO_MEMORY;
-    memcpy(copy, target, size);
+    memcpy(copy, target, size + 1);
     status = make(dir, name, length, VFS_TYPE_LINK | 0777u, 0, cred, &inode);
     if (status != VMK_OK) {
         heap_free(copy);

@@ -233,7 +233,7 @@ static void dirent(uint8_t *at, uint32_t type, enum fd_system item, const char *
     put_le32(at + DIRENT_TYPE, type);
     put_le32(at + DIRENT_FD, addr_fd(0, item));
     put_le32(at + DIRENT_GENERATION, 1);
-    memcpy(at + DIRENT_NAME, name, strlen(name));
+    memcpy(at + DIRENT_NAME, name, strlen(name) + 1);
 }
 
 static vmk_status write_root(struct making *m, uint32_t root, uint32_t sdd)
