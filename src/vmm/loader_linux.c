@@ -21,6 +21,7 @@
  * Sources    [LINUX-BOOT] "The Real-Mode Kernel Header", "64-bit Boot Protocol", zero page
  */
 #include "core/log.h"
+#include "lib/endian.h"
 #include "lib/string.h"
 #include "vmm/loader.h"
 
@@ -66,43 +67,9 @@ enum setup_field {
 #define XLF_KERNEL_64    0x01u
 #define LOADER_UNDEFINED 0xffu
 
-static uint16_t get_16(const uint8_t *p)
-{
-    uint16_t value;
-
-    memcpy(&value, p, 2);
-    return value;
-}
-
-static uint32_t get_32(const uint8_t *p)
-{
-    uint32_t value;
-
-    memcpy(&value, p, 4);
-    return value;
-}
-
-static uint64_t get_64(const uint8_t *p)
-{
-    uint64_t value;
-
-    memcpy(&value, p, 8);
-    return value;
-}
-
-static void set_32(uint8_t *p, uint32_t value)
-{
-    memcpy(p, &value, 4);
-}
-
-static void set_64(uint8_t *p, uint64_t value)
-{
-    memcpy(p, &value, 8);
-}
-
 bool linux_is_image(const uint8_t *file, size_t size)
 {
-    return size >= SETUP_END && get_32(file + SETUP_MAGIC) == MAGIC_HDRS;
+    return size >= SETUP_END && le32(file + SETUP_MAGIC) == MAGIC_HDRS;
 }
 
 vmk_status linux_image_parse(const uint8_t *file, size_t size, struct linux_image *out,
@@ -114,16 +81,16 @@ vmk_status linux_image_parse(const uint8_t *file, size_t size, struct linux_imag
     if (!linux_is_image(file, size))
         return VMK_BAD_FORMAT;
     *what = "setup header: boot_flag is not aa55";
-    if (get_16(file + SETUP_BOOT_FLAG) != 0xaa55)
+    if (le16(file + SETUP_BOOT_FLAG) != 0xaa55)
         return VMK_BAD_FORMAT;
     *what = "setup header: version below 2.12";
-    if (get_16(file + SETUP_VERSION) < VERSION_MIN)
+    if (le16(file + SETUP_VERSION) < VERSION_MIN)
         return VMK_UNSUPPORTED;
     *what = "setup header: loadflags: not a bzImage (LOADED_HIGH clear)";
     if (!(file[SETUP_LOADFLAGS] & LOADED_HIGH))
         return VMK_UNSUPPORTED;
     *what = "setup header: xloadflags: no 64-bit entry";
-    if (!(get_16(file + SETUP_XLOADFLAGS) & XLF_KERNEL_64))
+    if (!(le16(file + SETUP_XLOADFLAGS) & XLF_KERNEL_64))
         return VMK_UNSUPPORTED;
     *what = "setup header: jump past the file or the header's room";
     out->header_end = SETUP_MAGIC + file[SETUP_JUMP];
@@ -135,18 +102,18 @@ vmk_status linux_image_parse(const uint8_t *file, size_t size, struct linux_imag
     *what = "setup header: setup_sects: the file ends before its kernel";
     if (out->payload_offset + ENTRY_64 >= size)
         return VMK_BAD_FORMAT;
-    syssize = (uint64_t)get_32(file + SETUP_SYSSIZE) * 16;
+    syssize = (uint64_t)le32(file + SETUP_SYSSIZE) * 16;
     out->payload_size = size - out->payload_offset;
     *what = "setup header: syssize: the file is cut off";
     // syssize counts whole paragraphs and may count a checksum that was cut; allow one paragraph.
     if (syssize > out->payload_size + 15)
         return VMK_BAD_FORMAT;
-    out->address = get_64(file + SETUP_PREF_ADDRESS);
-    out->init_size = get_32(file + SETUP_INIT_SIZE);
-    out->alignment = get_32(file + SETUP_ALIGNMENT);
+    out->address = le64(file + SETUP_PREF_ADDRESS);
+    out->init_size = le32(file + SETUP_INIT_SIZE);
+    out->alignment = le32(file + SETUP_ALIGNMENT);
     out->relocatable = file[SETUP_RELOCATABLE] != 0;
-    out->initrd_max = get_32(file + SETUP_INITRD_MAX);
-    out->cmdline_max = get_32(file + SETUP_CMDLINE_SIZE);
+    out->initrd_max = le32(file + SETUP_INITRD_MAX);
+    out->cmdline_max = le32(file + SETUP_CMDLINE_SIZE);
     *what = "setup header: kernel_alignment is no power of two";
     if (!out->alignment || (out->alignment & (out->alignment - 1)))
         return VMK_BAD_FORMAT;
@@ -214,9 +181,9 @@ static void map_fill(const struct vm *vm, uint8_t *page)
 
     for (size_t i = 0; i < count; i++) {
         uint8_t *entry = page + SETUP_MAP + i * 20;
-        set_64(entry, map[i].base);
-        set_64(entry + 8, map[i].size);
-        set_32(entry + 16, map[i].kind);
+        put_le64(entry, map[i].base);
+        put_le64(entry + 8, map[i].size);
+        put_le32(entry + 16, map[i].kind);
     }
     page[SETUP_MAP_COUNT] = (uint8_t)count;
 }
@@ -232,10 +199,10 @@ static vmk_status zero_page_write(struct vm *vm, const struct loader_files *file
         return VMK_NO_MEMORY;
     memcpy(page + SETUP_HEADER, files->kernel + SETUP_HEADER, image->header_end - SETUP_HEADER);
     page[SETUP_LOADER] = LOADER_UNDEFINED;
-    set_32(page + SETUP_CMDLINE, CMDLINE_AT);
-    set_32(page + SETUP_RAMDISK, (uint32_t)place->initrd);
-    set_32(page + SETUP_RAMDISK_SIZE, place->initrd ? (uint32_t)files->initrd_size : 0);
-    set_64(page + SETUP_RSDP, rsdp.raw);
+    put_le32(page + SETUP_CMDLINE, CMDLINE_AT);
+    put_le32(page + SETUP_RAMDISK, (uint32_t)place->initrd);
+    put_le32(page + SETUP_RAMDISK_SIZE, place->initrd ? (uint32_t)files->initrd_size : 0);
+    put_le64(page + SETUP_RSDP, rsdp.raw);
     map_fill(vm, page);
     status = vm_memory_write(vm, gpa_make(ZERO_PAGE), page, PAGE_SIZE);
     heap_free(page);
