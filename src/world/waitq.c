@@ -37,9 +37,18 @@ static void unlink_waiter(struct world *w)
     __atomic_store_n(&w->waiting_on, NULL, __ATOMIC_SEQ_CST);
 }
 
+/* What enum wait_kind says. A lock that is handed over relies on it: its waiters stay in line. */
+static bool ends_wait(enum wait_kind kind, enum wake_reason reason, bool for_signal)
+{
+    if (reason == WAKE_REASON_TIMER)
+        return true;
+    return for_signal ? kind == WAIT_SIGNALS : kind != WAIT_FIRM;
+}
+
 /*
- * Readies one world if it waits on anything. The caller has made sure that a queue it reads from
- * `waiting_on` stays: by being the world's timer callback, or by kill_refs. Irqs off.
+ * Readies one world if it waits on something and this ends the wait. The caller has made sure that
+ * a queue it reads from `waiting_on` stays: by being the world's timer callback, or by kill_refs.
+ * Irqs off.
  */
 static void wake_one(struct world *w, enum wake_reason reason, bool for_signal)
 {
@@ -48,7 +57,7 @@ static void wake_one(struct world *w, enum wake_reason reason, bool for_signal)
     if (!queue)
         return;
     spin_lock_irqs_off(&queue->lock);
-    if (w->waiting_on == queue && (!for_signal || w->wait_kind == WAIT_SIGNALS)) {
+    if (w->waiting_on == queue && ends_wait(w->wait_kind, reason, for_signal)) {
         unlink_waiter(w);
         w->wait_timed_out = reason == WAKE_REASON_TIMER;
         sched_ready(w, reason);

@@ -141,6 +141,38 @@ START_TEST(test_mutex__killed_while_it_waits__still_gets_it_first)
 }
 END_TEST
 
+static void kill_at_once_entry(void *argument)
+{
+    world_id ids[2];
+
+    (void)argument;
+    mutex_init(&mutex, "test");
+    mutex_lock(&mutex);
+    for (unsigned i = 0; i < 2; i++) {
+        ids[i] = begin(queue_up, i);
+        sleep_ms(1);
+    }
+
+    bool irqs = plat_irq_save();  // the killed do not run before the unlock
+
+    ck_assert_int_eq(world_kill(ids[0]), VMK_OK);
+    ck_assert_int_eq(world_kill(ids[1]), VMK_OK);
+    mutex_unlock(&mutex);
+    plat_irq_restore(irqs);
+    for (unsigned i = 0; i < 2; i++)
+        end(ids[i]);
+    ck_assert_uint_eq(order_count, 2);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_uint_eq(order[i], i);
+}
+
+START_TEST(test_mutex__unlocked_right_after_kills__keeps_the_order)
+{
+    sim_test_begin();
+    sim_test_run(kill_at_once_entry, NULL);
+}
+END_TEST
+
 static void twice_entry(void *argument)
 {
     (void)argument;
@@ -173,5 +205,6 @@ END_TEST
 KERNEL_TEST_MAIN("mutex", RUNS(test_mutex__four_worlds_on_two_cpus__one_inside),
                  RUNS(test_mutex__waiters__first_come_first_served),
                  RUNS(test_mutex__killed_while_it_waits__still_gets_it_first),
+                 RUNS(test_mutex__unlocked_right_after_kills__keeps_the_order),
                  PANICS(test_mutex__locked_twice__panics),
                  PANICS(test_mutex__unlocked_by_another__panics))
