@@ -266,6 +266,21 @@ static void unchanged(const char *what)
     ck_assert_int_eq(fs_stat_status("/bin"), VMK_NOT_FOUND);
 }
 
+/* Does gzip itself unpack it? */
+static bool is_whole(const void *data, size_t size)
+{
+    char path[100], command[300];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/peer.gz", dir);
+    file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(data, 1, size, file), size);
+    fclose(file);
+    snprintf(command, sizeof(command), "gzip -t %s 2>/dev/null", path);
+    return system(command) == 0;
+}
+
 static void damage_entry(void *argument)
 {
     struct bytes b, copy;
@@ -289,19 +304,22 @@ static void damage_entry(void *argument)
         unchanged("cut");
     }
     ck_assert(log_has("tardisk cut.tgz refused: the compressed data end early"));
-    // One bit wrong anywhere: the checksum finds it. (Not in the 10 bytes of gzip's header, where
-    // time and system are nobody's.)
+    // One bit wrong anywhere: the checksum finds it. Not in the 10 bytes of gzip's header, where
+    // time and system are nobody's; and a run of one byte may come out the same from another
+    // distance, which gzip tells.
     for (unsigned i = 0; i < 400; i++) {
         size_t at = 10 + rng_below(&rng, b.size - 10);
 
         memcpy(copy.data, b.data, b.size);
         copy.data[at] ^= (unsigned char)(1u << rng_below(&rng, 8));
+        if (is_whole(copy.data, b.size))
+            continue;
         ck_assert_msg(visorfs_tardisk_load("bit.tgz", copy.data, b.size) == VMK_BAD_FORMAT,
                       "bit at %zu", at);
         unchanged("bit");
         refused++;
     }
-    ck_assert_uint_eq(refused, 400);
+    ck_assert_uint_gt(refused, 390);
     // The archive in it damaged, and packed again without a fault.
     run("tar --format=ustar -cf a.tar -C t .");
     free(b.data);
