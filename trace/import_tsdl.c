@@ -18,20 +18,12 @@
 #include <string.h>
 
 #include "trace/tool.h"
+#include "trace/tsdl_lexer.h"
 
 #define DEPTH_MAX  32u
-#define TOKEN_SIZE 256u
 #define FIELDS_MAX 512u
 #define RANGES_MAX 4096u
 #define ARRAY_MOST (1u << 20)
-
-enum token_kind {
-    TOKEN_END,
-    TOKEN_WORD,
-    TOKEN_NUMBER,
-    TOKEN_TEXT,
-    TOKEN_SIGN
-};
 
 struct named {
     struct named *next;
@@ -41,21 +33,17 @@ struct named {
 
 struct parser {
     struct ctf_metadata *m;
-    const char *at, *end;
-    uint32_t line, depth;
-    enum token_kind kind;
-    char token[TOKEN_SIZE];  // a sign is its characters
-    int64_t number;
+    struct tsdl_lexer lex;
+    uint32_t depth;
     bool failed;
     char *error;
     size_t room;
-    bool big_endian;
 };
 
 static bool fail(struct parser *p, const char *what)
 {
     if (!p->failed)
-        snprintf(p->error, p->room, "line %u: %s at '%.40s'", p->line, what, p->token);
+        snprintf(p->error, p->room, "line %u: %s at '%.40s'", p->lex.line, what, p->lex.text);
     p->failed = true;
     return false;
 }
@@ -79,117 +67,14 @@ static char *copied(const char *text)
     return copy;
 }
 
-static bool is_word(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_';
-}
-
-static void skip_blank(struct parser *p)
-{
-    while (p->at < p->end) {
-        if (*p->at == '\n') {
-            p->line++;
-            p->at++;
-        } else if (*p->at == ' ' || *p->at == '\t' || *p->at == '\r') {
-            p->at++;
-        } else if (p->end - p->at >= 2 && p->at[0] == '/' && p->at[1] == '/') {
-            while (p->at < p->end && *p->at != '\n')
-                p->at++;
-        } else if (p->end - p->at >= 2 && p->at[0] == '/' && p->at[1] == '*') {
-            for (p->at += 2; p->at < p->end; p->at++) {
-                p->line += *p->at == '\n';
-                if (p->end - p->at >= 2 && p->at[0] == '*' && p->at[1] == '/') {
-                    p->at += 2;
-                    break;
-                }
-            }
-        } else {
-            return;
-        }
-    }
-}
-
-static void number_read(struct parser *p)
-{
-    uint64_t value = 0;
-    unsigned base = 10;
-
-    if (p->end - p->at > 2 && p->at[0] == '0' && (p->at[1] == 'x' || p->at[1] == 'X')) {
-        base = 16;
-        p->at += 2;
-    }
-    for (; p->at < p->end && is_word(*p->at); p->at++) {
-        unsigned digit = (unsigned)(*p->at >= 'a'   ? *p->at - 'a' + 10
-                                    : *p->at >= 'A' ? *p->at - 'A' + 10
-                                                    : *p->at - '0');
-
-        if (digit >= base)
-            continue;  // a suffix: UL
-        value = value * base + digit;
-    }
-    p->number = (int64_t)value;
-}
-
-static void text_read(struct parser *p, size_t *n)
-{
-    for (p->at++; p->at < p->end && *p->at != '"'; p->at++) {
-        if (*p->at == '\\' && p->at + 1 < p->end)
-            p->at++;
-        p->line += *p->at == '\n';
-        if (*n + 1 < TOKEN_SIZE)
-            p->token[(*n)++] = *p->at;
-    }
-    if (p->at < p->end)
-        p->at++;
-}
-
 static void next(struct parser *p)
 {
-    static const char *const signs[] = {":=", "...", "->"};
-    size_t n = 0;
-
-    skip_blank(p);
-    p->token[0] = 0;
-    if (p->at == p->end) {
-        p->kind = TOKEN_END;
-        return;
-    }
-    if (*p->at >= '0' && *p->at <= '9') {
-        p->kind = TOKEN_NUMBER;
-        number_read(p);
-        snprintf(p->token, TOKEN_SIZE, "%lld", (long long)p->number);
-        return;
-    }
-    if (*p->at == '"') {
-        p->kind = TOKEN_TEXT;
-        text_read(p, &n);
-    } else if (is_word(*p->at)) {
-        p->kind = TOKEN_WORD;
-        for (; p->at < p->end && is_word(*p->at); p->at++) {
-            if (n + 1 < TOKEN_SIZE)
-                p->token[n++] = *p->at;
-        }
-    } else {
-        p->kind = TOKEN_SIGN;
-        for (unsigned i = 0; i < ARRAY_COUNT(signs); i++) {
-            size_t length = strlen(signs[i]);
-
-            if ((size_t)(p->end - p->at) >= length && !memcmp(p->at, signs[i], length)) {
-                memcpy(p->token, signs[i], length);
-                n = length;
-            }
-        }
-        if (!n)
-            p->token[n++] = *p->at;
-        p->at += n;
-    }
-    p->token[n] = 0;
+    tsdl_lexer_next(&p->lex);
 }
 
 static bool is(const struct parser *p, const char *text)
 {
-    return (p->kind == TOKEN_WORD || p->kind == TOKEN_SIGN) && !strcmp(p->token, text);
+    return tsdl_lexer_is(&p->lex, text);
 }
 
 static bool take(struct parser *p, const char *text)
@@ -248,37 +133,37 @@ static bool attributes(struct parser *p, struct ctf_type *t)
     if (!expect(p, "{"))
         return false;
     while (!p->failed && !take(p, "}")) {
-        char key[TOKEN_SIZE];
+        char key[TSDL_TOKEN];
 
-        if (p->kind != TOKEN_WORD)
+        if (p->lex.token != TSDL_WORD)
             return fail(p, "expected an attribute");
-        strcpy(key, p->token);
+        strcpy(key, p->lex.text);
         next(p);
         if (!expect(p, "="))
             return false;
         if (!strcmp(key, "size") || !strcmp(key, "align") || !strcmp(key, "exp_dig") ||
             !strcmp(key, "mant_dig")) {
-            if (p->kind != TOKEN_NUMBER || p->number < 1 || p->number > 64)
+            if (p->lex.token != TSDL_NUMBER || p->lex.number < 1 || p->lex.number > 64)
                 return fail(p, "a size or an alignment is 1 to 64 bits");
             if (!strcmp(key, "align"))
-                t->align = (uint32_t)p->number;
+                t->align = (uint32_t)p->lex.number;
             else if (!strcmp(key, "size"))
-                t->size = (uint32_t)p->number;
+                t->size = (uint32_t)p->lex.number;
             else
-                t->size += (uint32_t)p->number;
+                t->size += (uint32_t)p->lex.number;
         } else if (!strcmp(key, "signed")) {
-            t->is_signed = !strcmp(p->token, "true") || !strcmp(p->token, "TRUE") ||
-                           !strcmp(p->token, "1");
+            t->is_signed = !strcmp(p->lex.text, "true") || !strcmp(p->lex.text, "TRUE") ||
+                           !strcmp(p->lex.text, "1");
         } else if (!strcmp(key, "encoding")) {
-            t->text = !strcmp(p->token, "UTF8") || !strcmp(p->token, "ASCII");
+            t->text = !strcmp(p->lex.text, "UTF8") || !strcmp(p->lex.text, "ASCII");
         } else if (!strcmp(key, "map")) {
             t->clock = true;
-        } else if (!strcmp(key, "byte_order") && !strcmp(p->token, "be")) {
+        } else if (!strcmp(key, "byte_order") && !strcmp(p->lex.text, "be")) {
             return fail(p, "big-endian traces are not read");
         }
-        while (!p->failed && p->kind != TOKEN_END && !take(p, ";"))
+        while (!p->failed && p->lex.token != TSDL_END && !take(p, ";"))
             next(p);
-        if (p->kind == TOKEN_END)
+        if (p->lex.token == TSDL_END)
             return fail(p, "the attributes do not end");
     }
     if (t->kind == CTF_INTEGER && (!t->size || t->size > 64))
@@ -290,31 +175,31 @@ static bool attributes(struct parser *p, struct ctf_type *t)
 
 /* `name`, `name[8]`, `name[length_field]` behind a type; the name into `out`. */
 static const struct ctf_type *declarator(struct parser *p, const struct ctf_type *type,
-                                         char out[TOKEN_SIZE])
+                                         char out[TSDL_TOKEN])
 {
-    if (p->kind != TOKEN_WORD) {
+    if (p->lex.token != TSDL_WORD) {
         fail(p, "expected a name");
         return NULL;
     }
-    strcpy(out, p->token);
+    strcpy(out, p->lex.text);
     next(p);
     while (!p->failed && take(p, "[")) {
         struct ctf_type *t;
 
-        if (p->kind == TOKEN_NUMBER) {
-            if (p->number < 0 || p->number > ARRAY_MOST) {
+        if (p->lex.token == TSDL_NUMBER) {
+            if (p->lex.number > ARRAY_MOST) {
                 fail(p, "an array is too long");
                 return NULL;
             }
             t = type_new(p, CTF_ARRAY);
-            t->length = (uint64_t)p->number;
+            t->length = p->lex.number;
             next(p);
         } else {
-            char tag[TOKEN_SIZE] = "";
+            char tag[TSDL_TOKEN] = "";
 
-            while (p->kind == TOKEN_WORD || is(p, ".")) {  // the last word counts
-                if (p->kind == TOKEN_WORD)
-                    strcpy(tag, p->token);
+            while (p->lex.token == TSDL_WORD || is(p, ".")) {  // the last word counts
+                if (p->lex.token == TSDL_WORD)
+                    strcpy(tag, p->lex.text);
                 next(p);
             }
             t = type_new(p, CTF_SEQUENCE);
@@ -337,9 +222,9 @@ static bool fields_read(struct parser *p, struct ctf_type *t)
         return false;
     while (!p->failed && !take(p, "}")) {
         const struct ctf_type *type;
-        char name[TOKEN_SIZE];
+        char name[TSDL_TOKEN];
 
-        if (p->kind == TOKEN_END || t->field_count == FIELDS_MAX)
+        if (p->lex.token == TSDL_END || t->field_count == FIELDS_MAX)
             return fail(p, "a structure does not end, or is too long");
         type = type_read(p);
         if (!type || (type = declarator(p, type, name)) == NULL || !expect(p, ";"))
@@ -363,10 +248,10 @@ static bool align_read(struct parser *p, struct ctf_type *t)
         return true;
     if (!expect(p, "("))
         return false;
-    if (p->kind != TOKEN_NUMBER || p->number < 1 || p->number > 64 ||
-        (p->number & (p->number - 1)))
+    if (p->lex.token != TSDL_NUMBER || p->lex.number < 1 || p->lex.number > 64 ||
+        (p->lex.number & (p->lex.number - 1)))
         return fail(p, "an alignment is a power of two up to 64");
-    t->align = MAX(t->align, (uint32_t)p->number);
+    t->align = MAX(t->align, (uint32_t)p->lex.number);
     next(p);
     return expect(p, ")");
 }
@@ -374,9 +259,9 @@ static bool align_read(struct parser *p, struct ctf_type *t)
 static int64_t signed_number(struct parser *p)
 {
     int64_t sign = take(p, "-") ? -1 : 1;
-    int64_t value = (int64_t)((uint64_t)p->number * (uint64_t)sign);
+    int64_t value = (int64_t)(p->lex.number * (uint64_t)sign);
 
-    if (p->kind != TOKEN_NUMBER)
+    if (p->lex.token != TSDL_NUMBER)
         fail(p, "expected a number");
     next(p);
     return value;
@@ -392,9 +277,10 @@ static bool ranges_read(struct parser *p, struct ctf_type *t)
     while (!p->failed && !take(p, "}")) {
         struct ctf_range r = {.name = NULL};
 
-        if ((p->kind != TOKEN_WORD && p->kind != TOKEN_TEXT) || t->range_count == RANGES_MAX)
+        if ((p->lex.token != TSDL_WORD && p->lex.token != TSDL_STRING) ||
+            t->range_count == RANGES_MAX)
             return fail(p, "expected a name of the enumeration");
-        r.name = copied(p->token);
+        r.name = copied(p->lex.text);
         next(p);
         r.first = r.last = value;
         if (take(p, "=")) {
@@ -419,10 +305,10 @@ static bool ranges_read(struct parser *p, struct ctf_type *t)
 static const struct ctf_type *enum_read(struct parser *p)
 {
     struct ctf_type *t = type_new(p, CTF_ENUM);
-    char name[TOKEN_SIZE + 8] = "";
+    char name[TSDL_TOKEN + 8] = "";
 
-    if (p->kind == TOKEN_WORD) {
-        snprintf(name, sizeof(name), "enum %s", p->token);
+    if (p->lex.token == TSDL_WORD) {
+        snprintf(name, sizeof(name), "enum %s", p->lex.text);
         next(p);
     }
     if (take(p, ":"))
@@ -445,12 +331,12 @@ static const struct ctf_type *enum_read(struct parser *p)
 
 static const struct ctf_type *struct_read(struct parser *p, enum ctf_kind kind)
 {
-    char name[TOKEN_SIZE + 8] = "";
+    char name[TSDL_TOKEN + 8] = "";
     struct ctf_type *t;
 
-    if (p->kind == TOKEN_WORD && !is(p, "align")) {
+    if (p->lex.token == TSDL_WORD && !is(p, "align")) {
         snprintf(name, sizeof(name), "%s %s", kind == CTF_STRUCT ? "struct" : "variant",
-                 p->token);
+                 p->lex.text);
         next(p);
         if (kind == CTF_STRUCT && !is(p, "{")) {
             const struct ctf_type *known = name_get(p, name);
@@ -462,10 +348,10 @@ static const struct ctf_type *struct_read(struct parser *p, enum ctf_kind kind)
     }
     t = type_new(p, kind);
     if (kind == CTF_VARIANT && take(p, "<")) {
-        while (p->kind == TOKEN_WORD || is(p, ".")) {
-            if (p->kind == TOKEN_WORD) {
+        while (p->lex.token == TSDL_WORD || is(p, ".")) {
+            if (p->lex.token == TSDL_WORD) {
                 free(t->tag);
-                t->tag = copied(p->token);
+                t->tag = copied(p->lex.text);
             }
             next(p);
         }
@@ -482,16 +368,16 @@ static const struct ctf_type *struct_read(struct parser *p, enum ctf_kind kind)
 /* "unsigned long int": as many words as make a known name, but the last may be the declarator. */
 static const struct ctf_type *named_read(struct parser *p)
 {
-    char name[TOKEN_SIZE] = "";
+    char name[TSDL_TOKEN] = "";
     const struct ctf_type *type = NULL;
 
-    while (p->kind == TOKEN_WORD) {
-        char longer[2 * TOKEN_SIZE + 2];
+    while (p->lex.token == TSDL_WORD) {
+        char longer[2 * TSDL_TOKEN + 2];
 
-        snprintf(longer, sizeof(longer), "%s%s%s", name, name[0] ? " " : "", p->token);
+        snprintf(longer, sizeof(longer), "%s%s%s", name, name[0] ? " " : "", p->lex.text);
         if (type && !name_get(p, longer))
             return type;
-        if (strlen(longer) >= TOKEN_SIZE)
+        if (strlen(longer) >= TSDL_TOKEN)
             break;
         strcpy(name, longer);
         type = name_get(p, name);
@@ -540,18 +426,18 @@ static const struct ctf_type *type_read(struct parser *p)
 static bool typealias(struct parser *p)
 {
     const struct ctf_type *type = type_read(p);
-    char name[TOKEN_SIZE] = "";
+    char name[TSDL_TOKEN] = "";
 
     if (!type || !expect(p, ":="))
         return false;
-    while (p->kind == TOKEN_WORD) {
+    while (p->lex.token == TSDL_WORD) {
         size_t used = strlen(name);
 
-        if (used + strlen(p->token) + 2 > sizeof(name))
+        if (used + strlen(p->lex.text) + 2 > sizeof(name))
             return fail(p, "a name is too long");
         if (used)
             name[used++] = ' ';
-        strcpy(name + used, p->token);
+        strcpy(name + used, p->lex.text);
         next(p);
     }
     name_set(p, name, type);
@@ -561,7 +447,7 @@ static bool typealias(struct parser *p)
 static bool typedefed(struct parser *p)
 {
     const struct ctf_type *type = type_read(p);
-    char name[TOKEN_SIZE];
+    char name[TSDL_TOKEN];
 
     if (!type || (type = declarator(p, type, name)) == NULL)
         return false;
@@ -572,7 +458,7 @@ static bool typedefed(struct parser *p)
 struct block {
     const struct ctf_type *header, *context, *event_header, *event_context, *fields;
     uint64_t id, stream_id;
-    char name[TOKEN_SIZE];
+    char name[TSDL_TOKEN];
     bool has_id;
 };
 
@@ -582,9 +468,9 @@ static bool block_read(struct parser *p, struct block *b, const char *what)
     if (!expect(p, "{"))
         return false;
     while (!p->failed && !take(p, "}")) {
-        char key[2 * TOKEN_SIZE] = "";
+        char key[2 * TSDL_TOKEN] = "";
 
-        if (p->kind == TOKEN_END)
+        if (p->lex.token == TSDL_END)
             return fail(p, "a block does not end");
         if (is(p, "typealias") || is(p, "typedef")) {
             bool alias = is(p, "typealias");
@@ -594,9 +480,9 @@ static bool block_read(struct parser *p, struct block *b, const char *what)
                 return false;
             continue;
         }
-        while (p->kind == TOKEN_WORD || is(p, ".")) {
-            if (strlen(key) + strlen(p->token) + 1 < sizeof(key))
-                strcat(key, p->token);
+        while (p->lex.token == TSDL_WORD || is(p, ".")) {
+            if (strlen(key) + strlen(p->lex.text) + 1 < sizeof(key))
+                strcat(key, p->lex.text);
             next(p);
         }
         if (take(p, ":=")) {
@@ -621,21 +507,21 @@ static bool block_read(struct parser *p, struct block *b, const char *what)
         if (!expect(p, "="))
             return false;
         if (!strcmp(key, "id")) {
-            b->id = (uint64_t)p->number;
+            b->id = p->lex.number;
             b->has_id = true;
         } else if (!strcmp(key, "stream_id")) {
-            b->stream_id = (uint64_t)p->number;
+            b->stream_id = p->lex.number;
         } else if (!strcmp(key, "name")) {
-            strcpy(b->name, p->token);
+            strcpy(b->name, p->lex.text);
         } else if (!strcmp(key, "freq") && !strcmp(what, "clock")) {
-            p->m->clock_freq = (uint64_t)p->number;
-        } else if (!strcmp(key, "byte_order") && !strcmp(p->token, "be")) {
+            p->m->clock_freq = p->lex.number;
+        } else if (!strcmp(key, "byte_order") && !strcmp(p->lex.text, "be")) {
             return fail(p, "big-endian traces are not read");
         } else if (!strcmp(key, "tracer_name")) {
-            p->m->lttng = !strncmp(p->token, "lttng", 5);
-            p->m->perf = !strcmp(p->token, "perf");
+            p->m->lttng = !strncmp(p->lex.text, "lttng", 5);
+            p->m->perf = !strcmp(p->lex.text, "perf");
         }
-        while (!p->failed && p->kind != TOKEN_END && !take(p, ";"))
+        while (!p->failed && p->lex.token != TSDL_END && !take(p, ";"))
             next(p);
     }
     return !p->failed && (take(p, ";") || true);
@@ -692,7 +578,7 @@ static bool top(struct parser *p)
     if (is(p, "env") || is(p, "clock") || is(p, "callsite")) {
         char what[16];
 
-        snprintf(what, sizeof(what), "%.15s", p->token);
+        snprintf(what, sizeof(what), "%.15s", p->lex.text);
         next(p);
         return block_read(p, &b, what);
     }
@@ -704,12 +590,12 @@ static bool top(struct parser *p)
 bool ctf_metadata_parse(const char *text, size_t size, struct ctf_metadata *m, char *error,
                         size_t room)
 {
-    struct parser p = {
-        .m = m, .at = text, .end = text + size, .line = 1, .error = error, .room = room};
+    struct parser p = {.m = m, .error = error, .room = room};
 
+    tsdl_lexer_init(&p.lex, text, size);
     *m = (struct ctf_metadata){.clock_freq = 1000000000};
     next(&p);
-    while (!p.failed && p.kind != TOKEN_END) {
+    while (!p.failed && p.lex.token != TSDL_END) {
         if (!top(&p))
             (void)fail(&p, "cannot be read");
     }

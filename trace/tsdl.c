@@ -8,7 +8,7 @@
  * member has a name and a size, and whatever does not matter is skipped by its brackets.
  *
  * Invariants
- *   - The cursor only moves forward, so every text ends (next_token()).
+ *   - A flaw of the text is an error: it is our recorder's, or damaged.
  *   - Depth of brackets is counted, never recursed into, in what is skipped; structures are read to
  *     one level.
  * Locking    none: one thread.
@@ -17,25 +17,14 @@
 #include "trace/tsdl.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "trace/tsdl_lexer.h"
 
 #define TYPES_MAX 64u
 
-enum token {
-    T_END,
-    T_WORD,
-    T_NUMBER,
-    T_STRING,
-    T_PUNCT
-};
-
 struct parser {
-    const char *at, *end;
-    unsigned line;
-    enum token token;
-    char text[128];  // T_WORD, T_STRING (unquoted), T_PUNCT ("{", ":=", ...)
-    uint64_t number;
+    struct tsdl_lexer lex;
     char *error;
     size_t room;
     bool failed;
@@ -51,7 +40,7 @@ printf_like(2, 3) static bool fail(struct parser *p, const char *format, ...)
 {
     if (!p->failed) {
         va_list args;
-        int n = snprintf(p->error, p->room, "line %u: ", p->line);
+        int n = snprintf(p->error, p->room, "line %u: ", p->lex.line);
 
         va_start(args, format);
         if (n > 0 && (size_t)n < p->room)
@@ -59,110 +48,28 @@ printf_like(2, 3) static bool fail(struct parser *p, const char *format, ...)
         va_end(args);
     }
     p->failed = true;
-    p->token = T_END;
+    p->lex.token = TSDL_END;
     return false;
-}
-
-/* Blanks and comments. False: a comment does not end. */
-static bool skip_blank(struct parser *p)
-{
-    while (p->at < p->end) {
-        if (*p->at == '\n') {
-            p->line++;
-            p->at++;
-        } else if (*p->at == ' ' || *p->at == '\t' || *p->at == '\r') {
-            p->at++;
-        } else if (p->end - p->at >= 2 && p->at[0] == '/' && p->at[1] == '/') {
-            while (p->at < p->end && *p->at != '\n')
-                p->at++;
-        } else if (p->end - p->at >= 2 && p->at[0] == '/' && p->at[1] == '*') {
-            for (p->at += 2;; p->at++) {
-                if (p->end - p->at < 2)
-                    return fail(p, "a comment does not end");
-                if (p->at[0] == '*' && p->at[1] == '/')
-                    break;
-                p->line += *p->at == '\n';
-            }
-            p->at += 2;
-        } else {
-            break;
-        }
-    }
-    return true;
-}
-
-static bool is_word(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_';
-}
-
-static bool add_char(struct parser *p, size_t *n, char c)
-{
-    if (*n + 1 >= sizeof(p->text))
-        return fail(p, "a word of more than %zu characters", sizeof(p->text) - 1);
-    p->text[(*n)++] = c;
-    p->text[*n] = '\0';
-    return true;
-}
-
-static void next_string(struct parser *p)
-{
-    size_t n = 0;
-
-    p->token = T_STRING;
-    for (p->at++; p->at < p->end && *p->at != '"' && *p->at != '\n'; p->at++) {
-        if (*p->at == '\\' && p->end - p->at >= 2)
-            p->at++;
-        if (!add_char(p, &n, *p->at))
-            return;
-    }
-    if (p->at == p->end || *p->at != '"') {
-        fail(p, "a string does not end");
-        return;
-    }
-    p->at++;
 }
 
 static void next_token(struct parser *p)
 {
-    size_t n = 0;
-
-    p->text[0] = '\0';
-    if (p->failed || !skip_blank(p) || p->at == p->end) {
-        p->token = T_END;
+    if (p->failed)
         return;
-    }
-    if (*p->at == '"') {
-        next_string(p);
-        return;
-    }
-    if (is_word(*p->at)) {
-        bool number = *p->at >= '0' && *p->at <= '9';
-
-        while (p->at < p->end && is_word(*p->at)) {
-            if (!add_char(p, &n, *p->at++))
-                return;
-        }
-        p->token = number ? T_NUMBER : T_WORD;
-        p->number = number ? strtoull(p->text, NULL, 0) : 0;
-        return;
-    }
-    p->token = T_PUNCT;
-    add_char(p, &n, *p->at++);
-    if (p->text[0] == ':' && p->at < p->end && *p->at == '=')
-        add_char(p, &n, *p->at++);
+    tsdl_lexer_next(&p->lex);
+    if (p->lex.flaw)
+        fail(p, "%s", p->lex.flaw);
 }
 
 static bool is(const struct parser *p, const char *text)
 {
-    return (p->token == T_PUNCT || p->token == T_WORD) && !strcmp(p->text, text);
+    return tsdl_lexer_is(&p->lex, text);
 }
 
 static bool take(struct parser *p, const char *text)
 {
     if (!is(p, text))
-        return fail(p, "expected %s, found \"%s\"", text, p->text);
+        return fail(p, "expected %s, found \"%s\"", text, p->lex.text);
     next_token(p);
     return !p->failed;
 }
@@ -173,11 +80,11 @@ static bool skip_braces(struct parser *p)
     unsigned depth = 0;
 
     do {
-        if (p->token == T_END)
+        if (p->lex.token == TSDL_END)
             return fail(p, "a { has no }");
-        if (p->token == T_PUNCT && p->text[0] == '{')
+        if (p->lex.token == TSDL_SIGN && p->lex.text[0] == '{')
             depth++;
-        else if (p->token == T_PUNCT && p->text[0] == '}')
+        else if (p->lex.token == TSDL_SIGN && p->lex.text[0] == '}')
             depth--;
         next_token(p);
     } while (depth);
@@ -188,7 +95,7 @@ static bool skip_braces(struct parser *p)
 static bool skip_statement(struct parser *p)
 {
     while (!is(p, ";")) {
-        if (p->token == T_END)
+        if (p->lex.token == TSDL_END)
             return p->failed ? false : fail(p, "a statement has no ;");
         if (is(p, "}"))
             return fail(p, "a } too many");
@@ -226,15 +133,15 @@ static bool integer_body(struct parser *p, uint32_t *bits)
     while (!is(p, "}")) {
         bool size = is(p, "size");
 
-        if (p->token != T_WORD)
-            return fail(p, "expected an attribute of integer, found \"%s\"", p->text);
+        if (p->lex.token != TSDL_WORD)
+            return fail(p, "expected an attribute of integer, found \"%s\"", p->lex.text);
         next_token(p);
         if (!take(p, "="))
             return false;
         if (size) {
-            if (p->token != T_NUMBER || p->number == 0 || p->number > 64)
-                return fail(p, "integers have 1 to 64 bits, not \"%s\"", p->text);
-            *bits = (uint32_t)p->number;
+            if (p->lex.token != TSDL_NUMBER || p->lex.number == 0 || p->lex.number > 64)
+                return fail(p, "integers have 1 to 64 bits, not \"%s\"", p->lex.text);
+            *bits = (uint32_t)p->lex.number;
         }
         if (!skip_statement(p))
             return false;
@@ -254,8 +161,8 @@ static bool type_spec(struct parser *p, uint32_t *bits)
     if (is(p, "enum")) {
         *bits = 0;
         next_token(p);
-        if (p->token == T_WORD && !is(p, "integer")) {
-            *bits = type_bits(p, p->text);
+        if (p->lex.token == TSDL_WORD && !is(p, "integer")) {
+            *bits = type_bits(p, p->lex.text);
             next_token(p);
         }
         if (is(p, ":")) {
@@ -267,11 +174,11 @@ static bool type_spec(struct parser *p, uint32_t *bits)
             return false;
         return *bits ? true : fail(p, "an enum without a known size");
     }
-    if (p->token != T_WORD)
-        return fail(p, "expected a type, found \"%s\"", p->text);
-    *bits = type_bits(p, p->text);
+    if (p->lex.token != TSDL_WORD)
+        return fail(p, "expected a type, found \"%s\"", p->lex.text);
+    *bits = type_bits(p, p->lex.text);
     if (!*bits)
-        return fail(p, "unknown type %s", p->text);
+        return fail(p, "unknown type %s", p->lex.text);
     next_token(p);
     return true;
 }
@@ -295,9 +202,9 @@ static bool type_alias(struct parser *p)
         return skip_statement(p);
     if (!type_spec(p, &bits) || !take(p, ":="))
         return false;
-    if (p->token != T_WORD)
-        return fail(p, "expected the name of a type, found \"%s\"", p->text);
-    if (!add_type(p, p->text, bits))
+    if (p->lex.token != TSDL_WORD)
+        return fail(p, "expected the name of a type, found \"%s\"", p->lex.text);
+    if (!add_type(p, p->lex.text, bits))
         return false;
     next_token(p);
     return skip_statement(p);
@@ -309,8 +216,8 @@ static bool named_enum(struct parser *p)
     uint32_t bits;
 
     next_token(p);
-    copy(name, sizeof(name), p->text);
-    if (p->token != T_WORD)
+    copy(name, sizeof(name), p->lex.text);
+    if (p->lex.token != TSDL_WORD)
         return skip_statement(p);
     next_token(p);
     if (!take(p, ":") || !type_spec(p, &bits) || !add_type(p, name, bits))
@@ -333,18 +240,18 @@ static bool uuid_value(struct parser *p)
 {
     unsigned n = 0;
 
-    for (const char *c = p->text; *c; c++) {
+    for (const char *c = p->lex.text; *c; c++) {
         int digit = hex_digit(*c);
 
         if (*c == '-')
             continue;
         if (digit < 0 || n == 32)
-            return fail(p, "uuid \"%s\" is not 32 hexadecimal digits", p->text);
+            return fail(p, "uuid \"%s\" is not 32 hexadecimal digits", p->lex.text);
         p->out->uuid[n / 2] = (uint8_t)(p->out->uuid[n / 2] << 4 | digit);
         n++;
     }
     if (n != 32)
-        return fail(p, "uuid \"%s\" is not 32 hexadecimal digits", p->text);
+        return fail(p, "uuid \"%s\" is not 32 hexadecimal digits", p->lex.text);
     p->out->has_uuid = true;
     return true;
 }
@@ -358,9 +265,9 @@ static bool block(struct parser *p, bool (*take_value)(struct parser *p, const c
     while (!is(p, "}")) {
         char name[TSDL_NAME];
 
-        copy(name, sizeof(name), p->text);
-        if (p->token != T_WORD)
-            return fail(p, "expected a name, found \"%s\"", p->text);
+        copy(name, sizeof(name), p->lex.text);
+        if (p->lex.token != TSDL_WORD)
+            return fail(p, "expected a name, found \"%s\"", p->lex.text);
         next_token(p);
         if (is(p, "=")) {
             next_token(p);
@@ -379,7 +286,7 @@ static bool trace_value(struct parser *p, const char *name)
     if (!strcmp(name, "uuid"))
         return uuid_value(p);
     if (!strcmp(name, "byte_order") && !is(p, "le"))
-        return fail(p, "byte order %s: only le is ours", p->text);
+        return fail(p, "byte order %s: only le is ours", p->lex.text);
     return true;
 }
 
@@ -389,7 +296,7 @@ static bool env_value(struct parser *p, const char *name)
 
     if (out->env_count < TSDL_ENV_MAX) {
         copy(out->env[out->env_count].name, TSDL_NAME, name);
-        copy(out->env[out->env_count].value, sizeof(out->env[0].value), p->text);
+        copy(out->env[out->env_count].value, sizeof(out->env[0].value), p->lex.text);
         out->env_count++;
     }
     return true;
@@ -398,17 +305,17 @@ static bool env_value(struct parser *p, const char *name)
 static bool clock_value(struct parser *p, const char *name)
 {
     if (!strcmp(name, "freq")) {
-        if (p->token != T_NUMBER || !p->number)
-            return fail(p, "the clock's freq is \"%s\"", p->text);
-        p->out->clock_freq = p->number;
+        if (p->lex.token != TSDL_NUMBER || !p->lex.number)
+            return fail(p, "the clock's freq is \"%s\"", p->lex.text);
+        p->out->clock_freq = p->lex.number;
     }
     return true;
 }
 
 static bool stream_value(struct parser *p, const char *name)
 {
-    if (!strcmp(name, "id") && (p->token != T_NUMBER || p->number > 1))
-        return fail(p, "stream id %s: ours are 0 and 1", p->text);
+    if (!strcmp(name, "id") && (p->lex.token != TSDL_NUMBER || p->lex.number > 1))
+        return fail(p, "stream id %s: ours are 0 and 1", p->lex.text);
     return true;
 }
 
@@ -423,16 +330,17 @@ static bool member(struct parser *p, struct tsdl_event *event)
         return fail(p, "more than %u fields", TSDL_FIELDS_MAX);
     if (!type_spec(p, &bits))
         return false;
-    if (p->token != T_WORD)
-        return fail(p, "expected the name of a field, found \"%s\"", p->text);
+    if (p->lex.token != TSDL_WORD)
+        return fail(p, "expected the name of a field, found \"%s\"", p->lex.text);
     /* Names that are words of TSDL stand behind an underscore, which is no part of them. */
-    copy(field->name, sizeof(field->name), p->text[0] == '_' ? p->text + 1 : p->text);
+    copy(field->name, sizeof(field->name),
+         p->lex.text[0] == '_' ? p->lex.text + 1 : p->lex.text);
     next_token(p);
     if (is(p, "[")) {
         next_token(p);
-        count = p->number;
-        if (p->token != T_NUMBER || !count || count > 4096)
-            return fail(p, "an array of \"%s\" elements", p->text);
+        count = p->lex.number;
+        if (p->lex.token != TSDL_NUMBER || !count || count > 4096)
+            return fail(p, "an array of \"%s\" elements", p->lex.text);
         next_token(p);
         if (!take(p, "]"))
             return false;
@@ -459,7 +367,7 @@ static bool event_fields(struct parser *p, struct tsdl_event *event)
 
 static bool event_block(struct parser *p)
 {
-    struct tsdl_event event = {.present = true, .line = p->line};
+    struct tsdl_event event = {.present = true, .line = p->lex.line};
     uint64_t id = TSDL_EVENTS_MAX;
     uint64_t stream = 0;
 
@@ -474,18 +382,18 @@ static bool event_block(struct parser *p)
         }
         char name[TSDL_NAME];
 
-        copy(name, sizeof(name), p->text);
-        if (p->token != T_WORD)
-            return fail(p, "expected an attribute of event, found \"%s\"", p->text);
+        copy(name, sizeof(name), p->lex.text);
+        if (p->lex.token != TSDL_WORD)
+            return fail(p, "expected an attribute of event, found \"%s\"", p->lex.text);
         next_token(p);
         if (!take(p, "="))
             return false;
         if (!strcmp(name, "name"))
-            copy(event.name, sizeof(event.name), p->text);
-        else if (!strcmp(name, "id") && p->token == T_NUMBER)
-            id = p->number;
-        else if (!strcmp(name, "stream_id") && p->token == T_NUMBER)
-            stream = p->number;
+            copy(event.name, sizeof(event.name), p->lex.text);
+        else if (!strcmp(name, "id") && p->lex.token == TSDL_NUMBER)
+            id = p->lex.number;
+        else if (!strcmp(name, "stream_id") && p->lex.token == TSDL_NUMBER)
+            stream = p->lex.number;
         if (!skip_statement(p))
             return false;
     }
@@ -524,19 +432,17 @@ bool tsdl_parse(const char *text, size_t size, struct tsdl *out, char *error, si
 {
     static const char first[] = "/* CTF 1.8";
     struct parser p = {
-        .at = text,
-        .end = text + size,
-        .line = 1,
         .error = error,
         .room = room,
         .out = out,
     };
 
+    tsdl_lexer_init(&p.lex, text, size);
     memset(out, 0, sizeof(*out));
     if (size < sizeof(first) - 1 || memcmp(text, first, sizeof(first) - 1) != 0)
         return fail(&p, "does not begin with \"/* CTF 1.8 */\", so this is no trace of ours");
     next_token(&p);
-    while (p.token != T_END) {
+    while (p.lex.token != TSDL_END) {
         if (!statement(&p))
             return false;
     }

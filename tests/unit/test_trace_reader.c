@@ -329,6 +329,9 @@ static const struct {
     {"0b0c0d0e0f10", "s/0b0c0d0e0f10/0b0c0d0e0f11/", "pcpu0: byte 4: the packet's uuid"},
     {"uint32_t _timers;", "s/uint32_t _timers;/uint99_t _timers;/", "unknown type uint99_t"},
     {"fields := struct {", "s/fields := struct {/fields := struct /", "expected {"},
+    {"CTF 1.8 \\*", "1s,\\*/,,", "a comment does not end"},
+    {"tracer_name = \"orrery-trace\";", "s/\"orrery-trace\";/\"orrery-trace;/",
+     "a string does not end"},
 };
 
 START_TEST(test_reader__other_metadata__names_the_event__all)
@@ -425,13 +428,5 @@ int main(void)
     tcase_add_test(tcase, test_event_table__every_field__as_text);
     tcase_set_timeout(tcase, 120);
     suite_add_tcase(suite, tcase);
-
-    SRunner *runner = srunner_create(suite);
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
