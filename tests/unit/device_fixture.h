@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "plat/plat.h"
 #include "vmm/vm.h"
+#include "tests/unit/suite_run.h"
 
 #define FIX_RAM (4u << 20)
 
@@ -295,18 +296,12 @@ static inline int run_tests(const char *name, const TTest *const *tests, size_t 
 {
     Suite *suite = suite_create(name);
     TCase *all = tcase_create(name);
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(all, fixture_reset, NULL);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(all, tests[i]);
     suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
 
 #define TEST_MAIN(name, ...)                                                                   \

@@ -21,6 +21,7 @@
 #include "vmm/dev/vpit.h"
 #include "vmm/vlapic.h"
 #include "vmm/vm.h"
+#include "tests/unit/suite_run.h"
 
 #define FIXTURE_TSC_KHZ 2000000ull  // two cycles a nanosecond
 #define FIXTURE_START   1000000ull  // the VM was powered on then
@@ -276,12 +277,8 @@ static int fixture_run(const char *name, void (*add)(TCase *))
 {
     Suite *suite = suite_create(name);
     TCase *tests = tcase_create(name);
-    SRunner *runner = srunner_create(suite);
 
     add(tests);
     suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

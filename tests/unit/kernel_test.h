@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "sim/platform/sim.h"
+#include "tests/unit/suite_run.h"
 
 #define PANIC_STATUS 3  // what plat_stop() ends the process with
 
@@ -30,15 +31,7 @@ static inline int kernel_tests_run(const char *name, const struct kernel_test *t
     }
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);
-
-    SRunner *runner = srunner_create(suite);
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
 
 #define KERNEL_TEST_MAIN(name, ...)                                                            \

@@ -377,13 +377,5 @@ int main(void)
     tcase_add_test(tcase, test_aspace__heap__moves_both_ways);
     tcase_set_timeout(tcase, 120);
     suite_add_tcase(suite, tcase);
-
-    SRunner *runner = srunner_create(suite);
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tests/unit/suite_run.h"
 
 static size_t unhex(const char *text, uint8_t *out, size_t room)
 {
@@ -199,8 +200,6 @@ int main(void)
 {
     Suite *suite = suite_create("decode");
     TCase *all = tcase_create("decode");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(all, 120);
     tcase_add_test(all, test_decode__golden_corpus__same_lengths);
@@ -213,8 +212,5 @@ int main(void)
     tcase_add_loop_test(all, test_decode__gone_in_64_bit_mode__refused, 0, 9);
     tcase_add_loop_test(all, test_decode__opcodes__all, 0, 6);
     suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "tests/unit/suite_run.h"
 
 #define RAM_SIZE  0x10000u
 #define CODE_AT   0x1000u
@@ -606,8 +607,6 @@ int main(void)
 {
     Suite *suite = suite_create("emulate");
     TCase *all = tcase_create("emulate");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_loop_test(all, test_emulate_mmio__like_the_processor__all, 0,
                         (int)ARRAY_COUNT(forms));
@@ -626,8 +625,5 @@ int main(void)
     tcase_add_test(all, test_emulate_mmio__fetch_over_page_end__second_page_only_if_needed);
     tcase_add_test(all, test_emulate_length__any_instruction__length);
     suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

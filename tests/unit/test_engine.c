@@ -402,8 +402,6 @@ int main(void)
 {
     Suite *suite = suite_create("engine");
     TCase *t = tcase_create("engine");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_engine__one_world__runs_and_ends);
@@ -425,9 +423,5 @@ int main(void)
     tcase_add_test(t, test_evheap__against_a_sorted_list);
     tcase_add_loop_test(t, test_judge__claims__are_judged, 0, ARRAY_COUNT(claims));
     suite_add_tcase(suite, t);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

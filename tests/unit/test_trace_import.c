@@ -597,8 +597,6 @@ int main(void)
 {
     Suite *suite = suite_create("import");
     TCase *t = tcase_create("import");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -617,9 +615,5 @@ int main(void)
     tcase_add_test(t, test_import_planetlab__percentages__become_duty_cycles);
     tcase_add_test(t, test_import_bitbrains__rows__become_vcpus_and_memory);
     suite_add_tcase(suite, t);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -516,13 +516,5 @@ int main(void)
     tcase_add_test(tcase, test_trace_dir__all_events__babeltrace2_reads_them_without_a_word);
     tcase_add_test(tcase, test_trace_dir__hash__a_reader_forms_the_same);
     suite_add_tcase(suite, tcase);
-
-    SRunner *runner = srunner_create(suite);
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

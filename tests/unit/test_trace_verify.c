@@ -270,8 +270,6 @@ int main(void)
 {
     Suite *suite = suite_create("trace_verify");
     TCase *tcase = tcase_create("trace_verify");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, test_verify__any_number_of_cpus__passes);
     tcase_add_loop_test(tcase, test_verify__one_field_changed__found_there__all, 0,
@@ -283,9 +281,5 @@ int main(void)
     tcase_add_test(tcase, test_diff__same_seed_and_other__equal_and_named);
     tcase_set_timeout(tcase, 120);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -763,8 +763,6 @@ static int run_all(void)
 {
     Suite *suite = suite_create("vmfs");
     TCase *tcase = tcase_create("vmfs");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, test_vmfs__fresh_volume__is_clean);
@@ -782,11 +780,7 @@ static int run_all(void)
     tcase_add_test(tcase, test_vmfs__full_volume__no_space_and_nothing_lost);
     tcase_add_test(tcase, test_vmfs__disk_errors__reported_and_undone);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "vmm/vtx/vtx_internal.h"
+#include "tests/unit/suite_run.h"
 
 struct change {
     unsigned at;
@@ -416,10 +417,5 @@ int main(void)
     tcase_add_test(tc, test_vmx_check__events_that_are_legal__pass);
     tcase_add_test(tc, test_vmx_check__every_rule__has_a_case_and_a_text);
     suite_add_tcase(suite, tc);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

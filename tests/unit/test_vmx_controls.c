@@ -8,6 +8,7 @@
 #include <check.h>
 
 #include "vmm/vtx/vtx_internal.h"
+#include "tests/unit/suite_run.h"
 
 static const struct vmx_facts skylake_x = {
     .basic = 0x00d810000000002b,
@@ -134,10 +135,5 @@ int main(void)
     tcase_add_test(tc, test_ept__format__bits_of_the_manual);
     tcase_add_test(tc, test_vmcs__fields__encodings_ascend_within_a_width);
     suite_add_tcase(suite, tc);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

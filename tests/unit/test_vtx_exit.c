@@ -3,6 +3,7 @@
  * tests/unit/test_vtx_exit.c -- VT-x exit reasons and events: raw numbers in, struct vm_exit out.
  */
 #include "tests/unit/vtx_fixture.h"
+#include "tests/unit/suite_run.h"
 
 static struct vm_exit decoded(struct vmx_raw_exit raw)
 {
@@ -205,10 +206,5 @@ int main(void)
     tcase_add_test(tc, test_vtx_event__encode__each_type);
     tcase_add_test(tc, test_vtx_event__idt_vectoring__same_event_again);
     suite_add_tcase(suite, tc);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

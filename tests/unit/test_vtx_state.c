@@ -6,6 +6,7 @@
  * functions, as the run loop does.
  */
 #include "tests/unit/vtx_fixture.h"
+#include "tests/unit/suite_run.h"
 
 struct fixture {
     const struct vtx_cpu *cpu;
@@ -458,10 +459,5 @@ int main(void)
     tcase_add_test(tc, test_vtx_vcpu__msr_bitmap__only_the_guests_own_are_free);
     tcase_add_test(tc, test_vtx_probe__no_vmx_or_locked_off__no);
     suite_add_tcase(suite, tc);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

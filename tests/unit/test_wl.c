@@ -308,8 +308,6 @@ int main(void)
 {
     Suite *suite = suite_create("wl");
     TCase *t = tcase_create("wl");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(t, test_wl_parse__everything__is_kept);
     tcase_add_test(t, test_wl_print__parsed_again__is_the_same);
@@ -324,9 +322,5 @@ int main(void)
     tcase_add_loop_test(t, test_time_parse__and_print__agree, 0, ARRAY_COUNT(times));
     tcase_add_test(t, test_name_matches__stars);
     suite_add_tcase(suite, t);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -18,6 +18,7 @@
 #include "vmm/vlapic.h"
 #include "vmm/vm.h"
 #include "vmm/vmm_state.h"
+#include "tests/unit/suite_run.h"
 
 static struct vm *vm;
 static struct vcpu *cpu;
@@ -91,15 +92,10 @@ static inline int fixture_run(const char *name, const TTest *const *tests, size_
 {
     Suite *suite = suite_create(name);
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(all, fixture_start, fixture_stop);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(all, tests[i]);
     suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
