@@ -2,29 +2,26 @@
 /*
  * sim/workload/engine.c -- the event loop around the scheduler's state machine.
  *
- * The kernel in the simulation proves that the kernel works; this proves what
- * the scheduler does, some hundred times faster, because nothing runs but the
- * machine itself. Time goes from event to event: a burst ends, a deadline of a
- * CPU is over, a world's timer is due. What happens at one instant is worked
- * off in a fixed order: CPUs that were kicked, lowest first, then worlds that
- * take their next step, lowest CPU first. A world's steps take no time, only
- * `run`, spinning and the costs do.
+ * The kernel in the simulation proves that the kernel works; this proves what the scheduler does,
+ * some hundred times faster, because nothing runs but the machine itself. Time goes from event to
+ * event: a burst ends, a deadline of a CPU is over, a world's timer is due. What happens at one
+ * instant is worked off in a fixed order: CPUs that were kicked, lowest first, then worlds that
+ * take their next step, lowest CPU first. A world's steps take no time, only `run`, spinning and
+ * the costs do.
  *
- *     event heap --> input --> sched_step() --> next, kick, deadline --> event
- * heap |            |
- *                       +-- trace <--+ (observer)
+ *     event heap --> input --> sched_step() --> next, kick, deadline --> event heap
+ *                      |            |
+ *                      +-- trace <--+ (observer)
  *
- * Speeds: a CPU has a speed in Q16, below nominal beside a busy SMT sibling or
- * away from a world's home node. Costs (switch, migration) are burnt before the
- * burst goes on and are not demand.
+ * Speeds: a CPU has a speed in Q16, below nominal beside a busy SMT sibling or away from a world's
+ * home node. Costs (switch, migration) are burnt before the burst goes on and are not demand.
  *
  * Invariants
- *   - A run is a function of program, options and build: no clock, no pointer,
- * no hash order.
- *   - `since` of every busy CPU is up to date whenever its world, speed or mode
- * changes.
- *   - What the machine counted as a world's run time is what the engine
- * measured (finish()). Locking    none: one thread. Start at   engine_run().
+ *   - A run is a function of program, options and build: no clock, no pointer, no hash order.
+ *   - `since` of every busy CPU is up to date whenever its world, speed or mode changes.
+ *   - What the machine counted as a world's run time is what the engine measured (finish()).
+ * Locking    none: one thread.
+ * Start at   engine_run().
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -64,8 +61,7 @@ void *engine_allocated(size_t count, size_t size)
     return block;
 }
 
-/* --- time on the CPUs
- * ----------------------------------------------------------------------- */
+/* ---- time on the CPUs ---- */
 
 /* Away from the node that the scheduler made its home, where its memory is. */
 static bool is_remote(const struct engine *e, const struct engine_world *w,
@@ -206,7 +202,7 @@ static void switched(struct engine *e, unsigned cpu, struct sched_entity *next)
     }
 }
 
-/* --- the machine --- */
+/* ---- the machine ---- */
 
 /*
  * Deadlines move at every switch, mostly to later. An event that is too early stays and finds out when
@@ -322,7 +318,7 @@ static void observed(void *context, const struct sched_event *v, plat_ns now)
     }
 }
 
-/* --- events --- */
+/* ---- events ---- */
 
 static void times_of(struct engine *e, const struct engine_world *w, struct engine_times *out)
 {

@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/workload/engine_step.c -- what worlds do: steps, signals, locks,
- * barriers.
+ * sim/workload/engine_step.c -- what worlds do: steps, signals, locks, barriers.
  *
- * A world that waits for a lock by spinning uses its CPU and can be preempted
- * while it does, and so can the one that holds the lock: that is how
- * lock-holder preemption shows. A plain spin lock goes to whoever looks first,
- * which is a spinner that is on a CPU; a ticket lock goes to who came first
+ * A world that waits for a lock by spinning uses its CPU and can be preempted while it does, and so
+ * can the one that holds the lock: that is how lock-holder preemption shows. A plain spin lock goes
+ * to whoever looks first, which is a spinner that is on a CPU; a ticket lock goes to who came first
  * even if he is on none, and then all wait for him.
  *
  * Invariants
- *   - A world is in at most one line (of its `object`), and only while it spins
- * or waits there.
- *   - A lock has an owner or nobody spins for it on a CPU (release(),
- * engine_spin_look()). Locking    none: one thread.
+ *   - A world is in at most one line (of its `object`), and only while it spins or waits there.
+ *   - A lock has an owner or nobody spins for it on a CPU (release(), engine_spin_look()).
+ * Locking    none: one thread.
  */
 #include "sim/workload/engine_internal.h"
 
 #define STEPS_MAX 1000000u  // without using time: more is a loop
 
-/* --- lines
- * ----------------------------------------------------------------------------------
- */
+/* ---- lines ---- */
 
 static void line_add(struct engine *e, struct engine_object *o, struct engine_world *w)
 {
@@ -48,9 +43,7 @@ static void line_remove(struct engine *e, struct engine_object *o, struct engine
     w->object = w->next = w->prev = NOBODY;
 }
 
-/* --- waiting
- * --------------------------------------------------------------------------------
- */
+/* ---- waiting ---- */
 
 static void block(struct engine *e, unsigned cpu, struct engine_world *w, uint32_t state)
 {
@@ -114,9 +107,7 @@ static void broadcast(struct engine *e, unsigned cpu, uint32_t object, uint32_t 
         let_go(e, cpu, o, &e->worlds[o->first], waker);
 }
 
-/* --- locks
- * ----------------------------------------------------------------------------------
- */
+/* ---- locks ---- */
 
 static void lock_take(struct engine *e, unsigned cpu, struct engine_world *w, uint32_t object)
 {
@@ -222,9 +213,7 @@ static void barrier(struct engine *e, unsigned cpu, struct engine_world *w, uint
     engine_arm(e, cpu);
 }
 
-/* --- steps
- * ----------------------------------------------------------------------------------
- */
+/* ---- steps ---- */
 
 static void halt(struct engine *e, unsigned cpu, struct engine_world *w, uint64_t until)
 {

@@ -2,14 +2,14 @@
 /*
  * sim/workload/judge.c -- what the metrics of an expectation mean.
  *
- * A claim over windows (`each 1s`) is judged in every whole window between
- * `from` and `to`, from samples that the engine took at the windows' edges; the
- * worst window is shown. Percentiles of wake-ups, skew, switches and migrations
- * are of the whole run whatever the window.
+ * A claim over windows (`each 1s`) is judged in every whole window between `from` and `to`, from
+ * samples that the engine took at the windows' edges; the worst window is shown. Percentiles of
+ * wake-ups, skew, switches and migrations are of the whole run whatever the window.
  *
  * Invariants
  *   - Every edge of a window is a sample: the sample period divides all lengths
- * (judge_sample_period). Locking    none.
+ *     (judge_sample_period()).
+ * Locking    none.
  */
 #include "sim/workload/judge.h"
 
@@ -227,9 +227,7 @@ double judge_metric(const struct program *p, const struct engine_result *r,
     }
 }
 
-/* --- claims
- * ---------------------------------------------------------------------------------
- */
+/* ---- claims ---- */
 
 struct window {
     const struct judge *judge;

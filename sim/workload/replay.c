@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/workload/replay.c -- the command line around the engine: tables, claims,
- * seeds.
+ * sim/workload/replay.c -- the command line around the engine: tables, claims, seeds.
  *
  * Invariants
  *   - Output is a function of build and arguments, but for --speed.
- *   - Exit status: 0 claims hold, 1 one does not, 2 usage, 3 bad file or a run
- * that failed. Locking    none.
+ *   - Exit status: 0 claims hold, 1 one does not, 2 usage, 3 bad file or a run that failed.
+ * Locking    none.
  */
 #include "sim/workload/replay.h"
 
@@ -105,9 +104,7 @@ static double yardstick(void)
     return count / best;
 }
 
-/* --- the table
- * ------------------------------------------------------------------------------
- */
+/* ---- the table ---- */
 
 static const char *const columns =
     "world,shares,run_ms,ready_ms,limited_ms,costop_ms,wait_ms,work_ms,spin_ms,"
@@ -175,9 +172,7 @@ static void table(const struct program *p, const struct engine_result *r,
            (unsigned long long)moves, (unsigned long long)r->costops);
 }
 
-/* --- runs
- * -----------------------------------------------------------------------------------
- */
+/* ---- runs ---- */
 
 struct session {
     const struct arguments *arguments;
@@ -350,9 +345,7 @@ static int session_run(struct session *s)
     return status;
 }
 
-/* --- arguments
- * ------------------------------------------------------------------------------
- */
+/* ---- arguments ---- */
 
 /* `--name VALUE` or `--name=VALUE`; moves *i past what it used. */
 static bool option(int argc, char **argv, int *i, const char *name, const char **value)
