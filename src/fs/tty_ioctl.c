@@ -19,7 +19,6 @@
 #define TIOCOUTQ 0x5411u
 #define TIOCSTI  0x5412u
 #define FIONREAD 0x541bu
-#define TIOCSETD 0x5423u
 #define TIOCGETD 0x5424u
 #define TCSBRKP  0x5425u
 

@@ -678,11 +678,6 @@ void aspace_heap_set(struct aspace *as, uint64_t start)
     as->heap_end = start;
 }
 
-uint64_t aspace_heap_end(struct aspace *as)
-{
-    return as->heap_end;
-}
-
 uint64_t aspace_heap_move(struct aspace *as, uint64_t end, uint64_t size_max)
 {
     uint64_t old = round_up(as->heap_end, PAGE_SIZE);

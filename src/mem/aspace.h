@@ -104,7 +104,6 @@ must_check vmk_status aspace_remap(struct aspace *as, uint64_t address, uint64_t
 must_check vmk_status aspace_discard(struct aspace *as, uint64_t address, uint64_t size);
 /* [map][block] The heap: where it starts, and its end; a wish it cannot fulfil leaves it alone. */
 void aspace_heap_set(struct aspace *as, uint64_t start);
-uint64_t aspace_heap_end(struct aspace *as);
 uint64_t aspace_heap_move(struct aspace *as, uint64_t end, uint64_t size_max);
 
 /* ---- faults ---- */

@@ -20,7 +20,6 @@
 #define EM_X86_64  62
 #define PT_LOAD    1u
 #define PT_INTERP  3u
-#define PT_STACK   0x6474e551u
 #define PF_X       1u
 #define PF_W       2u
 #define PF_R       4u
@@ -112,8 +111,6 @@ vmk_status elf_parse(const void *head, const void *headers, uint64_t file_size,
                 *why = "the interpreter's name is outside of the file or too long";
             out->interpreter_offset = p.offset;
             out->interpreter_size = p.filesz;
-        } else if (p.type == PT_STACK) {
-            out->executable_stack = p.flags & PF_X;
         }
     }
     if (!*why && out->segment_count == 0)

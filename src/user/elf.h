@@ -27,7 +27,6 @@ struct elf_image {
     unsigned segment_count;
     struct elf_segment segments[ELF_SEGMENTS_MAX];
     uint64_t interpreter_offset, interpreter_size;  // size 0: none
-    bool executable_stack;
 };
 
 /* Where the program headers are in the file, from the first ELF_HEAD_SIZE bytes. BAD_FORMAT. */

@@ -629,7 +629,6 @@ static int64_t exchange(struct loader *l, const char *path, struct file *file)
     name_set(p, path);
     memset(p->reported_missing, 0, sizeof(p->reported_missing));
     p->execed = true;
-    user_state()->statistics.execs++;
     registers_set(t, l);
     return 0;
 }

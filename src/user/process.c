@@ -278,7 +278,6 @@ vmk_status process_create(struct process *parent, struct process **out)
         }
         list_add_tail(&user->processes, &p->all_link);
         user->process_count++;
-        user->statistics.forks++;
     }
     spin_unlock(&user->lock, irqs);
     if (status != VMK_OK) {
@@ -754,17 +753,6 @@ void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns)
         *utime_ns += u;
         *stime_ns += s;
     }
-    spin_unlock(&user->lock, irqs);
-}
-
-void user_statistics_get(struct user_statistics *out)
-{
-    struct user_state *user = user_state();
-    bool irqs = spin_lock(&user->lock);
-
-    *out = user->statistics;
-    out->processes = user->process_count;
-    out->threads = user->thread_count;
     spin_unlock(&user->lock, irqs);
 }
 

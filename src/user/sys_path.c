@@ -425,6 +425,21 @@ int64_t sys_unlinkat(struct thread *t, const uint64_t *a)
     return unlink_at(t, (int)a[0], a[1], a[2] & L_AT_REMOVEDIR);
 }
 
+/* Two paths of the user, both to be put, or an errno and neither. */
+static int64_t paths_get(struct thread *t, int from_dir, uint64_t from_at,
+                         struct user_path *from, int to_dir, uint64_t to_at,
+                         struct user_path *to)
+{
+    int64_t result = path_get(t, from_dir, from_at, from);
+
+    if (result)
+        return result;
+    result = path_get(t, to_dir, to_at, to);
+    if (result)
+        path_put(from);
+    return result;
+}
+
 static int64_t rename_at(struct thread *t, int old_dir, uint64_t old_at, int new_dir,
                          uint64_t new_at, uint64_t flags)
 {
@@ -433,15 +448,12 @@ static int64_t rename_at(struct thread *t, int old_dir, uint64_t old_at, int new
 
     if (flags & ~1ull)
         return -L_EINVAL;
-    result = path_get(t, old_dir, old_at, &from);
+    result = paths_get(t, old_dir, old_at, &from, new_dir, new_at, &to);
     if (result)
         return result;
-    result = path_get(t, new_dir, new_at, &to);
-    if (result == 0) {
-        result = user_errno(vfs_rename(&from.where, from.text, &to.where, to.text,
-                                       flags & 1 ? VFS_RENAME_NOREPLACE : 0));
-        path_put(&to);
-    }
+    result = user_errno(vfs_rename(&from.where, from.text, &to.where, to.text,
+                                   flags & 1 ? VFS_RENAME_NOREPLACE : 0));
+    path_put(&to);
     path_put(&from);
     return result;
 }
@@ -470,18 +482,14 @@ static int64_t link_at(struct thread *t, int old_dir, uint64_t old_at, int new_d
 
     if (flags & ~(uint64_t)(L_AT_SYMLINK_FOLLOW | L_AT_EMPTY_PATH))
         return -L_EINVAL;
-    result = path_get(t, old_dir, old_at, &from);
+    result = paths_get(t, old_dir, old_at, &from, new_dir, new_at, &to);
     if (result)
         return result;
-    result = path_get(t, new_dir, new_at, &to);
-    if (result == 0) {
-        status = vfs_link(&from.where, from.text, &to.where, to.text,
-                          flags & L_AT_SYMLINK_FOLLOW ? VFS_LINK_FOLLOW : 0);
-        result = status == VMK_TOO_MANY_LINKS ? -L_EMLINK : user_errno(status);
-        path_put(&to);
-    }
+    status = vfs_link(&from.where, from.text, &to.where, to.text,
+                      flags & L_AT_SYMLINK_FOLLOW ? VFS_LINK_FOLLOW : 0);
+    path_put(&to);
     path_put(&from);
-    return result;
+    return status == VMK_TOO_MANY_LINKS ? -L_EMLINK : user_errno(status);
 }
 
 int64_t sys_link(struct thread *t, const uint64_t *a)
@@ -497,15 +505,12 @@ int64_t sys_linkat(struct thread *t, const uint64_t *a)
 static int64_t symlink_at(struct thread *t, uint64_t target_at, int dir, uint64_t at)
 {
     struct user_path target, path;
-    int64_t result = path_get(t, CWD, target_at, &target);
+    int64_t result = paths_get(t, CWD, target_at, &target, dir, at, &path);
 
     if (result)
         return result;
-    result = path_get(t, dir, at, &path);
-    if (result == 0) {
-        result = user_errno(vfs_symlink(&path.where, target.text, path.text));
-        path_put(&path);
-    }
+    result = user_errno(vfs_symlink(&path.where, target.text, path.text));
+    path_put(&path);
     path_put(&target);
     return result;
 }

@@ -429,13 +429,11 @@ int64_t sys_reboot(struct thread *t, const uint64_t *a)
         vfs_sync();
         vmk_log(VMK_LOG_INFO, "User: %s (%u) powers the host off", t->process->name,
                 t->process->pid);
-        user_state()->power = USER_POWER_OFF;
         plat_power_off();
     case 0x01234567u:
         vfs_sync();
         vmk_log(VMK_LOG_INFO, "User: %s (%u) restarts the host", t->process->name,
                 t->process->pid);
-        user_state()->power = USER_POWER_RESTART;
         plat_reset();
     case 0x89abcdefu:
     case 0: return 0;  // Ctrl-Alt-Del: there is none

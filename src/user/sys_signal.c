@@ -194,6 +194,19 @@ static int64_t kill_many_locked(struct process *from, uint32_t group, int signal
     return !found ? -L_ESRCH : allowed ? 0 : -L_EPERM;
 }
 
+/* To one process (thread null: any of its threads), if `from` may. User lock held. */
+static int64_t kill_one_locked(const struct process *from, struct process *p,
+                               struct thread *thread, int signal, const struct l_siginfo *info)
+{
+    if (!p)
+        return -L_ESRCH;
+    if (!may_signal(from, p, signal))
+        return -L_EPERM;
+    if (signal)
+        signal_send_locked(p, thread, signal, info);
+    return 0;
+}
+
 int64_t sys_kill(struct thread *t, const uint64_t *a)
 {
     struct user_state *user = user_state();
@@ -201,7 +214,7 @@ int64_t sys_kill(struct thread *t, const uint64_t *a)
     int signal = (int)a[1];
     struct l_siginfo info = info_of(t->process, signal, L_SI_USER);
     struct process *p;
-    int64_t result = 0;
+    int64_t result;
 
     if (signal < 0 || signal > (int)L_NSIG)
         return -L_EINVAL;
@@ -214,12 +227,7 @@ int64_t sys_kill(struct thread *t, const uint64_t *a)
         p = process_find_locked((uint32_t)pid);
         if (!p && thread)
             p = thread->process;
-        if (!p)
-            result = -L_ESRCH;
-        else if (!may_signal(t->process, p, signal))
-            result = -L_EPERM;
-        else if (signal)
-            signal_send_locked(p, NULL, signal, &info);
+        result = kill_one_locked(t->process, p, NULL, signal, &info);
     } else if (pid == -1) {
         result = kill_many_locked(t->process, 0, signal, &info);
     } else {
@@ -235,7 +243,7 @@ static int64_t kill_thread(struct thread *t, uint32_t group, uint32_t tid, int s
     struct user_state *user = user_state();
     struct l_siginfo info = info_of(t->process, signal, L_SI_TKILL);
     struct thread *target;
-    int64_t result = 0;
+    int64_t result = -L_ESRCH;
 
     if (signal < 0 || signal > (int)L_NSIG || (int32_t)tid <= 0)
         return -L_EINVAL;
@@ -243,12 +251,8 @@ static int64_t kill_thread(struct thread *t, uint32_t group, uint32_t tid, int s
     bool irqs = spin_lock(&user->lock);
 
     target = thread_find_locked(tid);
-    if (!target || (group && target->process->pid != group))
-        result = -L_ESRCH;
-    else if (!may_signal(t->process, target->process, signal))
-        result = -L_EPERM;
-    else if (signal)
-        signal_send_locked(target->process, target, signal, &info);
+    if (target && (!group || target->process->pid == group))
+        result = kill_one_locked(t->process, target->process, target, signal, &info);
     spin_unlock(&user->lock, irqs);
     return result;
 }
@@ -269,9 +273,8 @@ int64_t sys_rt_sigqueueinfo(struct thread *t, const uint64_t *a)
 {
     struct user_state *user = user_state();
     struct l_siginfo info;
-    struct process *p;
     int signal = (int)a[1];
-    int64_t result = 0;
+    int64_t result;
 
     if (signal < 0 || signal > (int)L_NSIG)
         return -L_EINVAL;
@@ -283,13 +286,8 @@ int64_t sys_rt_sigqueueinfo(struct thread *t, const uint64_t *a)
 
     bool irqs = spin_lock(&user->lock);
 
-    p = process_find_locked((uint32_t)a[0]);
-    if (!p)
-        result = -L_ESRCH;
-    else if (!may_signal(t->process, p, signal))
-        result = -L_EPERM;
-    else if (signal)
-        signal_send_locked(p, NULL, signal, &info);
+    result =
+        kill_one_locked(t->process, process_find_locked((uint32_t)a[0]), NULL, signal, &info);
     spin_unlock(&user->lock, irqs);
     return result;
 }

@@ -194,11 +194,14 @@ int64_t sys_socketpair(struct thread *t, const uint64_t *a)
     return error;
 }
 
-int64_t sys_bind(struct thread *t, const uint64_t *a)
+/* bind and connect: both are given an address, that may be a path. */
+static int64_t bind_or_connect(struct thread *t, const uint64_t *a, bool connect)
 {
     struct file *file = user_fd_get(t, a[0]);
+    struct unix_peer self = peer_of(t);
     struct unix_name name;
     struct user_path path;
+    vmk_status status;
     int64_t error;
 
     if (!file)
@@ -206,31 +209,23 @@ int64_t sys_bind(struct thread *t, const uint64_t *a)
     error = address_in(t, a[1], a[2], &name);
     if (!error) {
         where_get(t, &path);
-        error = socket_errno(unix_bind(file, &path.where, &name));
+        status = connect ? unix_connect(file, &path.where, &name, &self)
+                         : unix_bind(file, &path.where, &name);
+        error = socket_errno(status);
         path_put(&path);
     }
     file_put(file);
     return error;
 }
 
+int64_t sys_bind(struct thread *t, const uint64_t *a)
+{
+    return bind_or_connect(t, a, false);
+}
+
 int64_t sys_connect(struct thread *t, const uint64_t *a)
 {
-    struct file *file = user_fd_get(t, a[0]);
-    struct unix_peer self = peer_of(t);
-    struct unix_name name;
-    struct user_path path;
-    int64_t error;
-
-    if (!file)
-        return -L_EBADF;
-    error = address_in(t, a[1], a[2], &name);
-    if (!error) {
-        where_get(t, &path);
-        error = socket_errno(unix_connect(file, &path.where, &name, &self));
-        path_put(&path);
-    }
-    file_put(file);
-    return error;
+    return bind_or_connect(t, a, true);
 }
 
 int64_t sys_listen(struct thread *t, const uint64_t *a)

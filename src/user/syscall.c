@@ -17,13 +17,8 @@
 #include "lib/string.h"
 #include "user/user_internal.h"
 
-struct syscall {
-    syscall_handler handler;
-    const char *name;
-};
-
-static const struct syscall table[] = {
-#define SYSCALL(number, name, parameters, handler, note) [number] = {handler, #name},
+static const syscall_handler table[] = {
+#define SYSCALL(number, name, parameters, handler, note) [number] = handler,
 #include "user/syscall.def"
 };
 
@@ -84,11 +79,6 @@ int64_t user_errno_restart(vmk_status status)
                                                              : user_errno(status);
 }
 
-const char *syscall_name(uint64_t number)
-{
-    return number < ARRAY_COUNT(table) && table[number].name ? table[number].name : "?";
-}
-
 static int64_t missing(struct thread *t, uint64_t number)
 {
     struct process *p = t->process;
@@ -115,9 +105,8 @@ void syscall_dispatch(struct thread *t)
 
     t->syscall = (int64_t)MIN(number, (uint64_t)INT64_MAX);
     TRACE(sys_enter, .tid = t->tid, .number = (uint32_t)number, .arg0 = arguments[0]);
-    user_state()->statistics.syscalls++;
-    if (number < ARRAY_COUNT(table) && table[number].handler)
-        result = table[number].handler(t, arguments);
+    if (number < ARRAY_COUNT(table) && table[number])
+        result = table[number](t, arguments);
     else
         result = missing(t, number);
     TRACE(sys_exit, .tid = t->tid, .number = (uint32_t)number, .result = (uint64_t)result);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * user/user.h -- user worlds from outside: start the first program, count, look.
+ * user/user.h -- user worlds from outside: start programs and wait for them.
  *
  * A user world is a process with one or more threads, each thread a world of the scheduler. It runs
  * static ELF programs that speak the Linux x86-64 system-call ABI; docs/syscalls.md lists the calls.
@@ -23,17 +23,3 @@ must_check vmk_status user_start(const char *path, const char *const *argv,
 /* Blocks until that process, started by user_start(), is gone; its wait status as wait4 has it.
  * NOT_FOUND. [switch] */
 must_check vmk_status user_wait(uint32_t pid, int *status);
-
-/* What reboot(2) asked for last, for whoever powers the host off. */
-enum user_power {
-    USER_POWER_NONE,
-    USER_POWER_OFF,
-    USER_POWER_RESTART,
-    USER_POWER_HALT,
-};
-struct user_statistics {
-    uint32_t processes, threads;
-    uint64_t forks, execs, syscalls, faults;
-    uint64_t load[3];  // 16.16, as sysinfo has it
-};
-void user_statistics_get(struct user_statistics *out);

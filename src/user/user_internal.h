@@ -114,7 +114,6 @@ struct process {
     uint64_t children_utime, children_stime;
     uint64_t dead_utime, dead_stime;  // of threads that ended
     uint64_t minor_faults;
-    uint32_t child_faults;
 
     struct wait_queue child_wait;  // parents in wait4
     struct wait_queue stop_wait;   // stopped threads
@@ -217,19 +216,13 @@ struct user_state {
     char hostname[65], domainname[65];
     uint64_t host_pages;      // bound for all user worlds together
     int64_t clock_offset_ns;  // clock_settime
-    enum user_power power;
-    plat_ns report_window;  // of core reports
+    plat_ns report_window;    // of core reports
     uint32_t reports;
-    struct user_statistics statistics;
 };
 
 static inline struct user_state *user_state(void)
 {
     return this_host()->user;
-}
-static inline struct aspace *thread_aspace(struct thread *t)
-{
-    return t->process->mm->as;
 }
 struct thread *thread_current(void);  // null in a kernel world
 
@@ -292,7 +285,6 @@ int64_t user_fd_install(struct thread *t, struct file *file, uint32_t from, bool
 int64_t user_fd_close(struct thread *t, uint64_t fd);
 int64_t user_fd_replace(struct thread *t, struct file *file, uint64_t fd, bool cloexec);
 must_check bool fds_next(struct user_fds *fds, uint32_t from, uint32_t *fd, struct file **file);
-uint32_t fds_count(struct user_fds *fds);
 struct user_fs *fs_create(struct vnode *root, struct vnode *cwd, uint32_t umask);
 struct user_fs *fs_copy(struct user_fs *fs);
 void fs_put(struct user_fs *fs);
@@ -370,7 +362,6 @@ int64_t user_errno(vmk_status status);  // 0 or minus an errno
 /* The same for a wait that a signal ends: restartable. */
 int64_t user_errno_restart(vmk_status status);
 void syscall_dispatch(struct thread *t);
-const char *syscall_name(uint64_t number);
 
 /* ---- futex.c ---- */
 void futex_init(void);

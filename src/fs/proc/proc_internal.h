@@ -16,7 +16,7 @@ struct proc_node {
     struct proc_node *parent;
     uint64_t cookie;  // its position for readdir
     bool is_dir;
-    uint32_t mode;
+    uint32_t permissions;
     procfs_show show;
     procfs_store store;
     void *argument;
@@ -52,6 +52,8 @@ struct proc_source {
 };
 /* Turns a freshly opened file into one that reads `source`. */
 must_check vmk_status proc_file_open(struct file *file, const struct proc_source *source);
+/* What any of these vnodes says of itself: root owns it, and it is as old as the look at it. */
+struct vfs_attr proc_attr(const struct vnode *vnode, uint32_t permissions);
 
 /* proc_sched.c */
 must_check vmk_status procfs_sched_register(void);

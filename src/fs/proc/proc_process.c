@@ -328,23 +328,15 @@ static vmk_status process_getattr(struct vnode *vnode, struct vfs_attr *out)
 {
     const struct procfs_processes *p = provider();
     uint32_t which = which_of(vnode);
-    int64_t now = vfs_time_now();
-    uint32_t mode = 0555;
+    uint32_t permissions = 0555;
 
-    *out = (struct vfs_attr){.link_count = vnode->type == VFS_TYPE_DIR ? 2 : 1,
-                             .inode = vnode->inode,
-                             .device = vnode->mount->device,
-                             .block_size = 1024,
-                             .atime_ns = now,
-                             .mtime_ns = now,
-                             .ctime_ns = now};
     if (vnode->type == VFS_TYPE_LINK)
-        mode = 0777;
+        permissions = 0777;
     else if (which == WHICH_FDS)
-        mode = 0500;
+        permissions = 0500;
     else if (which != WHICH_DIR)
-        mode = p->files[which - WHICH_FILE].mode;
-    out->mode = vnode->type | mode;
+        permissions = p->files[which - WHICH_FILE].mode;
+    *out = proc_attr(vnode, permissions);
     if (which == WHICH_SELF)
         return VMK_OK;
     return p->owner(pid_of(vnode), &out->uid, &out->gid);

@@ -63,7 +63,7 @@ static struct proc_node *node_new(struct procfs *proc, struct proc_node *parent,
     memcpy(n->name, name, length);
     n->parent = parent;
     n->is_dir = is_dir;
-    n->mode = is_dir ? VFS_TYPE_DIR | 0555u : VFS_TYPE_REGULAR | 0444u;
+    n->permissions = is_dir ? 0555u : 0444u;
     n->cookie = proc->next_cookie++;
     list_init(&n->children);
     list_init(&n->siblings);
@@ -153,7 +153,7 @@ vmk_status procfs_register(const char *path, procfs_show show, procfs_store stor
         n->show = show;
         n->store = store;
         n->argument = argument;
-        n->mode = VFS_TYPE_REGULAR | (show ? 0444u : 0) | (store ? 0200u : 0);
+        n->permissions = (show ? 0444u : 0) | (store ? 0200u : 0);
     }
     mutex_unlock(&proc->lock);
     return status;
@@ -229,19 +229,23 @@ static vmk_status node_readdir(struct vnode *vnode, uint64_t *position,
     return VMK_OK;
 }
 
-static vmk_status node_getattr(struct vnode *vnode, struct vfs_attr *out)
+struct vfs_attr proc_attr(const struct vnode *vnode, uint32_t permissions)
 {
-    const struct proc_node *n = node_of(vnode);
     int64_t now = vfs_time_now();
 
-    *out = (struct vfs_attr){.mode = n->mode,
-                             .link_count = n->is_dir ? 2 : 1,
+    return (struct vfs_attr){.mode = vnode->type | permissions,
+                             .link_count = vnode->type == VFS_TYPE_DIR ? 2 : 1,
                              .inode = vnode->inode,
                              .device = vnode->mount->device,
                              .block_size = 1024,
                              .atime_ns = now,
                              .mtime_ns = now,
                              .ctime_ns = now};
+}
+
+static vmk_status node_getattr(struct vnode *vnode, struct vfs_attr *out)
+{
+    *out = proc_attr(vnode, node_of(vnode)->permissions);
     return VMK_OK;
 }
 
