@@ -100,8 +100,6 @@ struct uc_env {
 #define UC_HF_PE          BIT(7)
 #define UC_HF_TF          BIT(8)
 #define UC_HF_MP          BIT(9)
-#define UC_HF_EM          BIT(10)
-#define UC_HF_TS          BIT(11)
 #define UC_HF_LMA         BIT(14)
 #define UC_HF_CS64        BIT(15)
 #define UC_HF_VM          BIT(17)

@@ -44,7 +44,6 @@
 
 /* Exit numbers of AMD-V, in enum order of their ranges. */
 #define SVM_EXIT      0x100u
-#define SVM_CR_READ   0x00u
 #define SVM_CR_WRITE  0x10u
 #define SVM_DR_READ   0x20u
 #define SVM_DR_WRITE  0x30u

@@ -29,19 +29,10 @@
 
 #define STRING_CHUNK     4096u  // bytes of one string instruction between two looks at interrupts
 
-#define FLAG_CF          0x001u
-#define FLAG_PF          0x004u
-#define FLAG_AF          0x010u
-#define FLAG_ZF          0x040u
-#define FLAG_SF          0x080u
-#define FLAG_OF          0x800u
-#define FLAGS_ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+#define FLAGS_ARITHMETIC (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
-#define CR0_PE           BIT(0)
-#define EFER_LMA         BIT(10)
 #define RIGHTS_L         BIT(13)
 #define RIGHTS_DB        BIT(14)
-#define RFLAGS_VM        BIT(17)
 
 /* One instruction being emulated. */
 struct work {
@@ -255,11 +246,11 @@ static void flags_result(struct work *w, uint64_t result, unsigned size, uint32_
 
     result &= mask_of(size);
     if (!result)
-        f |= FLAG_ZF;
+        f |= RFLAGS_ZF;
     if (result & sign_bit(size))
-        f |= FLAG_SF;
+        f |= RFLAGS_SF;
     if (!(__builtin_popcount((unsigned)(result & 0xff)) & 1))
-        f |= FLAG_PF;
+        f |= RFLAGS_PF;
     w->new_flags = (w->flags & ~(uint64_t)FLAGS_ARITHMETIC) | f;
 }
 
@@ -271,11 +262,11 @@ static uint64_t add(struct work *w, uint64_t a, uint64_t b, unsigned carry, unsi
     uint32_t f = 0;
 
     if (carries & sign_bit(size))
-        f |= FLAG_CF;
+        f |= RFLAGS_CF;
     if (carries & 8)
-        f |= FLAG_AF;
+        f |= RFLAGS_AF;
     if ((a ^ sum) & (b ^ sum) & sign_bit(size))
-        f |= FLAG_OF;
+        f |= RFLAGS_OF;
     flags_result(w, sum, size, f);
     return sum;
 }
@@ -288,11 +279,11 @@ static uint64_t subtract(struct work *w, uint64_t a, uint64_t b, unsigned borrow
     uint32_t f = 0;
 
     if (borrows & sign_bit(size))
-        f |= FLAG_CF;
+        f |= RFLAGS_CF;
     if (borrows & 8)
-        f |= FLAG_AF;
+        f |= RFLAGS_AF;
     if ((a ^ b) & (a ^ rest) & sign_bit(size))
-        f |= FLAG_OF;
+        f |= RFLAGS_OF;
     flags_result(w, rest, size, f);
     return rest;
 }
@@ -316,7 +307,7 @@ enum {
 
 static uint64_t arithmetic(struct work *w, unsigned op, uint64_t a, uint64_t b, unsigned size)
 {
-    unsigned carry = w->flags & FLAG_CF ? 1 : 0;
+    unsigned carry = w->flags & RFLAGS_CF ? 1 : 0;
 
     a &= mask_of(size);
     b &= mask_of(size);
@@ -336,24 +327,24 @@ static uint64_t step_by_one(struct work *w, uint64_t a, bool up, unsigned size)
 {
     uint64_t result = up ? add(w, a, 1, 0, size) : subtract(w, a, 1, 0, size);
 
-    w->new_flags = (w->new_flags & ~(uint64_t)FLAG_CF) | (w->flags & FLAG_CF);
+    w->new_flags = (w->new_flags & ~(uint64_t)RFLAGS_CF) | (w->flags & RFLAGS_CF);
     return result;
 }
 
 static bool condition(uint64_t flags, unsigned code)
 {
-    bool sign_differs = !(flags & FLAG_SF) != !(flags & FLAG_OF);
+    bool sign_differs = !(flags & RFLAGS_SF) != !(flags & RFLAGS_OF);
     bool result;
 
     switch (code >> 1) {
-    case 0: result = flags & FLAG_OF; break;
-    case 1: result = flags & FLAG_CF; break;
-    case 2: result = flags & FLAG_ZF; break;
-    case 3: result = flags & (FLAG_CF | FLAG_ZF); break;
-    case 4: result = flags & FLAG_SF; break;
-    case 5: result = flags & FLAG_PF; break;
+    case 0: result = flags & RFLAGS_OF; break;
+    case 1: result = flags & RFLAGS_CF; break;
+    case 2: result = flags & RFLAGS_ZF; break;
+    case 3: result = flags & (RFLAGS_CF | RFLAGS_ZF); break;
+    case 4: result = flags & RFLAGS_SF; break;
+    case 5: result = flags & RFLAGS_PF; break;
     case 6: result = sign_differs; break;
-    default: result = sign_differs || (flags & FLAG_ZF); break;
+    default: result = sign_differs || (flags & RFLAGS_ZF); break;
     }
     return result != (bool)(code & 1);
 }
@@ -544,7 +535,7 @@ static void do_compare_exchange(struct work *w, unsigned size)
         return;
     old = place_read(w, &p);
     arithmetic(w, OP_CMP, reg_get(w, GPR_RAX, size), old, size);
-    if (w->new_flags & FLAG_ZF) {
+    if (w->new_flags & RFLAGS_ZF) {
         place_write(w, &p, reg_get(w, w->insn.reg, size));
     } else {
         place_write(w, &p, old);
@@ -573,7 +564,7 @@ static void do_bit(struct work *w, unsigned action, bool from_register)
     if (!place_find(w, gla, size, action ? GLA_WRITE : GLA_READ, &p))
         return;
     old = place_read(w, &p);
-    w->new_flags = (w->flags & ~(uint64_t)FLAG_CF) | (old & mask ? FLAG_CF : 0);
+    w->new_flags = (w->flags & ~(uint64_t)RFLAGS_CF) | (old & mask ? RFLAGS_CF : 0);
     if (action == 1)
         place_write(w, &p, old | mask);
     else if (action == 2)

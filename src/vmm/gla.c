@@ -13,25 +13,6 @@
 #include "lib/string.h"
 #include "vmm/vm.h"
 
-#define CR0_WP     BIT(16)
-#define CR0_PG     BIT(31)
-#define CR4_PSE    BIT(4)
-#define CR4_PAE    BIT(5)
-#define CR4_SMEP   BIT(20)
-#define CR4_SMAP   BIT(21)
-#define EFER_LMA   BIT(10)
-#define EFER_NXE   BIT(11)
-#define RFLAGS_AC  BIT(18)
-
-#define PTE_P      BIT(0)
-#define PTE_W      BIT(1)
-#define PTE_U      BIT(2)
-#define PTE_A      BIT(5)
-#define PTE_D      BIT(6)
-#define PTE_PS     BIT(7)
-#define PTE_NX     BIT(63)
-#define PTE_ADDR   0x000ffffffffff000ull
-
 #define PF_PRESENT 1u
 #define PF_USER    4u
 #define PF_FETCH   16u
@@ -119,7 +100,7 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
     unsigned bits = pae ? 9 : 10, entry_size = pae ? 8 : 4;
     unsigned level = long_mode ? 4 : pae ? 3 : 2;
     uint64_t cr3 = vt()->get(v, VT_CR3);
-    uint64_t table = long_mode ? cr3 & PTE_ADDR
+    uint64_t table = long_mode ? cr3 & PTE_ADDRESS
                      : pae     ? cr3 & 0xffffffe0ull
                                : cr3 & 0xfffff000ull;
     uint64_t rights = PTE_W | PTE_U;
@@ -152,13 +133,13 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
                      (pae || (w.cr4 & CR4_PSE));
 
         if (level > 1 && !large) {
-            table = pae ? entry & PTE_ADDR : entry & 0xfffff000ull;
+            table = pae ? entry & PTE_ADDRESS : entry & 0xfffff000ull;
             continue;
         }
         if (!rights_allow(&w, v, rights, nx))
             return walk_fault(&w, gla, true, fault);
 
-        uint64_t base = entry & PTE_ADDR & ~(BIT(shift) - 1);
+        uint64_t base = entry & PTE_ADDRESS & ~(BIT(shift) - 1);
 
         if (!pae) {
             base = entry & 0xffffffffull & ~(BIT(shift) - 1);

@@ -19,13 +19,6 @@
 #include "core/log.h"
 #include "vmm/dev/acpi_tables.h"
 
-#define CR0_PE         BIT(0)
-#define CR0_ET         BIT(4)
-#define CR0_NE         BIT(5)
-#define CR0_PG         BIT(31)
-#define CR4_PAE        BIT(5)
-#define EFER_LME       BIT(8)
-#define EFER_LMA       BIT(10)
 #define CHUNK          0x10000u
 
 /* Segment rights: present, S, G; code: execute, read, accessed; data: read, write, accessed. */

@@ -15,56 +15,7 @@
 #include "vmm/vlapic.h"
 #include "vmm/vm.h"
 
-enum {
-    MSR_P5_MC_ADDR = 0x0,
-    MSR_P5_MC_TYPE = 0x1,
-    MSR_TSC = 0x10,
-    MSR_PLATFORM_ID = 0x17,
-    MSR_APIC_BASE = 0x1b,
-    MSR_FEATURE_CONTROL = 0x3a,
-    MSR_TSC_ADJUST = 0x3b,
-    MSR_UCODE_WRITE = 0x79,
-    MSR_UCODE_REV = 0x8b,
-    MSR_MTRR_CAP = 0xfe,
-    MSR_SYSENTER_CS = 0x174,
-    MSR_SYSENTER_ESP = 0x175,
-    MSR_SYSENTER_EIP = 0x176,
-    MSR_MCG_CAP = 0x179,
-    MSR_MCG_STATUS = 0x17a,
-    MSR_MISC_ENABLE = 0x1a0,
-    MSR_MTRR_PHYS_FIRST = 0x200,
-    MSR_MTRR_PHYS_LAST = 0x20f,
-    MSR_MTRR_FIX64K = 0x250,
-    MSR_MTRR_FIX16K_0 = 0x258,
-    MSR_MTRR_FIX16K_1 = 0x259,
-    MSR_MTRR_FIX4K_FIRST = 0x268,
-    MSR_MTRR_FIX4K_LAST = 0x26f,
-    MSR_PAT = 0x277,
-    MSR_MTRR_DEF_TYPE = 0x2ff,
-    MSR_TSC_DEADLINE = 0x6e0,
-    MSR_X2APIC_FIRST = 0x800,
-    MSR_X2APIC_LAST = 0x8ff,
-};
-
-#define MSR_EFER           0xc0000080u
-#define MSR_STAR           0xc0000081u
-#define MSR_LSTAR          0xc0000082u
-#define MSR_CSTAR          0xc0000083u
-#define MSR_SFMASK         0xc0000084u
-#define MSR_FS_BASE        0xc0000100u
-#define MSR_GS_BASE        0xc0000101u
-#define MSR_KERNEL_GS_BASE 0xc0000102u
-#define MSR_TSC_AUX        0xc0000103u
-#define MSR_AMD_SYSCFG     0xc0010010u
-#define MSR_AMD_HWCR       0xc0010015u
-#define MSR_AMD_INT_PEND   0xc0010055u
-#define MSR_AMD_TSC_HZ     0xc0010064u
-#define MSR_AMD_VM_CR      0xc0010114u
-#define MSR_AMD_BU_CFG     0xc0011023u
-#define MSR_AMD_FP_CFG     0xc0011028u
-#define MSR_AMD_DE_CFG     0xc0011029u
-
-#define MTRR_CAP           0x508u  // 8 variable ranges, fixed ranges, write-combining
+#define MTRR_CAP 0x508u  // 8 variable ranges, fixed ranges, write-combining
 
 /* Where an MTRR is kept in v->mtrr, or -1. */
 static int mtrr_slot(uint32_t index)
@@ -184,7 +135,7 @@ bool vcpu_msr_read(struct vcpu *v, uint32_t index, uint64_t *value)
         *value = segment.base;
         return true;
     case MSR_TSC_AUX: *value = v->tsc_aux; return true;
-    case MSR_AMD_VM_CR:
+    case MSR_VM_CR:
         *value = BIT(4);  // SVM is disabled
         return true;
     default: break;
@@ -269,7 +220,7 @@ bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
     case MSR_FEATURE_CONTROL:
     case MSR_MTRR_CAP:
     case MSR_MCG_CAP:
-    case MSR_AMD_VM_CR: return false;
+    case MSR_VM_CR: return false;
     default: break;
     }
     if (reg != VT_REG_COUNT) {

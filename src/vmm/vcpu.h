@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "lib/x86.h"
 #include "plat/plat_virt.h"
 #include "vmm/decode.h"
 #include "vmm/vt.h"
@@ -11,11 +12,6 @@
 
 struct vm;
 struct vlapic;
-
-#define RFLAGS_CF 0x1ull
-#define RFLAGS_TF 0x100ull
-#define RFLAGS_IF 0x200ull
-#define RFLAGS_DF 0x400ull
 
 enum {
     GPR_RAX,

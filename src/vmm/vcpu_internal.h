@@ -6,25 +6,6 @@
 
 #include "vmm/vcpu.h"
 
-#define CR0_PE         BIT(0)
-#define CR0_TS         BIT(3)
-#define CR0_ET         BIT(4)
-#define CR0_WP         BIT(16)
-#define CR0_NW         BIT(29)
-#define CR0_CD         BIT(30)
-#define CR0_PG         BIT(31)
-#define CR4_DE         BIT(3)
-#define CR4_PSE        BIT(4)
-#define CR4_PAE        BIT(5)
-#define CR4_PGE        BIT(7)
-#define CR4_PCIDE      BIT(17)
-#define CR4_OSXSAVE    BIT(18)
-#define CR4_SMEP       BIT(20)
-#define CR4_SMAP       BIT(21)
-#define EFER_SCE       BIT(0)
-#define EFER_LME       BIT(8)
-#define EFER_LMA       BIT(10)
-#define EFER_NXE       BIT(11)
 #define RIGHTS_L       BIT(13)
 
 #define BACKDOOR_MAGIC 0x564d5868u

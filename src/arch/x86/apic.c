@@ -48,14 +48,14 @@ static struct {
 static inline uint32_t apic_read(uint32_t index)
 {
     if (apic.x2apic)
-        return (uint32_t)insn_rdmsr(MSR_X2APIC + (index >> 4));
+        return (uint32_t)insn_rdmsr(MSR_X2APIC_FIRST + (index >> 4));
     return apic.registers[index / 4];
 }
 
 static inline void apic_write(uint32_t index, uint32_t value)
 {
     if (apic.x2apic)
-        insn_wrmsr(MSR_X2APIC + (index >> 4), value);
+        insn_wrmsr(MSR_X2APIC_FIRST + (index >> 4), value);
     else
         apic.registers[index / 4] = value;
 }
@@ -71,7 +71,7 @@ void apic_ipi(uint32_t apic_id, uint32_t low)
 
     if (apic.x2apic) {
         __asm__ volatile("mfence; lfence" : : : "memory");  // WRMSR here does not serialise
-        insn_wrmsr(MSR_X2APIC + (APIC_ICR_LOW >> 4), (uint64_t)apic_id << 32 | low);
+        insn_wrmsr(MSR_X2APIC_FIRST + (APIC_ICR_LOW >> 4), (uint64_t)apic_id << 32 | low);
         return;
     }
     was_on = plat_irq_save();

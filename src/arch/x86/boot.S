@@ -43,7 +43,7 @@ start32:
     mov %edx, arch_entry_tsc - KERNEL_BASE + 4
 
     mov $boot_pd - KERNEL_BASE, %ebx  // 4 GB in 2 MB pages
-    mov $PTE_P + PTE_RW + PTE_PS, %eax
+    mov $PTE_P + PTE_W + PTE_PS, %eax
     mov $4 * 512, %ecx
 1:  mov %eax, (%ebx)
     movl $0, 4(%ebx)
@@ -52,7 +52,7 @@ start32:
     dec %ecx
     jnz 1b
 
-    mov $boot_pd - KERNEL_BASE + PTE_P + PTE_RW, %eax
+    mov $boot_pd - KERNEL_BASE + PTE_P + PTE_W, %eax
     mov $boot_pdpt - KERNEL_BASE, %ebx
     mov %eax, (boot_pdpt_high - KERNEL_BASE) + 510 * 8
     mov $4, %ecx
@@ -62,10 +62,10 @@ start32:
     dec %ecx
     jnz 1b
 
-    mov $boot_pdpt - KERNEL_BASE + PTE_P + PTE_RW, %eax
+    mov $boot_pdpt - KERNEL_BASE + PTE_P + PTE_W, %eax
     mov %eax, boot_pml4 - KERNEL_BASE
     mov %eax, (boot_pml4 - KERNEL_BASE) + 256 * 8
-    mov $boot_pdpt_high - KERNEL_BASE + PTE_P + PTE_RW, %eax
+    mov $boot_pdpt_high - KERNEL_BASE + PTE_P + PTE_W, %eax
     mov %eax, (boot_pml4 - KERNEL_BASE) + 511 * 8
 
     mov $boot_pml4 - KERNEL_BASE, %eax

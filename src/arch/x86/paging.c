@@ -17,7 +17,7 @@
 
 #define POOL_PAGES   64u
 #define WISHES_MAX   128u
-#define DATA_FLAGS   (PTE_P | PTE_RW | PTE_G | PTE_NX)
+#define DATA_FLAGS   (PTE_P | PTE_W | PTE_G | PTE_NX)
 #define DEVICE_FLAGS (DATA_FLAGS | PTE_PCD | PTE_PWT)
 #define SIZE_2M      0x200000ull
 #define SIZE_1G      0x40000000ull
@@ -64,7 +64,7 @@ static uint64_t *table_new(void)
 static uint64_t *table_below(uint64_t *entry)
 {
     if (!(*entry & PTE_P))
-        *entry = plat_unmap_address(table_new()).raw | PTE_P | PTE_RW;
+        *entry = plat_unmap_address(table_new()).raw | PTE_P | PTE_W;
     return plat_map(paddr_make(*entry & PTE_ADDRESS));
 }
 

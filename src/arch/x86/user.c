@@ -30,8 +30,6 @@
 #define USER_END        0x0000800000000000ull
 #define USER_FLAGS      0x250dd5ull  // CF PF AF ZF SF TF DF OF RF AC ID
 #define SYSCALL_CLEARS  0x257fd5ull  // everything but the fixed bit
-#define FLAG_TF         0x100ull
-#define FLAG_RF         0x10000ull
 #define STAR_VALUE      ((uint64_t)SELECTOR_CODE << 32 | (uint64_t)SELECTOR_SYSRET_BASE << 48)
 #define FLUSH_PAGES_MAX 32u
 
@@ -55,7 +53,7 @@ static void load_bases(struct arch_cpu *cpu, const struct plat_user_regs *regs)
         if (!cpu->user_last) {
             insn_wrmsr(MSR_STAR, STAR_VALUE);
             insn_wrmsr(MSR_LSTAR, (uint64_t)(uintptr_t)user_syscall);
-            insn_wrmsr(MSR_FMASK, SYSCALL_CLEARS);
+            insn_wrmsr(MSR_SFMASK, SYSCALL_CLEARS);
         }
         cpu->user_last = regs;
     } else if (cpu->user_fs == regs->fs_base && cpu->user_gs == regs->gs_base) {
@@ -79,7 +77,7 @@ void plat_user_run(struct plat_user_regs *regs, paddr_t root, struct plat_user_t
         return;
     regs->rflags = (regs->rflags & USER_FLAGS) | RFLAGS_IF | 2;
     fast = regs->gpr[1] == regs->rip && regs->gpr[11] == regs->rflags &&
-           !(regs->rflags & (FLAG_TF | FLAG_RF));
+           !(regs->rflags & (RFLAGS_TF | RFLAGS_RF));
     if (insn_read_cr3() != root.raw)
         insn_write_cr3(root.raw);
     load_bases(cpu, regs);

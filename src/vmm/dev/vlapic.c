@@ -41,17 +41,9 @@
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
-#define APIC_BASE_BSP     BIT(8)
-#define APIC_BASE_EXTD    BIT(10)
-#define APIC_BASE_EN      BIT(11)
 #define APIC_BASE_ADDRESS 0x000ffffffffff000ull
 #define APIC_BASE_RESERVED                                                                     \
     (~(APIC_BASE_ADDRESS | APIC_BASE_EN | APIC_BASE_EXTD | APIC_BASE_BSP))
-
-#define MSR_APIC_BASE    0x1bu
-#define MSR_TSC_DEADLINE 0x6e0u
-#define MSR_X2APIC_FIRST 0x800u
-#define MSR_X2APIC_LAST  0x8ffu
 
 /* Register numbers: xAPIC offset >> 4, x2APIC MSR - 0x800. */
 enum apic_reg {

@@ -30,14 +30,6 @@
 
 #define IOPM_ORDER  2u  // 12 KB, aligned
 #define MSRPM_ORDER 1u  // 8 KB
-#define MSR_EFER    0xc0000080u
-#define MSR_TSC_AUX 0xc0000103u
-#define EFER_LME    BIT(8)
-#define EFER_LMA    BIT(10)
-#define CR0_PE      BIT(0)
-#define CR0_ET      BIT(4)
-#define CR0_PG      BIT(31)
-#define RFLAGS_VM   BIT(17)
 #define PAT_RESET   0x0007040600070406ull
 
 static const struct nested_format npt_format = {

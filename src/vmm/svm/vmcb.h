@@ -193,7 +193,3 @@ enum {
 #define SVM_FEATURE_NRIPS    BIT(3)
 #define SVM_FEATURE_CLEAN    BIT(5)
 #define SVM_FEATURE_DECODE   BIT(7)
-
-#define MSR_VM_CR            0xc0010114u
-#define MSR_VM_HSAVE_PA      0xc0010117u
-#define EFER_SVME            BIT(12)

@@ -106,42 +106,7 @@ _Static_assert((int)VMCS_GUEST_TR_RIGHTS == 0x4814 + 2 * VT_TR, "segment order")
 #define BLOCKED_BY_NMI         BIT(3)
 #define REASON_ENTRY_FAILED    BIT(31)
 
-#define CR0_PE                 BIT(0)
-#define CR0_MP                 BIT(1)
-#define CR0_EM                 BIT(2)
-#define CR0_TS                 BIT(3)
-#define CR0_ET                 BIT(4)
-#define CR0_NE                 BIT(5)
-#define CR0_WP                 BIT(16)
-#define CR0_AM                 BIT(18)
-#define CR0_NW                 BIT(29)
-#define CR0_CD                 BIT(30)
-#define CR0_PG                 BIT(31)
-#define CR4_PAE                BIT(5)
-#define CR4_VMXE               BIT(13)
-#define CR4_PCIDE              BIT(17)
-#define CR4_CET                BIT(23)
-#define EFER_SCE               BIT(0)
-#define EFER_LME               BIT(8)
-#define EFER_LMA               BIT(10)
-#define EFER_NXE               BIT(11)
 #define RFLAGS_FIXED           BIT(1)
-#define RFLAGS_VM              BIT(17)
-
-#define MSR_FEATURE_CONTROL    0x3au
-#define MSR_SYSENTER_CS        0x174u
-#define MSR_SYSENTER_ESP       0x175u
-#define MSR_SYSENTER_EIP       0x176u
-#define MSR_PAT                0x277u
-#define MSR_VMX_BASIC          0x480u
-#define MSR_EFER               0xc0000080u
-#define MSR_STAR               0xc0000081u
-#define MSR_LSTAR              0xc0000082u
-#define MSR_CSTAR              0xc0000083u
-#define MSR_SFMASK             0xc0000084u
-#define MSR_FS_BASE            0xc0000100u
-#define MSR_KERNEL_GS_BASE     0xc0000102u
-#define MSR_TSC_AUX            0xc0000103u
 
 /* ---- what this CPU can: the capability MSRs, read once ---- */
 struct vmx_facts {
