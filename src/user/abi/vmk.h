@@ -32,7 +32,8 @@
  * Who may: reading needs the device open for reading (mode 0666). Changing a VM or its worlds needs
  * root or the uid that owns the VM; changing anything else needs root. EPERM otherwise.
  *
- * Invariants: layouts never change within one VMK_ABI_VERSION (asserted at the end).
+ * Invariants: layouts never change within one VMK_ABI_VERSION (asserted at the end). Samples of the
+ * scheduler have the layout of sched/esxtop.h, which is part of this interface.
  */
 #pragma once
 
@@ -81,7 +82,7 @@ enum vmk_list_kind {
     VMK_LIST_WORLDS = 1,     // struct vmk_world
     VMK_LIST_PROCESSES = 2,  // struct vmk_process
     VMK_LIST_VMS = 3,        // struct vmk_vm
-    VMK_LIST_POOLS = 4,      // struct vmk_pool: resource pools and the groups of VMs
+    VMK_LIST_SAMPLES = 4,    // struct sched_sample, sched/esxtop.h: times, all of one instant
     VMK_LIST_OWNERS = 5,     // struct vmk_owner: who holds machine memory
     VMK_LIST_ADAPTERS = 6,   // struct vmk_adapter
     VMK_LIST_DEVICES = 7,    // struct vmk_device
@@ -104,21 +105,6 @@ struct vmk_list {
 };
 #define VMK_LIST         VMK_IOCTL(2, struct vmk_list)
 #define VMK_LIST_ENTRIES 65536u  // at most, as room
-
-/* Exact: run + ready + costop + wait is the time since `created_ns`. */
-struct vmk_times {
-    uint64_t created_ns;
-    uint64_t run_ns;
-    uint64_t ready_ns;    // includes limited
-    uint64_t limited_ns;  // held back by a limit
-    uint64_t costop_ns;
-    uint64_t wait_ns;  // includes the next three
-    uint64_t wait_idle_ns, wait_io_ns, wait_swap_ns;
-    uint64_t system_ns;   // work done for it while others were scheduled
-    uint64_t overlap_ns;  // work done for others while it was scheduled
-    uint64_t smt_ns;      // of run: beside a busy hardware thread of the same core
-    uint64_t switches, migrations, quantum_expiries, wakes;
-};
 
 enum vmk_world_kind {
     VMK_WORLD_SYSTEM = 0,
@@ -147,7 +133,6 @@ struct vmk_world {
     uint32_t vcpu;                      // index, of a vCPU
     uint64_t affinity;                  // mask of CPUs
     char name[VMK_NAME_SIZE];
-    struct vmk_times times;
 };
 
 struct vmk_process {
@@ -190,21 +175,6 @@ struct vmk_vm {
     char name[VMK_NAME_SIZE];
     char config_file[VMK_PATH_SIZE];
     char reason[VMK_TEXT_SIZE];  // why it ended
-};
-
-enum vmk_pool_flags {
-    VMK_POOL_VM = 1,
-    VMK_POOL_EXPANDABLE = 2
-};
-
-struct vmk_pool {
-    uint32_t pool_id, parent_id;
-    uint32_t flags;  // enum vmk_pool_flags
-    uint32_t worlds;
-    uint32_t shares, min_mhz, max_mhz;
-    uint32_t reserved;
-    char name[VMK_NAME_SIZE];
-    struct vmk_times times;  // sum of all worlds below
 };
 
 struct vmk_owner {
@@ -305,8 +275,9 @@ struct vmk_console_open {
 
 /*
  * Makes the VM of a .vmx text, which the kernel reads with the same parser as at boot; it is not
- * running and its memory is empty. EINVAL with `error` filled: "file:line: key: what". The owner is
- * the caller's effective uid. Out: what the program must load, as the text says.
+ * running and its memory is empty. EINVAL with `error` filled: "file:line: key: what". Out: what
+ * the program must load, as the text says. The owner is the caller; root may make it for another
+ * (EPERM for anybody else). Who is not root may have a quarter of free memory per VM (ENOMEM).
  */
 struct vmk_vm_create {
     struct vmk_head head;
@@ -318,11 +289,13 @@ struct vmk_vm_create {
     char name[VMK_NAME_SIZE];         // out: displayName
     uint64_t memory_low_bytes;        // out: RAM from address 0
     uint64_t memory_high_bytes;       // out: RAM from 4 GB
-    uint32_t vcpus;
+    uint32_t vcpus;                   // out
+    uint32_t owner_uid, owner_gid;    // in: VMK_CALLER for the caller's
     uint32_t reserved;
     char kernel[VMK_PATH_SIZE], initrd[VMK_PATH_SIZE];
     char cmdline[1024];
 };
+#define VMK_CALLER    0xffffffffu
 #define VMK_VM_CREATE VMK_IOCTL(16, struct vmk_vm_create)
 
 /* struct vmk_vm of this VM. */
@@ -429,7 +402,6 @@ struct vmk_vm_vcpu {
 
 /* ---- layouts ---- */
 
-_Static_assert(sizeof(struct vmk_times) == 128, "vmk_times");
-_Static_assert(sizeof(struct vmk_world) == 240, "vmk_world");
+_Static_assert(sizeof(struct vmk_world) == 112, "vmk_world");
 _Static_assert(sizeof(struct vmk_list) == 40, "vmk_list");
 _Static_assert(sizeof(struct vmk_vm_event) == 320, "vmk_vm_event");
