@@ -71,12 +71,54 @@ static void near(const char *what, plat_ns got, plat_ns due, plat_ns slack)
               (unsigned long long)(slack / 1000));
 }
 
+#define SAMPLES 64u
+
+/* A sample of all of the host: worlds' times add up, groups are the sum of their parts, and two
+ * samples make columns that say what the pools got. */
+static void samples_check(uint32_t group, const struct sched_sample *before, plat_ns due)
+{
+    static struct sched_sample all[SAMPLES];
+    uint32_t count = sched_samples_get(all, SAMPLES);
+    uint64_t columns[ESXTOP_COLUMNS];
+    struct sched_sample now;
+
+    sim_check(count <= SAMPLES && all[0].parent == 0, "%u samples", count);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sched_sample *s = &all[i];
+        uint64_t run = 0, elapsed = 0;
+
+        sim_check(s->run + s->ready + s->costop + s->wait == s->elapsed, "%s: does not add up",
+                  s->name);
+        sim_check(s->kind >= SCHED_SAMPLE_POOL || s->elapsed == s->at - s->created, "%s: age",
+                  s->name);
+        for (uint32_t j = 0; j < count; j++) {
+            run += all[j].parent == s->id ? all[j].run : 0;
+            elapsed += all[j].parent == s->id ? all[j].elapsed : 0;
+        }
+        sim_check(s->kind < SCHED_SAMPLE_POOL || (run == s->run && elapsed == s->elapsed),
+                  "%s: is not the sum of its worlds", s->name);
+    }
+    sim_check(sched_sample_get(group, &now) == VMK_OK, "no sample of the pool");
+    esxtop_columns(before, &now, columns);
+    printf("%s: %%RUN %llu.%02llu over %llu ms\n", now.name,
+           (unsigned long long)columns[ESXTOP_RUN] / 100,
+           (unsigned long long)columns[ESXTOP_RUN] % 100,
+           (unsigned long long)(now.at - before->at) / 1000000);
+    near("%RUN as time", columns[ESXTOP_RUN] * (now.at - before->at) / 10000, due, 30 * MS);
+    sim_check(columns[ESXTOP_RUN] + columns[ESXTOP_RDY] + columns[ESXTOP_WAIT] + 3 >= 30000 &&
+                  columns[ESXTOP_RUN] + columns[ESXTOP_RDY] + columns[ESXTOP_WAIT] <= 30000,
+              "three worlds are not 300 %%");
+    sim_check(columns[ESXTOP_MLMTD] > 0 && columns[ESXTOP_MLMTD] <= columns[ESXTOP_RDY],
+              "limited, and %%MLMTD is not part of %%RDY");
+}
+
 static void pools_run(unsigned host)
 {
     struct sched_host_usage all;
     uint32_t gold, tin, id;
     struct job j[6] = {{.got = 0}};
     plat_ns start = plat_time_now();
+    struct sched_sample golds_before;
     uint32_t mhz;
     char why[96];
 
@@ -112,6 +154,7 @@ static void pools_run(unsigned host)
                   sched_set_min(j[3].id.raw, mhz / 2) == VMK_OK,
               "reservation refused");
     sim_check(sched_set_max(gold, mhz) == VMK_OK, "limit refused");
+    sim_check(sched_sample_get(gold, &golds_before) == VMK_OK, "no sample");
     for (unsigned i = 0; i < 6; i++)
         before[i] = run_of(j[i].id);
     sim_check(world_sleep_until(start + 2000 * MS) == VMK_OK, "sleep");
@@ -121,6 +164,7 @@ static void pools_run(unsigned host)
     for (unsigned i = 0; i < 3; i++)
         golds += run_of(j[i].id) - before[i];
     near("gold, limit one CPU", golds, 1000 * MS, 30 * MS);
+    samples_check(gold, &golds_before, 1000 * MS);
     sim_check(golds <= 1010 * MS, "over its limit by more than 1 %%");
     sim_check(run_of(j[3].id) - before[3] >= 490 * MS, "reservation missed: %llu us",
               (unsigned long long)((run_of(j[3].id) - before[3]) / 1000));

@@ -457,6 +457,11 @@ void sched_world_times(const struct world *w, struct sched_times *out)
 
 /* ---- pools ---- */
 
+const char *sched_pool_name(const struct sched_machine *m, const struct sched_pool *p)
+{
+    return p == m->root ? "host" : container_of(p, const struct pool_box, pool)->name;
+}
+
 vmk_status sched_pool_create(const char *name, uint32_t flags,
                              const struct sched_params *params, uint32_t *id)
 {

@@ -10,6 +10,7 @@
 #include "core/host.h"
 #include "core/status.h"
 #include "plat/plat.h"
+#include "sched/esxtop.h"
 #include "sched/machine.h"
 
 struct world;
@@ -90,3 +91,12 @@ struct sched_host_usage {
     const char *policy;
 };
 void sched_host_usage_get(struct sched_host_usage *out);
+
+/*
+ * What esxtop and /proc/vmware/sched/esxtop show: a sample of every pool, VM, world and idle world,
+ * all of one instant, parents before their children, the idle worlds last. Stores up to `room`;
+ * returns how many there are. O(worlds) under the scheduler's lock. Any context.
+ */
+uint32_t sched_samples_get(struct sched_sample *out, uint32_t room);
+/* Of one of them: a world's, pool's, VM's or idle world's id. NOT_FOUND. */
+must_check vmk_status sched_sample_get(uint32_t id, struct sched_sample *out);

@@ -49,3 +49,5 @@ void sched_world_remove(struct world *w);
 bool sched_world_is_gone(const struct world *w);
 /* Exact times up to now. */
 void sched_world_times(const struct world *w, struct sched_times *out);
+/* Its name; "host" of the root. Lock held. */
+const char *sched_pool_name(const struct sched_machine *m, const struct sched_pool *p);

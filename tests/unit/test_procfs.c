@@ -394,6 +394,8 @@ static void sched_entry(void *argument)
     ck_assert_int_eq(write_status("/proc/vmware/sched/worlds", "77777 shares 5"),
                      VMK_NOT_FOUND);
 
+    ck_assert_ptr_nonnull(strstr(fs_read_file("/proc/vmware/sched/esxtop"), " idle 1 "));
+    ck_assert_ptr_nonnull(strstr(fs_read_file("/proc/vmware/sched/esxtop"), " host\n"));
     ck_assert_str_eq(fs_read_file("/proc/vmware/sched/policy"), "share\n");
     ck_assert_int_eq(write_status("/proc/vmware/sched/policy", "lottery\n"), VMK_BAD_PARAM);
     ck_assert_int_eq(write_status("/proc/vmware/sched/policy", "rr\n"), VMK_OK);

@@ -4,6 +4,8 @@
  *
  *   sched/policy          the policy's name; writing another switches to it
  *   sched/cpus            each CPU's busy time, and what the host has counted
+ *   sched/esxtop          a line per pool, VM, world and idle world: every sum that esxtop's CPU
+ *                         columns are made of, in ns, all of one instant
  *   sched/worlds          a line per world; writing "ID shares N", "ID min MHZ", "ID max MHZ",
  *                         "ID pool ID" or "ID affinity HEXMASK" changes one (also pools and VMs)
  *   config/sched/NAME     one file per tunable of sched/tunables.def
@@ -257,6 +259,54 @@ static vmk_status store_worlds(const char *text, size_t length, void *argument)
     return status;
 }
 
+/* ---- what esxtop is made of ---- */
+
+/* Samples of everything, however many: more room until they fit. Null: no memory. */
+static struct sched_sample *samples_all(uint32_t *count)
+{
+    for (uint32_t room = 64;; room = *count + 16) {
+        struct sched_sample *all = heap_alloc(room * sizeof(*all), MEM_OWNER_FS);
+
+        if (!all)
+            return NULL;
+        *count = sched_samples_get(all, room);
+        if (*count <= room)
+            return all;
+        heap_free(all);
+    }
+}
+
+#define ULL(x) ((unsigned long long)(x))
+
+static vmk_status show_esxtop(struct procfs_text *out, void *argument)
+{
+    static const char *const kinds[] = {"idle", "world", "vcpu", "pool", "vm"};
+    uint32_t count;
+    struct sched_sample *all = samples_all(&count);
+
+    (void)argument;
+    if (!all)
+        return VMK_NO_MEMORY;
+    procfs_printf(out, "# at %llu ns; times in ns since created, sums of groups\n",
+                  ULL(all[0].at));
+    procfs_printf(out, "id parent group kind nwld elapsed used run sys wait idle io swpwt rdy "
+                       "ovrlp cstp mlmtd smt swtch mig qexp wake name\n");
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sched_sample *s = &all[i];
+
+        procfs_printf(out, "%u %u %u %s %u %llu %llu %llu %llu ", s->id, s->parent, s->group,
+                      kinds[s->kind], s->worlds, ULL(s->elapsed), ULL(s->used), ULL(s->run),
+                      ULL(s->system));
+        procfs_printf(out, "%llu %llu %llu %llu %llu %llu %llu %llu %llu ", ULL(s->wait),
+                      ULL(s->wait_idle), ULL(s->wait_io), ULL(s->wait_swap), ULL(s->ready),
+                      ULL(s->overlap), ULL(s->costop), ULL(s->limited), ULL(s->smt));
+        procfs_printf(out, "%llu %llu %llu %llu %s\n", ULL(s->switches), ULL(s->migrations),
+                      ULL(s->quantum_expiries), ULL(s->wakes), s->name);
+    }
+    heap_free(all);
+    return VMK_OK;
+}
+
 vmk_status procfs_sched_register(void)
 {
     char path[64];
@@ -264,6 +314,8 @@ vmk_status procfs_sched_register(void)
 
     if (status == VMK_OK)
         status = procfs_register("vmware/sched/cpus", show_cpus, NULL, NULL);
+    if (status == VMK_OK)
+        status = procfs_register("vmware/sched/esxtop", show_esxtop, NULL, NULL);
     if (status == VMK_OK)
         status = procfs_register("vmware/sched/worlds", show_worlds, store_worlds, NULL);
     for (uintptr_t t = 0; t < SCHED_TUNABLE_COUNT && status == VMK_OK; t++) {
