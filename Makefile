@@ -195,7 +195,7 @@ $(BUILD)/orrery-trace: $(TRACE_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrer
 	@echo "  LINK    $@"
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK) $(TRACE_LIBS)
 vmfs-tool: $(BUILD)/vmfs-tool ## vmfs-tool: VMFS-5 volumes in image files
-$(BUILD)/vmfs-tool: $(BUILD)/sim/obj/sim/tools/vmfs_tool.c.o $(BUILD)/sim/liborrery.a
+$(BUILD)/vmfs-tool: $(patsubst %,$(BUILD)/sim/obj/%.o,$(wildcard sim/tools/*.c)) $(BUILD)/sim/liborrery.a
 	@echo "  LINK    $@"
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/test/%)

@@ -21,7 +21,7 @@ set -eu
 packages="check pkg-config clang clang-format clang-tidy cppcheck lcov gnuplot-nox
 zlib1g-dev qemu-system-x86 ovmf bochs bochs-term bochsbios vgabios grub-common grub-pc-bin
 grub-efi-amd64-bin xorriso mtools gdb cpio lz4 kmod dpkg-dev libunicorn-dev vmfs-tools qemu-utils libcjson-dev
-qemu-user
+qemu-user gdisk fdisk dosfstools
 babeltrace2 protobuf-compiler lttng-tools liblttng-ust-dev"
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 self=$(cksum <"$0" | cut -d' ' -f1)

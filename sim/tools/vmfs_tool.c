@@ -30,6 +30,7 @@
 #include "sched/sched.h"
 #include "sim/model/disk.h"
 #include "sim/platform/sim.h"
+#include "sim/tools/tool.h"
 #include "world/world.h"
 
 #define COPY_SIZE (1u << 20)
@@ -39,7 +40,7 @@ static const char usage[] =
     "\n"
     "An IMAGE is a file or device that holds one VMFS-5 extent (a partition, not a whole "
     "disk);\n"
-    "append @OFFSET for one inside a larger file. Commands:\n"
+    "append @OFFSET for one inside a larger file, @pN for partition N. Commands:\n"
     "\n"
     "  mkfs [-L LABEL] [-s SIZE]   make a volume; -s creates the image (273M, 1G, 2T ...)\n"
     "  ls [-l] [PATH]              list a directory\n"
@@ -56,6 +57,15 @@ static const char usage[] =
     "  fsck                        check everything; status 1 if there are problems\n"
     "  dump                        superblock and counts\n"
     "\n"
+    "Partition tables (IMAGE is a whole disk):\n"
+    "  part-list                   what the table says; status 1 if it has problems\n"
+    "  part-create [-s SIZE]       an empty GPT\n"
+    "  part-add TYPE [SIZE [NAME [NUMBER]]]\n"
+    "                              TYPE: a GUID, vmfs, vmkcore, efi-system, basic-data, linux "
+    "...\n"
+    "  part-delete NUMBER\n"
+    "  part-repair                 the damaged copy of a GPT from the good one\n"
+    "\n"
     "  -v, --verbose  kernel messages too      -h, --help  this text\n";
 
 static bool verbose;
@@ -67,77 +77,11 @@ static uint64_t wall_seconds(void)
 
 static int fail(const char *what, vmk_status status)
 {
-    fprintf(stderr, "vmfs-tool: %s: %s\n", what, vmk_status_text(status));
+    return tool_fail(what, status);
     return 3;
 }
 
-static bool parse_size(const char *text, uint64_t *out)
-{
-    char *end;
-    unsigned long long value;
-    unsigned shift = 0;
-
-    errno = 0;
-    value = strtoull(text, &end, 0);
-    if (errno || end == text || *text == '-')
-        return false;
-    switch (*end) {
-    case 'T':
-    case 't': shift += 10; fall_through;
-    case 'G':
-    case 'g': shift += 10; fall_through;
-    case 'M':
-    case 'm': shift += 10; fall_through;
-    case 'K':
-    case 'k':
-        shift += 10;
-        end++;
-        break;
-    default: break;
-    }
-    *out = (uint64_t)value << shift;
-    return !*end && *out >> shift == value;
-}
-
 /* ---- devices ---- */
-
-struct slice {
-    struct block_device device;
-    struct block_device *whole;
-    uint64_t offset;
-};
-
-static void slice_submit(struct block_device *device, struct block_request *request)
-{
-    struct slice *s = device->context;
-
-    request->offset += s->offset;
-    s->whole->ops->submit(s->whole, request);
-}
-
-static const struct block_ops slice_ops = {.submit = slice_submit};
-
-static struct block_device *device_open(char *text, uint64_t size, bool read_only)
-{
-    char *at = strrchr(text, '@');
-    uint64_t offset = 0;
-    struct block_device *whole;
-    struct slice *s;
-
-    if (at && parse_size(at + 1, &offset))
-        *at = 0;
-    whole = disk_file_open(text, size ? size + offset : 0, read_only);
-    if (!whole || !offset)
-        return whole;
-    s = calloc(1, sizeof(*s));
-    s->device = *whole;
-    s->device.ops = &slice_ops;
-    s->device.context = s;
-    s->device.size = whole->size > offset ? whole->size - offset : 0;
-    s->whole = whole;
-    s->offset = offset;
-    return &s->device;
-}
 
 struct volume {
     struct block_device *devices[32];
@@ -154,7 +98,7 @@ static bool devices_open(struct volume *vol, const char *images, uint64_t size, 
             fputs("vmfs-tool: a volume has at most 32 extents\n", stderr);
             return false;
         }
-        vol->devices[vol->count] = device_open(word, size, read_only);
+        vol->devices[vol->count] = tool_device_open(word, size, read_only);
         if (!vol->devices[vol->count])
             return false;
         vol->count++;
@@ -501,7 +445,7 @@ static int command_size(struct volume *vol, int argc, char **argv)
     vmfs_id id;
     vmk_status status;
 
-    if (argc < 3 || !parse_size(argv[2], &size)) {
+    if (argc < 3 || !tool_parse_size(argv[2], &size)) {
         fprintf(stderr, "vmfs-tool: %s PATH SIZE\n", argv[0]);
         return 2;
     }
@@ -586,7 +530,8 @@ static int make_volume(const char *images, int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "-L") && i + 1 < argc) {
             how.label = argv[++i];
-        } else if (!strcmp(argv[i], "-s") && i + 1 < argc && parse_size(argv[i + 1], &size)) {
+        } else if (!strcmp(argv[i], "-s") && i + 1 < argc &&
+                   tool_parse_size(argv[i + 1], &size)) {
             i++;
         } else {
             fprintf(stderr, "vmfs-tool: mkfs: '%s'? mkfs [-L LABEL] [-s SIZE]\n", argv[i]);
@@ -654,6 +599,8 @@ int main(int argc, char **argv)
     images = argv[1];
     argv += 2;
     argc -= 2;
+    if (!strncmp(argv[0], "part-", 5))
+        return tool_partitions(images, argc, argv);
     if (!strcmp(argv[0], "mkfs"))
         return make_volume(images, argc, argv);
     for (unsigned i = 0; i < ARRAY_COUNT(commands); i++) {
