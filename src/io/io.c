@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * io/io.c -- the block layer's state.
+ * io/io.c -- the state of the block layer and of what stands on it.
  *
  * Invariants
  *   - The wait queues live as long as the host, so who wakes a waiter never touches its stack last.
@@ -9,6 +9,7 @@
 #include "io/io.h"
 
 #include "core/host.h"
+#include "io/storage.h"
 
 HOST_STATE(io);
 
@@ -18,4 +19,5 @@ void io_init(void)
 
     for (unsigned i = 0; i < ARRAY_COUNT(io->waiters); i++)
         wait_queue_init(&io->waiters[i], "block");
+    storage_init();
 }

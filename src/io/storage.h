@@ -19,7 +19,7 @@
 
 struct storage_inquiry {
     char vendor[9], model[41], revision[9], serial[41];
-    char wwn[64];  // "naa.5000..." or "t10....", or empty
+    char wwn[88];  // "naa.5000..." or "t10....", or empty
 };
 
 struct storage_adapter;
@@ -42,7 +42,7 @@ struct storage_adapter_info {
     unsigned devices;
 };
 
-/* After io_init(), before the first driver. */
+/* Called by io_init(). */
 void storage_init(void);
 /* A driver's side. The adapter's name is given here. NO_MEMORY, NO_SPACE. [block] */
 must_check vmk_status storage_adapter_add(const char *driver, const char *location,

@@ -15,6 +15,7 @@
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
 #include "core/log.h"
+#include "lib/endian.h"
 #include "lib/string.h"
 
 #define TABLE_SIZE_MAX 0x400000u
@@ -150,6 +151,23 @@ static uint32_t word(const uint8_t *at)
     return value;
 }
 
+static void add_ioapic(uint32_t pa, uint32_t gsi)
+{
+    if (acpi_facts.ioapic_count == ACPI_IOAPICS_MAX)
+        return;
+    acpi_facts.ioapic_gsis[acpi_facts.ioapic_count] = gsi;
+    acpi_facts.ioapics[acpi_facts.ioapic_count++] = pa;
+}
+
+static void add_override(uint8_t irq, uint32_t gsi, uint16_t flags)
+{
+    if (acpi_facts.override_count == ACPI_OVERRIDES_MAX)
+        return;
+    acpi_facts.overrides[acpi_facts.override_count].irq = irq;
+    acpi_facts.overrides[acpi_facts.override_count].gsi = gsi;
+    acpi_facts.overrides[acpi_facts.override_count++].flags = flags;
+}
+
 static void parse_madt(const struct acpi_header *h)
 {
     const uint8_t *base = (const uint8_t *)h;
@@ -163,9 +181,25 @@ static void parse_madt(const struct acpi_header *h)
             add_cpu(e[3], word(e + 4));
         else if (type == 9 && size >= 16)
             add_cpu(word(e + 4), word(e + 8));
-        else if (type == 1 && size >= 12 && acpi_facts.ioapic_count < ACPI_IOAPICS_MAX)
-            acpi_facts.ioapics[acpi_facts.ioapic_count++] = word(e + 4);
+        else if (type == 1 && size >= 12)
+            add_ioapic(word(e + 4), word(e + 8));
+        else if (type == 2 && size >= 10)
+            add_override(e[3], word(e + 4), le16(e + 8));
         at += size;
+    }
+}
+
+/* The first window of segment 0. */
+static void parse_mcfg(const struct acpi_header *h)
+{
+    const uint8_t *base = (const uint8_t *)h;
+
+    for (uint32_t at = 44; at + 16 <= h->length && !acpi_facts.ecam_base; at += 16) {
+        if (le16(base + at + 8) != 0)
+            continue;
+        acpi_facts.ecam_base = le64(base + at);
+        acpi_facts.ecam_first = base[at + 10];
+        acpi_facts.ecam_last = base[at + 11];
     }
 }
 
@@ -199,6 +233,8 @@ static void parse_table(const struct acpi_header *h)
         parse_madt(h);
     else if (memcmp(h->signature, "FACP", 4) == 0)
         parse_fadt(h);
+    else if (memcmp(h->signature, "MCFG", 4) == 0)
+        parse_mcfg(h);
     else if (memcmp(h->signature, "SSDT", 4) == 0)
         add_aml(h);
 }
@@ -273,6 +309,20 @@ void acpi_late_init(void)
         vmk_log(VMK_LOG_INFO, "ACPI: PM1a control %x, PM timer %x, S5 %s",
                 acpi.fadt->pm1a_control, acpi.fadt->pm_timer,
                 acpi.sleep_known ? "known" : "not found");
+}
+
+/* That needs an interpreter. */
+bool acpi_pci_route(unsigned segment, unsigned bus, unsigned device, unsigned pin,
+                    uint32_t *gsi, bool *level, bool *active_low)
+{
+    (void)segment;
+    (void)bus;
+    (void)device;
+    (void)pin;
+    (void)gsi;
+    (void)level;
+    (void)active_low;
+    return false;
 }
 
 void acpi_power_off(void)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * arch/x86/apic.c -- interrupt controllers: local APIC (memory-mapped or x2APIC), IOAPIC, 8259;
- * and the one-shot timer of each CPU.
+ * arch/x86/apic.c -- the local APIC (memory-mapped or x2APIC), the 8259, and the one-shot timer of each CPU.
  *
  * IA32_APIC_BASE.EN is never cleared: emulators do not bring the APIC back. The 8259s are moved off
- * the exception vectors and masked; every IOAPIC pin is masked (drivers poll so far). The timer is
+ * the exception vectors and masked; the IOAPICs are irq.c's. The timer is
  * the TSC-deadline mode if it is there and proves to work, else the APIC's own counter; a timer
  * interrupt before its deadline arms again and tells nobody.
  * Per-CPU state belongs to its CPU with interrupts off; the mode words are set before others start.
@@ -87,7 +86,7 @@ void plat_cpu_kick(unsigned cpu)
     apic_ipi(arch_cpus[cpu].apic_id, APIC_ICR_FIXED | VECTOR_KICK);
 }
 
-/* ---- 8259 and IOAPIC: everything off ---- */
+/* ---- 8259: off ---- */
 static void pic_init(void)
 {
     static const uint8_t words[4] = {0x11, VECTOR_PIC, 4, 1};
@@ -100,28 +99,12 @@ static void pic_init(void)
     insn_outb(0xa1, 0xff);
 }
 
-static void ioapic_mask_all(uint64_t pa)
-{
-    volatile uint32_t *window = paging_map(pa, PAGE_SIZE, true);
-    unsigned pins;
-
-    window[0] = 1;  // version
-    pins = (window[4] >> 16 & 0xff) + 1;
-    for (unsigned pin = 0; pin < pins; pin++) {
-        window[0] = 0x10 + 2 * pin;
-        window[4] = LVT_MASKED;
-        window[0] = 0x11 + 2 * pin;
-        window[4] = 0;
-    }
-}
-
 void apic_init(void)
 {
     pic_init();
     apic.x2apic = plat_cpuid(1, 0).ecx & BIT(21);
     apic.registers = paging_map(insn_rdmsr(MSR_APIC_BASE) & 0xffffff000ull, PAGE_SIZE, true);
-    for (unsigned i = 0; i < acpi_facts.ioapic_count; i++)
-        ioapic_mask_all(acpi_facts.ioapics[i]);
+    irq_init();
 }
 
 void apic_init_self(void)

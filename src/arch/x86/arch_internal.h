@@ -75,7 +75,8 @@ void paging_init(void);
 void paging_load(void);  // this CPU goes to the final tables
 paddr_t paging_root(void);
 const uint64_t *paging_upper_half(void);  // 256 top-level entries, for user worlds
-/* Adds memory (or device registers, uncached) to the direct map; what is there stays. */
+/* Adds memory (or device registers, uncached) to the direct map; what is there stays. Null: no page
+ * tables are left. */
 void *paging_map(uint64_t pa, uint64_t size, bool device);
 
 /* ---- cpu.c ---- */
@@ -104,6 +105,13 @@ void apic_report(void);
 #define APIC_ICR_NMI   0x4400u
 #define APIC_ICR_FIXED 0x4000u
 
+/* ---- irq.c ---- */
+void irq_init(void);                 // CPU 0: every I/O APIC pin masked
+void irq_dispatch(unsigned vector);  // a vector of a device
+
+/* ---- pci_config.c ---- */
+void pci_config_init(void);  // after the memory map is handed out
+
 /* ---- clock.c ---- */
 void clock_init(void);
 void clock_delay(plat_ns duration);
@@ -117,13 +125,23 @@ void console_panic_begin(void);       // purple from here on
 void console_drain(void);             // until the UARTs are empty
 
 /* ---- acpi.c, or acpi/ with ACPICA ---- */
-#define ACPI_IOAPICS_MAX 16u
+#define ACPI_IOAPICS_MAX   16u
+#define ACPI_OVERRIDES_MAX 16u
 struct acpi_facts {
     unsigned cpu_count;
     uint32_t cpu_apic_ids[PLAT_CPUS_MAX];
     unsigned cpus_ignored;  // beyond PLAT_CPUS_MAX
     unsigned ioapic_count;
     uint64_t ioapics[ACPI_IOAPICS_MAX];
+    uint32_t ioapic_gsis[ACPI_IOAPICS_MAX];  // the first line of each
+    struct {
+        uint8_t irq;
+        uint16_t flags;  // MPS INTI flags
+        uint32_t gsi;
+    } overrides[ACPI_OVERRIDES_MAX];
+    unsigned override_count;
+    uint64_t ecam_base;  // MCFG, segment 0, address of bus 0; 0: none
+    uint8_t ecam_first, ecam_last;
     uint16_t pm_timer_port;  // 0: none
     bool pm_timer_32;
 };
@@ -132,6 +150,9 @@ void acpi_early_init(void);  // tables only: fills acpi_facts
 void acpi_late_init(void);   // namespace; after mem_init()
 void acpi_power_off(void);   // returns if it cannot
 void acpi_reset(void);
+/* The routing table (_PRT) of the bus a device is on; pin 1..4. False: it has no such row. */
+bool acpi_pci_route(unsigned segment, unsigned bus, unsigned device, unsigned pin,
+                    uint32_t *gsi, bool *level, bool *active_low);
 
 /* ---- assembly ---- */
 extern const uint8_t trap_stubs[256][16];

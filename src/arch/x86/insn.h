@@ -37,6 +37,17 @@ static inline void insn_outl(uint16_t port, uint32_t value)
     __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
 }
 
+/* Words of 16 bits. */
+static inline void insn_insw(uint16_t port, void *to, unsigned count)
+{
+    __asm__ volatile("rep insw" : "+D"(to), "+c"(count) : "d"(port) : "memory");
+}
+
+static inline void insn_outsw(uint16_t port, const void *from, unsigned count)
+{
+    __asm__ volatile("rep outsw" : "+S"(from), "+c"(count) : "d"(port) : "memory");
+}
+
 static inline uint32_t insn_inl(uint16_t port)
 {
     uint32_t value;

@@ -178,6 +178,9 @@ void *paging_map(uint64_t pa, uint64_t size, bool device)
     const struct wish wish = {round_down(pa, PAGE_SIZE), round_up(pa + size, PAGE_SIZE),
                               device ? DEVICE_FLAGS : DATA_FLAGS};
 
+    // Worst case: a level 3 table, a level 2 table per GB, two level 1 tables at the ends.
+    if (paging.final && paging.pool_left < 5 + ((wish.end - wish.base) >> 30))
+        return NULL;
     if (paging.final) {
         map_direct(wish.base, wish.end, wish.flags);
     } else {  // the boot tables have it; remember it for the final ones

@@ -112,5 +112,6 @@ void arch_report(void)
 
 void arch_late_init(void)
 {
+    pci_config_init();
     acpi_late_init();
 }

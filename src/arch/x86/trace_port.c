@@ -18,6 +18,7 @@
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
 #include "lib/string.h"
+#include "plat/plat_dev.h"
 
 #define ATA_DATA               0
 #define ATA_COUNT              2
@@ -220,6 +221,13 @@ bool plat_trace_out_open(const char *where)
     else if (strcmp(where, "com2") == 0 && com2_present())
         out.way = WAY_COM2;
     return out.way != WAY_NONE;
+}
+
+/* The eight registers of the channel and its control register. */
+bool plat_port_reserved(uint16_t port)
+{
+    return out.way == WAY_DISK &&
+           ((unsigned)port - out.base < 8u || port == (uint16_t)(out.base + ATA_CONTROL));
 }
 
 bool plat_trace_out_write(const void *head, size_t head_size, const void *body,

@@ -92,11 +92,15 @@ void plat_handlers_set(const struct plat_handlers *h)
 
 void plat_interrupt_dispatch(unsigned vector)
 {
-    if (vector == VECTOR_SPURIOUS || vector < 0x30)  // spurious: no EOI is due
+    if (vector == VECTOR_SPURIOUS || vector < VECTOR_DEVICE)  // spurious: no EOI is due
         return;
     if (vector == VECTOR_TIMER) {
         apic_eoi();
         apic_timer_interrupt();
+        return;
+    }
+    if (vector < VECTOR_TIMER) {
+        irq_dispatch(vector);
         return;
     }
     apic_eoi();

@@ -32,6 +32,7 @@
 #define VECTOR_PF            14
 #define VECTOR_MC            18
 #define VECTOR_PIC           0x20  // sixteen, all masked
+#define VECTOR_DEVICE        0x30  // up to VECTOR_TIMER: irq.c hands them out
 #define VECTOR_TIMER         0xf0
 #define VECTOR_KICK          0xf1
 #define VECTOR_SPURIOUS      0xff
