@@ -135,12 +135,27 @@ $(METAL)/orrery.elf: $(METAL_OBJ) src/arch/x86/kernel.ld scripts/symbols.awk Mak
 $(METAL)/orrery.asm: $(METAL)/orrery.elf
 	$(Q)objdump -d --no-show-raw-insn $< >$@
 
+# --- the root file system: busybox, our files of src/agents/root, our programs ----------------------
+
+# Each src/agents/NAME.c with a main() is a static program of its own; "_" in the name becomes "-".
+AGENT_SRC   := $(wildcard src/agents/*.c)
+AGENT_PROGS := $(foreach s,$(AGENT_SRC),$(BUILD)/agents/$(subst _,-,$(basename $(notdir $s))))
+define AGENT
+$(BUILD)/agents/$(subst _,-,$(basename $(notdir $1))): $1
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(STD) $$(WARN) -O2 -static -s -o $$@ $$<
+endef
+$(foreach s,$(AGENT_SRC),$(eval $(call AGENT,$s)))
+$(BUILD)/system.v00: scripts/tardisk.sh $(AGENT_PROGS) $(shell find src/agents/root -type f 2>/dev/null)
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/tardisk.sh $@ $(AGENT_PROGS)
+
 $(BUILD)/guest/initrd.gz: scripts/guest-initramfs.sh scripts/guest-exit.c scripts/guest-clock.c
 	$(Q)mkdir -p $(@D)
 	$(Q)scripts/guest-initramfs.sh $@
-$(BUILD)/modules.tar: scripts/demo.vmx $(BUILD)/guest/initrd.gz
+$(BUILD)/modules.tar: scripts/demo.vmx $(BUILD)/guest/initrd.gz $(BUILD)/system.v00
 	$(Q)cp $(CACHE)/guest/vmlinuz scripts/demo.vmx $(BUILD)/guest/
-	$(Q)tar --format=ustar --owner=0 --group=0 -cf $@ -C $(BUILD)/guest vmlinuz initrd.gz demo.vmx
+	$(Q)tar --format=ustar --owner=0 --group=0 -cf $@ -C $(BUILD)/guest vmlinuz initrd.gz demo.vmx -C .. system.v00
 $(BUILD)/orrery.iso: $(METAL)/orrery.elf $(BUILD)/modules.tar scripts/mkiso.sh
 	$(Q)scripts/mkiso.sh $@ $(METAL)/orrery.elf $(BUILD)/modules.tar "$(CMDLINE)"
 $(BUILD)/compile_commands.json: $(METAL_SRC) $(SIM_SRC) Makefile
@@ -188,7 +203,7 @@ sim: $(BUILD)/orrery-sim ## the simulator
 $(BUILD)/sim/orrery-sim: $(SIM_SRC:%=$(BUILD)/sim/obj/%.o) $(ZLIB_SRC:$(ZLIB)/%.c=$(BUILD)/sim/zlib/%.o)
 	@echo "  LINK    $@"
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
-$(BUILD)/orrery-sim: $(BUILD)/sim/orrery-sim
+$(BUILD)/orrery-sim: $(BUILD)/sim/orrery-sim $(BUILD)/system.v00
 	$(Q)ln -sf sim/orrery-sim $@
 trace-tool: $(BUILD)/orrery-trace ## orrery-trace: statistics, verify, diff, what-if, plots
 $(BUILD)/orrery-trace: $(TRACE_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrery.a

@@ -3,10 +3,14 @@
 #
 # run.sh -- boot the image in an emulator, with a guest in it.
 #
-# The machine's COM1 is the guest's console. Interactive: your terminal is that console, and the
-# VMkernel's log is on it too. Batch: the log goes to COM2, which is a file here; COM1's bytes
-# come out on stdout as they are written, and the status of the run is the guest's, read from
-# the log line "... ended, status N".
+# Interactive: the machine's COM1 is the host's console, which is your terminal: the VMkernel's log, then
+# the host shell, with the VMs beside it. Batch: COM1 is the guest's console (with --host-cmd: the
+# terminal of those commands), its bytes come out on stdout as they are written, and the log goes to
+# COM2, which is a file here. The status of the run is the guest's, from the log line "... ended, status
+# N", or the host commands', from "host-cmd: ended, status N".
+#
+# --host-cmd: the commands travel as /etc/host-cmd in a tardisk of their own. /etc/init.d/console finds
+# the file and runs it where it would else have started a login; process 1 itself has /dev/null.
 set -eu
 
 usage() {
@@ -17,10 +21,12 @@ usage: scripts/run.sh [options]
   --platform P       qemu (default; AMD-V), qemu-uefi (ISO under UEFI), bochs (VT-x)
   --cpus N           CPUs of the machine (2; in Bochs 1)
   --vcpus N          CPUs of the VM (2; with --guest 1)
-  --vms N            that many such VMs at once; only the first has a console (1)
+  --vms N            that many such VMs at once; only the first has a console (1; 0 is for the host shell)
   --memory MB        memory of the VM (256; with --guest 64)
   --cmd 'COMMANDS'   run shell commands in the Linux guest, then end with their status
                      (implies --batch)
+  --host-cmd 'COMMANDS'  run shell commands in the host shell, with the VMs beside it (--vms 0: none),
+                     then switch the host off and end with their status (implies --batch)
   --guest ELF        instead of Linux: a Multiboot kernel (implies --batch)
   --append ARGS      the guest kernel's command line (for Linux: appended to it)
   --kernel-args ARGS more for the VMkernel's own command line
@@ -36,7 +42,7 @@ usage: scripts/run.sh [options]
   --icount-shift N   the same with 2^N nanoseconds, for long runs
   --help             this text
 
-status: the guest's (of several VMs: the last that is not 0); 124 time-out; 125 the VMkernel
+status: the guest's (of several VMs: the last that is not 0) or the host commands'; 124 time-out; 125 the VMkernel
         reported none, or not for every VM (its log is on stderr);
         3 the guest passed but the trace is not whole;
         2 bad usage. Interactive: Ctrl-a x leaves.
@@ -53,13 +59,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=${BUILD:-$here/../build}
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 platform=qemu
-batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' guest='' append='' extra=''
+batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' host_commands='' has_host='' guest='' append='' extra=''
 log='' limit='' gdb='' icount=''
 trace='' trace_classes=all trace_mode=stream trace_lossless='' trace_buffer=''
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --platform | --cpus | --vcpus | --vms | --memory | --cmd | --guest | --append | \
+    --platform | --cpus | --vcpus | --vms | --memory | --cmd | --host-cmd | --guest | --append | \
         --kernel-args | --log | --timeout | --icount-shift | \
         --trace | --trace-classes | --trace-mode | --trace-buffer)
         [ $# -ge 2 ] || die "$1 needs a value"
@@ -73,6 +79,7 @@ while [ $# -gt 0 ]; do
     --vms) vms=$2 && shift ;;
     --memory) memory=$2 && shift ;;
     --cmd) commands=$2 has_commands=yes batch=yes && shift ;;
+    --host-cmd) host_commands=$2 has_host=yes batch=yes && shift ;;
     --guest) guest=$2 batch=yes && shift ;;
     --append) append=$2 && shift ;;
     --kernel-args) extra=$2 && shift ;;
@@ -115,7 +122,8 @@ kernel=$build/metal/orrery.elf
 [ -n "$limit" ] || { [ -z "$batch" ] && limit=0; } ||
     { [ $platform = bochs ] && limit=600 || limit=120; }
 [ -n "$memory" ] || { [ -n "$guest" ] && memory=64 || memory=256; }
-[ "${vms:-0}" -ge 1 ] && [ "$vms" -le 16 ] || die "--vms is 1 to 16"
+[ "${vms:-0}" -le 16 ] || die "--vms is at most 16"
+[ "${vms:-0}" -ge 1 ] || [ -z "$batch" ] || [ -n "$has_host" ] || die "--vms 0 is for the host shell"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/orrery-run.XXXXXX")
 machine='' tail=''
@@ -132,7 +140,18 @@ trap 'cleanup; exit 143' HUP TERM
 # --- the modules: guest kernel, initramfs, .vmx ----------------------------------------------
 
 mkdir "$work/modules"
-if [ -n "$guest" ]; then
+# The host shell: there is none in a run that is only about guests.
+if [ -z "$batch" ] || [ -n "$has_host" ]; then
+    [ -r "$build/system.v00" ] || die "no $build/system.v00; run make image"
+    cp "$build/system.v00" "$work/modules/system.v00"
+fi
+if [ -n "$has_host" ]; then
+    printf '%s\n' "$host_commands" >"$work/host-cmd"
+    "$here/tardisk.sh" --file "$work/modules/host-cmd.v01" "etc/host-cmd=$work/host-cmd"
+fi
+if [ "$vms" = 0 ]; then
+    :
+elif [ -n "$guest" ]; then
     cp "$guest" "$work/modules/guest.elf"
     cat >"$work/modules/guest.vmx" <<VMX
 .encoding = "UTF-8"
@@ -180,7 +199,9 @@ done
 (cd "$work/modules" && tar --format=ustar -chf ../modules.tar -- *)
 
 arguments="${vcpus:+vcpus=$vcpus}"
-[ -z "$batch" ] || arguments="$arguments log=com2 batch"
+[ -z "$batch" ] || arguments="$arguments log=com2"
+[ -z "$batch" ] || [ -n "$has_host" ] || arguments="$arguments batch"
+[ -z "$has_host" ] || arguments="$arguments console=/dev/null"
 [ -z "$trace" ] ||
     arguments="$arguments trace=$trace_classes trace.mode=$trace_mode trace.to=disk${trace_lossless:+ trace.lossless}${trace_buffer:+ trace.buffer=$trace_buffer}"
 arguments=$(echo $arguments $extra)
@@ -190,7 +211,7 @@ arguments=$(echo $arguments $extra)
 # --- QEMU ------------------------------------------------------------------------------------
 
 run_qemu() {
-    host_memory=$((1024 + (vms - 1) * (memory + 64)))
+    host_memory=$((1024 + (vms > 1 ? vms - 1 : 0) * (memory + 64)))
     [ "$memory" -le 512 ] || host_memory=$((vms * (memory + 64) + 512))
     set -- -nodefaults -display none -no-reboot -M q35 -cpu max -m $host_memory -smp "$cpus"
     if [ -n "$icount" ]; then
@@ -240,7 +261,7 @@ bochs_files() {
     [ -z "$trace" ] || trace_disk="ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 ata1-master: type=disk, mode=flat, path=$work/trace.img, model=\"ORRERY TRACE\"
 "
-    guest_memory=$((512 + (vms - 1) * (memory + 64)))
+    guest_memory=$((512 + (vms > 1 ? vms - 1 : 0) * (memory + 64)))
     [ "$memory" -le 256 ] || guest_memory=$((vms * (memory + 64) + 256))
     cat >"$work/bochsrc" <<BOCHS
 config_interface: textconfig
@@ -325,6 +346,8 @@ esac
 verdict=$(LC_ALL=C tr -d '\r\0' <"$log" |
     sed -n 's/.*ended, status \([0-9][0-9]*\).*/\1/p' |
     awk -v vms="$vms" '$1 { bad = $1 } END { if (NR == vms) print bad + 0 }')
+[ -z "$has_host" ] || verdict=$(LC_ALL=C tr -d '\r\0' <"$log" |
+    sed -n 's/.*host-cmd: ended, status \([0-9][0-9]*\).*/\1/p' | tail -n 1)
 if [ -n "$verdict" ]; then
     [ "$verdict" != 0 ] || [ -z "$trace" ] || [ "$trace_status" = 0 ] || exit 3
     exit "$verdict"

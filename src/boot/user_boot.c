@@ -2,8 +2,8 @@
 /*
  * boot/user_boot.c -- the boot's way into ring 3.
  *
- * Options: init=PATH[,ARGUMENT...] starts that program as process 1, with the console (COM1 and the
- * screen) as its terminal. Tardisks that came as members of the module archive are loaded here,
+ * Options: init=PATH[,ARGUMENT...] is process 1, else /sbin/init unless `batch` is there; console=PATH
+ * is its terminal, else the console (COM1 and the screen). Tardisks that came as members of the module archive are loaded here,
  * because fs/ sees boot modules only; a host without files still runs its VMs.
  *
  * Invariants
@@ -18,12 +18,15 @@
 #include "fs/tty.h"
 #include "fs/vfs.h"
 #include "fs/visorfs/visorfs.h"
+#include "lib/format.h"
 #include "lib/string.h"
 #include "plat/plat.h"
 #include "user/user.h"
 #include "vmm/boot_file.h"
 
 #define ARGUMENTS_MAX 8u
+#define INIT          "/sbin/init"
+#define CONSOLE       "/dev/console"
 
 static void load_member_tardisks(void)
 {
@@ -73,29 +76,54 @@ static size_t split(char *text, const char **words, size_t room)
     return count;
 }
 
+static bool path_exists(const char *path)
+{
+    const struct vfs_where where = vfs_where_kernel();
+    struct vfs_attr attr;
+
+    return vfs_stat(&where, path, 0, &attr) == VMK_OK;
+}
+
 bool user_boot_start(void)
 {
     static const char *const environment[] = {"PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/",
                                               "TERM=linux", NULL};
     const char *words[ARGUMENTS_MAX + 1];
-    char line[256];
+    char line[256], console[64];
     uint32_t pid;
 
     if (!files_up())
         return false;
     user_init();
-    if (!core_option("init", line, sizeof(line)))
-        return false;
+    if (!core_option("init", line, sizeof(line))) {
+        if (core_option_flag("batch"))
+            return false;
+        if (!path_exists(INIT)) {
+            vmk_log(VMK_LOG_WARN, "Boot: no %s in any tardisk, so no host shell", INIT);
+            return false;
+        }
+        (void)vmk_snprintf(line, sizeof(line), "%s", INIT);
+    }
+    if (!core_option("console", console, sizeof(console)))
+        (void)vmk_snprintf(console, sizeof(console), "%s", CONSOLE);
     (void)!tty_console_poll_start(0);
     (void)split(line, words, ARGUMENTS_MAX + 1);
-    return user_start(words[0], words, environment, "/dev/console", &pid) == VMK_OK;
+    return user_start(words[0], words, environment, console, &pid) == VMK_OK;
 }
 
-void user_boot_wait(void)
+enum user_end user_boot_wait(void)
 {
-    int status;
+    enum user_end end = USER_END_EXIT;
+    int status = 0;
 
-    if (user_wait(1, &status) == VMK_OK)
+    if (user_wait_end(1, &end, &status) == VMK_OK && end == USER_END_EXIT)
         vmk_log(VMK_LOG_INFO, "User: init ended, status %d",
                 status & 0x7f ? 128 + (status & 0x7f) : status >> 8);
+    return end;
+}
+
+void user_boot_end(void)
+{
+    log_console_levels_set(4);
+    vfs_sync();
 }

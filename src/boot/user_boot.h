@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * boot/user_boot.h -- files and the first user world, during the bring-up.
+ * boot/user_boot.h -- the boot's way into ring 3.
  */
 #pragma once
 
 #include "lib/types.h"
+#include "user/user.h"
 
-/* Brings files up, loads the tardisks among the boot files and starts what init= names as process 1
- * on the console. False: no init= option, or it could not be started (the log says why). A world. */
+/* Files and user worlds come up; then process 1 starts: what init= says, else /sbin/init if there is
+ * one and the option batch is not. True: it runs. A world. */
 bool user_boot_start(void);
-/* Until process 1 ended; logs its status. */
-void user_boot_wait(void);
+/* Blocks until process 1 has ended or wants the host off, and says which. */
+enum user_end user_boot_wait(void);
+/* Writes back what files hold, and shows the whole log on the console again. */
+void user_boot_end(void);

@@ -33,6 +33,7 @@ struct log_ring {
     struct spinlock lock;  // rank LOG
     bool ready;
     unsigned sinks;
+    unsigned hidden_levels;  // the least grave ones, which screen and COM1 do not show
     enum vmk_log_level level;
     uint64_t written;  // lock; bytes ever written
     char bytes[LOG_RING_SIZE];

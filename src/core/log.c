@@ -20,6 +20,8 @@
 #include "lib/string.h"
 #include "plat/plat.h"
 
+#define LOG_LEVELS 4u
+
 void core_log_init(void)
 {
     struct log_ring *log = &this_host()->core->log;
@@ -51,6 +53,16 @@ unsigned log_sinks(void)
 void log_level_set(enum vmk_log_level most_verbose)
 {
     this_host()->core->log.level = most_verbose;
+}
+
+void log_console_levels_set(unsigned count)
+{
+    this_host()->core->log.hidden_levels = LOG_LEVELS - MIN(count, LOG_LEVELS);
+}
+
+unsigned log_console_levels(void)
+{
+    return LOG_LEVELS - this_host()->core->log.hidden_levels;
 }
 
 struct civil_time {
@@ -144,7 +156,9 @@ void vmk_log(enum vmk_log_level level, const char *format, ...)
     bool irqs = spin_lock(&log->lock);
 
     ring_append(log, line, length);
-    write_sinks(log->sinks, line, length);
+    write_sinks((unsigned)level < LOG_LEVELS - log->hidden_levels ? log->sinks
+                                                                  : log->sinks & LOG_SINK_COM2,
+                line, length);
     spin_unlock(&log->lock, irqs);
 }
 
@@ -158,6 +172,41 @@ size_t log_ring_copy(char *out, size_t room)
         out[i] = log->bytes[(log->written - length + i) % LOG_RING_SIZE];
     spin_unlock(&log->lock, irqs);
     return length;
+}
+
+uint64_t log_ring_end(void)
+{
+    struct log_ring *log = &this_host()->core->log;
+    bool irqs = spin_lock(&log->lock);
+    uint64_t end = log->written;
+
+    spin_unlock(&log->lock, irqs);
+    return end;
+}
+
+size_t log_ring_read(uint64_t *position, char *out, size_t room)
+{
+    struct log_ring *log = &this_host()->core->log;
+    size_t length = 0, whole = 0;
+    bool irqs = spin_lock(&log->lock);
+
+    if (log->written - *position > LOG_RING_SIZE) {
+        /* The first byte that is left is in the middle of a line. */
+        *position = log->written - LOG_RING_SIZE;
+        while (*position < log->written && log->bytes[*position % LOG_RING_SIZE] != '\n')
+            ++*position;
+        *position += *position < log->written;
+    }
+    while (length < room && *position + length < log->written) {
+        out[length] = log->bytes[(*position + length) % LOG_RING_SIZE];
+        if (out[length++] == '\n')
+            whole = length;
+    }
+    if (!whole)
+        whole = length;  // not even one fits: in pieces
+    *position += whole;
+    spin_unlock(&log->lock, irqs);
+    return whole;
 }
 
 void log_emergency_write(const char *text, size_t length)

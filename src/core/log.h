@@ -27,9 +27,20 @@ void vmk_log(enum vmk_log_level level, const char *format, ...) printf_like(2, 3
 void log_sinks_set(unsigned sinks);
 unsigned log_sinks(void);
 void log_level_set(enum vmk_log_level most_verbose);
+/* The screen and COM1 show the `count` gravest levels only: 0 is none, 4 (at first) all. COM2 and the
+ * ring always have every line. */
+void log_console_levels_set(unsigned count);
+unsigned log_console_levels(void);
 
 /* Copies the newest `room` bytes of the ring into `out`, oldest first; returns how many. */
 size_t log_ring_copy(char *out, size_t room);
+/*
+ * Copies whole lines from byte `*position` of all that was ever logged, as many as there is room for,
+ * and moves *position behind them; what the ring has lost by then is skipped. 0: nothing new.
+ */
+size_t log_ring_read(uint64_t *position, char *out, size_t room);
+/* What *position would be behind the newest line. */
+uint64_t log_ring_end(void);
 
 /* For the panic path: prints unformatted text to every sink without taking a lock. */
 void log_emergency_write(const char *text, size_t length);

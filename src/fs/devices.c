@@ -8,8 +8,8 @@
  *
  * Invariants
  *   - A (type, number) pair has one driver at most (asserted in vfs_device_register()).
- * Locking    fs_state.lock for the list. A driver must stay until its last open() returned; those
- *            that come and go (terminals) refuse to open once they are closing.
+ * Locking    fs_state.lock for the list. vfs_device_unregister() returns when every open()
+ *            that found the driver has.
  */
 #include "core/assert.h"
 #include "core/heap.h"
@@ -17,6 +17,10 @@
 #include "fs/vfs_internal.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "plat/plat.h"
+#include "world/world.h"
+
+#define OPENING_POLL_NS 1000000ull
 
 /* Lock held. */
 static struct vfs_device_driver *driver_of(struct fs_state *fs, uint32_t type, uint64_t device)
@@ -35,9 +39,18 @@ vmk_status device_open(struct vnode *vnode, struct file *file)
     struct fs_state *fs = fs_state();
     bool irqs = spin_lock(&fs->lock);
     struct vfs_device_driver *driver = driver_of(fs, vnode->type, vnode->node_device);
+    vmk_status status;
 
+    if (driver)
+        driver->opening++;
     spin_unlock(&fs->lock, irqs);
-    return driver ? driver->open(driver, file) : VMK_NO_DEVICE;
+    if (!driver)
+        return VMK_NO_DEVICE;
+    status = driver->open(driver, file);
+    irqs = spin_lock(&fs->lock);
+    driver->opening--;
+    spin_unlock(&fs->lock, irqs);
+    return status;
 }
 
 static vmk_status node_path(const struct vfs_device_driver *driver, char *path, size_t size)
@@ -47,23 +60,48 @@ static vmk_status node_path(const struct vfs_device_driver *driver, char *path, 
     return length > 0 && (size_t)length < size ? VMK_OK : VMK_NAME_TOO_LONG;
 }
 
+/* The folders between /dev and the node: a driver may ask for "vm/NAME/console". */
+static vmk_status folders_make(char *path)
+{
+    struct vfs_where where = vfs_where_kernel();
+    vmk_status status = VMK_OK;
+
+    where.umask = 0;
+    for (char *p = path + sizeof("/dev"); *p && status == VMK_OK; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        status = vfs_mkdir(&where, path, 0755);
+        *p = '/';
+        if (status == VMK_EXISTS)
+            status = VMK_OK;
+    }
+    return status;
+}
+
+/* From the node upwards, those that nobody else uses. */
+static void folders_remove(char *path)
+{
+    const struct vfs_where where = vfs_where_kernel();
+
+    for (size_t end = strlen(path); end > sizeof("/dev"); end--) {
+        if (path[end] != '/')
+            continue;
+        path[end] = 0;
+        if (vfs_rmdir(&where, path) != VMK_OK)
+            return;
+    }
+}
+
 static void node_make(const struct vfs_device_driver *driver)
 {
     struct vfs_where where = vfs_where_kernel();
-    const char *slash = strchr(driver->name, '/');
     char path[64];
     vmk_status status = node_path(driver, path, sizeof(path));
 
     where.umask = 0;
-    if (status == VMK_OK && slash) {
-        size_t length = strlen(path) - strlen(slash);
-
-        path[length] = 0;
-        status = vfs_mkdir(&where, path, 0755);
-        path[length] = '/';
-        if (status == VMK_EXISTS)
-            status = VMK_OK;
-    }
+    if (status == VMK_OK)
+        status = folders_make(path);
     if (status == VMK_OK)
         status = vfs_mknod(&where, path, driver->type | driver->mode, driver->device);
     if (status != VMK_OK && status != VMK_EXISTS)
@@ -107,20 +145,31 @@ vmk_status vfs_device_register(struct vfs_device_driver *driver)
     return VMK_OK;
 }
 
+static void node_remove(const struct vfs_device_driver *driver)
+{
+    const struct vfs_where where = vfs_where_kernel();
+    char path[64];
+
+    if (node_path(driver, path, sizeof(path)) != VMK_OK)
+        return;
+    if (vfs_unlink(&where, path) != VMK_OK)
+        vmk_log(VMK_LOG_DEBUG, "FS: %s was gone already", path);
+    else if (strncmp(driver->name, "pts/", 4) != 0)  // programs expect that folder
+        folders_remove(path);
+}
+
 void vfs_device_unregister(struct vfs_device_driver *driver)
 {
     struct fs_state *fs = fs_state();
-    struct vfs_where where;
-    char path[64];
     bool irqs = spin_lock(&fs->lock);
 
     list_remove(&driver->link);
     spin_unlock(&fs->lock, irqs);
-    if (dev_is_mounted() && node_path(driver, path, sizeof(path)) == VMK_OK) {
-        where = vfs_where_kernel();
-        if (vfs_unlink(&where, path) != VMK_OK)
-            vmk_log(VMK_LOG_DEBUG, "FS: %s was gone already", path);
-    }
+    if (dev_is_mounted())
+        node_remove(driver);
+    /* Nobody finds it any more; who did is through soon. */
+    while (__atomic_load_n(&driver->opening, __ATOMIC_ACQUIRE))
+        (void)!world_sleep_until(plat_time_now() + OPENING_POLL_NS);
 }
 
 void fs_devices_make_nodes(void)

@@ -94,3 +94,5 @@ void tty_console_input(const char *text, size_t length);
 void tty_console_output(void (*write)(const char *text, size_t length));
 /* Looks for bytes at the serial port every few milliseconds and feeds them in; a kernel world. */
 must_check vmk_status tty_console_poll_start(unsigned port);
+/* Does the console have that port? Then nobody else may read it. */
+bool tty_console_has_port(unsigned port);

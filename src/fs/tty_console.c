@@ -73,8 +73,18 @@ vmk_status tty_console_poll_start(unsigned port)
     const struct world_params params = {
         .name = "console", .entry = poll_port, .argument = (void *)(uintptr_t)port};
     world_id id;
+    vmk_status status = world_create(&params, &id);
 
-    return world_create(&params, &id);
+    if (status == VMK_OK)
+        __atomic_store_n(&fs_state()->console_port, (int)port + 1, __ATOMIC_RELEASE);
+    return status;
+}
+
+bool tty_console_has_port(unsigned port)
+{
+    const struct fs_state *fs = fs_state();
+
+    return fs && __atomic_load_n(&fs->console_port, __ATOMIC_ACQUIRE) == (int)port + 1;
 }
 
 static vmk_status console_open(struct vfs_device_driver *driver, struct file *file)

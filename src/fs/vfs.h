@@ -612,13 +612,14 @@ must_check vmk_status pipe_create(uint32_t flags, struct file **read_end,
  * file->private (the file's vnode stays the node). Registered ones appear in /dev by themselves.
  */
 struct vfs_device_driver {
-    const char *name;  // in /dev; may hold one '/': "pts/0"
+    const char *name;  // below /dev, folders are made: "pts/0"
     uint32_t type;     // VFS_TYPE_CHAR or VFS_TYPE_BLOCK
     uint32_t mode;     // permission bits
     uint64_t device;   // vfs_device(major, minor)
     vmk_status (*open)(struct vfs_device_driver *driver, struct file *file);
     void *private;
     struct list link;
+    uint32_t opening;  // fs lock; calls of open() that run
 };
 must_check vmk_status vfs_device_register(struct vfs_device_driver *driver);
 void vfs_device_unregister(struct vfs_device_driver *driver);

@@ -35,6 +35,8 @@ struct fs_state {
     struct fs_random *random;
     struct tty *console;
     struct tty *ptys[FS_PTYS_MAX];
+    uint32_t next_console;  // (a) minor number of the next struct vm_console
+    int console_port;       // (a) serial port that feeds the console, plus 1; 0: none
     void (*console_output)(const char *text, size_t length);
     struct list tardisks;
     struct mutex sockets;  // every unix-domain socket

@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "sched/sched.h"
 #include "user/user_internal.h"
+#include "user/vmk_device.h"
 
 uint32_t nice_shares(int nice)
 {
@@ -48,6 +49,7 @@ void user_init(void)
     futex_init();
     job_init();
     user_proc_init();
+    vmk_device_init();
     make_links();
 }
 
@@ -132,7 +134,8 @@ failed:
     return status;
 }
 
-vmk_status user_wait(uint32_t pid, int *status)
+/* end: null, power requests are not for this caller. */
+static vmk_status wait_process(uint32_t pid, enum user_end *end, int *status)
 {
     struct user_state *user = user_state();
     struct tty *tty = NULL;
@@ -147,6 +150,11 @@ vmk_status user_wait(uint32_t pid, int *status)
         }
         if (p->state == PROCESS_ZOMBIE)
             break;
+        if (end && user->power_wanted != USER_END_EXIT) {
+            *end = user->power_wanted;
+            spin_unlock(&user->lock, irqs);
+            return VMK_OK;
+        }
         spin_lock_irqs_off(&user->kernel_wait.lock);
         spin_unlock_irqs_off(&user->lock);
         (void)!wait_queue_block_as(&user->kernel_wait, PLAT_NS_NEVER, WAIT_FIRM);
@@ -159,4 +167,39 @@ vmk_status user_wait(uint32_t pid, int *status)
         tty_put(tty);
     process_put(p);
     return VMK_OK;
+}
+
+vmk_status user_wait(uint32_t pid, int *status)
+{
+    return wait_process(pid, NULL, status);
+}
+
+vmk_status user_wait_end(uint32_t pid, enum user_end *end, int *status)
+{
+    struct user_state *user = user_state();
+    vmk_status result;
+    bool irqs = spin_lock(&user->lock);
+
+    user->power_waiters++;
+    spin_unlock(&user->lock, irqs);
+    *end = USER_END_EXIT;
+    result = wait_process(pid, end, status);
+    irqs = spin_lock(&user->lock);
+    user->power_waiters--;
+    spin_unlock(&user->lock, irqs);
+    return result;
+}
+
+bool user_power_request(enum user_end how)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+    bool somebody = user->power_waiters > 0;
+
+    if (somebody)
+        user->power_wanted = how;
+    spin_unlock(&user->lock, irqs);
+    if (somebody)
+        wait_queue_wake(&user->kernel_wait, WAIT_QUEUE_ALL);
+    return somebody;
 }

@@ -415,66 +415,6 @@ int64_t sys_getrandom(struct thread *t, const uint64_t *a)
     return (int64_t)done;
 }
 
-#define LINUX_REBOOT_MAGIC1 0xfee1deadu
-
-int64_t sys_reboot(struct thread *t, const uint64_t *a)
-{
-    if (t->process->euid)
-        return -L_EPERM;
-    if ((uint32_t)a[0] != LINUX_REBOOT_MAGIC1)
-        return -L_EINVAL;
-    switch ((uint32_t)a[2]) {
-    case 0x4321fedcu:
-    case 0xcdef0123u:
-        vfs_sync();
-        vmk_log(VMK_LOG_INFO, "User: %s (%u) powers the host off", t->process->name,
-                t->process->pid);
-        plat_power_off();
-    case 0x01234567u:
-        vfs_sync();
-        vmk_log(VMK_LOG_INFO, "User: %s (%u) restarts the host", t->process->name,
-                t->process->pid);
-        plat_reset();
-    case 0x89abcdefu:
-    case 0: return 0;  // Ctrl-Alt-Del: there is none
-    default: return -L_EINVAL;
-    }
-}
-
-/* syslog(2): 3 and 2 read, 10 is the size; console levels are accepted. */
-int64_t sys_syslog(struct thread *t, const uint64_t *a)
-{
-    char *text;
-    size_t length, room = (size_t)MIN(a[2], 65536u);
-    int64_t result;
-
-    switch ((int)a[0]) {
-    case 10: return 65536;
-    case 9: return 0;
-    case 2:
-    case 3:
-    case 4: break;
-    case 0:
-    case 1:
-    case 5:
-    case 6:
-    case 7:
-    case 8: return 0;
-    default: return -L_EINVAL;
-    }
-    if ((int32_t)a[2] < 0)
-        return -L_EINVAL;
-    if (!room)
-        return 0;
-    text = heap_alloc(room, MEM_OWNER_USER);
-    if (!text)
-        return -L_ENOMEM;
-    length = log_ring_copy(text, room);
-    result = user_out(t, a[1], text, length);
-    heap_free(text);
-    return result ? result : (int64_t)length;
-}
-
 /* ---- scheduling ---- */
 
 int64_t sys_sched_yield(struct thread *t, const uint64_t *a)

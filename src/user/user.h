@@ -23,3 +23,15 @@ must_check vmk_status user_start(const char *path, const char *const *argv,
 /* Blocks until that process, started by user_start(), is gone; its wait status as wait4 has it.
  * NOT_FOUND. [switch] */
 must_check vmk_status user_wait(uint32_t pid, int *status);
+
+enum user_end {
+    USER_END_EXIT,       // the process is gone
+    USER_END_POWER_OFF,  // a program asks for it: reboot(2)
+    USER_END_RESET,
+};
+/*
+ * The same, or until a program asks for the host to be switched off or restarted, which then is the
+ * caller's to do; without anybody here the platform does it at once. *status is set for EXIT only.
+ * NOT_FOUND. [switch]
+ */
+must_check vmk_status user_wait_end(uint32_t pid, enum user_end *end, int *status);

@@ -205,6 +205,11 @@ struct user_state {
     struct list dead;  // threads whose world ended or is about to
     struct wait_queue dead_wait;
     struct wait_queue kernel_wait;  // user_wait()
+    uint32_t power_waiters;         // in user_wait_end()
+    enum user_end power_wanted;
+
+    uint64_t log_read;   // (a) syslog(2): where the next read begins
+    uint64_t log_clear;  // (a) what `dmesg -c` has shown
 
     struct spinlock futex_lock;  // rank USER
     struct list futexes[FUTEX_BUCKETS];
@@ -347,6 +352,9 @@ size_t thread_fpu_size(void);
 
 /* ---- core_report.c ---- */
 void core_report(struct thread *t, int signal, const struct l_siginfo *info);
+
+/* reboot(2): tells who waits in user_wait_end(); false: nobody does. */
+must_check bool user_power_request(enum user_end how);
 
 /* Makes the shares of its world follow the nice value. User lock held. */
 void thread_nice_apply(struct thread *t);

@@ -16,6 +16,7 @@
 
 #include "core/assert.h"
 #include "core/log.h"
+#include "fs/vm_console.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "vmm/vcpu_internal.h"
@@ -122,6 +123,7 @@ static void vm_free(struct vm *vm)
         if (vm->vcpus[i])
             vcpu_destroy(vm->vcpus[i]);
     }
+    vm_console_end(vm->console);
     p2m_destroy(vm);
     nested_destroy(&vm->nested);
     if (this_host()->vmm->vms[vm->index] == vm)
@@ -146,6 +148,9 @@ static vmk_status vm_fill(struct vm *vm)
         if (status != VMK_OK)
             return status;
     }
+    status = vm_console_create(vm->config.name, &vm->console);
+    if (status != VMK_OK)
+        return status;
     status = vm_devices_create(vm);
     if (status != VMK_OK)
         return status;

@@ -52,6 +52,7 @@ enum vm_state {
 struct vpic;
 struct vpit;
 struct vioapic;
+struct vm_console;
 struct vserial;
 struct vrtc;
 struct vpm;
@@ -80,6 +81,7 @@ struct vm {
     struct vpit *pit;
     struct vioapic *ioapic;
     struct vserial *serial;
+    struct vm_console *console;  // (i) the far end of the serial line; null in tests
     struct vrtc *rtc;
     struct vpm *pm;
     struct vpci *pci;

@@ -2,10 +2,11 @@
 /*
  * vmm/dev/vserial.c -- the guest's COM1: a 16550A UART with 16-byte FIFOs.
  *
- * The console of every guest. Output has no baud rate: a byte written to THR goes to the machine's
- * port at once and THR is empty again, so a guest never waits. Input is polled from the machine's
- * port every few milliseconds and only while the receive FIFO has room, so nothing is ever lost by
- * a slow guest. The register file is complete enough that an operating system's probe finds a
+ * The console of every guest. Output has no baud rate: a byte written to THR goes to the VM's console
+ * (fs/vm_console.h), and to the machine's port if the VM has one, at once, and THR is empty again: a
+ * guest never waits. Input comes from the console when somebody typed or the guest made room, and is
+ * polled from the machine's port every few milliseconds; only while the receive FIFO has room, so
+ * nothing is ever lost by a slow guest. A port that the host's own console uses is not the VM's. The register file is complete enough that an operating system's probe finds a
  * 16550A: loopback, scratch, the IIR's FIFO bits, and the THRE interrupt that must come when it is
  * enabled while THR is empty.
  *
@@ -23,6 +24,8 @@
  */
 #include "vmm/dev/vserial.h"
 
+#include "fs/tty.h"
+#include "fs/vm_console.h"
 #include "vmm/vm.h"
 
 #define COM1_BASE     0x3f8u
@@ -73,6 +76,7 @@ enum uart_reg {
 
 struct vserial {
     struct vm *vm;  // (i)
+    int port;       // (i) of the machine, -1: none
     struct timer poller;
     bool closing;  // (w) vm->lock, as all below
     uint8_t ier, fcr, lcr, mcr, scratch;
@@ -160,6 +164,17 @@ bool vserial_receive_locked(struct vserial *s, uint8_t byte)
     return true;
 }
 
+/* Takes from the console what there is room for. */
+static void refill(struct vserial *s)
+{
+    while (s->vm->console && !(s->mcr & MCR_LOOP) && s->rx_count < capacity(s)) {
+        int byte = vm_console_take(s->vm->console);
+
+        if (byte < 0 || !vserial_receive_locked(s, (uint8_t)byte))
+            return;
+    }
+}
+
 static uint8_t rx_take(struct vserial *s)
 {
     uint8_t byte;
@@ -169,6 +184,7 @@ static uint8_t rx_take(struct vserial *s)
     byte = s->rx[s->rx_head];
     s->rx_head = (s->rx_head + 1) % RX_FIFO_SIZE;
     s->rx_count--;
+    refill(s);
     return byte;
 }
 
@@ -177,9 +193,13 @@ static void transmit(struct vserial *s, uint8_t byte)
     if (s->mcr & MCR_LOOP) {
         if (!vserial_receive_locked(s, byte))
             s->overrun = true;
-    } else if (s->vm->config.serial_port >= 0) {
+    } else {
         char c = (char)byte;
-        plat_serial_write((unsigned)s->vm->config.serial_port, &c, 1);
+
+        if (s->vm->console)
+            vm_console_put(s->vm->console, &c, 1);
+        if (s->port >= 0)
+            plat_serial_write((unsigned)s->port, &c, 1);
     }
     // Full for no time at all: the line drops and rises, so that an edge-triggered input sees it.
     s->thre_pending = false;
@@ -223,6 +243,7 @@ static void reg_write(struct vserial *s, unsigned reg, uint8_t value)
     case REG_SCRATCH: s->scratch = value; break;
     default: break;  // LSR and MSR are read-only
     }
+    refill(s);
     line_update(s);
 }
 
@@ -301,7 +322,7 @@ static const struct vm_io_ops vserial_ops = {.read = vserial_read, .write = vser
 static void poll(struct timer *timer)
 {
     struct vserial *s = timer->owner;
-    unsigned port = (unsigned)s->vm->config.serial_port;
+    unsigned port = (unsigned)s->port;
 
     spin_lock_irqs_off(&s->vm->lock);
     while (!s->closing && !(s->mcr & MCR_LOOP) && s->rx_count < capacity(s)) {
@@ -314,6 +335,16 @@ static void poll(struct timer *timer)
     spin_unlock_irqs_off(&s->vm->lock);
 }
 
+/* Somebody typed at the console; a world. */
+static void typed(void *owner)
+{
+    struct vserial *s = owner;
+    bool irqs = spin_lock(&s->vm->lock);
+
+    refill(s);
+    spin_unlock(&s->vm->lock, irqs);
+}
+
 vmk_status vserial_create(struct vm *vm)
 {
     struct vserial *s = heap_alloc(sizeof(*s), MEM_OWNER_VMM);
@@ -322,6 +353,9 @@ vmk_status vserial_create(struct vm *vm)
     if (!s)
         return VMK_NO_MEMORY;
     s->vm = vm;
+    s->port = vm->config.serial_port;
+    if (s->port >= 0 && tty_console_has_port((unsigned)s->port))
+        s->port = -1;
     s->divisor_low = 1;  // 115200 baud, as firmware leaves it
     s->lcr = 3;          // 8 bits, no parity, 1 stop bit
     timer_init(&s->poller, poll, s);
@@ -331,7 +365,9 @@ vmk_status vserial_create(struct vm *vm)
         return status;
     }
     vm->serial = s;
-    if (vm->config.serial_port >= 0)
+    if (vm->console)
+        vm_console_attach(vm->console, typed, s);
+    if (s->port >= 0)
         timer_arm(&s->poller, plat_time_now() + POLL_INTERVAL);
     return VMK_OK;
 }
@@ -343,6 +379,8 @@ void vserial_destroy(struct vm *vm)
 
     if (!s)
         return;
+    if (vm->console)
+        vm_console_attach(vm->console, NULL, NULL);
     irqs = spin_lock(&vm->lock);
     s->closing = true;
     spin_unlock(&vm->lock, irqs);

@@ -1,0 +1,28 @@
+# split-log.awk -- lines of syslogd into files: the kernel's, logins and passwords, the rest.
+#
+# A line reads "Nov 21 19:19:49 HOST kern.info kernel: TEXT". The kernel's lines carry a time of their
+# own, so only TEXT is kept. -v size= bytes of a file, keep= old ones, folder=.
+
+function rotate(name,    i, path) {
+    path = folder "/" name
+    close(path)
+    for (i = keep - 1; i >= 1; i--)
+        system("[ ! -e " path "." i " ] || mv " path "." i " " path "." (i + 1))
+    system(keep > 0 ? "mv " path " " path ".1" : "rm " path)
+    written[name] = 0
+}
+
+function put(name, text) {
+    if (written[name] + length(text) + 1 > size && written[name])
+        rotate(name)
+    print text >>(folder "/" name)
+    fflush(folder "/" name)
+    written[name] += length(text) + 1
+}
+
+$5 ~ /^kern\./ && match($0, / kernel: /) {
+    put("vmkernel.log", substr($0, RSTART + RLENGTH))
+    next
+}
+$5 ~ /^auth/ { put("auth.log", $0); next }
+{ put("syslog.log", $0) }
