@@ -31,6 +31,12 @@
 #define SHARES_MAX    1000000u
 #define MHZ_MAX       64000000u
 
+/* A disk of which a key was seen. */
+struct disk_seen {
+    struct vm_disk_config config;
+    bool present;
+};
+
 struct parser {
     const char *file;
     const char *text;
@@ -40,6 +46,8 @@ struct parser {
     char key[KEY_SIZE];
     char value[VALUE_SIZE];
     bool serial_absent;  // serial0.present = "FALSE"
+    struct disk_seen disks[VM_DISKS_MAX];
+    size_t disk_count;
     char *error;
     size_t error_size;
 };
@@ -324,6 +332,19 @@ static vmk_status set_uuid(struct parser *p, struct vm_config *out)
     return *c == '\0' ? VMK_OK : fail(p, "expected 16 bytes, found more");
 }
 
+static vmk_status set_firmware(struct parser *p, struct vm_config *out)
+{
+    if (!same_word(p->value, "bios"))
+        return fail(p, "must be bios; without this key a kernel is started directly");
+    out->firmware = VM_FIRMWARE_BIOS;
+    return VMK_OK;
+}
+
+static vmk_status set_bios(struct parser *p, struct vm_config *out)
+{
+    return p->value[0] ? string_copy(p, out->bios, sizeof(out->bios)) : fail(p, "empty");
+}
+
 struct key_row {
     const char *key;
     vmk_status (*set)(struct parser *p, struct vm_config *out);
@@ -342,8 +363,184 @@ static const struct key_row key_rows[] = {
     {"orrery.cmdline", set_cmdline},
     {"serial0.present", set_serial_present},
     {"serial0.fileName", set_serial},
+    {"firmware", set_firmware},
+    {"orrery.bios", set_bios},
     {"uuid.bios", set_uuid},
 };
+
+/* ---- disks: scsiB.*, scsiB:U.*, orrery.virtioB.*, orrery.virtioB:U.* ---- */
+
+static const char *const bus_words[] = {
+    [VM_DISK_SCSI] = "scsi", [VM_DISK_VIRTIO] = "orrery.virtio"};
+
+/* A decimal number of at most two digits at *at, stepped over; -1: none. */
+static int small_number(const char **at)
+{
+    const char *c = *at;
+    int value = -1;
+
+    for (unsigned i = 0; i < 2 && *c >= '0' && *c <= '9'; i++)
+        value = (value < 0 ? 0 : value * 10) + (*c++ - '0');
+    *at = c;
+    return value;
+}
+
+/* Does the key begin with that word in any case? What follows it, or null. */
+static const char *after_word(const char *key, const char *word)
+{
+    while (*word && lower(*key) == lower(*word)) {
+        key++;
+        word++;
+    }
+    return *word ? NULL : key;
+}
+
+static vmk_status truth_read(struct parser *p, bool *out)
+{
+    *out = same_word(p->value, "true");
+    return *out || same_word(p->value, "false") ? VMK_OK : fail(p, "must be TRUE or FALSE");
+}
+
+/* Disks appear in the table as their first key is seen, whether they are present or not. */
+static struct disk_seen *disk_of(struct parser *p, enum vm_disk_bus bus, unsigned number,
+                                 unsigned unit)
+{
+    struct disk_seen *d;
+
+    for (size_t i = 0; i < p->disk_count; i++) {
+        d = &p->disks[i];
+        if (d->config.bus == bus && d->config.number == number && d->config.unit == unit)
+            return d;
+    }
+    if (p->disk_count == ARRAY_COUNT(p->disks))
+        return NULL;
+    d = &p->disks[p->disk_count++];
+    d->config.bus = bus;
+    d->config.number = (uint8_t)number;
+    d->config.unit = (uint8_t)unit;
+    return d;
+}
+
+static vmk_status set_bus(struct parser *p, struct vm_config *out, enum vm_disk_bus bus,
+                          unsigned number, const char *property)
+{
+    if (same_word(property, "present"))
+        return truth_read(p, &out->buses[bus][number]);
+    if (same_word(property, "virtualDev") && bus == VM_DISK_SCSI &&
+        !same_word(p->value, "pvscsi"))
+        return fail(p, "no such adapter here; use pvscsi");
+    return VMK_OK;
+}
+
+static vmk_status set_disk(struct parser *p, struct disk_seen *d, const char *property)
+{
+    if (same_word(property, "present"))
+        return truth_read(p, &d->present);
+    if (same_word(property, "fileName"))
+        return p->value[0] ? string_copy(p, d->config.file, sizeof(d->config.file))
+                           : fail(p, "empty");
+    if (same_word(property, "deviceType")) {
+        if (same_word(p->value, "disk") || same_word(p->value, "scsi-hardDisk"))
+            return VMK_OK;
+        return fail(p, "must be disk or scsi-hardDisk");
+    }
+    if (same_word(property, "mode")) {
+        bool keeps =
+            same_word(p->value, "persistent") || same_word(p->value, "independent-persistent");
+
+        if (!keeps && !same_word(p->value, "independent-nonpersistent"))
+            return fail(p, "must be persistent, independent-persistent or "
+                           "independent-nonpersistent");
+        d->config.mode = keeps ? VM_DISK_PERSISTENT : VM_DISK_NONPERSISTENT;
+    }
+    return VMK_OK;
+}
+
+/* True: the key is one of these, and `status` says how it went. */
+static bool disk_key(struct parser *p, struct vm_config *out, vmk_status *status)
+{
+    for (unsigned bus = 0; bus < ARRAY_COUNT(bus_words); bus++) {
+        const char *at = after_word(p->key, bus_words[bus]);
+        int number, unit;
+
+        if (!at || (number = small_number(&at)) < 0 || (*at != '.' && *at != ':'))
+            continue;
+        if (number >= (int)VM_BUSES_MAX) {
+            *status = fail(p, "there are buses 0 to 3");
+            return true;
+        }
+        if (*at == '.') {
+            *status = set_bus(p, out, (enum vm_disk_bus)bus, (unsigned)number, at + 1);
+            return true;
+        }
+        at++;
+        unit = small_number(&at);
+        if (unit < 0 || unit >= (int)VM_DISK_UNITS || *at != '.' ||
+            (bus == VM_DISK_SCSI && unit == 7)) {
+            *status = fail(p, "there are units 0 to 15, and 7 is the adapter");
+            return true;
+        }
+
+        struct disk_seen *d =
+            disk_of(p, (enum vm_disk_bus)bus, (unsigned)number, (unsigned)unit);
+
+        *status = d ? set_disk(p, d, at + 1) : fail(p, "more than 16 disks");
+        return true;
+    }
+    return false;
+}
+
+/* Controllers that a file from another product may have, and that are not here. */
+static vmk_status foreign_controller(struct parser *p)
+{
+    static const char *const words[] = {"sata", "nvme", "ide"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+        const char *at = after_word(p->key, words[i]);
+
+        if (at && small_number(&at) >= 0 && *at == ':') {
+            at++;
+            if (small_number(&at) >= 0 && same_word(at, ".present") &&
+                same_word(p->value, "true"))
+                return fail(p, "no such controller here; use scsi with pvscsi");
+        }
+    }
+    return VMK_OK;
+}
+
+/* A key that is wrong only together with others; the line is the file's last. */
+static vmk_status fail_disk(struct parser *p, const struct disk_seen *d, const char *what)
+{
+    vmk_snprintf(p->key, sizeof(p->key), "%s%u:%u", bus_words[d->config.bus], d->config.number,
+                 d->config.unit);
+    return fail(p, what);
+}
+
+/* What is present goes into the configuration, in the order of bus, number and unit. */
+static vmk_status disks_finish(struct parser *p, struct vm_config *out)
+{
+    for (size_t i = 0; i < p->disk_count; i++) {
+        const struct disk_seen *d = &p->disks[i];
+        size_t at = out->disk_count;
+
+        if (!d->present)
+            continue;
+        if (!d->config.file[0])
+            return fail_disk(p, d, "present but without fileName");
+        if (!out->buses[d->config.bus][d->config.number])
+            return fail_disk(p, d, "its bus is not present: set the bus's .present");
+        while (at > 0 && (out->disks[at - 1].bus > d->config.bus ||
+                          (out->disks[at - 1].bus == d->config.bus &&
+                           out->disks[at - 1].number * VM_DISK_UNITS + out->disks[at - 1].unit >
+                               d->config.number * VM_DISK_UNITS + d->config.unit))) {
+            out->disks[at] = out->disks[at - 1];
+            at--;
+        }
+        out->disks[at] = d->config;
+        out->disk_count++;
+    }
+    return VMK_OK;
+}
 
 /* ---- the file ---- */
 
@@ -360,6 +557,8 @@ static bool key_seen_before(const struct parser *p)
 
 static vmk_status setting_apply(struct parser *p, struct vm_config *out, bool *uuid_given)
 {
+    vmk_status status;
+
     for (size_t i = 0; i < ARRAY_COUNT(key_rows); i++) {
         if (!same_word(p->key, key_rows[i].key))
             continue;
@@ -367,6 +566,11 @@ static vmk_status setting_apply(struct parser *p, struct vm_config *out, bool *u
             *uuid_given = true;
         return key_rows[i].set(p, out);
     }
+    if (disk_key(p, out, &status))
+        return status;
+    status = foreign_controller(p);
+    if (status != VMK_OK)
+        return status;
     vmk_log(VMK_LOG_DEBUG, "Config: %s:%u: %s: unknown key ignored", p->file, p->line, p->key);
     return VMK_OK;
 }
@@ -410,8 +614,11 @@ vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
 {
     struct parser p = {
         .file = file, .text = text, .size = size, .error = error, .error_size = error_size};
-    struct vm_config config = {
-        .memory_mb = 32, .vcpus = 1, .shares = SHARES_NORMAL, .serial_port = -1};
+    struct vm_config config = {.memory_mb = 32,
+                               .vcpus = 1,
+                               .shares = SHARES_NORMAL,
+                               .serial_port = -1,
+                               .bios = "bios-256k.bin"};
     bool uuid_given = false;
     vmk_status status;
 
@@ -426,7 +633,10 @@ vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
     }
     if (status != VMK_NOT_FOUND)
         return status;
-    if (config.kernel[0] == '\0') {
+    status = disks_finish(&p, &config);
+    if (status != VMK_OK)
+        return status;
+    if (config.kernel[0] == '\0' && config.firmware == VM_FIRMWARE_DIRECT) {
         memcpy(p.key, "orrery.kernel", sizeof("orrery.kernel"));
         return fail(&p, "missing");
     }

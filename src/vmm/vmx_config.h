@@ -8,6 +8,33 @@
 
 #define VM_NAME_SIZE    64u
 #define VM_CMDLINE_SIZE 1024u
+#define VM_DISKS_MAX    16u
+#define VM_BUSES_MAX    4u
+#define VM_DISK_UNITS   16u  // of a SCSI bus; 7 is the adapter
+#define VM_PATH_SIZE    256u
+
+enum vm_firmware {
+    VM_FIRMWARE_DIRECT,  // none: the loader starts the kernel
+    VM_FIRMWARE_BIOS
+};
+
+enum vm_disk_mode {
+    VM_DISK_PERSISTENT,
+    VM_DISK_NONPERSISTENT,  // independent-nonpersistent: changes are gone at power-off
+};
+
+enum vm_disk_bus {
+    VM_DISK_SCSI,    // scsiB:U, behind a PVSCSI adapter
+    VM_DISK_VIRTIO,  // orrery.virtioB:U, each a virtio-blk device
+};
+
+/* One disk that is present. */
+struct vm_disk_config {
+    enum vm_disk_bus bus;
+    uint8_t number, unit;
+    enum vm_disk_mode mode;
+    char file[VM_PATH_SIZE];  // fileName
+};
 
 struct vm_config {
     char name[VM_NAME_SIZE];        // displayName
@@ -23,6 +50,11 @@ struct vm_config {
     char cmdline[VM_CMDLINE_SIZE];  // orrery.cmdline
     int serial_port;                // serial0.fileName = "com1": machine port 0; -1: none
     uint8_t uuid[16];               // uuid.bios, or made from the name
+    enum vm_firmware firmware;      // firmware: "bios"; none by default
+    char bios[VM_NAME_SIZE];        // orrery.bios: its file, default bios-256k.bin
+    bool buses[2][VM_BUSES_MAX];    // [enum vm_disk_bus] scsiB.present
+    struct vm_disk_config disks[VM_DISKS_MAX];  // in the order of bus, number, unit
+    unsigned disk_count;
 };
 
 /* Reads `text`; `file` is for messages. BAD_FORMAT with `error` filled: "file:line: key: what". */

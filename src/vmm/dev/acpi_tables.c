@@ -29,7 +29,6 @@
 #define OEM_TABLE_ID "ORRERYVM"
 #define CREATOR_ID   "ORRY"
 #define CENTURY_BYTE 0x32u
-#define PCI_GSI_BASE 16u
 #define PCI_SLOTS    32u
 
 struct rsdp {
@@ -414,7 +413,7 @@ static void dsdt_prt_entry(struct builder *b, unsigned slot, unsigned pin)
     aml_integer(b, slot << 16 | 0xffff);
     aml_integer(b, pin);
     aml_integer(b, 0);
-    aml_integer(b, PCI_GSI_BASE + (slot + pin) % 4);
+    aml_integer(b, vpci_gsi(slot, pin));
     aml_end(b, start);
 }
 
@@ -445,7 +444,7 @@ static void dsdt_pci(struct builder *b)
     res_window_16(&crs, RES_BUS, 0, 0);
     res_io(&crs, 0xcf8, 8);
     res_window_16(&crs, RES_IO, 0, 0xcf7);
-    res_window_16(&crs, RES_IO, 0xd00, 0xffff);
+    res_window_16(&crs, RES_IO, VPCI_IO_BASE, 0xffff);
     res_window_32(&crs, VM_LOW_HOLE, 0xbffff);
     res_window_32(&crs, VM_MMIO_HOLE, VPCI_ECAM_BASE - 1);
     res_window_32(&crs, VPCI_ECAM_BASE + VPCI_ECAM_SIZE, VM_IOAPIC_BASE - 1);
