@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * mem/memsched.h -- the memory scheduler as one pure state machine: who is entitled to how much.
+ *
+ * (state, input) in, targets out. It reads no clock, no page table and no lock, allocates nothing
+ * and calls nobody but its observer, so that a run is repeated by repeating its inputs. It moves no
+ * page: mechanisms (sharing, balloon, compression, swap) tell it what is, and it tells them what
+ * should be.
+ *
+ *      what is                                                       what should be
+ *   USAGE of a VM, FREE pages,     ──►  memsched_step()  ──►  level, and for each VM: entitlement,
+ *   SAMPLE of a working set, TICK                             balloon and swap target, blocked or not
+ *
+ * The rule is min-funding revocation with an idle tax. A VM with S shares that holds P pages, A of
+ * them active, pays for P = A + idle as if it were A + k * idle, k = 1 / (1 - tax); who pays least
+ * shares for a page loses it. In balance all VMs between their bounds pay one price, so the
+ * machine looks for that price instead of taking page by page: what a VM gets at a price is a
+ * monotonous function, and the sum over the VMs is what there is. Pools are VMs to their parent.
+ *
+ * Invariants
+ *   - No target is below a VM's reservation or above what it has touched.
+ *   - The targets of one reallocation sum up to at most what is there, unless the reservations alone
+ *     are more (then they are the targets).
+ *   - Levels go one step at a time.
+ *   - Targets depend only on the inputs so far: ties break by place in the table; integers only.
+ *   - A refused input changes nothing.
+ * Locking    the caller's.
+ * Start at   memsched_step(), memsched_reallocate().
+ * Sources    [WALDSPURGER02] sections 5 and 6; docs/design/memory.md
+ */
+#pragma once
+
+#include "core/status.h"
+#include "lib/types.h"
+
+#define MEMSCHED_NODES_MAX 64u
+#define MEMSCHED_DEPTH_MAX 8u
+#define MEMSCHED_ROOT_ID   1u
+#define MEMSCHED_UNLIMITED UINT32_MAX
+#define MEMSCHED_PER_MB    10u  // default shares per MB: "normal"
+
+/*
+ * Inputs. All amounts are 4 KB pages.
+ *
+ *   op          small            id     a            b          c           d
+ *   HOST                                managed      swap       minFree, or 0: by its size
+ *   POOL_ADD    expandable       pool   parent       shares     min         max
+ *   VM_ADD      overhead         VM     parent       shares, 0  min         size
+ *   REMOVE                       any                                  BUSY if it has children
+ *   SET_SHARES                   any    shares
+ *   SET_MIN                      any    pages
+ *   SET_MAX                      any    pages (UNLIMITED)
+ *   USAGE       balloon's most,  VM     touched      ballooned  swapped or  saved by sharing
+ *               % of the VM                                     compressed
+ *   SAMPLE      1: period ended  VM     touched      sampled
+ *   FREE                                free
+ *   TICK                                                      time to reallocate
+ *   TUNE        enum tunable            value
+ *
+ * `touched` of USAGE counts guest pages that hold something, wherever it is now. NOT_FOUND: no such
+ * id; EXISTS: the id is taken; BAD_PARAM: out of range; NO_SPACE: no more nodes; LIMIT: admission
+ * control refused (memsched_admission_text()).
+ */
+enum memsched_op {
+    MEMSCHED_HOST,
+    MEMSCHED_POOL_ADD,
+    MEMSCHED_VM_ADD,
+    MEMSCHED_REMOVE,
+    MEMSCHED_SET_SHARES,
+    MEMSCHED_SET_MIN,
+    MEMSCHED_SET_MAX,
+    MEMSCHED_USAGE,
+    MEMSCHED_SAMPLE,
+    MEMSCHED_FREE,
+    MEMSCHED_TICK,
+    MEMSCHED_TUNE,
+};
+
+struct memsched_input {
+    uint32_t op;
+    uint16_t small;
+    uint32_t id, a, b, c, d;
+};
+
+enum memsched_tunable {
+#define MEMSCHED_TUNABLE(id, name, normal, least, most, what) MEMSCHED_TUNABLE_##id,
+#include "mem/memsched_tunables.def"
+    MEMSCHED_TUNABLE_COUNT
+};
+
+/* How short of memory the host is. ESXi's states and names. */
+enum memsched_level {
+    MEMSCHED_HIGH,   // enough
+    MEMSCHED_CLEAR,  // break large pages, share
+    MEMSCHED_SOFT,   // and balloon
+    MEMSCHED_HARD,   // and compress and swap
+    MEMSCHED_LOW,    // and stop whoever is above his target when he asks for more
+    MEMSCHED_LEVEL_COUNT
+};
+
+/* The estimate of a working set, as fractions of the touched pages, Q16. */
+struct memsched_active {
+    bool any;  // one period has ended
+    uint32_t slow, fast, with_partial;
+};
+
+struct memsched_target {
+    uint32_t entitlement;  // machine pages it should hold
+    uint32_t balloon;      // guest pages that should be in its balloon
+    uint32_t swap;         // guest pages that should be compressed or swapped
+    uint32_t price;        // shares per page of charged memory, Q16: lower loses first
+    bool blocked;          // its next allocation waits
+};
+
+struct memsched_node {
+    uint32_t id;  // 0: free
+    bool is_pool, expandable;
+    uint8_t depth;
+    uint16_t parent;  // index
+    uint32_t shares, min, max;
+    uint32_t overhead;
+    uint32_t size;      // VM: configured
+    uint64_t reserved;  // promised to children, or a VM's own min and overhead
+    uint32_t touched, ballooned, swapped, saved;
+    uint32_t balloon_max;  // pages; 0: no driver
+    struct memsched_active active;
+    struct memsched_target target;
+    // Only within one reallocation: bounds, active pages and what it gets.
+    uint64_t low, high, hot, given;
+};
+
+enum memsched_event_kind {
+    MEMSCHED_EVENT_LEVEL,   // a = free, small = level
+    MEMSCHED_EVENT_TARGET,  // id, a = entitlement, b = balloon, c = swap, small = blocked
+};
+struct memsched_event {
+    uint32_t kind;
+    uint16_t small;
+    uint32_t id, a, b, c;
+};
+struct memsched_observer {
+    /* Called inside memsched_step(): must not call the machine. */
+    void (*event)(void *context, const struct memsched_event *event);
+    void *context;
+};
+
+struct memsched {
+    struct memsched_observer observer;
+    uint64_t tunable[MEMSCHED_TUNABLE_COUNT];
+    uint64_t managed, swap, min_free, free;
+    uint64_t free_at_reallocation;
+    enum memsched_level level;
+    struct {
+        uint32_t node;
+        bool is_swap;
+        uint64_t wanted, free;
+    } admission;  // who lacked what at the last refusal; node 0: nobody
+    uint64_t inputs, refused, reallocations;
+    struct memsched_node nodes[MEMSCHED_NODES_MAX];  // [0] is the root
+};
+
+/* Default tunables, an empty host, no observer. */
+void memsched_init(struct memsched *m);
+must_check vmk_status memsched_step(struct memsched *m, const struct memsched_input *input);
+const struct memsched_node *memsched_find(const struct memsched *m, uint32_t id);
+/* Machine pages the VM holds: what it touched and nothing took. */
+uint64_t memsched_held(const struct memsched_node *vm);
+/* The estimate that counts: the largest of the three. Pages. */
+uint64_t memsched_active_pages(const struct memsched_node *vm);
+/* minFree of a host of so many pages, by ESX's sliding scale. */
+uint64_t memsched_min_free(uint64_t managed);
+/* Writes who lacked how much at the last refusal; returns its length, 0 if there was none. */
+size_t memsched_admission_text(const struct memsched *m, char *out, size_t room);
+const char *memsched_level_name(enum memsched_level level);
+enum memsched_tunable memsched_tunable_by_name(const char *name);

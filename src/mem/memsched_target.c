@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * mem/memsched_target.c -- the division of memory: one price for a page, and what follows from it.
+ *
+ * At price p (pages of charge per share) a node with S shares may be charged S * p pages. Its active
+ * pages are charged once, idle ones k = 1 / (1 - tax) times, so
+ *
+ *     pages │            ╱ slope 1 - tax         pages(p) grows with p, and so does the sum over
+ *           │        _.-'                        all siblings: a binary search finds the price at
+ *       hot ┤     ╱'                             which the sum is what there is.
+ *           │   ╱  slope 1
+ *           └─────────────── charge S * p
+ *
+ * Taking pages one at a time from who pays least (the paper's way) ends at the same point.
+ *
+ * Invariants
+ *   - low <= given <= high of each node; the given of siblings sum up to at most what they divide,
+ *     or all of them have their low (divide()).
+ * Locking    the caller's.
+ * Start at   memsched_reallocate().
+ * Sources    [WALDSPURGER02] sections 5.1 and 5.2
+ */
+#include "core/assert.h"
+#include "mem/memsched_internal.h"
+
+#define PRICE_BITS 20u           // fraction of a price
+#define PRICE_TOP  59u           // a price at which one share pays for everything
+#define CHARGE_MAX (1ull << 40)  // more than any host has pages, k = 100
+
+static uint64_t pages_at(const struct memsched *m, const struct memsched_node *n,
+                         uint64_t price)
+{
+    unsigned __int128 charge = ((unsigned __int128)n->shares * price) >> PRICE_BITS;
+    uint64_t c = charge > CHARGE_MAX ? CHARGE_MAX : (uint64_t)charge;
+    uint64_t left = 100 - memsched_tune(m, MEMSCHED_TUNABLE_IDLE_TAX);
+    uint64_t pages = c <= n->hot ? c : n->hot + memsched_percent(c - n->hot, left);
+
+    return MAX(MIN(pages, n->high), n->low);
+}
+
+#define for_each_child(m, n, pool)                                                             \
+    for (struct memsched_node * (n) = &(m)->nodes[1]; (n) < &(m)->nodes[MEMSCHED_NODES_MAX];   \
+         (n)++)                                                                                \
+        if ((n)->id && &(m)->nodes[(n)->parent] == (pool))
+
+static uint64_t sum_at(struct memsched *m, const struct memsched_node *pool, uint64_t price)
+{
+    uint64_t sum = 0;
+
+    for_each_child(m, n, pool) sum += pages_at(m, n, price);
+    return sum;
+}
+
+/* The highest price that siblings can pay with `amount`; what is left by rounding goes in order. */
+static void divide(struct memsched *m, const struct memsched_node *pool, uint64_t amount)
+{
+    uint64_t price = 0, rest;
+
+    for (unsigned bit = PRICE_TOP; bit-- > 0;) {
+        if (sum_at(m, pool, price | 1ull << bit) <= amount)
+            price |= 1ull << bit;
+    }
+    rest = sum_at(m, pool, price);
+    rest = amount > rest ? amount - rest : 0;
+    for_each_child(m, n, pool)
+    {
+        uint64_t more;
+
+        n->given = pages_at(m, n, price);
+        more = MIN(pages_at(m, n, price + 1) - n->given, rest);
+        n->given += more;
+        rest -= more;
+        vmk_assert(n->given >= n->low && n->given <= n->high);
+    }
+}
+
+/* Bounds and active pages, from the leaves up. */
+static void bounds(struct memsched *m, struct memsched_node *n)
+{
+    uint64_t low = 0, high = 0, hot = 0;
+
+    if (!n->is_pool) {
+        high = n->touched - n->saved;
+        n->high = MIN(high, (uint64_t)n->max);
+        n->low = MIN((uint64_t)n->min, n->high);
+        n->hot = MIN(memsched_active_pages(n), n->high);
+        return;
+    }
+    for_each_child(m, child, n)
+    {
+        bounds(m, child);
+        low += child->low;
+        high += child->high;
+        hot += child->hot;
+    }
+    n->high = MIN(high, (uint64_t)n->max);
+    n->low = MIN(MAX(low, (uint64_t)n->min), n->high);
+    n->hot = MIN(hot, n->high);
+}
+
+static void divide_below(struct memsched *m, const struct memsched_node *pool, uint64_t amount)
+{
+    divide(m, pool, amount);
+    for_each_child(m, n, pool)
+    {
+        if (n->is_pool)
+            divide_below(m, n, n->given);
+    }
+}
+
+static uint32_t price_of(const struct memsched *m, const struct memsched_node *vm)
+{
+    uint64_t idle = vm->given > vm->hot ? vm->given - vm->hot : 0;
+    uint64_t charge = MIN(vm->given, vm->hot) +
+                      idle * 100 / (100 - memsched_tune(m, MEMSCHED_TUNABLE_IDLE_TAX));
+    uint64_t price = ((uint64_t)vm->shares << 16) / MAX(charge, 1ull);
+
+    return (uint32_t)MIN(price, UINT32_MAX);
+}
+
+/* Who takes it: the balloon what it can, swapping the rest, each only when the level asks for it. */
+static void target_set(struct memsched *m, struct memsched_node *vm)
+{
+    uint64_t gone = vm->touched - vm->saved - vm->given;  // guest pages that should not be here
+    uint64_t balloon =
+        MIN(gone > vm->swapped ? gone - vm->swapped : 0, (uint64_t)vm->balloon_max);
+    uint64_t swap = gone > vm->ballooned ? gone - vm->ballooned : 0;
+    const struct memsched_target before = vm->target;
+    struct memsched_event event = {.kind = MEMSCHED_EVENT_TARGET, .id = vm->id};
+
+    if (m->level < MEMSCHED_SOFT || !memsched_tune(m, MEMSCHED_TUNABLE_BALLOON))
+        balloon = MIN(balloon, (uint64_t)vm->ballooned);
+    if (m->level < MEMSCHED_HARD || !memsched_tune(m, MEMSCHED_TUNABLE_SWAP))
+        swap = MIN(swap, (uint64_t)vm->swapped);
+    vm->target = (struct memsched_target){
+        .entitlement = (uint32_t)vm->given,
+        .balloon = (uint32_t)balloon,
+        .swap = (uint32_t)swap,
+        .price = price_of(m, vm),
+        .blocked = m->level == MEMSCHED_LOW && memsched_held(vm) > vm->given,
+    };
+    event.a = vm->target.entitlement;
+    event.b = vm->target.balloon;
+    event.c = vm->target.swap;
+    event.small = vm->target.blocked;
+    if (m->observer.event && (event.a != before.entitlement || event.b != before.balloon ||
+                              event.c != before.swap || vm->target.blocked != before.blocked))
+        m->observer.event(m->observer.context, &event);
+}
+
+void memsched_reallocate(struct memsched *m)
+{
+    uint64_t goal = memsched_percent(m->min_free, memsched_tune(m, MEMSCHED_TUNABLE_GOAL));
+    uint64_t there = m->free;
+
+    bounds(m, &m->nodes[0]);
+    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
+        if (m->nodes[i].id && !m->nodes[i].is_pool)
+            there += memsched_held(&m->nodes[i]);
+    }
+    divide_below(m, &m->nodes[0], there > goal ? there - goal : 0);
+    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
+        if (m->nodes[i].id && !m->nodes[i].is_pool)
+            target_set(m, &m->nodes[i]);
+    }
+    m->free_at_reallocation = m->free;
+    m->reallocations++;
+}
