@@ -6,6 +6,10 @@
 
 #include "core/status.h"
 
+#ifndef ORRERY_VERSION
+#define ORRERY_VERSION "0.1"
+#endif
+
 /* Before anything else of this host; only CPU 0 runs. */
 void core_init(void);
 /* Finds `key=value` in the boot command line; copies the value. False if it is not there. */

@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "sched/sched.h"
 #include "user/user_internal.h"
+#include "user/vmk_device.h"
 
 uint32_t nice_shares(int nice)
 {
@@ -48,6 +49,7 @@ void user_init(void)
     futex_init();
     job_init();
     user_proc_init();
+    vmk_device_init();
     make_links();
 }
 

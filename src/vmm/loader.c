@@ -89,7 +89,7 @@ static void segments_set(struct vcpu *v, const struct loader_entry *e)
     back->set_segment(v, VT_IDTR, &idtr);
 }
 
-static void vcpu_start_at(struct vcpu *v, const struct loader_entry *e)
+void loader_vcpu_start(struct vcpu *v, const struct loader_entry *e)
 {
     const struct vt_backend *back = vt();
 
@@ -159,7 +159,7 @@ vmk_status vm_load_kernel(struct vm *vm)
     }
     if (status != VMK_OK)
         return status;
-    vcpu_start_at(vm->vcpus[0], &entry);
+    loader_vcpu_start(vm->vcpus[0], &entry);
     vmk_log(VMK_LOG_INFO, "Loader: %s: %s: %llu KB, entry 0x%llx", vm->config.name,
             vm->config.kernel, (unsigned long long)files.kernel_size / 1024,
             (unsigned long long)entry.rip);

@@ -33,6 +33,9 @@ struct loader_entry {
     uint16_t code_selector, data_selector;
 };
 
+/* Sets a vCPU's registers. It has never run, or the caller is its world. vmm/loader.c */
+void loader_vcpu_start(struct vcpu *v, const struct loader_entry *e);
+
 /* The files of a configuration, found among the boot modules. */
 struct loader_files {
     const uint8_t *kernel;

@@ -20,6 +20,7 @@
 #include "vmm/vcpu_internal.h"
 #include "vmm/vlapic.h"
 #include "vmm/vm.h"
+#include "vmm/vm_client.h"
 
 #define LOAD(x)     __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
 #define STORE(x, y) __atomic_store_n(&(x), (y), __ATOMIC_SEQ_CST)
@@ -364,7 +365,7 @@ void vcpu_main(void *argument)
 {
     struct vcpu *v = argument;
     struct vm *vm = v->vm;
-    bool irqs;
+    bool irqs, last;
 
     plat_irq_restore(true);
     run_guest(v);
@@ -373,10 +374,13 @@ void vcpu_main(void *argument)
         vm_stop(vm, 1, "a vCPU's world was told to end");
     irqs = plat_irq_save();
     spin_lock_irqs_off(&vm->ended.lock);
-    if (--vm->worlds_left == 0)
+    last = --vm->worlds_left == 0;
+    if (last)
         STORE(vm->state, VM_STATE_OFF);
     spin_unlock_irqs_off(&vm->ended.lock);
     wait_queue_wake(&vm->ended, WAIT_QUEUE_ALL);
     plat_irq_restore(irqs);
+    if (last)
+        vm_client_ended(vm);
     world_exit(0);
 }

@@ -21,6 +21,7 @@
 #include "lib/string.h"
 #include "vmm/vcpu_internal.h"
 #include "vmm/vlapic.h"
+#include "vmm/vm_client.h"
 #include "vmm/vmm_state.h"
 
 #define MISC_ENABLE_RESET   1u  // fast strings
@@ -99,24 +100,9 @@ static void vcpu_destroy(struct vcpu *v)
     heap_free(v);
 }
 
-static vmk_status slot_claim(struct vm *vm)
-{
-    struct vmm_state *vmm = this_host()->vmm;
-
-    for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
-        struct vm *none = NULL;
-
-        if (__atomic_compare_exchange_n(&vmm->vms[i], &none, vm, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST)) {
-            vm->index = i;
-            return VMK_OK;
-        }
-    }
-    return VMK_LIMIT;
-}
-
 static void vm_free(struct vm *vm)
 {
+    vm_table_remove(vm);
     if (vm->devices_made)
         vm_devices_destroy(vm);
     for (unsigned i = 0; i < VM_VCPUS_MAX; i++) {
@@ -126,14 +112,12 @@ static void vm_free(struct vm *vm)
     vm_console_end(vm->console);
     p2m_destroy(vm);
     nested_destroy(&vm->nested);
-    if (this_host()->vmm->vms[vm->index] == vm)
-        __atomic_store_n(&this_host()->vmm->vms[vm->index], NULL, __ATOMIC_SEQ_CST);
     heap_free(vm);
 }
 
 static vmk_status vm_fill(struct vm *vm)
 {
-    vmk_status status = slot_claim(vm);
+    vmk_status status = vm_table_add(vm);
 
     if (status != VMK_OK)
         return status;
@@ -155,10 +139,10 @@ static vmk_status vm_fill(struct vm *vm)
     if (status != VMK_OK)
         return status;
     vm->devices_made = true;
-    return vm_load_kernel(vm);
+    return VMK_OK;
 }
 
-vmk_status vm_create(const struct vm_config *config, struct vm **out)
+vmk_status vm_create_empty(const struct vm_config *config, struct vm **out)
 {
     struct vm *vm;
     vmk_status status;
@@ -188,6 +172,18 @@ vmk_status vm_create(const struct vm_config *config, struct vm **out)
     }
     *out = vm;
     return VMK_OK;
+}
+
+vmk_status vm_create(const struct vm_config *config, struct vm **out)
+{
+    vmk_status status = vm_create_empty(config, out);
+
+    if (status != VMK_OK)
+        return status;
+    status = vm_load_kernel(*out);
+    if (status != VMK_OK)
+        vm_free(*out);
+    return status;
 }
 
 /* ---- power ---- */
@@ -339,12 +335,14 @@ vmk_status vm_reload(struct vm *vm)
     if (status != VMK_OK)
         return status;
     vm->devices_made = true;
+    __atomic_add_fetch(&vm->reset_count, 1, __ATOMIC_RELAXED);
     cmos_copy(vm, cmos, false);
-    return vm_load_kernel(vm);
+    return vm->client ? vm_client_reload(vm) : vm_load_kernel(vm);
 }
 
 void vm_wait(struct vm *vm)
 {
+    enum wait_kind kind = WAIT_KILLABLE;
     bool irqs = plat_irq_save();
 
     for (;;) {
@@ -353,8 +351,10 @@ void vm_wait(struct vm *vm)
             spin_unlock_irqs_off(&vm->ended.lock);
             break;
         }
-        if (wait_queue_block(&vm->ended, PLAT_NS_NEVER) == VMK_KILLED)
+        if (wait_queue_block_as(&vm->ended, PLAT_NS_NEVER, kind) == VMK_KILLED) {
+            kind = WAIT_FIRM;  // the vCPUs leave now; whoever waits for that must see it
             vm_stop(vm, 1, "the world that waited was told to end");
+        }
     }
     plat_irq_restore(irqs);
 }
@@ -364,10 +364,10 @@ void vm_destroy(struct vm *vm)
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         int code;
 
-        // NOT_FOUND: that world was never made.
-        if (vm->vcpus[i]->world.raw &&
-            world_wait(vm->vcpus[i]->world, PLAT_NS_NEVER, &code) == VMK_KILLED)
-            vmk_log(VMK_LOG_WARN, "VM: %s: destroyed by a dying world", vm->config.name);
+        // NOT_FOUND: that world was never made. A dying caller cannot sleep, and need not for long.
+        while (vm->vcpus[i]->world.raw &&
+               world_wait(vm->vcpus[i]->world, PLAT_NS_NEVER, &code) == VMK_KILLED)
+            world_yield();
     }
     if (vm->sched_group && sched_pool_destroy(vm->sched_group) != VMK_OK)
         vmk_log(VMK_LOG_WARN, "VM: %s: its group stays: a vCPU was not collected",

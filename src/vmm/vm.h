@@ -57,6 +57,7 @@ struct vserial;
 struct vrtc;
 struct vpm;
 struct vpci;
+struct vm_client;
 
 struct vm {
     struct spinlock lock;  // rank VM: devices, nested table, p2m
@@ -101,6 +102,13 @@ struct vm {
     plat_ns triple_fault_time;  // (a) of the last
     unsigned p2m_order;         // (i)
     bool devices_made;          // (i)
+
+    // Whose it is, when a user world made it (vmm/vm_client.h).
+    struct vm_client *client;  // (i) null: the kernel's own
+    uint32_t owner_uid, owner_gid, cartel;  // (i) cartel: pid of the vmx, 0: none
+    const char *config_file;                // (i) its path, or null
+    uint64_t granted_count;                 // (w) pages of the guest that have memory
+    uint32_t reset_count;                   // (a)
 };
 
 /* ---- memory; world context, vm->lock not held unless _locked ---- */
@@ -134,6 +142,17 @@ void vm_irq_line_set(struct vm *vm, unsigned gsi, bool high);
 /* ---- power ---- */
 /* Makes the VM of a configuration: memory, vCPUs, devices, kernel loaded. Not running yet. */
 must_check vmk_status vm_create(const struct vm_config *config, struct vm **out);
+/* The same without a kernel: somebody else loads it. */
+must_check vmk_status vm_create_empty(const struct vm_config *config, struct vm **out);
+/*
+ * Calls visit() for each VM of the host until one says true; was there one? Under the lock of the
+ * table: VMs stay meanwhile, and only locks above rank VMS may be taken. vmm/vm_table.c
+ */
+bool vm_table_visit(bool (*visit)(struct vm *vm, void *argument), void *argument);
+/* Is that world, or the group of them, this VM's? */
+bool vm_has_world(const struct vm *vm, uint32_t world);
+must_check vmk_status vm_table_add(struct vm *vm);  // LIMIT
+void vm_table_remove(struct vm *vm);
 must_check vmk_status vm_power_on(struct vm *vm);
 /* The guest or the host ends it: every vCPU leaves soon. `reason` is static text. Any context. */
 void vm_stop(struct vm *vm, int status, const char *reason);

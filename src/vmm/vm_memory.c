@@ -50,6 +50,7 @@ vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
         return status;
     }
     __atomic_store_n(&vm->p2m[index].raw, mpn->raw, __ATOMIC_RELEASE);
+    vm->granted_count++;
     return VMK_OK;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/host.h"
+#include "core/spinlock.h"
 #include "plat/plat_types.h"
 
 #define VMM_VMS_MAX 16u
@@ -15,8 +16,9 @@ struct svm_cpu;
 struct vm;
 
 struct vmm_state {
+    struct spinlock lock;                     // rank VMS; guards (l)
     const struct vt_backend *backend;         // (i) after vt_init_cpu() on CPU 0
     struct vtx_cpu *vtx_cpus[PLAT_CPUS_MAX];  // (i) once that CPU is enabled
     struct svm_cpu *svm_cpus[PLAT_CPUS_MAX];  // (i) likewise
-    struct vm *vms[VMM_VMS_MAX];              // (a) a slot is claimed by compare-and-swap
+    struct vm *vms[VMM_VMS_MAX];              // (l)
 };

@@ -25,6 +25,8 @@ vmk_status vt_init_cpu(void)
     static const struct vt_backend *const backends[] = {&vt_backend_vtx, &vt_backend_svm};
     struct vmm_state *vmm = this_host()->vmm;
 
+    if (!vmm->lock.name)
+        spin_init(&vmm->lock, "VMs", LOCK_RANK_VMS);
     if (vmm->backend) {
         if (!vmm->backend->probe())
             return VMK_UNSUPPORTED;

@@ -62,7 +62,6 @@ struct vmk_host {
     struct vmk_head head;  // in: ours, whatever they are; out: the kernel's
     char version[32];      // "0.1"
     char build[32];        // what identifies the build, or empty
-    uint8_t uuid[16];      // of the host: the same at each boot of the same machine
     uint64_t uptime_ns;
     int64_t wall_ns;  // since 1970
     uint64_t memory_pages, free_pages;
@@ -234,8 +233,8 @@ enum vmk_sched_what {
     VMK_SET_POOL = 16
 };
 
-/* Of a world, a pool or a VM's group. All or nothing; ENOSPC: admission control says no, and
- * `reason` who lacks how much. */
+/* Of a world, a pool or a VM's group; ENOENT: there is none. `reason` is empty, or says what could not
+ * be had (admission control); settings before that one, in the order of the bits, stay. */
 struct vmk_sched_set {
     struct vmk_head head;
     uint32_t id;
@@ -275,8 +274,8 @@ struct vmk_console_open {
 
 /*
  * Makes the VM of a .vmx text, which the kernel reads with the same parser as at boot; it is not
- * running and its memory is empty. EINVAL with `error` filled: "file:line: key: what". Out: what
- * the program must load, as the text says. The owner is the caller; root may make it for another
+ * running and its memory is empty. When that cannot be, fd is -1 and
+ * `error` says why ("file:line: key: what"). Out: what the program must load, as the text says. The owner is the caller; root may make it for another
  * (EPERM for anybody else). Who is not root may have a quarter of free memory per VM (ENOMEM).
  */
 struct vmk_vm_create {

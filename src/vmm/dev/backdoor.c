@@ -10,11 +10,14 @@
  * Invariants
  *   - A known magic is always answered; an unknown command gives EAX = all ones.
  *   - Results are written as 32-bit registers: the upper halves become zero.
+ * A message (command 30) is answered in ring 3, by the VM's vmx: the vCPU waits (vm_client.c).
+ *
  * Locking    none: the configuration is immutable, the registers are the running vCPU's own.
  * Sources    [VMX-BACKDOOR] commands 1..68
  */
 #include "lib/string.h"
 #include "vmm/vm.h"
+#include "vmm/vm_client.h"
 
 #define BACKDOOR_PORT  0x5658u
 #define BACKDOOR_MAGIC 0x564d5868u
@@ -28,6 +31,7 @@ enum backdoor_command {
     CMD_GETUUID = 19,
     CMD_GETMEMSIZE = 20,
     CMD_GETTIME = 23,
+    CMD_MESSAGE = 30,
     CMD_GETHZ = 45,
     CMD_GETTIMEFULL = 46,
     CMD_GETVCPU_INFO = 68,
@@ -88,6 +92,22 @@ static void command_run(const struct vm *vm, unsigned command, struct backdoor_r
     }
 }
 
+/* A message of the guest: its channels are the vmx's. False: nobody answers. */
+static bool message(struct vcpu *v)
+{
+    static const uint8_t order[VM_CALL_REGS] = {GPR_RAX, GPR_RBX, GPR_RCX,
+                                                GPR_RDX, GPR_RSI, GPR_RDI};
+    uint32_t regs[VM_CALL_REGS];
+
+    for (unsigned i = 0; i < VM_CALL_REGS; i++)
+        regs[i] = (uint32_t)v->regs.gpr[order[i]];
+    if (!v->vm->client || !vm_client_call(v, regs))
+        return false;
+    for (unsigned i = 0; i < VM_CALL_REGS; i++)
+        v->regs.gpr[order[i]] = regs[i];
+    return true;
+}
+
 bool vcpu_backdoor(struct vcpu *v, uint16_t port, bool in)
 {
     uint64_t *gpr = v->regs.gpr;
@@ -103,6 +123,8 @@ bool vcpu_backdoor(struct vcpu *v, uint16_t port, bool in)
     if (port != BACKDOOR_PORT || !in || r.eax != BACKDOOR_MAGIC)
         return false;
     command = r.ecx & 0xffff;
+    if (command == CMD_MESSAGE && message(v))
+        return true;
     command_run(v->vm, command, &r);
     gpr[GPR_RAX] = r.eax;
     gpr[GPR_RBX] = r.ebx;

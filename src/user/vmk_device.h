@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * user/vmk_device.h -- the kernel's side of /dev/vmk: what its files share.
+ */
+#pragma once
+
+#include "user/abi/vmk.h"
+#include "user/user_internal.h"
+
+/* Registers the device. After fs_init(). */
+void vmk_device_init(void);
+
+/* Size and version are those of this kernel. */
+must_check bool vmk_head_ok(const void *data, size_t size);
+/* Root, or that user. */
+must_check bool vmk_may(const struct thread *t, uint32_t owner_uid);
+/* Gives `file` (taken over, also on failure) a descriptor. */
+must_check vmk_status vmk_fd_give(struct thread *t, struct file *file, int32_t *fd);
+
+/* ---- vmk_list.c ---- */
+vmk_status vmk_list(struct thread *t, struct vmk_list *list);
+vmk_status vmk_host_get(struct vmk_host *host);
+
+/* ---- vmk_vm.c ---- */
+struct vm;
+vmk_status vmk_vm_create(struct thread *t, struct vmk_vm_create *create);
+/* What a list shows of it; under the table's lock. */
+void vmk_vm_fill(struct vm *vm, struct vmk_vm *out);
