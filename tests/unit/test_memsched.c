@@ -155,6 +155,23 @@ START_TEST(test_tax__two_vms__idle_pays)
 }
 END_TEST
 
+START_TEST(test_target__not_divisible__all_is_given)
+{
+    uint32_t sum = 0;
+
+    host_of(MB(10), MB(10), 8);
+    for (uint32_t id = 10; id < 13; id++) {
+        vm(id, MEMSCHED_ROOT_ID, 7, 0, 1000);
+        active(id, 100);
+        used(id, 1000, 0, 667);
+    }
+    free_is(11);  // 3 * 333 and 11, less 10 that stay free
+    for (uint32_t id = 10; id < 13; id++)
+        sum += target(id)->entitlement;
+    ck_assert_uint_eq(sum, 1000);
+}
+END_TEST
+
 START_TEST(test_target__reservations__hold_whoever_pays_less)
 {
     host_of(MB(400), MB(1000), MB(20));
@@ -545,6 +562,7 @@ int main(void)
     tcase_add_test(tcase, test_level__free_falls_and_rises__one_step_at_a_time_with_hysteresis);
     tcase_add_test(tcase, test_price__idle_vm__worked_check_of_the_paper);
     tcase_add_test(tcase, test_tax__two_vms__idle_pays);
+    tcase_add_test(tcase, test_target__not_divisible__all_is_given);
     tcase_add_test(tcase, test_target__reservations__hold_whoever_pays_less);
     tcase_add_test(tcase, test_target__levels__mechanism_by_mechanism);
     tcase_add_test(tcase, test_target__no_driver_or_more_than_it_may__swapping_takes_the_rest);
