@@ -159,7 +159,7 @@ START_TEST(test_target__not_divisible__all_is_given)
 {
     uint32_t sum = 0;
 
-    host_of(MB(10), MB(10), 8);
+    host_of(MB(10), MB(20), 8);
     for (uint32_t id = 10; id < 13; id++) {
         vm(id, MEMSCHED_ROOT_ID, 7, 0, 1000);
         active(id, 100);
