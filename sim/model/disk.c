@@ -14,6 +14,8 @@
  * The disk holds the newest contents; what is not durable yet is on a list with what it replaced,
  * so that a cut undoes the list backwards and then applies the survivors forwards.
  *
+ * Memory is in chunks, which clones share until one writes: thousands of crash points cost little.
+ *
  * Invariants
  *   - undo holds one entry per block and write since the last flush, oldest first.
  * Locking    none: one thread; with latency, done() comes from a timer of the submitter's CPU.
@@ -30,7 +32,13 @@
 #include "plat/plat.h"
 
 #define MODEL_BLOCK 512u
-#define CHUNK_SIZE  65536u
+#define CHUNK_SIZE  16384u
+
+/* Shared by clones until one of them writes to it. */
+struct chunk {
+    uint32_t refs;
+    unsigned char data[CHUNK_SIZE];
+};
 
 struct undo {
     uint64_t offset;
@@ -40,12 +48,14 @@ struct undo {
 
 struct disk_model {
     struct block_device device;
-    unsigned char **chunks;
+    struct chunk **chunks;
     size_t chunk_count;
     struct undo *undo;
     size_t undo_count, undo_room;
     uint64_t writes, cut_after;
     bool cut;
+    void (*before_write)(void *context);
+    void *watch_context;
     uint64_t fail_offset, fail_size;
     unsigned fail_count;
     plat_ns base, per_kib;
@@ -53,18 +63,41 @@ struct disk_model {
     unsigned depth;
 };
 
-static unsigned char *chunk_of(struct disk_model *disk, uint64_t offset, bool make)
+/* The byte at `offset`, or null where nothing was written yet. */
+static const unsigned char *bytes_at(const struct disk_model *disk, uint64_t offset)
 {
-    unsigned char **chunk = &disk->chunks[offset / CHUNK_SIZE];
+    const struct chunk *chunk = disk->chunks[offset / CHUNK_SIZE];
 
-    if (!*chunk && make)
-        *chunk = calloc(1, CHUNK_SIZE);
-    return *chunk ? *chunk + offset % CHUNK_SIZE : NULL;
+    return chunk ? chunk->data + offset % CHUNK_SIZE : NULL;
+}
+
+static void chunk_put(struct chunk *chunk)
+{
+    if (chunk && --chunk->refs == 0)
+        free(chunk);
+}
+
+/* The same for a change: this disk's own chunk. */
+static unsigned char *bytes_to_write(struct disk_model *disk, uint64_t offset)
+{
+    struct chunk **chunk = &disk->chunks[offset / CHUNK_SIZE];
+
+    if (!*chunk || (*chunk)->refs > 1) {
+        struct chunk *own = *chunk ? malloc(sizeof(*own)) : calloc(1, sizeof(*own));
+
+        if (*chunk) {
+            memcpy(own->data, (*chunk)->data, CHUNK_SIZE);
+            chunk_put(*chunk);
+        }
+        own->refs = 1;
+        *chunk = own;
+    }
+    return (*chunk)->data + offset % CHUNK_SIZE;
 }
 
 static void block_get(struct disk_model *disk, uint64_t offset, unsigned char *to)
 {
-    const unsigned char *from = chunk_of(disk, offset, false);
+    const unsigned char *from = bytes_at(disk, offset);
 
     if (from)
         memcpy(to, from, MODEL_BLOCK);
@@ -74,13 +107,18 @@ static void block_get(struct disk_model *disk, uint64_t offset, unsigned char *t
 
 static void block_put(struct disk_model *disk, uint64_t offset, const unsigned char *from)
 {
-    memcpy(chunk_of(disk, offset, true), from, MODEL_BLOCK);
+    static const unsigned char zeros[MODEL_BLOCK];
+
+    if (bytes_at(disk, offset) || memcmp(from, zeros, MODEL_BLOCK) != 0)
+        memcpy(bytes_to_write(disk, offset), from, MODEL_BLOCK);
 }
 
 /* One block. False when the power went before it. */
 static bool write_block(struct disk_model *disk, uint64_t offset, const unsigned char *data,
                         bool durable)
 {
+    if (disk->before_write)
+        disk->before_write(disk->watch_context);
     if (disk->writes >= disk->cut_after) {
         disk->cut = true;
         return false;
@@ -127,6 +165,13 @@ static unsigned char *segment_at(const struct block_request *request, uint64_t a
 static void gather(const struct block_request *request, uint64_t at, unsigned char *block,
                    bool scatter)
 {
+    uint32_t whole = 0;
+    unsigned char *direct = segment_at(request, at, &whole);
+
+    if (direct && whole >= MODEL_BLOCK) {
+        memcpy(scatter ? direct : block, scatter ? block : direct, MODEL_BLOCK);
+        return;
+    }
     for (uint32_t done = 0; done < MODEL_BLOCK;) {
         uint32_t room = 0;
         unsigned char *part = segment_at(request, at + done, &room);
@@ -154,6 +199,20 @@ static vmk_status perform(struct disk_model *disk, const struct block_request *r
     switch (request->op) {
     case BLOCK_READ:
         for (uint64_t at = 0; at < request->size; at += MODEL_BLOCK) {
+            uint64_t part =
+                MIN(request->size - at, CHUNK_SIZE - (request->offset + at) % CHUNK_SIZE);
+            const unsigned char *from = bytes_at(disk, request->offset + at);
+            uint32_t room = 0;
+            unsigned char *to = segment_at(request, at, &room);
+
+            if (to && room >= part) {  // the rest of the chunk at once
+                if (from)
+                    memcpy(to, from, part);
+                else
+                    memset(to, 0, part);
+                at += part - MODEL_BLOCK;
+                continue;
+            }
             block_get(disk, request->offset + at, block);
             gather(request, at, block, true);
         }
@@ -249,12 +308,30 @@ struct disk_model *disk_model_clone(const struct disk_model *disk)
     struct disk_model *copy = disk_model_create(disk->device.name, disk->device.size);
 
     for (size_t i = 0; i < disk->chunk_count; i++) {
-        if (!disk->chunks[i])
-            continue;
-        copy->chunks[i] = malloc(CHUNK_SIZE);
-        memcpy(copy->chunks[i], disk->chunks[i], CHUNK_SIZE);
+        copy->chunks[i] = disk->chunks[i];
+        if (copy->chunks[i])
+            copy->chunks[i]->refs++;
     }
     return copy;
+}
+
+struct disk_model *disk_model_fork(const struct disk_model *disk)
+{
+    struct disk_model *copy = disk_model_clone(disk);
+
+    copy->undo_count = copy->undo_room = disk->undo_count;
+    if (disk->undo_count) {
+        copy->undo = malloc(disk->undo_count * sizeof(*copy->undo));
+        memcpy(copy->undo, disk->undo, disk->undo_count * sizeof(*copy->undo));
+    }
+    return copy;
+}
+
+void disk_model_watch(struct disk_model *disk, void (*before_write)(void *context),
+                      void *context)
+{
+    disk->before_write = before_write;
+    disk->watch_context = context;
 }
 
 void disk_model_destroy(struct disk_model *disk)
@@ -262,7 +339,7 @@ void disk_model_destroy(struct disk_model *disk)
     if (!disk)
         return;
     for (size_t i = 0; i < disk->chunk_count; i++)
-        free(disk->chunks[i]);
+        chunk_put(disk->chunks[i]);
     free(disk->chunks);
     free(disk->undo);
     free(disk);
@@ -315,8 +392,7 @@ void disk_model_fail(struct disk_model *disk, uint64_t offset, uint64_t size, un
 
 void disk_model_rot(struct disk_model *disk, uint64_t offset, unsigned bit)
 {
-    chunk_of(disk, offset - offset % MODEL_BLOCK, true)[offset % MODEL_BLOCK] ^=
-        (unsigned char)(1u << bit);
+    *bytes_to_write(disk, offset) ^= (unsigned char)(1u << bit);
 }
 
 void disk_model_latency(struct disk_model *disk, plat_ns base, plat_ns per_kib, unsigned depth)
@@ -334,7 +410,7 @@ bool disk_model_save(const struct disk_model *disk, const char *path)
     for (size_t i = 0; good && i < disk->chunk_count; i++) {
         if (disk->chunks[i])
             good = fseek(file, (long)(i * CHUNK_SIZE), SEEK_SET) == 0 &&
-                   fwrite(disk->chunks[i], CHUNK_SIZE, 1, file) == 1;
+                   fwrite(disk->chunks[i]->data, CHUNK_SIZE, 1, file) == 1;
     }
     if (good && disk->device.size % CHUNK_SIZE == 0 && disk->device.size)
         good = fseek(file, (long)disk->device.size - 1, SEEK_SET) == 0 &&

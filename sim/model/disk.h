@@ -21,8 +21,13 @@ void disk_file_close(struct block_device *device);
 struct disk_model;
 struct disk_model *disk_model_create(const char *name, uint64_t size);
 void disk_model_destroy(struct disk_model *disk);
-/* A second disk with the same durable contents. */
+/* A second disk with the newest contents of the first, all of it durable. Shares memory with it. */
 struct disk_model *disk_model_clone(const struct disk_model *disk);
+/* The same, but what is not flushed yet can still be lost by disk_model_power_on(). */
+struct disk_model *disk_model_fork(const struct disk_model *disk);
+/* Called before each block written, with the disk as it is then: a place to fork it. */
+void disk_model_watch(struct disk_model *disk, void (*before_write)(void *context),
+                      void *context);
 struct block_device *disk_model_device(struct disk_model *disk);
 
 /* Writes (sectors count apart) since creation; each is a place where the power can go. */

@@ -257,23 +257,42 @@ static void begin(void)
     sim_test_begin();
 }
 
+/* A fresh disk, mounted by host 1. */
+static struct vmfs_volume *open_fresh(struct disk_model **disk, bool private)
+{
+    begin();
+    *disk = fresh_disk();
+    return mount_as(disk_model_device(*disk), 1, private);
+}
+
+static void close_last(struct disk_model *disk, struct vmfs_volume *v)
+{
+    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
+    disk_model_destroy(disk);
+}
+
+/* Dies, and comes back on what the disk has in the order written. */
+static struct vmfs_volume *crash(struct disk_model *disk, struct vmfs_volume *v, bool private)
+{
+    vmfs_abandon(v);
+    disk_model_power_on(disk, 0);
+    return mount_as(disk_model_device(disk), 1, private);
+}
+
 START_TEST(test_vmfs__fresh_volume__is_clean)
 {
     struct disk_model *disk;
     struct vmfs_volume *v;
     struct vmfs_statistics s;
 
-    begin();
-    disk = fresh_disk();
-    v = mount_as(disk_model_device(disk), 1, false);
+    v = open_fresh(&disk, false);
     ck_assert_uint_eq(problems(v), 0);
     ck_assert_uint_eq(vmfs_statistics(v, &s), VMK_OK);
     ck_assert_str_eq(s.label, "test");
     ck_assert_uint_eq(s.size, 256ull << 20);
     /* 13 for the system files, one for the journal. */
     ck_assert_uint_eq(s.free, (256ull - 14) << 20);
-    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, v);
 }
 END_TEST
 
@@ -304,8 +323,7 @@ START_TEST(test_vmfs__random_work__as_the_model)
     ck_assert_msg(!differs(v, &m), "%s", differs(v, &m));
     ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
     ck_assert_uint_eq(problems(v), 0);
-    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, v);
     model_free(&m);
     model_free(&empty);
 }
@@ -377,8 +395,7 @@ static bool play_and_cut(uint64_t cut, uint64_t seed, uint64_t survivors, bool p
             ck_assert_mem_eq(data, synced.files[k].data, got);
         }
     }
-    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, v);
     model_free(&now);
     model_free(&synced);
     model_free(&empty);
@@ -434,21 +451,16 @@ START_TEST(test_vmfs__directory_block_reused_for_data__replay_leaves_the_data)
     struct vmfs_volume *v;
     vmfs_id file;
 
-    begin();
-    disk = fresh_disk();
-    v = mount_as(disk_model_device(disk), 1, true);
+    v = open_fresh(&disk, true);
     make(v, 0, VMFS_DIRECTORY, 0);
     ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
     ck_assert_uint_eq(vmfs_remove(v, vmfs_root(v), name_of(0), true), VMK_OK);
     ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
     file = make(v, 1, VMFS_FILE, 0x5a);
     ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
-    vmfs_abandon(v);
-    disk_model_power_on(disk, 0);
-    v = mount_as(disk_model_device(disk), 1, true);
+    v = crash(disk, v, true);
     expect_bytes(v, file, 0x5a);
-    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, v);
 }
 END_TEST
 
@@ -458,20 +470,15 @@ START_TEST(test_vmfs__block_freed_but_not_committed__is_not_reused)
     struct vmfs_volume *v;
     vmfs_id file;
 
-    begin();
-    disk = fresh_disk();
-    v = mount_as(disk_model_device(disk), 1, true);
+    v = open_fresh(&disk, true);
     file = make(v, 0, VMFS_FILE, 0x11);
     ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
     ck_assert_uint_eq(vmfs_remove(v, vmfs_root(v), name_of(0), false), VMK_OK);
     make(v, 1, VMFS_FILE, 0x22);
     /* The power goes before any commit: the removal never was. */
-    vmfs_abandon(v);
-    disk_model_power_on(disk, 0);
-    v = mount_as(disk_model_device(disk), 1, true);
+    v = crash(disk, v, true);
     expect_bytes(v, file, 0x11);
-    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, v);
 }
 END_TEST
 
@@ -482,9 +489,7 @@ START_TEST(test_vmfs__file_locked_by_one_host__contended_for_the_other)
     struct vmfs_volume *b;
     vmfs_id file;
 
-    begin();
-    disk = fresh_disk();
-    a = mount_as(disk_model_device(disk), 1, false);
+    a = open_fresh(&disk, false);
     b = mount_as(disk_model_device(disk), 2, false);
     ck_assert_uint_eq(
         vmfs_create(a, vmfs_root(a), "disk.vmdk", VMFS_FILE, 0600, 0, 0, NULL, &file), VMK_OK);
@@ -501,8 +506,7 @@ START_TEST(test_vmfs__file_locked_by_one_host__contended_for_the_other)
     vmfs_close(b, file, true);
     ck_assert_uint_eq(vmfs_unmount(b), VMK_OK);
     ck_assert_uint_eq(problems(a), 0);
-    ck_assert_uint_eq(vmfs_unmount(a), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, a);
 }
 END_TEST
 
@@ -527,9 +531,7 @@ START_TEST(test_vmfs__dead_host__its_locks_are_broken_after_the_timeout_and_neve
     vmk_status status;
     plat_ns began;
 
-    begin();
-    disk = fresh_disk();
-    a = mount_as(disk_model_device(disk), 1, false);
+    a = open_fresh(&disk, false);
     b = mount_as(disk_model_device(disk), 2, false);
     ck_assert_uint_eq(vmfs_create(a, vmfs_root(a), "x", VMFS_FILE, 0600, 0, 0, NULL, &file),
                       VMK_OK);
@@ -557,8 +559,7 @@ START_TEST(test_vmfs__dead_host__its_locks_are_broken_after_the_timeout_and_neve
     vmfs_close(b, file, true);
     ck_assert_uint_eq(vmfs_sync(b), VMK_OK);
     ck_assert_uint_eq(problems(b), 0);
-    ck_assert_uint_eq(vmfs_unmount(b), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, b);
 }
 END_TEST
 
@@ -569,9 +570,7 @@ START_TEST(test_vmfs__beating_host__is_never_taken_for_dead)
     struct vmfs_volume *b;
     vmfs_id file;
 
-    begin();
-    disk = fresh_disk();
-    a = mount_as(disk_model_device(disk), 1, false);
+    a = open_fresh(&disk, false);
     b = mount_as(disk_model_device(disk), 2, false);
     ck_assert_uint_eq(vmfs_create(a, vmfs_root(a), "x", VMFS_FILE, 0600, 0, 0, NULL, &file),
                       VMK_OK);
@@ -583,8 +582,7 @@ START_TEST(test_vmfs__beating_host__is_never_taken_for_dead)
     }
     vmfs_abandon(b);
     vmfs_close(a, file, true);
-    ck_assert_uint_eq(vmfs_unmount(a), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, a);
 }
 END_TEST
 
@@ -699,8 +697,7 @@ START_TEST(test_vmfs__big_sparse_files__all_kinds_of_map)
     ck_assert_uint_eq(vmfs_statistics(v, &after), VMK_OK);
     ck_assert_uint_eq(after.free, before.free);
     ck_assert_uint_eq(after.pointer_blocks_free, before.pointer_blocks_free);
-    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, v);
 }
 END_TEST
 
@@ -713,9 +710,7 @@ START_TEST(test_vmfs__full_volume__no_space_and_nothing_lost)
     vmfs_id file;
     uint64_t at = 0;
 
-    begin();
-    disk = fresh_disk();
-    v = mount_as(disk_model_device(disk), 1, false);
+    v = open_fresh(&disk, false);
     ck_assert_uint_eq(vmfs_create(v, vmfs_root(v), "all", VMFS_FILE, 0600, 0, 0, NULL, &file),
                       VMK_OK);
     while (status == VMK_OK) {
@@ -730,8 +725,7 @@ START_TEST(test_vmfs__full_volume__no_space_and_nothing_lost)
     ck_assert_uint_eq(vmfs_truncate(v, file, 1 << 20), VMK_OK);
     ck_assert_uint_eq(vmfs_write(v, file, 1 << 20, data, sizeof(data)), VMK_OK);
     ck_assert_uint_eq(problems(v), 0);
-    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
-    disk_model_destroy(disk);
+    close_last(disk, v);
 }
 END_TEST
 
@@ -741,9 +735,7 @@ START_TEST(test_vmfs__disk_errors__reported_and_undone)
     struct vmfs_volume *v;
     vmfs_id file;
 
-    begin();
-    disk = fresh_disk();
-    v = mount_as(disk_model_device(disk), 1, false);
+    v = open_fresh(&disk, false);
     ck_assert_uint_eq(vmfs_create(v, vmfs_root(v), "a", VMFS_FILE, 0600, 0, 0, NULL, &file),
                       VMK_OK);
     disk_model_fail(disk, 0, DISK_SIZE, 1);
@@ -754,8 +746,193 @@ START_TEST(test_vmfs__disk_errors__reported_and_undone)
                       VMK_OK);
     ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
     ck_assert_uint_eq(problems(v), 0);
+    close_last(disk, v);
+}
+END_TEST
+
+/* All free blocks hold 0xee afterwards: what a file shows of them is a leak. */
+static void soil(struct vmfs_volume *v, uint64_t bytes)
+{
+    static unsigned char data[1 << 20];
+    vmfs_id id;
+
+    memset(data, 0xee, sizeof(data));
+    ck_assert_uint_eq(vmfs_create(v, vmfs_root(v), "soil", VMFS_FILE, 0600, 0, 0, NULL, &id),
+                      VMK_OK);
+    for (uint64_t at = 0; at < bytes; at += sizeof(data))
+        ck_assert_uint_eq(vmfs_write(v, id, at, data, sizeof(data)), VMK_OK);
+    for (unsigned i = 0; i < 40; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "soil%u", i);
+        ck_assert_uint_eq(vmfs_create(v, vmfs_root(v), name, VMFS_FILE, 0600, 0, 0, NULL, &id),
+                          VMK_OK);
+        ck_assert_uint_eq(vmfs_write(v, id, 0, data, 8192), VMK_OK);
+    }
+    ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
+    for (unsigned i = 0; i < 40; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "soil%u", i);
+        ck_assert_uint_eq(vmfs_remove(v, vmfs_root(v), name, false), VMK_OK);
+    }
+    ck_assert_uint_eq(vmfs_remove(v, vmfs_root(v), "soil", false), VMK_OK);
+    ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
+}
+
+/* Bytes [from, to) of the file are `byte`. */
+static void expect_range(struct vmfs_volume *v, vmfs_id id, uint64_t from, uint64_t to,
+                         int byte)
+{
+    static unsigned char data[1 << 20];
+
+    while (from < to) {
+        size_t got = 0;
+
+        ck_assert_uint_eq(
+            vmfs_read(v, id, from, data, (size_t)MIN(to - from, sizeof(data)), &got), VMK_OK);
+        ck_assert_uint_gt(got, 0);
+        for (size_t i = 0; i < got; i++) {
+            if (data[i] != byte)
+                ck_abort_msg("byte %llu is 0x%02x", (unsigned long long)(from + i), data[i]);
+        }
+        from += got;
+    }
+}
+
+enum {
+    GROW_ALLOCATE,
+    GROW_ZEROED,
+    GROW_TRUNCATE,
+    GROW_WRITE,
+    GROW_WAYS
+};
+
+/* Each way to make a file longer, from each kind of map, over blocks that held something else. */
+START_TEST(test_vmfs__file_grown_over_old_blocks__reads_as_zeros)
+{
+    static const uint64_t starts[] = {0, 700, 5000, 8192, 9000, 1 << 20, (1 << 20) + 77};
+    static const uint64_t ends[] = {6000, 8192, 20000, (1 << 20) - 5, (3 << 20) + 100};
+    struct disk_model *disk;
+    struct vmfs_volume *v = open_fresh(&disk, false);
+
+    soil(v, 40 << 20);
+    for (unsigned s = 0; s < ARRAY_COUNT(starts); s++) {
+        for (unsigned e = 0; e < ARRAY_COUNT(ends); e++) {
+            static unsigned char data[2 << 20];
+            uint64_t start = starts[s];
+            uint64_t end = ends[e];
+            vmfs_id id;
+
+            if (end <= start)
+                continue;
+            ck_assert_uint_eq(
+                vmfs_create(v, vmfs_root(v), "g", VMFS_FILE, 0600, 0, 0, NULL, &id), VMK_OK);
+            memset(data, 0x33, sizeof(data));
+            ck_assert_uint_eq(vmfs_write(v, id, 0, data, start), VMK_OK);
+            switch (_i) {
+            case GROW_ALLOCATE:
+                ck_assert_uint_eq(vmfs_allocate(v, id, end, VMFS_EAGER_ZEROED), VMK_OK);
+                break;
+            case GROW_ZEROED:
+                ck_assert_uint_eq(vmfs_allocate(v, id, end, VMFS_ZEROED_THICK), VMK_OK);
+                ck_assert_uint_eq(vmfs_allocate(v, id, end, VMFS_EAGER_ZEROED), VMK_OK);
+                break;
+            case GROW_TRUNCATE: ck_assert_uint_eq(vmfs_truncate(v, id, end), VMK_OK); break;
+            default: ck_assert_uint_eq(vmfs_write(v, id, end - 1, "", 1), VMK_OK); break;
+            }
+            expect_range(v, id, 0, start, 0x33);
+            expect_range(v, id, start, end, 0);
+            ck_assert_uint_eq(vmfs_remove(v, vmfs_root(v), "g", false), VMK_OK);
+            ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
+        }
+    }
+    ck_assert_uint_eq(problems(v), 0);
+    close_last(disk, v);
+}
+END_TEST
+
+START_TEST(test_vmfs__large_truncate_cut_in_the_middle__nothing_old_behind_the_end)
+{
+    const uint64_t blocks = 430;  // more than one operation frees
+    struct disk_model *pattern;
+    struct vmfs_volume *v;
+    vmfs_id id;
+
+    begin();
+    pattern = disk_model_create("disk", 600ull << 20);
+    format(disk_model_device(pattern));
+    v = mount_as(disk_model_device(pattern), 1, true);
+    ck_assert_uint_eq(vmfs_create(v, vmfs_root(v), "t", VMFS_FILE, 0600, 0, 0, NULL, &id),
+                      VMK_OK);
+    for (uint64_t at = 0; at < blocks; at++) {
+        ck_assert_uint_eq(vmfs_write(v, id, at << 20, "old", 3), VMK_OK);
+        if (at % 16 == 0)
+            ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
+    }
     ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
-    disk_model_destroy(disk);
+    for (uint64_t cut = 0; cut < 2200; cut += 73) {
+        struct disk_model *disk = disk_model_clone(pattern);
+        struct vmfs_attributes a;
+
+        v = mount_as(disk_model_device(disk), 1, true);
+        disk_model_cut_after(disk, cut);
+        if (vmfs_truncate(v, id, 1) == VMK_OK)
+            (void)!vmfs_sync(v);
+        v = crash(disk, v, true);
+        ck_assert_uint_eq(problems(v), 0);
+        ck_assert_uint_eq(vmfs_attributes(v, id, &a), VMK_OK);
+        if (a.length < blocks << 20) {
+            uint64_t at = round_up(a.length, 1ull << 20);
+
+            ck_assert_uint_eq(vmfs_truncate(v, id, blocks << 20), VMK_OK);
+            for (; at < blocks << 20; at += 1 << 20)
+                expect_range(v, id, at, at + 3, 0);
+        }
+        close_last(disk, v);
+    }
+    disk_model_destroy(pattern);
+}
+END_TEST
+
+/* A flipped bit in each field that the check claims to know; and the clean volume has none. */
+START_TEST(test_vmfs__rotten_bit__check_finds_it)
+{
+    static const struct {
+        uint64_t at;  // in the volume
+        unsigned bit;
+    } places[] = {
+        {FS_BASE + (2u << 20) + 0x20000 + FD_META + FD_LINKS, 3},           // the root's links
+        {FS_BASE + (2u << 20) + 0x20000 + 2048 + FD_META + FD_LENGTH, 20},  // .fbb.sf's length
+        {0x600000 + 0x10000 + LOCK_TYPE, 1},                                // lock of a cluster
+        {0x600000 + 0x10000 + VMFS_SECTOR + RES_C_FREE, 0},                 // its free count
+        {0x600000 + 0x10000 + VMFS_SECTOR + RES_C_BITMAP, 1},      // a used block is free
+        {0x600000 + 0x10000 + VMFS_SECTOR + RES_C_BITMAP + 8, 1},  // a free one is lost
+        {0x400000 + 0x10000 + VMFS_SECTOR + RES_C_BITMAP + 2, 7},  // a descriptor
+        {0x500000 + 3 * DIRENT_SIZE + DIRENT_GENERATION, 4},       // a name's generation
+        {0x500000 + 3 * DIRENT_SIZE + DIRENT_FD, 25},              // whom it names
+        {HB_BASE + 77 * VMFS_SECTOR + HB_ADDRESS, 12},             // a heartbeat slot
+    };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(places); i++) {
+        struct disk_model *disk;
+        struct vmfs_volume *v;
+        struct block_device *device;
+        const struct vmfs_mount how = {.read_only = true, .private_volume = true};
+
+        v = open_fresh(&disk, true);
+        ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
+        disk_model_rot(disk, LVM_DATA + places[i].at + places[i].bit / 8, places[i].bit % 8);
+        device = disk_model_device(disk);
+        if (vmfs_mount(&device, 1, &how, &v) == VMK_OK) {
+            vmk_status status;
+
+            ck_assert_msg(vmfs_check(v, NULL, NULL, &status) > 0 || status != VMK_OK,
+                          "place %u was not noticed", i);
+            ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
+        }
+        disk_model_destroy(disk);
+    }
 }
 END_TEST
 
@@ -779,6 +956,11 @@ static int run_all(void)
     tcase_add_test(tcase, test_vmfs__big_sparse_files__all_kinds_of_map);
     tcase_add_test(tcase, test_vmfs__full_volume__no_space_and_nothing_lost);
     tcase_add_test(tcase, test_vmfs__disk_errors__reported_and_undone);
+    tcase_add_loop_test(tcase, test_vmfs__file_grown_over_old_blocks__reads_as_zeros, 0,
+                        GROW_WAYS);
+    tcase_add_test(tcase,
+                   test_vmfs__large_truncate_cut_in_the_middle__nothing_old_behind_the_end);
+    tcase_add_test(tcase, test_vmfs__rotten_bit__check_finds_it);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

@@ -31,10 +31,9 @@ struct vmfs_uuid vmfs_uuid_make(uint64_t seconds, uint64_t random_a, uint64_t ra
 
 struct vmfs_format {
     const char *label;
-    uint64_t seconds;          // since 1970
-    uint64_t random[4];        // for UUIDs
-    struct vmfs_uuid host;     // who formats
-    const char *device_names;  // null: the devices' own
+    uint64_t seconds;       // since 1970
+    uint64_t random[4];     // for UUIDs
+    struct vmfs_uuid host;  // who formats
 };
 /*
  * Makes a VMFS-5 volume over 1..32 devices, of which each holds at least one 256 MiB extent behind
@@ -72,7 +71,11 @@ struct vmfs_statistics {
 must_check vmk_status vmfs_statistics(struct vmfs_volume *volume, struct vmfs_statistics *out);
 must_check vmk_status vmfs_label_set(struct vmfs_volume *volume, const char *label);
 
-/* Every few seconds (HB_BEAT_NS): beats, commits, lets go of locks nobody here needs. FENCED: stop. */
+/*
+ * Every few seconds (HB_BEAT_NS): beats, commits, lets go of locks nobody here needs. FENCED: stop.
+ * vmfs_beat() only beats, and waits for no other call: a world that does nothing else should call it.
+ */
+must_check vmk_status vmfs_beat(struct vmfs_volume *volume);
 must_check vmk_status vmfs_tick(struct vmfs_volume *volume);
 /* What is done so far is durable when it returns. */
 must_check vmk_status vmfs_sync(struct vmfs_volume *volume);

@@ -46,6 +46,7 @@ static struct meta_sector *insert(struct vmfs_volume *v, uint64_t address, bool 
     list_init(&s->dirty_link);
     s->address = address;
     s->covered = covered;
+    v->any_uncovered = v->any_uncovered || !covered;
     s->next = *bucket;
     *bucket = s;
     v->clean_count++;
@@ -87,8 +88,10 @@ static bool is_any(const struct meta_sector *s)
 
 void meta_drop_uncovered(struct vmfs_volume *v)
 {
-    if (v->clean_count && !v->how.private_volume)
+    if (v->any_uncovered && !v->how.private_volume) {
         drop_if(v, is_uncovered);
+        v->any_uncovered = false;
+    }
     if (v->clean_count > CACHE_CLEAN_MAX)
         drop_if(v, is_clean);
 }
@@ -147,10 +150,13 @@ vmk_status meta_new(struct vmfs_volume *v, uint64_t address, struct meta_sector 
         if (!s)
             return VMK_NO_MEMORY;
     }
+    s->covered = true;  // it belongs to a block that the caller has just taken
     status = meta_dirty(v, s);
-    if (status != VMK_OK)
+    if (status != VMK_OK) {
+        s->covered = false;
+        v->any_uncovered = true;
         return status;
-    s->covered = true;
+    }
     memset(s->data, 0, VMFS_SECTOR);
     *out = s;
     return VMK_OK;
@@ -172,7 +178,6 @@ vmk_status meta_dirty(struct vmfs_volume *v, struct meta_sector *s)
     s->op = v->op;
     if (!s->dirty) {
         s->dirty = true;
-        s->covered = true;
         list_add_tail(&v->dirty, &s->dirty_link);
         v->dirty_count++;
     }
@@ -213,6 +218,7 @@ vmk_status op_end(struct vmfs_volume *v, vmk_status status)
                 u->sector->dirty = false;
                 /* What meta_new() made was never read. */
                 u->sector->covered = false;
+                v->any_uncovered = true;
                 list_remove(&u->sector->dirty_link);
                 v->dirty_count--;
             }

@@ -263,7 +263,7 @@ static const char *const kind_names[RES_COUNT] = {[RES_FBB] = "file block",
                                                   [RES_PB2] = "secondary pointer block"};
 
 /* A file block that a live host's journal occupies. */
-static bool is_journal(const struct checker *c, const uint8_t *slots, uint32_t block)
+static bool is_journal(const uint8_t *slots, uint32_t block)
 {
     for (unsigned i = 0; i < HB_SLOTS; i++) {
         const uint8_t *slot = slots + (size_t)i * VMFS_SECTOR;
@@ -272,7 +272,6 @@ static bool is_journal(const struct checker *c, const uint8_t *slots, uint32_t b
             addr_fb_block(le32(slot + HB_JOURNAL_FB)) == block)
             return true;
     }
-    (void)c;
     return false;
 }
 
@@ -284,7 +283,7 @@ static vmk_status check_clusters(struct checker *c, enum resource_kind kind,
     const uint8_t *meta = head + VMFS_SECTOR;
 
     for (uint32_t k = 0; k < r->clusters; k++) {
-        uint64_t at = resource_cluster_position(c->v, r, k);
+        uint64_t at = resource_cluster_position(r, k);
         uint32_t count = MIN(r->per_cluster, r->total - k * r->per_cluster);
         uint32_t free_count = 0;
         uint32_t first = UINT32_MAX;
@@ -314,7 +313,7 @@ static vmk_status check_clusters(struct checker *c, enum resource_kind kind,
                 first = i;
             if (is_free && used)
                 problem(c, "%s %u is used but not allocated", kind_names[kind], number);
-            if (!is_free && !used && !(kind == RES_FBB && is_journal(c, slots, number)))
+            if (!is_free && !used && !(kind == RES_FBB && is_journal(slots, number)))
                 problem(c, "%s %u is allocated but lost", kind_names[kind], number);
         }
         if (free_count != le32(meta + RES_C_FREE))
@@ -411,8 +410,8 @@ static vmk_status run(struct checker *c, uint8_t *slots)
     for (uint32_t cluster = 0; cluster < r->clusters && status == VMK_OK; cluster++) {
         uint8_t head[VMFS_SECTOR];
 
-        status = bytes_get(c->v, resource_cluster_position(c->v, r, cluster) + VMFS_SECTOR,
-                           false, head, sizeof(head));
+        status = bytes_get(c->v, resource_cluster_position(r, cluster) + VMFS_SECTOR, false,
+                           head, sizeof(head));
         for (uint32_t i = 0; i < r->per_cluster && status == VMK_OK; i++) {
             uint32_t address = addr_fd(cluster, i);
             uint32_t type;

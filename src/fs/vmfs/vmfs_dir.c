@@ -128,7 +128,7 @@ vmk_status dir_remove(struct fd *dir, uint64_t index)
 {
     uint64_t last = fd_length(dir) / DIRENT_SIZE - 1;
     uint8_t entry[DIRENT_SIZE];
-    bool more;
+    uint64_t left;
     vmk_status status = VMK_OK;
 
     if (index != last) {
@@ -139,7 +139,7 @@ vmk_status dir_remove(struct fd *dir, uint64_t index)
     if (status == VMK_OK)
         status = fd_put64(dir, FD_LENGTH, last * DIRENT_SIZE);
     if (status == VMK_OK)
-        status = map_cut(dir, last * DIRENT_SIZE, 8, &more);
+        status = map_cut(dir, last * DIRENT_SIZE, 8, &left);
     return status == VMK_OK ? fd_touch(dir) : status;
 }
 
@@ -329,10 +329,10 @@ static vmk_status unlink_entry(struct vmfs_volume *v, struct fd *dir, uint64_t i
         return status;
 
     /* Small enough for this transaction: all in one, and no orphan after a power cut. */
-    bool more;
+    uint64_t left;
 
-    status = map_cut(&fd, 0, 256, &more);
-    if (status == VMK_OK && more)
+    status = map_cut(&fd, 0, 256, &left);
+    if (status == VMK_OK && left)
         return status;  // the rest by file_destroy()
     *gone = false;
     return status == VMK_OK ? fd_free(&fd) : status;

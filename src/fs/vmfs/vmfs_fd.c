@@ -482,11 +482,20 @@ vmk_status map_fit(struct fd *fd, uint64_t length)
 
 /* ---- shrinking ---- */
 
-/* Frees the addresses of words [first, end) of a leaf table at `table`. Counts down *budget. */
-static vmk_status cut_leaf(struct fd *fd, uint64_t table, uint32_t first, uint32_t end,
-                           unsigned *budget)
+struct cut {
+    struct fd *fd;
+    uint64_t keep;    // blocks that stay
+    uint64_t gone;    // every block from this one on is freed
+    unsigned budget;  // blocks still to be freed in this operation
+};
+
+/* Frees what is behind `keep` of a leaf table at `table`, whose first word is for block `base`. */
+static vmk_status cut_leaf(struct cut *c, uint64_t table, uint32_t words, uint64_t base)
 {
-    for (uint32_t i = end; i > first && *budget; i--) {
+    struct fd *fd = c->fd;
+    uint32_t first = c->keep > base ? (uint32_t)MIN(c->keep - base, words) : 0;
+
+    for (uint32_t i = words; i > first && c->budget; i--) {
         uint32_t word;
         vmk_status status = word_get(fd->v, table + 4ull * (i - 1), fd->covered, &word);
 
@@ -506,28 +515,31 @@ static vmk_status cut_leaf(struct fd *fd, uint64_t table, uint32_t first, uint32
             status = count_blocks(fd, -1);
         if (status != VMK_OK)
             return status;
-        --*budget;
+        c->gone = base + i - 1;
+        c->budget--;
     }
     return VMK_OK;
 }
 
 /*
- * Frees what lies behind block `keep` in the table at `table`, whose words each reach `1 << reach`
- * blocks, from the end. An emptied pointer block is freed too.
+ * The same for a table whose words each reach `1 << reach` blocks. An emptied pointer block is freed
+ * too.
  */
-static vmk_status cut_table(struct fd *fd, uint64_t table, uint32_t words, unsigned reach,
-                            uint64_t keep, unsigned *budget)
+static vmk_status cut_table(struct cut *c, uint64_t table, uint32_t words, unsigned reach,
+                            uint64_t base)
 {
+    struct fd *fd = c->fd;
+
     if (!reach)
-        return cut_leaf(fd, table, (uint32_t)MIN(keep, words), words, budget);
-    for (uint32_t i = words; i > 0 && *budget; i--) {
-        uint64_t start = (uint64_t)(i - 1) << reach;
+        return cut_leaf(c, table, words, base);
+    for (uint32_t i = words; i > 0 && c->budget; i--) {
+        uint64_t start = base + ((uint64_t)(i - 1) << reach);
         uint64_t at = table + 4ull * (i - 1);
         uint64_t position;
         uint32_t word;
         vmk_status status;
 
-        if (start + (1ull << reach) <= keep)
+        if (start + (1ull << reach) <= c->keep)
             return VMK_OK;
         status = word_get(fd->v, at, fd->covered, &word);
         if (status != VMK_OK)
@@ -537,13 +549,13 @@ static vmk_status cut_table(struct fd *fd, uint64_t table, uint32_t words, unsig
         position = resource_position(fd->v, word);
         if (!position || (addr_type(word) != ADDR_PB && addr_type(word) != ADDR_PB2))
             return VMK_CORRUPT;
-        status = cut_table(fd, position, VMFS_PB_WORDS, reach - 10,
-                           keep > start ? keep - start : 0, budget);
-        if (status != VMK_OK || !*budget)
+        status = cut_table(c, position, VMFS_PB_WORDS, reach - 10, start);
+        if (status != VMK_OK || !c->budget)
             return status;
-        if (start < keep)
+        if (start < c->keep)
             continue;
-        --*budget;
+        c->gone = start;
+        c->budget--;
         status = resource_free(fd->v, word);
         if (status == VMK_OK)
             status = word_put(fd->v, at, 0);
@@ -555,28 +567,28 @@ static vmk_status cut_table(struct fd *fd, uint64_t table, uint32_t words, unsig
     return VMK_OK;
 }
 
-vmk_status map_cut(struct fd *fd, uint64_t length, unsigned budget, bool *more)
+vmk_status map_cut(struct fd *fd, uint64_t length, unsigned budget, uint64_t *left)
 {
     uint32_t zla = fd_u32(fd, FD_ZLA);
-    uint64_t keep = (length + (1ull << shift_of(zla)) - 1) >> shift_of(zla);
+    uint32_t shift = shift_of(zla);
+    struct cut c = {.fd = fd, .budget = budget, .gone = UINT64_MAX};
+    unsigned reach;
     vmk_status status;
 
-    *more = false;
+    c.keep = (length + (1ull << shift) - 1) >> shift;
+    *left = length;
     switch (zla) {
     case ZLA_RESIDENT: return VMK_OK;
     case ZLA_FB:
-    case ZLA_SB:
-        status = cut_table(fd, word_position(fd, 0), VMFS_FD_WORDS, 0, keep, &budget);
-        break;
-    case ZLA_PB:
-        status = cut_table(fd, word_position(fd, 0), VMFS_FD_WORDS, 10, keep, &budget);
-        break;
-    case ZLA_DOUBLE:
-        status = cut_table(fd, word_position(fd, 0), VMFS_FD_WORDS, 20, keep, &budget);
-        break;
+    case ZLA_SB: reach = 0; break;
+    case ZLA_PB: reach = 10; break;
+    case ZLA_DOUBLE: reach = 20; break;
     default: return VMK_CORRUPT;
     }
-    *more = !budget;
+    status = cut_table(&c, word_position(fd, 0), VMFS_FD_WORDS, reach, 0);
+    /* Words that are holes cost nothing, so the end of the budget means that something was freed. */
+    if (!c.budget)
+        *left = MAX(c.gone << shift, length + 1);
     return status;
 }
 

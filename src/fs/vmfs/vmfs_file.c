@@ -116,13 +116,15 @@ static vmk_status destroy_step(struct vmfs_volume *v, vmfs_id id, bool *more)
 {
     struct fd fd;
     struct open_file dying = {.id = id, .opens = 1};
+    uint64_t left = 0;
     vmk_status status;
 
     list_add_tail(&v->open_files, &dying.link);
     status = fd_get(v, id, true, &fd);
     list_remove(&dying.link);
     if (status == VMK_OK)
-        status = map_cut(&fd, 0, CUT_BUDGET, more);
+        status = map_cut(&fd, 0, CUT_BUDGET, &left);
+    *more = left > 0;
     if (status == VMK_OK && !*more)
         status = fd_free(&fd);
     return status;
@@ -267,6 +269,11 @@ static vmk_status raw_move(struct vmfs_volume *v, uint64_t at, void *to, const v
     return VMK_OK;
 }
 
+static bool is_tbz(uint32_t address)
+{
+    return addr_type(address) == ADDR_FB && address & ADDR_TBZ;
+}
+
 static vmk_status read_some(struct vmfs_volume *v, vmfs_id file, uint64_t offset, void *to,
                             size_t size, size_t *got)
 {
@@ -299,7 +306,7 @@ static vmk_status read_some(struct vmfs_volume *v, vmfs_id file, uint64_t offset
         status = map_get(&fd, offset, &address);
         if (status != VMK_OK)
             return status;
-        if (!address || (addr_type(address) == ADDR_FB && address & ADDR_TBZ))
+        if (!address || is_tbz(address))
             memset(out, 0, part);
         else
             status =
@@ -352,8 +359,7 @@ static vmk_status zero_file(struct fd *fd, uint64_t from, uint64_t to)
         uint32_t address;
         vmk_status status = map_get(fd, from, &address);
 
-        if (status == VMK_OK && address &&
-            !(addr_type(address) == ADDR_FB && address & ADDR_TBZ))
+        if (status == VMK_OK && address && !is_tbz(address))
             status = zero_range(fd->v, resource_position(fd->v, address) + (from & mask),
                                 end - from);
         if (status != VMK_OK)
@@ -373,6 +379,16 @@ static vmk_status zero_gap(struct fd *fd, uint64_t from, uint64_t to)
     return zero_file(fd, from, MIN(to, (from | mask) + 1));
 }
 
+/* The block at `offset` was promised to read as zeros: from now on it holds its own bytes. */
+static vmk_status tbz_clear(struct fd *fd, uint64_t offset, uint32_t *address)
+{
+    vmk_status status;
+
+    *address &= ~ADDR_TBZ;
+    status = map_put(fd, offset, *address);
+    return status == VMK_OK ? fd_put32(fd, FD_TBZ_COUNT, fd_u32(fd, FD_TBZ_COUNT) - 1) : status;
+}
+
 /* One block's part of a write; the map reaches it. */
 static vmk_status write_part(struct fd *fd, uint64_t offset, const char *from, size_t part)
 {
@@ -389,12 +405,9 @@ static vmk_status write_part(struct fd *fd, uint64_t offset, const char *from, s
 
     uint64_t at = resource_position(v, address);
 
-    if (addr_type(address) == ADDR_FB && address & ADDR_TBZ) {
-        address &= ~ADDR_TBZ;
+    if (is_tbz(address)) {
         fresh = true;
-        status = map_put(fd, offset, address);
-        if (status == VMK_OK)
-            status = fd_put32(fd, FD_TBZ_COUNT, fd_u32(fd, FD_TBZ_COUNT) - 1);
+        status = tbz_clear(fd, offset, &address);
     }
     if (fresh && status == VMK_OK) {
         /* A hole inside the file read as zeros: what this write leaves of it still must. */
@@ -422,10 +435,9 @@ static vmk_status write_step(struct vmfs_volume *v, vmfs_id file, uint64_t offse
         return fd_u32(&fd, FD_TYPE) == FD_TYPE_DIR ? VMK_IS_DIR : VMK_NO_PERMISSION;
     if (offset > VMFS_FILE_MAX || size > VMFS_FILE_MAX - offset)
         return VMK_TOO_BIG;
-    if (offset > fd_length(&fd))
+    status = map_fit(&fd, offset + size);
+    if (status == VMK_OK && offset > fd_length(&fd))
         status = zero_gap(&fd, fd_length(&fd), offset);
-    if (status == VMK_OK)
-        status = map_fit(&fd, offset + size);
     while (size && status == VMK_OK && blocks++ < MAKE_BUDGET) {
         size_t part = (size_t)MIN(size, block_mask(&fd) + 1 - (offset & block_mask(&fd)));
 
@@ -475,12 +487,17 @@ vmk_status vmfs_write(struct vmfs_volume *v, vmfs_id file, uint64_t offset, cons
     return volume_leave(v, status);
 }
 
-/* One operation's worth; *more: again. The length falls first to where the budget ended. */
+/*
+ * One operation's worth; *more: again. Blocks go from the end and the length goes with them, so that
+ * after a power cut in between no old bytes lie behind the end.
+ */
 static vmk_status truncate_step(struct vmfs_volume *v, vmfs_id file, uint64_t length,
                                 bool *more)
 {
     struct fd fd;
     vmk_status status = fd_get(v, file, true, &fd);
+
+    uint64_t left = length;
 
     *more = false;
     if (status != VMK_OK)
@@ -490,14 +507,16 @@ static vmk_status truncate_step(struct vmfs_volume *v, vmfs_id file, uint64_t le
     if (length > VMFS_FILE_MAX)
         return VMK_TOO_BIG;
     if (length > fd_length(&fd)) {
-        status = zero_gap(&fd, fd_length(&fd), length);
+        status = map_fit(&fd, length);
         if (status == VMK_OK)
-            status = map_fit(&fd, length);
+            status = zero_gap(&fd, fd_length(&fd), length);
     } else if (length < fd_length(&fd)) {
-        status = map_cut(&fd, length, CUT_BUDGET, more);
+        status = map_cut(&fd, length, CUT_BUDGET, &left);
+        *more = left > length;
+        left = MIN(left, fd_length(&fd));
     }
     if (status == VMK_OK)
-        status = fd_put64(&fd, FD_LENGTH, length);
+        status = fd_put64(&fd, FD_LENGTH, left);
     return status == VMK_OK ? fd_touch(&fd) : status;
 }
 
@@ -510,22 +529,26 @@ vmk_status vmfs_truncate(struct vmfs_volume *v, vmfs_id file, uint64_t length)
         status = op_begin(v);
         if (status == VMK_OK)
             status = op_end(v, truncate_step(v, file, length, &more));
-        if (status == VMK_OK && more) {
-            /* The length is right already; only blocks behind it are left. */
-            struct fd fd;
-
-            do {
-                status = op_begin(v);
-                if (status != VMK_OK)
-                    break;
-                status = fd_get(v, file, true, &fd);
-                if (status == VMK_OK)
-                    status = map_cut(&fd, length, CUT_BUDGET, &more);
-                status = op_end(v, status);
-            } while (status == VMK_OK && more);
-        }
     }
     return volume_leave(v, status);
+}
+
+/* The block at `offset` gets its storage: to be zeroed by whoever touches it first, or zeros now. */
+static vmk_status allocate_block(struct fd *fd, uint64_t offset, enum vmfs_provision how)
+{
+    uint32_t address;
+    bool fresh;
+    vmk_status status = map_make(fd, offset, how == VMFS_ZEROED_THICK, &address, &fresh);
+
+    if (status != VMK_OK || how != VMFS_EAGER_ZEROED)
+        return status;
+    if (is_tbz(address)) {
+        fresh = true;
+        status = tbz_clear(fd, offset, &address);
+    }
+    return status == VMK_OK && fresh
+               ? zero_range(fd->v, resource_position(fd->v, address), block_mask(fd) + 1)
+               : status;
 }
 
 static vmk_status allocate_step(struct vmfs_volume *v, vmfs_id file, uint64_t *offset,
@@ -541,18 +564,13 @@ static vmk_status allocate_step(struct vmfs_volume *v, vmfs_id file, uint64_t *o
     /* A thick file has file blocks, however small. */
     status = map_fit(&fd, MAX(length, VMFS_SB_SIZE + 1ull));
     for (unsigned i = 0; i < MAKE_BUDGET / 2 && *offset < length && status == VMK_OK; i++) {
-        uint64_t end = MIN(length, (*offset | block_mask(&fd)) + 1);
-        uint32_t address;
-        bool fresh;
-
-        status = map_make(&fd, *offset, how == VMFS_ZEROED_THICK, &address, &fresh);
-        if (status == VMK_OK && fresh && how == VMFS_EAGER_ZEROED)
-            status = zero_range(v, resource_position(v, address), VMFS_FB_SIZE);
-        *offset = end;
+        status = allocate_block(&fd, *offset, how);
+        *offset = MIN(length, (*offset | block_mask(&fd)) + 1);
     }
-    if (status == VMK_OK && *offset > fd_length(&fd))
-        status = fd_put64(&fd, FD_LENGTH, *offset);
-    return status;
+    if (status != VMK_OK || *offset <= fd_length(&fd))
+        return status;
+    status = zero_gap(&fd, fd_length(&fd), *offset);
+    return status == VMK_OK ? fd_put64(&fd, FD_LENGTH, *offset) : status;
 }
 
 vmk_status vmfs_allocate(struct vmfs_volume *v, vmfs_id file, uint64_t length,

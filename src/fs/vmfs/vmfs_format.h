@@ -138,12 +138,14 @@ enum lock_mode {
 };
 
 /* ---- heartbeats ---- */
-#define HB_BASE     0x300000ull
-#define HB_SLOTS    2048u
-#define HB_FREE     0xABCDEF01u
-#define HB_IN_USE   0xABCDEF02u
-#define HB_DEAD_NS  16000000000ull  // unchanged for so long: its host is dead
-#define HB_BEAT_NS  3000000000ull
+#define HB_BASE    0x300000ull
+#define HB_SLOTS   2048u
+#define HB_FREE    0xABCDEF01u
+#define HB_IN_USE  0xABCDEF02u
+#define HB_DEAD_NS 16000000000ull  // unchanged for so long: its host is dead
+#define HB_BEAT_NS 3000000000ull
+#define HB_LEASE_NS                                                                            \
+    (HB_DEAD_NS / 2)  // so long after a beat a host may write, and a write may take
 #define LOCK_DRIVER 3u
 
 enum hb_field {

@@ -100,6 +100,7 @@ struct vmfs_volume {
     struct list dirty;
     struct list undo;
     uint32_t dirty_count, clean_count;
+    bool any_uncovered;  // a sector may be in memory that no lock of ours protects
     uint64_t op;
     uint64_t hits, misses;
 
@@ -107,9 +108,10 @@ struct vmfs_volume {
     unsigned lock_count;
     uint64_t burying;      // slot of the dead host whose things are being given back
     uint64_t bury_wanted;  // slot whose host was found dead in the middle of an operation
+    struct mutex beat;     // inside `mutex`, or alone: hb_image and beaten
     uint8_t hb_image[VMFS_SECTOR];
     uint64_t hb_address, hb_generation;
-    plat_ns beaten;
+    plat_ns beaten;  // the last beat that came through was begun then
     struct hb_watch watches[4];
     uint64_t lock_waits, locks_broken, replays, buried;
 
@@ -177,6 +179,8 @@ must_check vmk_status hb_claim(struct vmfs_volume *v);
 must_check vmk_status hb_bury_wanted(struct vmfs_volume *v);
 must_check vmk_status hb_name_journal(struct vmfs_volume *v, uint32_t block);
 must_check vmk_status hb_beat(struct vmfs_volume *v);
+/* Before anything that only a host taken for alive may do: beats if the last beat is HB_LEASE_NS old. */
+must_check vmk_status hb_lease(struct vmfs_volume *v);
 void hb_release(struct vmfs_volume *v);
 /* CONTENDED: somebody alive has it. FENCED, CORRUPT (not a lock). Nothing dirty there yet. */
 must_check vmk_status lock_acquire(struct vmfs_volume *v, uint64_t address, uint32_t type);
@@ -195,9 +199,7 @@ must_check vmk_status resources_load(struct vmfs_volume *v);
 enum resource_kind resource_of(uint32_t address);
 /* Where the item lies; 0 if the address is outside the volume's tables. */
 uint64_t resource_position(const struct vmfs_volume *v, uint32_t address);
-uint64_t resource_cluster_position(const struct vmfs_volume *v, const struct resource *r,
-                                   uint32_t cluster);
-uint32_t resource_clusters(const struct resource *r);
+uint64_t resource_cluster_position(const struct resource *r, uint32_t cluster);
 /* Takes one; `near` is a cluster to begin at, UINT32_MAX: go on where the last ended. NO_SPACE. */
 must_check vmk_status resource_alloc(struct vmfs_volume *v, enum resource_kind kind,
                                      uint32_t near, uint32_t *address, uint32_t *generation);
@@ -245,8 +247,11 @@ must_check vmk_status map_make(struct fd *fd, uint64_t offset, bool tbz, uint32_
 must_check vmk_status map_put(struct fd *fd, uint64_t offset, uint32_t address);
 /* Turns the map into one that reaches `length` (resident, sub-blocks, blocks, pointer blocks). */
 must_check vmk_status map_fit(struct fd *fd, uint64_t length);
-/* Frees what lies wholly behind `length`, at most `budget` blocks; *more: call again. */
-must_check vmk_status map_cut(struct fd *fd, uint64_t length, unsigned budget, bool *more);
+/*
+ * Frees what lies wholly behind `length`, from the end, at most `budget` blocks. *left is how far the
+ * map may still reach: `length`, or more, and then it has to be called again.
+ */
+must_check vmk_status map_cut(struct fd *fd, uint64_t length, unsigned budget, uint64_t *left);
 uint32_t zla_for(uint64_t length, enum vmfs_type type);
 /* Bytes of metadata-like content (directories, symbolic links), through the cache. */
 must_check vmk_status content_get(struct fd *fd, uint64_t offset, void *to, size_t size);

@@ -13,10 +13,14 @@
  * protects is durable in place and a tick finds nobody who needs it (locks_release()).
  *
  * Invariants
- *   - A lock sector is never in a transaction: it is changed on disk at once or not at all.
+ *   - In a shared volume a lock sector is never in a transaction: it is changed on disk at once or not
+ *     at all. In a private one no lock is taken, and a new descriptor's lock sector is metadata like
+ *     any other.
  *   - A slot's generation grows at each change of its state.
  *   - After a lost compare-and-write on the own slot nothing is written any more (FENCED).
- * Locking    vmfs_volume.mutex.
+ *   - Nothing is written HB_LEASE_NS after the last beat was begun, and a device answers, or gives up
+ *     for good, within another HB_LEASE_NS: so a host that was held up writes nothing after HB_DEAD_NS.
+ * Locking    vmfs_volume.mutex; the own slot under vmfs_volume.beat, so that a beat waits for nobody.
  * Start at   lock_acquire().
  * Sources    [VMFS-LOCKING]; docs/design/vmfs.md
  */
@@ -59,9 +63,10 @@ static void slot_image(struct vmfs_volume *v, uint8_t *image, uint32_t state,
     }
 }
 
-/* Replaces the own slot; FENCED if somebody else changed it. */
+/* Replaces the own slot; FENCED if somebody else changed it. v->beat held. */
 static vmk_status own_slot_swap(struct vmfs_volume *v, const uint8_t *fresh)
 {
+    plat_ns begun = plat_time_now();
     vmk_status status = lv_swap(v, v->hb_address, v->hb_image, fresh);
 
     if (status == VMK_AGAIN) {
@@ -70,7 +75,7 @@ static vmk_status own_slot_swap(struct vmfs_volume *v, const uint8_t *fresh)
     }
     if (status == VMK_OK) {
         memcpy(v->hb_image, fresh, VMFS_SECTOR);
-        v->beaten = plat_time_now();
+        v->beaten = begun;
     }
     return status;
 }
@@ -78,13 +83,27 @@ static vmk_status own_slot_swap(struct vmfs_volume *v, const uint8_t *fresh)
 vmk_status hb_beat(struct vmfs_volume *v)
 {
     uint8_t fresh[VMFS_SECTOR];
+    vmk_status status = VMK_FENCED;
 
+    mutex_lock(&v->beat);
     memcpy(fresh, v->hb_image, VMFS_SECTOR);
     put_le64(fresh + HB_STAMP, plat_time_now() / 1000);
     /* The stamp must change for a watcher even if the clock stands still. */
     if (le64(fresh + HB_STAMP) <= le64(v->hb_image + HB_STAMP))
         put_le64(fresh + HB_STAMP, le64(v->hb_image + HB_STAMP) + 1);
-    return own_slot_swap(v, fresh);
+    if (v->dead != VMK_FENCED)
+        status = own_slot_swap(v, fresh);
+    mutex_unlock(&v->beat);
+    return status;
+}
+
+vmk_status hb_lease(struct vmfs_volume *v)
+{
+    if (!v->hb_address || v->how.private_volume)
+        return VMK_OK;
+    if (v->dead == VMK_FENCED)
+        return VMK_FENCED;
+    return plat_time_now() - v->beaten < HB_LEASE_NS ? VMK_OK : hb_beat(v);
 }
 
 /* Takes a dead host's slot, replays, frees what it had. `image` is the slot as it stands. */
@@ -283,9 +302,14 @@ vmk_status hb_name_journal(struct vmfs_volume *v, uint32_t block)
 {
     uint8_t fresh[VMFS_SECTOR];
 
+    vmk_status status;
+
+    mutex_lock(&v->beat);
     v->journal_fb = block;
     slot_image(v, fresh, HB_IN_USE, v->hb_generation);
-    return own_slot_swap(v, fresh);
+    status = own_slot_swap(v, fresh);
+    mutex_unlock(&v->beat);
+    return status;
 }
 
 void hb_release(struct vmfs_volume *v)
@@ -301,8 +325,10 @@ void hb_release(struct vmfs_volume *v)
             status = lv_flush(v);
     }
     if (status == VMK_OK) {
+        mutex_lock(&v->beat);
         slot_image(v, fresh, HB_FREE, v->hb_generation + 1);
         status = own_slot_swap(v, fresh);
+        mutex_unlock(&v->beat);
     }
     if (status != VMK_OK)
         vmk_log(VMK_LOG_WARN, "VMFS: heartbeat not released: %s", vmk_status_text(status));

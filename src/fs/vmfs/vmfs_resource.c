@@ -53,15 +53,8 @@ static uint64_t file_position(const struct resource *r, uint64_t offset)
     return ((uint64_t)r->file_blocks[index] << VMFS_FB_SHIFT) + offset % VMFS_FB_SIZE;
 }
 
-uint32_t resource_clusters(const struct resource *r)
+uint64_t resource_cluster_position(const struct resource *r, uint32_t cluster)
 {
-    return r->clusters;
-}
-
-uint64_t resource_cluster_position(const struct vmfs_volume *v, const struct resource *r,
-                                   uint32_t cluster)
-{
-    (void)v;
     return file_position(r, r->header + (uint64_t)(cluster / r->per_group) * r->group_size +
                                 (uint64_t)(cluster % r->per_group) * RES_CLUSTER_SIZE);
 }
@@ -180,7 +173,7 @@ static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
             if (!r->total || r->groups != (r->clusters + r->per_group - 1) / r->per_group)
                 wrong = "totals";
             /* The last cluster's head, and so every other, lies in the file. */
-            else if (!resource_cluster_position(v, r, r->clusters - 1))
+            else if (!resource_cluster_position(r, r->clusters - 1))
                 wrong = "file too short for its clusters";
             else if (kind == RES_FBB && r->total > v->size >> VMFS_FB_SHIFT)
                 wrong = "more file blocks than the volume has";
@@ -257,7 +250,7 @@ static void bit_change(uint8_t *meta, uint32_t item, bool to_free)
 static vmk_status cluster_lock(struct vmfs_volume *v, const struct resource *r,
                                uint32_t cluster, struct meta_sector **meta)
 {
-    uint64_t at = resource_cluster_position(v, r, cluster);
+    uint64_t at = resource_cluster_position(r, cluster);
     vmk_status status;
 
     if (!at)
@@ -282,7 +275,7 @@ vmk_status resource_alloc(struct vmfs_volume *v, enum resource_kind kind, uint32
 
     for (uint32_t i = 0; i < r->clusters; i++) {
         uint32_t cluster = (start + i) % r->clusters;
-        uint64_t at = resource_cluster_position(v, r, cluster);
+        uint64_t at = resource_cluster_position(r, cluster);
         struct meta_sector *meta;
         uint32_t item;
         vmk_status status = meta_get(v, at + VMFS_SECTOR, lock_covers(v, at), &meta);
@@ -361,7 +354,7 @@ vmk_status resource_count_free(struct vmfs_volume *v, enum resource_kind kind, u
 
     *count = 0;
     for (uint32_t i = 0; i < r->clusters; i++) {
-        uint64_t at = resource_cluster_position(v, r, i);
+        uint64_t at = resource_cluster_position(r, i);
         uint32_t free_count;
         vmk_status status =
             word_get(v, at + VMFS_SECTOR + RES_C_FREE, lock_covers(v, at), &free_count);

@@ -86,14 +86,16 @@ static vmk_status lv_move(struct vmfs_volume *v, uint64_t address, void *to, con
 
 vmk_status lv_read(struct vmfs_volume *v, uint64_t address, void *to, uint64_t size)
 {
+    /* Reading needs no lease, but whoever reads for long should not die of it. */
+    (void)!hb_lease(v);
     return lv_move(v, address, to, NULL, size);
 }
 
 vmk_status lv_write(struct vmfs_volume *v, uint64_t address, const void *from, uint64_t size)
 {
-    if (v->how.read_only)
-        return VMK_READ_ONLY;
-    return lv_move(v, address, NULL, from, size);
+    vmk_status status = v->how.read_only ? VMK_READ_ONLY : hb_lease(v);
+
+    return status == VMK_OK ? lv_move(v, address, NULL, from, size) : status;
 }
 
 vmk_status lv_flush(struct vmfs_volume *v)
@@ -129,9 +131,15 @@ vmk_status lv_swap(struct vmfs_volume *v, uint64_t address, const void *expected
 
 vmk_status volume_enter(struct vmfs_volume *v, bool write)
 {
+    vmk_status status;
+
     mutex_lock(&v->mutex);
+    /* What the cache holds is good only while nobody could break our locks. */
+    status = hb_lease(v);
     if (v->dead != VMK_OK)
         return v->dead == VMK_FENCED || write ? v->dead : VMK_OK;
+    if (status != VMK_OK)
+        return status;
     return write && v->how.read_only ? VMK_READ_ONLY : VMK_OK;
 }
 
@@ -269,7 +277,7 @@ static vmk_status destroy_orphans(struct vmfs_volume *v)
     const struct resource *r = &v->resources[RES_FDC];
 
     for (uint32_t cluster = 0; cluster < r->clusters; cluster++) {
-        uint64_t at = resource_cluster_position(v, r, cluster);
+        uint64_t at = resource_cluster_position(r, cluster);
         uint8_t head[VMFS_SECTOR];
         vmk_status status = lv_read(v, at + VMFS_SECTOR, head, sizeof(head));
 
@@ -323,6 +331,7 @@ vmk_status vmfs_mount(struct block_device *const *devices, unsigned count,
     if (!v)
         return VMK_NO_MEMORY;
     mutex_init(&v->mutex, "vmfs");
+    mutex_init(&v->beat, "vmfs heartbeat");
     list_init(&v->dirty);
     list_init(&v->undo);
     list_init(&v->locks);
@@ -401,6 +410,11 @@ vmk_status vmfs_sync(struct vmfs_volume *v)
     if (status == VMK_OK && !v->how.read_only)
         status = v->dead != VMK_OK ? v->dead : volume_settle(v);
     return volume_leave(v, status);
+}
+
+vmk_status vmfs_beat(struct vmfs_volume *v)
+{
+    return v->how.read_only ? VMK_OK : hb_beat(v);
 }
 
 vmk_status vmfs_tick(struct vmfs_volume *v)
