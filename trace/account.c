@@ -408,6 +408,21 @@ void accounts_free(struct accounts *all)
 }
 
 /* What only counts and is no state. */
+/* System work, as machine.h says: the world it was for has it, and who was interrupted by it. */
+static void system_time(struct accounts *all, const struct record_sched_input *in, unsigned cpu)
+{
+    struct model_node *whose = in->id ? model_find(&all->model, in->id) : NULL;
+    struct model_node *current = all->model.cpus[cpu].current;
+    struct account *a;
+
+    if (whose && whose == current)
+        return;
+    if (whose && !whose->is_idle && (a = own(all, whose)) != NULL)
+        a->system += in->arg;
+    if (current && !current->is_idle && (a = own(all, current)) != NULL)
+        a->overlap += in->arg;
+}
+
 static void count(struct accounts *all, const struct trace_record *r)
 {
     struct model_node *w;
@@ -440,9 +455,7 @@ static void count(struct accounts *all, const struct trace_record *r)
     case RECORD_sched_input_wide:
         if (TRACE_AS(sched_input, r)->op != RECORD_sched_op_SYSTEM_TIME)
             break;
-        w = model_find(&all->model, TRACE_AS(sched_input, r)->id);
-        if (w && !w->is_idle && (a = own(all, w)) != NULL)
-            a->system += TRACE_AS(sched_input, r)->arg;
+        system_time(all, TRACE_AS(sched_input, r), r->cpu);
         break;
     default: break;
     }
@@ -498,6 +511,7 @@ bool account_add(struct account *into, const struct account *from)
         into->state[i] += from->state[i];
     into->elapsed += from->elapsed;
     into->system += from->system;
+    into->overlap += from->overlap;
     into->voluntary += from->voluntary;
     into->involuntary += from->involuntary;
     for (unsigned i = 0; i < ACCOUNT_KINDS; i++)

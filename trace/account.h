@@ -27,7 +27,8 @@
 struct account {
     uint64_t state[MODEL_STATES];
     uint64_t elapsed;
-    uint64_t system;  // work of the hypervisor on its behalf
+    uint64_t system;   // work of the hypervisor on its behalf, while others ran
+    uint64_t overlap;  // such work for others, while it ran
     uint64_t voluntary, involuntary;
     uint64_t migrations[ACCOUNT_KINDS];
     uint64_t migration_cost, switch_cost;

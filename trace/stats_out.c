@@ -62,6 +62,7 @@ static double lag_max(const struct account *a)
     X(wait_io_ns, state_of(a, RECORD_sched_state_WAIT_IO))                                     \
     X(wait_swap_ns, state_of(a, RECORD_sched_state_WAIT_SWAP))                                 \
     X(system_ns, a->system)                                                                    \
+    X(overlap_ns, a->overlap)                                                                  \
     X(identity_error_ns, account_identity_error(a))                                            \
     X(wakes, a->wakes)                                                                         \
     X(latency_p50_ns, percentile(a->latency, 50))                                              \
@@ -273,7 +274,7 @@ static void table_times(FILE *out, const struct stats *s)
 {
     fputs("\nCPU time, in percent of the elapsed time (of all its worlds together)\n"
           "  kind      id  name               worlds elapsed    run  ready  limit costop   wait"
-          "   idle     io   swap  system\n",
+          "   idle     io   swap    sys  ovrlp\n",
           out);
     for (unsigned i = 0; i < s->count; i++) {
         const struct stats_row *row = &s->rows[i];
@@ -282,14 +283,14 @@ static void table_times(FILE *out, const struct stats *s)
         char text[16];
 
         table_label(out, row);
-        fprintf(out, " %6u %7s %6.2f %6.2f %6.2f %6.2f %6.2f %6.2f %6.2f %6.2f %7.2f\n",
+        fprintf(out, " %6u %7s %6.2f %6.2f %6.2f %6.2f %6.2f %6.2f %6.2f %6.2f %6.2f %6.2f\n",
                 row->worlds, duration(all, text), percent((double)ACCOUNT_RUN(a), all),
                 percent((double)account_ready(a), all), percent((double)ACCOUNT_MLMTD(a), all),
                 percent((double)ACCOUNT_COSTOP(a), all), percent((double)account_wait(a), all),
                 percent(state_of(a, RECORD_sched_state_WAIT_IDLE), all),
                 percent(state_of(a, RECORD_sched_state_WAIT_IO), all),
                 percent(state_of(a, RECORD_sched_state_WAIT_SWAP), all),
-                percent((double)a->system, all));
+                percent((double)a->system, all), percent((double)a->overlap, all));
     }
 }
 

@@ -330,6 +330,8 @@ static bool deliver_interrupts(void)
         any = true;
         c->irqs_on = false;
         sim_hash_add(sim.now ^ ((uint64_t)c->index << 56) ^ (c->kicked ? 1 : 2));
+        if (handlers->irq_enter)
+            handlers->irq_enter();
         if (c->timer <= sim.now) {
             c->timer = PLAT_NS_NEVER;
             if (handlers->timer)
@@ -339,6 +341,8 @@ static bool deliver_interrupts(void)
             if (handlers->kick)
                 handlers->kick();
         }
+        if (handlers->irq_leave)
+            handlers->irq_leave();
         if (handlers->irq_exit)
             handlers->irq_exit();
         sim.cpu->irqs_on = true;

@@ -49,11 +49,6 @@ static void set_log_sinks(void)
         log_level_set(VMK_LOG_DEBUG);
 }
 
-/* A kick has no work of its own: leaving the guest or the idle loop is all it is for. */
-static void kicked(void)
-{
-}
-
 /* Virtualization on this CPU; a host without it still comes up. */
 static void enable_vt(void)
 {
@@ -137,7 +132,6 @@ static void init_world(void *argument)
 
 noreturn_fn void boot_main(void)
 {
-    static const struct plat_handlers handlers = {timer_interrupt, kicked, sched_irq_exit};
     static const struct world_params init = {.name = "init", .entry = init_world};
     world_id id;
     vmk_status status;
@@ -152,7 +146,6 @@ noreturn_fn void boot_main(void)
     world_init();
     io_init();
     arch_late_init();
-    plat_handlers_set(&handlers);
     enable_vt();
     start_cpus();
     status = world_create(&init, &id);

@@ -56,9 +56,11 @@ bool plat_irq_enabled(void);
 
 /* What the platform calls with interrupts off when something happens. Set once, before irqs. */
 struct plat_handlers {
-    void (*timer)(void);     // this CPU's one-shot timer is due
-    void (*kick)(void);      // somebody called plat_cpu_kick() for this CPU
-    void (*irq_exit)(void);  // last thing of every interrupt; may switch worlds
+    void (*timer)(void);      // this CPU's one-shot timer is due
+    void (*kick)(void);       // somebody called plat_cpu_kick() for this CPU
+    void (*irq_exit)(void);   // last thing of every interrupt; may switch worlds
+    void (*irq_enter)(void);  // before and after the work of every interrupt, irq_exit() not
+    void (*irq_leave)(void);  // included; both or none
 };
 void plat_handlers_set(const struct plat_handlers *handlers);
 

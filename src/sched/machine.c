@@ -315,6 +315,12 @@ void machine_charge(struct sched_machine *m, uint32_t cpu)
 
     e->smt_charged = e->times.smt;
     used -= beside * (1000 - tune(m, SCHED_TUNABLE_SMT_CHARGE)) / 1000;
+
+    /* Not at once when it is booked: who was woken by an interrupt would be late for it. */
+    int64_t with = (int64_t)used + e->service;
+
+    e->service = MIN(with, 0);
+    used = (plat_ns)MAX(with, 0);
     charged_move(e, m->now - e->charged);
     m->policy->charge(m, e, used);
 }
@@ -584,11 +590,13 @@ static vmk_status on_system_time(struct sched_machine *m, const struct sched_inp
         return VMK_OK;  // in its own time: that is run, not system
     if (!current->idle) {
         current->times.overlap += in->arg;
-        charged_move(current, MIN(in->arg, m->now - MIN(m->now, current->charged)));
+        current->service -= in->arg;
+        current->grant_at += MIN(in->arg, m->now - current->grant_at);
     }
     if (whose) {
         whose->times.system += in->arg;
-        m->policy->charge(m, whose, in->arg);
+        whose->service += in->arg;
+        limit_settle(m, whose, in->arg);
     }
     return VMK_OK;
 }

@@ -200,8 +200,10 @@ struct sched_entity {
     bool queued;        // on the policy's queue of `cpu`
     plat_ns since;      // the times are exact up to here
     plat_ns charged;    // has paid up to here, while it runs
-    plat_ns started;    // this run began
-    plat_ns granted;    // taken from the buckets of its limits for the run since grant_at
+    int64_t
+        service;  // on top of the next charge: system work for it; off it: others' in its time
+    plat_ns started;  // this run began
+    plat_ns granted;  // taken from the buckets of its limits for the run since grant_at
     plat_ns grant_at;
     uint32_t load;              // of a CPU, 1/65536: for balancing
     uint32_t home;              // NUMA node

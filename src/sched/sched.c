@@ -98,22 +98,58 @@ static void kick(struct sched_state *sched, unsigned cpu)
     plat_cpu_kick(cpu);
 }
 
+/* One input of this CPU, and who is kicked for it. Lock held. */
+static struct sched_decision step_one(struct sched_state *sched, struct sched_input *in,
+                                      plat_ns now)
+{
+    struct sched_decision d;
+
+    in->cpu = plat_cpu_self();
+    record_input(sched, in, now);
+    d = sched_step(&sched->machine, in, now);
+    for (uint64_t rest = d.kick; rest; rest &= rest - 1)
+        kick(sched, (unsigned)__builtin_ctzll(rest));
+    return d;
+}
+
+/* What interrupts of this CPU did for others, before anything else is decided here. Lock held. */
+static void tell_service(struct sched_state *sched, plat_ns now)
+{
+    struct sched_service *s = &sched_own()->service;
+
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct sched_input in = {.op = SCHED_OP_SYSTEM_TIME,
+                                 .id = s->owed[i].id,
+                                 .arg = (uint32_t)MIN(s->owed[i].ns, (plat_ns)UINT32_MAX)};
+
+        (void)step_one(sched, &in, now);  // NOT_FOUND: it has ended since
+    }
+    s->count = 0;
+}
+
 /* One input of this CPU, and all of its decision but the switch. Lock held. */
 static struct sched_decision step(struct sched_state *sched, struct sched_input in)
 {
     plat_ns now = MAX(plat_time_now(), sched->machine.now);
     struct sched_decision d;
 
-    in.cpu = plat_cpu_self();
-    record_input(sched, &in, now);
-    d = sched_step(&sched->machine, &in, now);
-    for (uint64_t rest = d.kick; rest; rest &= rest - 1)
-        kick(sched, (unsigned)__builtin_ctzll(rest));
+    if (__builtin_expect(sched_own()->service.count != 0, 0))
+        tell_service(sched, now);
+    d = step_one(sched, &in, now);
     if (d.deadline != sched->local[in.cpu].armed) {
         sched->local[in.cpu].armed = d.deadline;
         timer_quantum_arm(d.deadline);
     }
     return d;
+}
+
+void sched_service_tell(void)
+{
+    struct sched_state *sched = this_host()->sched;
+
+    spin_lock_irqs_off(&sched->lock);
+    tell_service(sched, MAX(plat_time_now(), sched->machine.now));
+    spin_unlock_irqs_off(&sched->lock);
 }
 
 /* The same by itself, for inputs that switch nothing. Any context. */
@@ -129,7 +165,7 @@ static vmk_status input(struct sched_input in)
 
 static void on_kick(void)
 {
-    /* Nothing: that the CPU took the interrupt is the message. */
+    /* Nothing: that the CPU left its guest or its idle loop is the message. */
 }
 
 static void on_deadline(void)
@@ -179,6 +215,8 @@ void sched_init(void)
         .timer = timer_interrupt,
         .kick = on_kick,
         .irq_exit = sched_irq_exit,
+        .irq_enter = sched_irq_enter,
+        .irq_leave = sched_irq_leave,
     };
     struct sched_state *sched = this_host()->sched;
     uint64_t mhz = plat_tsc_khz() / 1000;
@@ -358,6 +396,7 @@ void sched_ready(struct world *w, enum wake_reason reason)
                                                                .storage = &w->sched});
 
     vmk_assert(d.status == VMK_OK);
+    sched_service_for(w->id.raw, sched->machine.now);
     TRACE_AT(sched->machine.now, sched_waking, .tid = w->id.raw, .waker = waker,
              .target_cpu = (uint16_t)d.target, .reason = (uint16_t)reason);
     spin_unlock(&sched->lock, irqs);

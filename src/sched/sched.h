@@ -36,6 +36,11 @@ void sched_ready(struct world *w, enum wake_reason reason);
 /* The current world blocks or ends: sched_current_stop() came before, irqs off, the scheduler's
  * lock held by the caller and released by whoever arrives. [switch] */
 void sched_switch_away(void);
+/* Around the work of every interrupt: its time is charged to whom it was for. Irqs off. */
+void sched_irq_enter(void);
+void sched_irq_leave(void);
+/* Inside an interrupt: it is for that world, which is not woken up, for it runs. Any context. */
+void sched_irq_for(uint32_t world);
 /* End of an interrupt: switches if the machine is to think again. Irqs off. */
 void sched_irq_exit(void);
 /* Is a switch wanted on this CPU? The VMM asks before entering a guest. Irqs off. */
@@ -68,7 +73,8 @@ uint64_t sched_get_tunable(enum sched_tunable t);
 /* Why the last LIMIT was: who lacks how much. Returns the length. */
 size_t sched_refusal(char *out, size_t room);
 
-/* This CPU worked so long for a world (0: for nobody) while another was scheduled. Any context. */
+/* The current world (not an interrupt) has worked so long of its run for another world, or for nobody
+ * (0): a completion, a scan, whatever a request left behind. Any context. */
 void sched_system_time(uint32_t world, plat_ns ns);
 
 /* What esxtop shows of a node. */

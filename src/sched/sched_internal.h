@@ -9,12 +9,27 @@
 #include "sched/sched.h"
 #include "world/world.h"
 
+#define SERVICE_OWED_MAX 4u
+
+/* System work that the machine was not told of yet. */
+struct sched_service {
+    plat_ns since;   // what came after this is for nobody yet
+    uint32_t whose;  // for whom the last of it was; 0: nobody
+    bool inside;     // an interrupt
+    uint32_t count;
+    struct service_owed {
+        uint32_t id;
+        plat_ns ns;
+    } owed[SERVICE_OWED_MAX];
+};
+
 /* What the kernel keeps of each CPU beside the machine. */
 struct sched_local {
-    struct world *current;      // lock to change; own CPU may read with irqs off
-    struct world *idle;         // (i)
-    struct sched_entity *next;  // lock: between sched_current_stop() and sched_switch_away()
-    plat_ns armed;              // own CPU, irqs off: the deadline the timer knows
+    struct world *current;         // lock to change; own CPU may read with irqs off
+    struct world *idle;            // (i)
+    struct sched_entity *next;     // lock: between sched_current_stop() and sched_switch_away()
+    plat_ns armed;                 // own CPU, irqs off: the deadline the timer knows
+    struct sched_service service;  // own CPU, irqs off
 } aligned_to(64);
 
 struct sched_state {
@@ -41,6 +56,11 @@ void sched_arrived(void);
 void sched_cpu_online(struct world *idle);
 /* One round of the idle loop. Irqs off. [switch] */
 void sched_idle_once(void);
+/* All this CPU owes becomes inputs. Takes the lock. Irqs off. */
+void sched_service_tell(void);
+/* In an interrupt: what was done since the last call, or since it began, was for that world. Nothing
+ * outside of interrupts. Irqs off. */
+void sched_service_for(uint32_t world, plat_ns now);
 /* A world's place in the machine: its first, with what it may use; its last. */
 must_check vmk_status sched_world_add(struct world *w, const struct sched_params *params,
                                       uint64_t affinity, bool vcpu);

@@ -35,6 +35,7 @@ void vcpu_kick(struct vcpu *v)
         wait_queue_wake(&v->halted, WAIT_QUEUE_ALL);
     cpu = LOAD(v->on_cpu);
     if (cpu) {
+        sched_irq_for(v->world.raw);
         TRACE(ipi, .target = cpu - 1, .kind = RECORD_ipi_kind_VCPU);
         plat_cpu_kick(cpu - 1);
     }

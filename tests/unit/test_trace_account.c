@@ -225,7 +225,9 @@ START_TEST(test_account__vm_on_two_cpus__costop_limit_move_by_hand)
     FX_PUT(&fx.cpu[1], 9 * MS, sched_migrate, .tid = 31, .src = 0, .dst = 1,
            .kind = RECORD_migrate_kind_PULL, .cost = 20000);
     fx_switch(&fx, 1, 9 * MS, 32, 31, STATE(MLMTD));
-    FX_INPUT(&fx, 1, 12 * MS, SYSTEM_TIME, 0, 31, 250000, 0);
+    FX_INPUT(&fx, 0, 11 * MS, SYSTEM_TIME, 0, 31, 250000, 0);
+    FX_INPUT(&fx, 1, 12 * MS, SYSTEM_TIME, 0, 31, 40000, 0);  // in its own time
+    FX_INPUT(&fx, 1, 12 * MS, SYSTEM_TIME, 0, 0, 30000, 0);
     FX_PUT(&fx.sys, 12 * MS, world_name, .id = 31, .kind = RECORD_name_kind_WORLD,
            .name = {"vcpu-0"});
     fx_close(&fx);
@@ -241,6 +243,7 @@ START_TEST(test_account__vm_on_two_cpus__costop_limit_move_by_hand)
     ck_assert_uint_eq(of(31)->migrations[RECORD_migrate_kind_PULL], 1);
     ck_assert_uint_eq(of(31)->migration_cost, 20000);
     ck_assert_uint_eq(of(31)->system, 250000);
+    ck_assert_uint_eq(of(31)->overlap, 30000);
     IN_MS(all.cpu_busy[0], 6);
     IN_MS(all.cpu_idle[0], 6);
     IN_MS(all.cpu_busy[1], 10);

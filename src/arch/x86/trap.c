@@ -90,10 +90,8 @@ void plat_handlers_set(const struct plat_handlers *h)
     handlers = *h;
 }
 
-void plat_interrupt_dispatch(unsigned vector)
+static void dispatch(unsigned vector)
 {
-    if (vector == VECTOR_SPURIOUS || vector < VECTOR_DEVICE)  // spurious: no EOI is due
-        return;
     if (vector == VECTOR_TIMER) {
         apic_eoi();
         apic_timer_interrupt();
@@ -106,6 +104,17 @@ void plat_interrupt_dispatch(unsigned vector)
     apic_eoi();
     if (vector == VECTOR_KICK && handlers.kick)
         handlers.kick();
+}
+
+void plat_interrupt_dispatch(unsigned vector)
+{
+    if (vector == VECTOR_SPURIOUS || vector < VECTOR_DEVICE)  // spurious: no EOI is due
+        return;
+    if (handlers.irq_enter)
+        handlers.irq_enter();
+    dispatch(vector);
+    if (handlers.irq_leave)
+        handlers.irq_leave();
 }
 
 /* apic.c found that the deadline is really over. */
