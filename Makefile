@@ -46,12 +46,10 @@ $(error $(STUDENT) has a file that replaces nothing in src)
 endif
 endif
 
-# ACPICA is built only where src/arch/x86/acpi has the code that gives it an operating system.
-ACPICA       := $(CACHE)/acpica/source
-ACPICA_PARTS := dispatcher events executer hardware namespace parser resources tables utilities
-ACPICA_SRC   := $(if $(wildcard src/arch/x86/acpi/*.c),$(foreach p,$(ACPICA_PARTS),$(wildcard $(ACPICA)/components/$p/*.c)))
-# The AML debugger and the disassembler's helpers are not for a kernel.
-ACPICA_SRC   := $(filter-out %/rsdump.c %/rsdumpinfo.c %/utclib.c %/utprint.c,$(ACPICA_SRC))
+# ACPICA's core, as deps.sh takes it out of Debian's Linux source; what src/arch/x86/acpi uses of it
+# is linked. Third-party code: its own flags, and no warnings.
+ACPICA       := $(CACHE)/acpica
+ACPICA_SRC   := $(wildcard $(ACPICA)/core/*.c)
 
 # zlib's inflate, for tardisks: built from its source without vector registers, under names of its
 # own (Z_PREFIX), so that a test may link the packaged library beside it.
@@ -60,7 +58,7 @@ ZLIB_SRC   := $(addprefix $(ZLIB)/,inflate.c inftrees.c inffast.c adler32.c crc3
 ZLIB_FLAGS := -DZ_SOLO -DZ_PREFIX -DHAVE_MEMCPY -isystem $(ZLIB)
 
 METAL_SRC := $(filter-out %/offsets.c,$(call sources,$(METAL_LAYERS:%=src/%)))
-METAL_SRC += $(if $(ACPICA_SRC),$(call sources,src/arch/x86/acpi))
+METAL_SRC += $(call sources,src/arch/x86/acpi)
 SIM_KERN  := $(filter-out %.S $(SIM_WITHOUT),$(call sources,$(SIM_LAYERS:%=src/%)))
 SIM_LIB   := $(SIM_KERN) $(call sources,sim/platform sim/engine sim/model sim/workload)
 SIM_SRC   := $(SIM_LIB) $(call sources,sim/check sim/scenario) $(wildcard sim/main.c)
@@ -80,8 +78,8 @@ WARN  := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissi
          -Wundef -Wvla -Wimplicit-fallthrough $(if $(CLANG),-Wno-unused-command-line-argument)
 METAL_FLAGS := $(STD) -O2 -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
          -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
-         -DORRERY_METAL -I$(BUILD)/metal/gen $(if $(ACPICA_SRC),-DORRERY_ACPICA)
-ACPI_FLAGS := -D__ORRERY__ -U__linux__ -Isrc/arch/x86/acpi -isystem $(ACPICA)/include
+         -DORRERY_METAL -I$(BUILD)/metal/gen
+ACPI_FLAGS := -U__linux__ -Isrc/arch/x86/acpi/include -isystem $(ACPICA)/include -isystem $(ACPICA)/core
 GUEST_FLAGS := $(STD) -O2 -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
          -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
          -Itests/guest -Itests/guest/lib
@@ -94,7 +92,7 @@ ENGINE_LINK := -Wl,--as-needed -lunicorn -Wl,--export-dynamic-symbol=*_x86_64 -W
 # --- the image -------------------------------------------------------------------------------
 
 METAL     := $(BUILD)/metal
-METAL_OBJ := $(METAL_SRC:%=$(METAL)/obj/%.o) $(ZLIB_SRC:$(ZLIB)/%.c=$(METAL)/zlib/%.o) $(ACPICA_SRC:$(ACPICA)/components/%=$(METAL)/acpica/%.o)
+METAL_OBJ := $(METAL_SRC:%=$(METAL)/obj/%.o) $(ZLIB_SRC:$(ZLIB)/%.c=$(METAL)/zlib/%.o) $(METAL)/acpica.a
 OFFSETS   := $(if $(wildcard src/arch/x86/offsets.c),$(METAL)/gen/offsets.h)
 CMDLINE   ?=
 
@@ -111,9 +109,11 @@ $(METAL)/obj/%.S.o: %.S $(OFFSETS)
 $(METAL)/zlib/%.o: $(ZLIB)/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(METAL_FLAGS) $(ZLIB_FLAGS) -w -c -o $@ $<
-$(METAL)/acpica/%.c.o: $(ACPICA)/components/%.c
+$(METAL)/acpica/%.o: $(ACPICA)/core/%.c
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(METAL_FLAGS) $(ACPI_FLAGS) -w -c -o $@ $<
+	$(Q)$(CC) $(METAL_FLAGS) -Os $(ACPI_FLAGS) -w -c -o $@ $<
+$(METAL)/acpica.a: $(ACPICA_SRC:$(ACPICA)/core/%.c=$(METAL)/acpica/%.o)
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 # offsets.c emits lines "->NAME value" through asm(); they become constants for assembly.
 $(METAL)/gen/offsets.h: src/arch/x86/offsets.c

@@ -6,10 +6,9 @@
 # Every `make` calls this first, so it does nothing, quickly, when nothing is missing. What it
 # fetches goes into a cache outside the tree, ${ORRERY_CACHE:-~/.cache/orrery}:
 #
-#   acpica/   the unpacked Debian source package acpica-unix, fetched only if src/arch/x86/acpi is
-#             there to use it, with one change: ACPICA's
-#             platform/acenv.h is named platform/acenv_acpica.h, because a quoted include looks
-#             beside the including file first and would never reach our own acenv.h
+#   acpica/   ACPICA's core: Debian carries it inside the Linux source, package linux-source, under its
+#             own licence (BSD or GPL). Of 130 MB the two folders with it are kept, as they are but for
+#             one include of a Linux header
 #   zlib/     the unpacked Debian source package zlib: the kernel's own inflate is built of it,
 #             because the packaged libz.a uses vector registers
 #   guest/    vmlinuz (Debian's cloud kernel) and busybox (static), for guests
@@ -25,9 +24,7 @@ qemu-user gdisk fdisk dosfstools
 babeltrace2 protobuf-compiler lttng-tools liblttng-ust-dev"
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 self=$(cksum <"$0" | cut -d' ' -f1)
-here=$(cd "$(dirname "$0")" && pwd)
 stamp=$cache/deps.stamp
-absent=$cache/acpica.absent
 
 say() {
     echo "deps: $*" >&2
@@ -50,11 +47,8 @@ have_zlib() {
     [ -f "$cache/zlib/inflate.c" ]
 }
 
-# ACPICA counts as there when the tree has no code for it, or when it was just not to be had.
 have_acpica() {
-    [ ! -d "$here/../src/arch/x86/acpi" ] ||
-        [ -d "$cache/acpica/source/include" ] ||
-        [ -n "$(find "$absent" -mtime -1 2>/dev/null)" ]
+    [ -f "$cache/acpica/include/acpi/acpi.h" ]
 }
 
 missing=$(missing_packages)
@@ -131,31 +125,51 @@ apt() {
         -o APT::Sandbox::User=root "$@") >>"$work/log" 2>&1 </dev/null
 }
 
-# The archive may not carry the source package: then the build goes on without ACPICA (the
-# Makefile leaves src/arch/x86/acpi/ out and does not define ORRERY_ACPICA), and the next
-# try is a day later, or at once after `rm` of the mark.
-no_acpica() {
-    say "$*; building without ACPICA (to try again: rm $absent)"
-    date >"$absent"
+apt_cache() {
+    (cd "$work/get" && apt-cache -o Dir::Etc::sourcelist=/dev/null \
+        -o Dir::Etc::sourceparts="$work/parts" -o Dir::State::lists="$work/lists" \
+        -o Dir::Cache="$work" "$@")
+}
+
+# A counter of what has come in so far, on a terminal, until it is killed.
+watch_download() {
+    while sleep 1; do
+        printf '\rdeps: %s of about %s MB ' \
+            "$(du -sm "$work/get" "$work/archives" | awk '{ n += $1 } END { print n }')" "$1" >&2
+    done
 }
 
 fetch_acpica() {
-    say "fetching the source of ACPICA"
-    apt --download-only source acpica-unix || {
-        no_acpica "cannot download the source package acpica-unix"
-        return 0
+    package=$(apt_cache depends linux-source | awk '/Depends: linux-source-/ { print $2; exit }')
+    [ -n "$package" ] || die "no linux-source in the package lists"
+    say "fetching ACPICA out of $package (some 135 MB, of which 2 MB are kept)"
+    watcher=
+    [ ! -t 2 ] || { watch_download 133 & watcher=$!; }
+    apt download "$package" && got=yes || got=
+    [ -z "$watcher" ] || { kill "$watcher" 2>/dev/null; echo >&2; }
+    [ -n "$got" ] || {
+        tail -n 20 "$work/log" >&2
+        die "cannot download $package"
     }
-    (cd "$work/get" && dpkg-source --no-check -x acpica-unix_*.dsc tree) >>"$work/log" 2>&1 || {
-        no_acpica "cannot unpack acpica-unix"
-        return 0
-    }
-    tree=$work/get/tree
-    for part in dispatcher events executer hardware namespace parser resources tables utilities; do
-        [ -d "$tree/source/components/$part" ] || die "acpica-unix has no component $part"
-    done
-    mv "$tree/source/include/platform/acenv.h" "$tree/source/include/platform/acenv_acpica.h"
+    say "unpacking ACPICA"
+    mkdir -p "$work/linux"
+    dpkg-deb --fsys-tarfile "$work/get/$package"_*.deb |
+        tar -xO --wildcards './usr/src/linux-source-*.tar.xz' |
+        tar -xJ -C "$work/linux" --strip-components=1 --wildcards \
+            'linux-source-*/drivers/acpi/acpica' 'linux-source-*/include/acpi' ||
+        die "cannot unpack $package"
+    rm -f "$work/get/$package"_*.deb
+    part=$work/linux/drivers/acpi/acpica
+    [ -f "$part/utxfinit.c" ] || die "$package has no drivers/acpi/acpica"
+    # Linux's own headers beside ACPICA's are not under the dual licence; and the AML debugger, the
+    # dumps and a printf are not for this kernel.
+    find "$work/linux" -name '*.[ch]' -exec grep -L BSD-3-Clause {} + | xargs rm -f
+    rm -f "$part"/db*.c "$part"/rsdump*.c "$part/utprint.c" "$part/Makefile"
+    sed -i '/linux\/kmemleak.h/d' "$part/utobject.c"
     rm -rf "$cache/acpica"
-    mv "$tree" "$cache/acpica"
+    mkdir -p "$cache/acpica/include"
+    mv "$part" "$cache/acpica/core"
+    mv "$work/linux/include/acpi" "$cache/acpica/include/acpi"
 }
 
 fetch_zlib() {
@@ -172,9 +186,7 @@ fetch_zlib() {
 
 fetch_guest() {
     say "fetching a guest kernel and busybox"
-    meta=$(cd "$work/get" && apt-cache -o Dir::Etc::sourcelist=/dev/null \
-        -o Dir::Etc::sourceparts="$work/parts" -o Dir::State::lists="$work/lists" \
-        -o Dir::Cache="$work" depends linux-image-cloud-amd64 |
+    meta=$(apt_cache depends linux-image-cloud-amd64 |
         awk '/Depends: linux-image-/ { print $2; exit }')
     [ -n "$meta" ] || die "no linux-image-cloud-amd64 in the package lists"
     apt download "$meta" busybox-static || {

@@ -14,6 +14,8 @@ noreturn_fn void boot_main(void);
 void arch_report(void);
 /* After mem_init(): the part of ACPI that needs a heap. */
 void arch_late_init(void);
+/* Calls `pressed` in interrupt context when the power button is pressed. */
+void arch_power_button_hook(void (*pressed)(void));
 /* Logs how far the clock is off what an independent timer counted since boot. */
 void arch_clock_check(void);
 /* The counter at the first instruction of the kernel, for measurements. */

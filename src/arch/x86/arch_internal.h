@@ -88,7 +88,8 @@ void cpu_gs_set(struct arch_cpu *cpu);
 void arch_trap(struct trap_frame *frame);
 void trap_interrupt(unsigned vector);  // the handler, then what comes after every interrupt
 void trap_idt_load(void);
-void trap_timer_due(void);  // apic.c found that the deadline is really over
+void trap_timer_due(void);     // apic.c found that the deadline is really over
+void trap_power_button(void);  // tells who asked by arch_power_button_hook()
 
 /* ---- apic.c ---- */
 void apic_init(void);       // CPU 0: PIC, IOAPIC, mode
@@ -124,13 +125,18 @@ void console_framebuffer_init(void);  // after paging
 void console_panic_begin(void);       // purple from here on
 void console_drain(void);             // until the UARTs are empty
 
-/* ---- acpi.c, or acpi/ with ACPICA ---- */
+/* ---- acpi/ ---- */
+#define ACPI_NO_DOMAIN     UINT32_MAX
 #define ACPI_IOAPICS_MAX   16u
 #define ACPI_OVERRIDES_MAX 16u
+#define ACPI_RANGES_MAX    64u
+/* What the static tables say. Read-only after acpi_early_init(). */
 struct acpi_facts {
+    bool tables;  // there is an RSDP
     unsigned cpu_count;
     uint32_t cpu_apic_ids[PLAT_CPUS_MAX];
-    unsigned cpus_ignored;  // beyond PLAT_CPUS_MAX
+    uint32_t cpu_domains[PLAT_CPUS_MAX];  // SRAT's proximity domain, or ACPI_NO_DOMAIN
+    unsigned cpus_ignored;                // beyond PLAT_CPUS_MAX
     unsigned ioapic_count;
     uint64_t ioapics[ACPI_IOAPICS_MAX];
     uint32_t ioapic_gsis[ACPI_IOAPICS_MAX];  // the first line of each
@@ -142,15 +148,21 @@ struct acpi_facts {
     unsigned override_count;
     uint64_t ecam_base;  // MCFG, segment 0, address of bus 0; 0: none
     uint8_t ecam_first, ecam_last;
+    struct {
+        uint64_t base, size;
+        uint32_t domain;
+    } ranges[ACPI_RANGES_MAX];  // memory by proximity domain
+    unsigned range_count;
     uint16_t pm_timer_port;  // 0: none
     bool pm_timer_32;
 };
 extern struct acpi_facts acpi_facts;
-void acpi_early_init(void);  // tables only: fills acpi_facts
-void acpi_late_init(void);   // namespace; after mem_init()
-void acpi_power_off(void);   // returns if it cannot
-void acpi_reset(void);
-/* The routing table (_PRT) of the bus a device is on; pin 1..4. False: it has no such row. */
+void acpi_early_init(void);     // static tables only: no heap needed
+void acpi_late_init(void);      // namespace, power button; after mem_init(), CPU 0
+void acpi_power_off(void);      // returns if it cannot
+void acpi_reset_machine(void);  // the same
+/* The routing table (_PRT) of the bus a device is on; pin 1..4. False: it has no such row. Not in
+ * interrupts; may take milliseconds. */
 bool acpi_pci_route(unsigned segment, unsigned bus, unsigned device, unsigned pin,
                     uint32_t *gsi, bool *level, bool *active_low);
 

@@ -7,7 +7,8 @@
  * pointer faults; device registers are uncached. The direct map holds every page that is RAM, ACPI
  * or loader memory, in pages as large as alignment allows (1 GB if the CPU can).
  *
- * Built on CPU 0 before the others start. paging_map() may add later: boot only, CPU 0 only.
+ * Built on CPU 0 before the others start. paging_map() may add later, one CPU at a time; never below
+ * a top-level entry that is new once there are user worlds, which have copies of those.
  * Source: SDM-3A "4-Level Paging and 5-Level Paging".
  */
 #include "arch/x86/arch_internal.h"
@@ -34,6 +35,7 @@ static struct {
     unsigned wish_count;
     bool huge;   // 1 GB pages
     bool final;  // the map is handed out: the pool does not grow any more
+    bool busy;   // (a) a bare flag: maps are made before locks work
 } paging;
 
 void *plat_map(paddr_t pa)
@@ -177,15 +179,21 @@ void *paging_map(uint64_t pa, uint64_t size, bool device)
 {
     const struct wish wish = {round_down(pa, PAGE_SIZE), round_up(pa + size, PAGE_SIZE),
                               device ? DEVICE_FLAGS : DATA_FLAGS};
+    bool was_on, fits;
 
-    // Worst case: a level 3 table, a level 2 table per GB, two level 1 tables at the ends.
-    if (paging.final && paging.pool_left < 5 + ((wish.end - wish.base) >> 30))
-        return NULL;
-    if (paging.final) {
-        map_direct(wish.base, wish.end, wish.flags);
-    } else {  // the boot tables have it; remember it for the final ones
+    if (!paging.final) {  // the boot tables have it; remember it for the final ones
         vmk_assert(paging.wish_count < WISHES_MAX);
         paging.wishes[paging.wish_count++] = wish;
+        return plat_map(paddr_make(pa));
     }
-    return plat_map(paddr_make(pa));
+    was_on = plat_irq_save();
+    while (__atomic_exchange_n(&paging.busy, true, __ATOMIC_ACQUIRE))
+        insn_pause();
+    // Worst case: a level 3 table, a level 2 table per GB, two level 1 tables at the ends.
+    fits = paging.pool_left >= 5 + ((wish.end - wish.base) >> 30);
+    if (fits)
+        map_direct(wish.base, wish.end, wish.flags);
+    __atomic_store_n(&paging.busy, false, __ATOMIC_RELEASE);
+    plat_irq_restore(was_on);
+    return fits ? plat_map(paddr_make(pa)) : NULL;
 }

@@ -36,7 +36,7 @@ noreturn_fn void plat_reset(void)
 
     insn_cli();
     console_drain();
-    acpi_reset();
+    acpi_reset_machine();
     clock_delay(50000000);
     insn_outb(0xcf9, 6);
     clock_delay(50000000);

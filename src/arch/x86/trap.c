@@ -15,6 +15,7 @@
 #include "lib/string.h"
 
 static struct plat_handlers handlers;
+static void (*power_button)(void);
 static bool stopping;         // (a) set before the stop NMI goes out
 static unsigned fault_depth;  // (a) faults while reporting a fault
 
@@ -83,6 +84,17 @@ void trap_idt_load(void)
         };
     }
     __asm__ volatile("lidt %0" : : "m"(idtr));
+}
+
+void arch_power_button_hook(void (*pressed)(void))
+{
+    power_button = pressed;
+}
+
+void trap_power_button(void)
+{
+    if (power_button)
+        power_button();
 }
 
 void plat_handlers_set(const struct plat_handlers *h)
