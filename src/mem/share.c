@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * mem/share.c -- the table of shared pages and hints: 16 bytes a frame, chained by hash.
+ *
+ * What to read first: share_page(), then share_leave(). Between a look into the table and an action
+ * on a VM the table is not locked, because VM locks come first; a reference taken under the lock
+ * keeps a shared page where it is meanwhile, and a hint is only ever a guess.
+ *
+ * Invariants
+ *   - Each frame is in one chain or on the free list.
+ *   - frames[i].who of a shared page is SHARED; at most one frame names a machine page.
+ * Locking and sources: mem/share.h.
+ */
+#include "mem/share.h"
+
+#include "core/assert.h"
+#include "lib/string.h"
+
+#define SHARED       BIT(31)
+#define WHO(age, vm) ((uint32_t)(age) << 16 | (vm))
+#define WHO_VM(who)  ((uint16_t)(who))
+#define WHO_AGE(who) ((uint8_t)((who) >> 16))
+#define AGE_MAX      127u  // ages wrap below SHARED
+
+static uint64_t mix(uint64_t h)
+{
+    h ^= h >> 32;
+    h *= 0x9e3779b97f4a7c15ull;  // 2^64 / golden ratio: spreads every bit upwards
+    return h ^ h >> 29;
+}
+
+/* Four chains, so that the multiplications overlap. */
+uint64_t page_hash(const void *page)
+{
+    const uint64_t *words = page;
+    uint64_t h[4] = {1, 2, 3, 4};
+
+    for (unsigned i = 0; i < PAGE_SIZE / 8; i += 4) {
+        for (unsigned lane = 0; lane < 4; lane++) {
+            h[lane] = (h[lane] ^ words[i + lane]) * 0x9e3779b97f4a7c15ull;
+            h[lane] ^= h[lane] >> 32;
+        }
+    }
+    return mix(mix(mix(mix(h[0]) ^ h[1]) ^ h[2]) ^ h[3]);
+}
+
+static uint64_t salted(uint64_t hash, uint64_t salt)
+{
+    return mix(hash ^ mix(salt));
+}
+
+vmk_status share_init(struct share_table *t, uint32_t capacity, const struct share_ops *ops,
+                      void *context)
+{
+    static const uint64_t zeroes[PAGE_SIZE / 8];
+    uint32_t buckets = 64;
+
+    while (buckets < capacity)
+        buckets *= 2;
+    memset(t, 0, sizeof(*t));
+    spin_init(&t->lock, "share", LOCK_RANK_SHARE);
+    t->ops = ops;
+    t->context = context;
+    t->frames = heap_alloc((size_t)capacity * sizeof(*t->frames), MEM_OWNER_P2M);
+    t->buckets = heap_alloc((size_t)buckets * sizeof(*t->buckets), MEM_OWNER_P2M);
+    if (!t->frames || !t->buckets) {
+        heap_free(t->frames);
+        heap_free(t->buckets);
+        return VMK_NO_MEMORY;
+    }
+    t->capacity = capacity;
+    t->bucket_mask = buckets - 1;
+    t->zero_hash = page_hash(zeroes);
+    for (uint32_t i = 0; i < capacity; i++)
+        t->frames[i].next = i + 1 < capacity ? i + 2 : 0;
+    t->free = capacity ? 1 : 0;
+    return VMK_OK;
+}
+
+void share_destroy(struct share_table *t)
+{
+    vmk_assert(t->counters.common == 0);
+    heap_free(t->frames);
+    heap_free(t->buckets);
+}
+
+/* ---- chains; the lock is held ---- */
+
+static uint32_t *bucket_of(struct share_table *t, uint64_t key)
+{
+    return &t->buckets[(uint32_t)key & t->bucket_mask];
+}
+
+static struct share_frame *frame_at(struct share_table *t, uint32_t link)
+{
+    return link ? &t->frames[link - 1] : NULL;
+}
+
+static bool frame_add(struct share_table *t, uint64_t key, uint32_t page, uint32_t who)
+{
+    uint32_t link = t->free;
+    struct share_frame *f = frame_at(t, link);
+    uint32_t *bucket = bucket_of(t, key);
+
+    if (!f)
+        return false;
+    t->free = f->next;
+    *f = (struct share_frame){
+        .next = *bucket, .hash = (uint32_t)(key >> 32), .page = page, .who = who};
+    *bucket = link;
+    t->counters.hints += !(who & SHARED);
+    return true;
+}
+
+static void frame_drop(struct share_table *t, uint32_t *link)
+{
+    uint32_t index = *link;
+    struct share_frame *f = frame_at(t, index);
+
+    t->counters.hints -= !(f->who & SHARED);
+    *link = f->next;
+    f->next = t->free;
+    t->free = index;
+}
+
+/* The link to the first frame of this key that `wanted` says; a shared page before a hint. */
+static uint32_t *frame_find(struct share_table *t, uint64_t key, bool shared)
+{
+    uint32_t *link = bucket_of(t, key);
+
+    for (struct share_frame *f; (f = frame_at(t, *link)) != NULL; link = &f->next) {
+        if (f->hash == (uint32_t)(key >> 32) && !!(f->who & SHARED) == shared)
+            return link;
+    }
+    return NULL;
+}
+
+static uint32_t *frame_of(struct share_table *t, uint64_t key, uint32_t page, uint32_t who)
+{
+    uint32_t *link = bucket_of(t, key);
+
+    for (struct share_frame *f; (f = frame_at(t, *link)) != NULL; link = &f->next) {
+        if (f->page == page && f->who == who)
+            return link;
+    }
+    return NULL;
+}
+
+/* ---- sharing ---- */
+
+struct freezing {
+    struct share_table *t;
+    uint64_t key, salt;
+    mpn_t mpn;
+};
+
+/* Under the VM's lock, with writers kept out: the page becomes a shared one of one holder. */
+static bool accept(void *argument, mpn_t mpn, uint64_t hash)
+{
+    struct freezing *f = argument;
+    struct share_table *t = f->t;
+    bool irqs, done;
+
+    if (salted(hash, f->salt) != f->key)
+        return false;
+    irqs = spin_lock(&t->lock);
+    done = frame_add(t, f->key, (uint32_t)mpn.raw, SHARED);
+    if (done) {
+        t->counters.pages++;
+        t->counters.common++;
+        t->counters.zero += hash == t->zero_hash;
+    }
+    spin_unlock(&t->lock, irqs);
+    f->mpn = mpn;
+    return done;
+}
+
+/* Takes a reference of the shared page of this key. */
+static bool shared_get(struct share_table *t, uint64_t key, mpn_t *mpn)
+{
+    bool irqs = spin_lock(&t->lock);
+    uint32_t *link = frame_find(t, key, true);
+    bool got = false;
+
+    if (link) {
+        *mpn = mpn_make(frame_at(t, *link)->page);
+        got = page_share(*mpn);
+    }
+    spin_unlock(&t->lock, irqs);
+    return got;
+}
+
+/* Takes the hint of this key out, if it is another page's. */
+static bool hint_take(struct share_table *t, uint64_t key, uint16_t vm, uint32_t ppn,
+                      struct share_frame *hint)
+{
+    bool irqs = spin_lock(&t->lock);
+    uint32_t *link = frame_find(t, key, false);
+    bool other = false;
+
+    if (link) {
+        *hint = *frame_at(t, *link);
+        other = hint->page != ppn || WHO_VM(hint->who) != vm;
+        frame_drop(t, link);
+    }
+    spin_unlock(&t->lock, irqs);
+    return other;
+}
+
+/* One reference less; true: it was the last, and the page is out of the table. */
+static bool leave(struct share_table *t, uint64_t key, mpn_t mpn)
+{
+    uint32_t *link = frame_of(t, key, (uint32_t)mpn.raw, SHARED);
+
+    vmk_assert(link);
+    if (page_references(mpn) > 1) {
+        page_put(mpn);
+        return false;
+    }
+    frame_drop(t, link);
+    t->counters.common--;
+    return true;
+}
+
+bool share_leave(struct share_table *t, mpn_t mpn, uint64_t salt)
+{
+    uint64_t hash = page_hash(mpn_map(mpn));
+    bool irqs = spin_lock(&t->lock);
+    bool last = leave(t, salted(hash, salt), mpn);
+
+    vmk_assert(t->counters.pages > 0);
+    t->counters.pages--;
+    t->counters.zero -= hash == t->zero_hash;
+    t->counters.broken++;
+    spin_unlock(&t->lock, irqs);
+    return last;
+}
+
+static enum share_result join(struct share_table *t, uint16_t vm, uint32_t ppn, uint64_t key,
+                              mpn_t with, bool is_zero)
+{
+    bool joined = t->ops->join(t->context, vm, ppn, with);
+    bool irqs = spin_lock(&t->lock);
+    bool last = false;
+
+    if (joined) {
+        t->counters.pages++;
+        t->counters.joined++;
+        t->counters.zero += is_zero;
+    } else {
+        t->counters.unlike++;
+        last = leave(t, key, with);
+    }
+    spin_unlock(&t->lock, irqs);
+    if (last)
+        page_put(with);  // all others have left it meanwhile
+    return joined ? SHARE_JOINED : SHARE_LOST;
+}
+
+enum share_result share_page(struct share_table *t, uint16_t vm, uint32_t ppn, uint64_t salt)
+{
+    struct freezing freezing = {.t = t, .salt = salt};
+    struct share_frame hint;
+    enum share_result result = SHARE_HINT;
+    uint64_t hash;
+    mpn_t mpn;
+    bool irqs;
+
+    t->counters.scanned++;
+    if (!t->ops->hash(t->context, vm, ppn, &hash))
+        return SHARE_NOTHING;
+    freezing.key = salted(hash, salt);
+    if (shared_get(t, freezing.key, &mpn))
+        return join(t, vm, ppn, freezing.key, mpn, hash == t->zero_hash);
+    if (hint_take(t, freezing.key, vm, ppn, &hint)) {
+        if (t->ops->freeze(t->context, WHO_VM(hint.who), hint.page, accept, &freezing)) {
+            if (!shared_get(t, freezing.key, &mpn))
+                return SHARE_LOST;  // written again already
+            result = join(t, vm, ppn, freezing.key, mpn, hash == t->zero_hash);
+            return result == SHARE_JOINED ? SHARE_FIRST : result;
+        }
+        t->counters.stale_hints++;
+    }
+    irqs = spin_lock(&t->lock);
+    if (!frame_add(t, freezing.key, ppn, WHO(t->age, vm)))
+        result = SHARE_FULL;
+    spin_unlock(&t->lock, irqs);
+    return result;
+}
+
+/* ---- hints that are of no use any more ---- */
+
+static void drop_hints(struct share_table *t,
+                       bool (*useless)(const struct share_table *t, uint32_t who, uint16_t vm),
+                       uint16_t vm)
+{
+    for (uint32_t i = 0; i <= t->bucket_mask; i++) {
+        bool irqs = spin_lock(&t->lock);
+        uint32_t *link = &t->buckets[i];
+
+        for (struct share_frame *f; (f = frame_at(t, *link)) != NULL;) {
+            if (!(f->who & SHARED) && useless(t, f->who, vm))
+                frame_drop(t, link);
+            else
+                link = &f->next;
+        }
+        spin_unlock(&t->lock, irqs);
+    }
+}
+
+static bool is_of(const struct share_table *t, uint32_t who, uint16_t vm)
+{
+    (void)t;
+    return WHO_VM(who) == vm;
+}
+
+static bool is_old(const struct share_table *t, uint32_t who, uint16_t vm)
+{
+    (void)vm;
+    return ((t->age - WHO_AGE(who)) & AGE_MAX) > 1;
+}
+
+void share_forget(struct share_table *t, uint16_t vm)
+{
+    drop_hints(t, is_of, vm);
+}
+
+void share_pass(struct share_table *t)
+{
+    bool irqs = spin_lock(&t->lock);
+
+    t->age = (t->age + 1) & AGE_MAX;
+    spin_unlock(&t->lock, irqs);
+    drop_hints(t, is_old, 0);
+}
+
+void share_counters_get(struct share_table *t, struct share_counters *out)
+{
+    bool irqs = spin_lock(&t->lock);
+
+    *out = t->counters;
+    spin_unlock(&t->lock, irqs);
+}
