@@ -387,6 +387,12 @@ unsigned plat_cpu_count(void)
     return sim.cpu->host->cpu_count;
 }
 
+/* A core each, in one package. */
+struct plat_cpu_place plat_cpu_place(unsigned cpu)
+{
+    return (struct plat_cpu_place){.core = (uint16_t)cpu};
+}
+
 bool plat_cpu_start(unsigned cpu, void (*entry)(void))
 {
     struct sim_cpu *c = &sim.cpu->host->cpus[cpu];

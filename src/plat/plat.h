@@ -40,6 +40,12 @@ void plat_timer_arm(plat_ns deadline);
 unsigned plat_cpu_self(void);
 #endif
 unsigned plat_cpu_count(void);
+/* Which core, last-level cache, package and NUMA node a CPU is in: each numbered from 0 over the whole
+ * machine. Any context. */
+struct plat_cpu_place {
+    uint16_t core, llc, package, node;
+};
+struct plat_cpu_place plat_cpu_place(unsigned cpu);
 /* Starts a secondary CPU in `entry` on its own stack with irqs off; returns false on time-out. */
 must_check bool plat_cpu_start(unsigned cpu, void (*entry)(void));
 /* That CPU leaves guest or idle soon and calls the kick handler. Never waits. Any context. */

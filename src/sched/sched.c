@@ -229,10 +229,12 @@ void sched_init(void)
     TRACE(world_name, .id = SCHED_ROOT_ID, .kind = RECORD_name_kind_POOL,
           .name = trace_text16("host"));
     for (unsigned i = 0; i < plat_cpu_count(); i++) {
+        const struct plat_cpu_place at = plat_cpu_place(i);
         vmk_status status = input(
             (struct sched_input){.op = SCHED_OP_TOPOLOGY,
                                  .small = i,
-                                 .id = i,
+                                 .id = at.core | (uint32_t)at.llc << 16,
+                                 .arg = at.package | (uint32_t)at.node << 16,
                                  .value = mhz ? MIN(mhz, 1000000ull) : SCHED_MHZ_DEFAULT});
 
         vmk_assert(status == VMK_OK);

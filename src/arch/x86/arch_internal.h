@@ -110,6 +110,10 @@ void apic_report(void);
 void irq_init(void);                 // CPU 0: every I/O APIC pin masked
 void irq_dispatch(unsigned vector);  // a vector of a device
 
+/* ---- topology.c ---- */
+void topology_init(void);  // after the CPUs have been counted
+void topology_report(void);
+
 /* ---- pci_config.c ---- */
 void pci_config_init(void);  // after the memory map is handed out
 

@@ -49,6 +49,7 @@ noreturn_fn void arch_start(uint32_t magic, uint32_t information)
     bootinfo_parse(magic, information);
     acpi_early_init();
     count_cpus();
+    topology_init();
     paging_init();
     paging_load();
     console_framebuffer_init();
@@ -106,6 +107,7 @@ void arch_report(void)
 {
     bootinfo_report();
     vmk_log(VMK_LOG_INFO, "Boot: %u CPUs, %u ignored", arch_cpu_total, acpi_facts.cpus_ignored);
+    topology_report();
     apic_report();
     clock_report();
 }
