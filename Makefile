@@ -51,10 +51,10 @@ endif
 ACPICA       := $(CACHE)/acpica
 ACPICA_SRC   := $(wildcard $(ACPICA)/core/*.c)
 
-# zlib's inflate, for tardisks: built from its source without vector registers, under names of its
+# zlib, for tardisks and packed disks: built from its source without vector registers, under names of its
 # own (Z_PREFIX), so that a test may link the packaged library beside it.
 ZLIB       := $(CACHE)/zlib
-ZLIB_SRC   := $(addprefix $(ZLIB)/,inflate.c inftrees.c inffast.c adler32.c crc32.c zutil.c)
+ZLIB_SRC   := $(addprefix $(ZLIB)/,inflate.c inftrees.c inffast.c deflate.c trees.c adler32.c crc32.c zutil.c)
 ZLIB_FLAGS := -DZ_SOLO -DZ_PREFIX -DHAVE_MEMCPY -isystem $(ZLIB)
 
 METAL_SRC := $(filter-out %/offsets.c,$(call sources,$(METAL_LAYERS:%=src/%)))
@@ -102,7 +102,7 @@ image: $(IMAGE) ## the image: ELF, modules, ISO
 
 $(METAL)/obj/%.c.o: %.c | $(OFFSETS)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(METAL_FLAGS) $(WARN) $(if $(findstring /acpi/,$<),$(ACPI_FLAGS)) $(if $(findstring fs/visorfs/,$<),$(ZLIB_FLAGS)) -c -o $@ $<
+	$(Q)$(CC) $(METAL_FLAGS) $(WARN) $(if $(findstring /acpi/,$<),$(ACPI_FLAGS)) $(if $(filter src/fs/visorfs/% src/fs/vmdk/%,$<),$(ZLIB_FLAGS)) -c -o $@ $<
 $(METAL)/obj/%.S.o: %.S $(OFFSETS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(METAL_FLAGS) -Wa,--noexecstack -c -o $@ $<
@@ -146,6 +146,13 @@ $(BUILD)/agents/$(subst _,-,$(basename $(notdir $1))): $1
 	$$(Q)$$(CC) $$(STD) $$(WARN) -O2 -static -s -o $$@ $$<
 endef
 $(foreach s,$(AGENT_SRC),$(eval $(call AGENT,$s)))
+# vmkfstools has the code of virtual disks in it (fs/vmdk), over file calls, with the packaged zlib.
+VMKFSTOOLS_SRC := $(wildcard src/agents/vmkfstools/*.c) src/core/status.c src/lib/format.c \
+                  $(addprefix src/fs/vmdk/,vmdk.c vmdk_descriptor.c vmdk_sparse.c vmdk_stream.c vmdk_manage.c)
+$(BUILD)/agents/vmkfstools: $(VMKFSTOOLS_SRC) $(wildcard src/fs/vmdk/*.h src/agents/vmkfstools/*.h)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -MMD -MP,$(STD)) $(WARN) -O2 -static -s -o $@ $(VMKFSTOOLS_SRC) -lz
+AGENT_PROGS += $(BUILD)/agents/vmkfstools
 $(BUILD)/system.v00: scripts/tardisk.sh $(AGENT_PROGS) $(shell find src/agents/root -type f 2>/dev/null)
 	$(Q)mkdir -p $(@D)
 	$(Q)scripts/tardisk.sh $@ $(AGENT_PROGS)
@@ -173,7 +180,7 @@ $(BUILD)/compile_commands.json: $(METAL_SRC) $(SIM_SRC) Makefile
 define HOSTED
 $(BUILD)/$1/obj/%.c.o: %.c
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$3 $$(STD) $$(WARN) $2 $$(if $$(filter sim/% tests/% trace/%,$$<),,-ffreestanding) $$(if $$(findstring src/fs/visorfs/,$$<),$(ZLIB_FLAGS)) -c -o $$@ $$<
+	$$(Q)$3 $$(STD) $$(WARN) $2 $$(if $$(filter sim/% tests/% trace/% src/agents/%,$$<),,-ffreestanding) $$(if $$(filter src/fs/visorfs/% src/fs/vmdk/%,$$<),$(ZLIB_FLAGS)) -c -o $$@ $$<
 $(BUILD)/$1/zlib/%.o: $(ZLIB)/%.c
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$3 $$(STD) $2 -ffreestanding $(ZLIB_FLAGS) -w -c -o $$@ $$<
@@ -210,7 +217,8 @@ $(BUILD)/orrery-trace: $(TRACE_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrer
 	@echo "  LINK    $@"
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK) $(TRACE_LIBS)
 vmfs-tool: $(BUILD)/vmfs-tool ## vmfs-tool: VMFS-5 volumes in image files
-$(BUILD)/vmfs-tool: $(patsubst %,$(BUILD)/sim/obj/%.o,$(wildcard sim/tools/*.c)) $(BUILD)/sim/liborrery.a
+TOOL_SRC := $(wildcard sim/tools/*.c) src/agents/vmkfstools/cli.c src/agents/vmkfstools/store_posix.c
+$(BUILD)/vmfs-tool: $(TOOL_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrery.a
 	@echo "  LINK    $@"
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/test/%)

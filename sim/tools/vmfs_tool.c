@@ -57,6 +57,13 @@ static const char usage[] =
     "  fsck                        check everything; status 1 if there are problems\n"
     "  dump                        superblock and counts\n"
     "\n"
+    "Virtual disks (a path in the volume begins with ':'; IMAGE may be the word none):\n"
+    "  vmkfstools OPTIONS PATH     as on the host: create, clone, extend ...; see vmkfstools "
+    "--help\n"
+    "  vmdk-read PATH OFFSET SIZE, vmdk-write PATH OFFSET <DATA, vmdk-discard PATH OFFSET "
+    "SIZE\n"
+    "                              bytes of the disk\n"
+    "\n"
     "Partition tables (IMAGE is a whole disk):\n"
     "  part-list                   what the table says; status 1 if it has problems\n"
     "  part-create [-s SIZE]       an empty GPT\n"
@@ -552,19 +559,35 @@ static int make_volume(const char *images, int argc, char **argv)
     return status == VMK_OK ? 0 : fail(images, status);
 }
 
+static int command_vmdk(struct volume *vol, int argc, char **argv)
+{
+    return tool_vmdk(vol->v, argc, argv);
+}
+
 static const struct {
     const char *name;
     int (*run)(struct volume *, int, char **);
     bool write;
 } commands[] = {
-    {"ls", command_ls, false},        {"stat", command_stat, false},
-    {"cat", command_cat, false},      {"cp", command_cp, true},
-    {"mkdir", command_names, true},   {"rmdir", command_names, true},
-    {"rm", command_names, true},      {"mv", command_names, true},
-    {"ln", command_names, true},      {"truncate", command_size, true},
-    {"allocate", command_size, true}, {"label", command_label, true},
-    {"df", command_df, false},        {"dump", command_df, false},
+    {"ls", command_ls, false},
+    {"stat", command_stat, false},
+    {"cat", command_cat, false},
+    {"cp", command_cp, true},
+    {"mkdir", command_names, true},
+    {"rmdir", command_names, true},
+    {"rm", command_names, true},
+    {"mv", command_names, true},
+    {"ln", command_names, true},
+    {"truncate", command_size, true},
+    {"allocate", command_size, true},
+    {"label", command_label, true},
+    {"df", command_df, false},
+    {"dump", command_df, false},
     {"fsck", command_fsck, false},
+    {"vmkfstools", command_vmdk, true},
+    {"vmdk-read", command_vmdk, false},
+    {"vmdk-write", command_vmdk, true},
+    {"vmdk-discard", command_vmdk, true},
 };
 
 int main(int argc, char **argv)
@@ -606,6 +629,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < ARRAY_COUNT(commands); i++) {
         if (strcmp(commands[i].name, argv[0]) != 0)
             continue;
+        if (!strcmp(images, "none") && commands[i].run == command_vmdk)
+            return tool_vmdk(NULL, argc, argv);
         /* Copying out changes nothing. */
         bool write =
             commands[i].write && !(!strcmp(argv[0], "cp") && argc > 1 && *argv[1] == ':');
