@@ -22,6 +22,8 @@
 #include "vmm/vcpu_internal.h"
 #include "vmm/vlapic.h"
 #include "vmm/vm_client.h"
+#include "vmm/vm_disks.h"
+#include "vmm/vm_work.h"
 #include "vmm/vmm_state.h"
 
 #define MISC_ENABLE_RESET   1u  // fast strings
@@ -100,11 +102,20 @@ static void vcpu_destroy(struct vcpu *v)
     heap_free(v);
 }
 
+/* The devices end what they began, then their world has nothing left to do. */
+static void io_end(struct vm *vm)
+{
+    if (vm->devices_made)
+        vm_devices_destroy(vm);
+    vm->devices_made = false;
+    vm_work_destroy(vm);
+}
+
 static void vm_free(struct vm *vm)
 {
     vm_table_remove(vm);
-    if (vm->devices_made)
-        vm_devices_destroy(vm);
+    io_end(vm);
+    vm_disks_close(vm);
     for (unsigned i = 0; i < VM_VCPUS_MAX; i++) {
         if (vm->vcpus[i])
             vcpu_destroy(vm->vcpus[i]);
@@ -133,6 +144,9 @@ static vmk_status vm_fill(struct vm *vm)
             return status;
     }
     status = vm_console_create(vm->config.name, &vm->console);
+    if (status != VMK_OK)
+        return status;
+    status = vm_disks_open(vm);
     if (status != VMK_OK)
         return status;
     status = vm_devices_create(vm);
@@ -223,6 +237,11 @@ vmk_status vm_power_on(struct vm *vm)
         return status;
     vm->power_on_time = plat_time_now();
     vm->tsc_offset = 0 - plat_tsc_now();
+    if (vm->work) {
+        status = vm_work_start(vm);
+        if (status != VMK_OK)
+            return status;
+    }
     vm->worlds_left = vm->vcpu_count;
     __atomic_store_n(&vm->state, VM_STATE_ON, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
@@ -369,6 +388,7 @@ void vm_destroy(struct vm *vm)
                world_wait(vm->vcpus[i]->world, PLAT_NS_NEVER, &code) == VMK_KILLED)
             world_yield();
     }
+    io_end(vm);  // its world is in the group
     if (vm->sched_group && sched_pool_destroy(vm->sched_group) != VMK_OK)
         vmk_log(VMK_LOG_WARN, "VM: %s: its group stays: a vCPU was not collected",
                 vm->config.name);

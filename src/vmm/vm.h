@@ -35,6 +35,14 @@ struct vm_io_ops {
     void (*write)(void *device, struct vcpu *v, uint64_t offset, unsigned size, uint64_t value);
 };
 
+/*
+ * Work that a register handler may not do, because it waits. The handler leaves it in vm->settle; it
+ * is run in the same vCPU's world right after the handler, the lock dropped, before the guest goes on.
+ */
+struct vm_settle {
+    void (*run)(struct vm_settle *settle);
+};
+
 struct vm_io_range {
     uint64_t base, size;
     const struct vm_io_ops *ops;
@@ -57,6 +65,8 @@ struct vserial;
 struct vrtc;
 struct vpm;
 struct vpci;
+struct vm_disks;
+struct vm_work;
 struct vm_client;
 
 struct vm {
@@ -86,6 +96,9 @@ struct vm {
     struct vrtc *rtc;
     struct vpm *pm;
     struct vpci *pci;
+    struct vm_work *work;       // (i) its I/O world; null: a VM without disks
+    struct vm_disks *disks;     // (i)
+    struct vm_settle *settle;   // (w) what a handler wants done after it, without the lock
 
     // Time: guest TSC = host TSC + offset, one value for all vCPUs.
     uint64_t tsc_offset;

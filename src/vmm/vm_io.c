@@ -63,6 +63,17 @@ static uint64_t size_mask(unsigned size)
     return size >= 8 ? UINT64_MAX : BIT(8 * size) - 1;
 }
 
+/* Drops the lock; what the handler could not do is done now. */
+static void access_end(struct vm *vm, bool irqs)
+{
+    struct vm_settle *settle = vm->settle;
+
+    vm->settle = NULL;
+    spin_unlock(&vm->lock, irqs);
+    if (__builtin_expect(settle != NULL, 0))
+        settle->run(settle);
+}
+
 bool vm_port_access(struct vm *vm, struct vcpu *v, uint16_t port, unsigned size, bool in,
                     uint32_t *value)
 {
@@ -80,7 +91,7 @@ bool vm_port_access(struct vm *vm, struct vcpu *v, uint16_t port, unsigned size,
         *value = (uint32_t)(r->ops->read(r->device, v, port - r->base, size) & size_mask(size));
     else
         r->ops->write(r->device, v, port - r->base, size, *value & size_mask(size));
-    spin_unlock(&vm->lock, irqs);
+    access_end(vm, irqs);
     return true;
 }
 
@@ -119,6 +130,6 @@ bool vm_mmio_access(struct vm *vm, struct vcpu *v, gpa_t gpa, unsigned size, boo
         *value = r->ops->read(r->device, v, gpa.raw - r->base, size) & size_mask(size);
     else
         r->ops->write(r->device, v, gpa.raw - r->base, size, *value & size_mask(size));
-    spin_unlock(&vm->lock, irqs);
+    access_end(vm, irqs);
     return true;
 }

@@ -14,6 +14,7 @@ struct vt_backend;
 struct vtx_cpu;
 struct svm_cpu;
 struct vm;
+struct vm_disk_source;
 
 struct vmm_state {
     struct spinlock lock;                     // rank VMS; guards (l)
@@ -21,4 +22,5 @@ struct vmm_state {
     struct vtx_cpu *vtx_cpus[PLAT_CPUS_MAX];  // (i) once that CPU is enabled
     struct svm_cpu *svm_cpus[PLAT_CPUS_MAX];  // (i) likewise
     struct vm *vms[VMM_VMS_MAX];              // (l)
+    const struct vm_disk_source *disk_source;  // (i) null: none
 };

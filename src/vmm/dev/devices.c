@@ -20,6 +20,7 @@
 #include "vmm/dev/vrtc.h"
 #include "vmm/dev/vserial.h"
 #include "vmm/vm.h"
+#include "vmm/vm_disks.h"
 
 struct device_row {
     const char *name;
@@ -28,10 +29,15 @@ struct device_row {
 };
 
 static const struct device_row device_rows[] = {
-    {"PIC", vpic_create, vpic_destroy}, {"IOAPIC", vioapic_create, vioapic_destroy},
-    {"PIT", vpit_create, vpit_destroy}, {"serial port", vserial_create, vserial_destroy},
-    {"RTC", vrtc_create, vrtc_destroy}, {"PM", vpm_create, vpm_destroy},
-    {"PCI", vpci_create, vpci_destroy}, {"debug exit", debug_exit_create, NULL},
+    {"PIC", vpic_create, vpic_destroy},
+    {"IOAPIC", vioapic_create, vioapic_destroy},
+    {"PIT", vpit_create, vpit_destroy},
+    {"serial port", vserial_create, vserial_destroy},
+    {"RTC", vrtc_create, vrtc_destroy},
+    {"PM", vpm_create, vpm_destroy},
+    {"PCI", vpci_create, vpci_destroy},
+    {"debug exit", debug_exit_create, NULL},
+    {"disks", vm_disks_attach, vm_disks_detach},
 };
 
 static void destroy_first(struct vm *vm, size_t count)
