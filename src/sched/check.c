@@ -33,7 +33,9 @@ static void check_entity(const struct sched_machine *m, const struct sched_entit
     vmk_assert(list_is_linked(&e->runnable_link) == state_is_runnable(e->state));
     vmk_assert(list_is_linked(&e->costop_link) == (e->state == SCHED_STATE_COSTOP));
     vmk_assert(!list_is_linked(&e->movable_link) || ready);
-    vmk_assert(!(runs || ready) || e->affinity & BIT(e->cpu));
+    vmk_assert(!ready || e->affinity & BIT(e->cpu));
+    /* Whose affinity changed while it runs goes on until its CPU answers the kick. */
+    vmk_assert(!runs || e->affinity & BIT(e->cpu) || m->cpu[e->cpu].kicked);
     vmk_assert(!limit_holds(e) || !ready);
     sums->entities++;
     sums->waiting[e->cpu] += ready;

@@ -215,6 +215,24 @@ void cosched_stalled(struct sched_machine *m, struct sched_entity *e)
     }
 }
 
+void cosched_decided(struct sched_machine *m, uint32_t cpu)
+{
+    struct sched_cpu *c = &m->cpu[cpu];
+    struct sched_entity *e = c->woken ? sched_entity_find(m, c->woken) : NULL;
+
+    c->woken = 0;
+    if (e && e->queued)
+        cosched_stalled(m, e);
+}
+
+void cosched_woken(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
+{
+    if (mode_of(m) != COSCHED_RELAXED || !cosched_applies(m, e))
+        return;
+    cosched_decided(m, cpu);  // another before it
+    m->cpu[cpu].woken = e->node.id;
+}
+
 plat_ns cosched_next(const struct sched_machine *m, const struct sched_entity *e)
 {
     if (mode_of(m) != COSCHED_RELAXED || !cosched_applies(m, e))

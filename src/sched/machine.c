@@ -250,6 +250,7 @@ void machine_make_ready(struct sched_machine *m, struct sched_entity *e, uint32_
     if (!c->current)
         return;  // not online yet
     if (c->current->idle) {
+        cosched_woken(m, cpu, e);
         m->idle &= ~BIT(cpu);  // claimed: the next to wake up sees another
         machine_kick(m, cpu);
         return;
@@ -259,6 +260,7 @@ void machine_make_ready(struct sched_machine *m, struct sched_entity *e, uint32_
     if (reason == WAKE_REASON_NEW ? m->policy->before(m, e, c->current, 0)
                                   : m->policy->preempts(m, e, c->current)) {
         c->preempt = true;
+        cosched_woken(m, cpu, e);
         machine_kick(m, cpu);
         return;
     }
@@ -368,6 +370,12 @@ static void switch_to(struct sched_machine *m, uint32_t cpu, struct sched_entity
     if (prev->idle != next->idle)
         partners_settle(m, cpu);
     limit_release(m, prev);
+    /* It ran on budget taken in advance, and below an empty bucket nobody waits for a CPU. */
+    if (prev->state == SCHED_STATE_RUN && !prev->idle && limit_holds(prev)) {
+        tree_deactivate(m, prev);
+        machine_state(m, prev, SCHED_STATE_MLMTD);
+        prev_state = SCHED_STATE_MLMTD;
+    }
     if (!prev->idle) {
         machine_running(prev, cpu, false);
         c->load -= prev->load;
@@ -409,7 +417,7 @@ static void switch_to(struct sched_machine *m, uint32_t cpu, struct sched_entity
         c->load += next->load;
         machine_running(next, cpu, true);
     }
-    if (prev_state == SCHED_STATE_READY && !prev->idle && prev->queued)
+    if ((prev_state == SCHED_STATE_READY || prev_state == SCHED_STATE_MLMTD) && !prev->idle)
         cosched_stalled(m, prev);
 }
 
@@ -507,6 +515,7 @@ static void reschedule(struct sched_machine *m, uint32_t cpu, bool yields)
     }
     if (!next->idle)
         slice_begin(m, cpu, next);
+    cosched_decided(m, cpu);
     place_spread(m, cpu);
 }
 
@@ -676,6 +685,8 @@ static vmk_status switching(struct sched_machine *m, const struct sched_input *i
     if (in->op == SCHED_OP_BLOCK || in->op == SCHED_OP_EXIT) {
         tree_deactivate(m, e);
         machine_state(m, e, in->op == SCHED_OP_EXIT ? SCHED_STATE_ZOMBIE : in->small);
+        if (state_is_stalled(e->state))
+            cosched_stalled(m, e);  // for I/O or swap: its siblings run away from it
     }
     if (in->op == SCHED_OP_EXIT)
         tree_release(m, e);

@@ -294,6 +294,7 @@ struct sched_cpu {
     struct sched_entity *forced;   // strict gangs, hand-off: runs next
     bool kicked;                   // was in a kick mask and has not answered
     bool preempt;                  // somebody woke up who should run at once
+    uint32_t woken;                // cosched: its id, until the CPU has decided about it
     plat_ns deadline;              // as last decided
     plat_ns quantum_start;         // the current entity has had no decision since
     plat_ns slice_end;             // when it gets one

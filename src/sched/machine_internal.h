@@ -199,6 +199,10 @@ bool cosched_stop(struct sched_machine *m, uint32_t cpu);
 void cosched_start(struct sched_machine *m, struct sched_pool *vm);
 /* It waits for a CPU while siblings run: they should look at their lead soon. */
 void cosched_stalled(struct sched_machine *m, struct sched_entity *e);
+/* It has just woken up and is to run on that CPU at once: if it does not after all, siblings have to
+ * know. The CPU has decided. */
+void cosched_woken(struct sched_machine *m, uint32_t cpu, struct sched_entity *e);
+void cosched_decided(struct sched_machine *m, uint32_t cpu);
 /* When to look at the current entity's lead. */
 plat_ns cosched_next(const struct sched_machine *m, const struct sched_entity *e);
 /* An entity begins a slice that would end at `end`. Of a VM, all vCPUs' slices end together and

@@ -299,6 +299,17 @@ static inline void driver_instant(struct driver *d)
     }
 }
 
+/* How far those who run lead, before anything is done about it. */
+static inline void driver_look(struct driver *d)
+{
+    for (unsigned i = 0; i < d->cpus; i++) {
+        struct driven *w = driven_of(d->m.cpu[i].current);
+
+        if (w)
+            w->most_skew = MAX(w->most_skew, sched_entity_skew(&d->m, &w->e, d->now));
+    }
+}
+
 static inline void driver_run(struct driver *d, plat_ns until)
 {
     for (;;) {
@@ -311,11 +322,6 @@ static inline void driver_run(struct driver *d, plat_ns until)
             next = MIN(next, d->deadline[i]);
             if (w && !w->spins)
                 next = MIN(next, d->now + w->left);
-            if (w) {
-                plat_ns skew = sched_entity_skew(&d->m, &w->e, d->now);
-
-                w->most_skew = MAX(w->most_skew, skew);
-            }
         }
         for (unsigned i = 0; i < d->count; i++)
             next = MIN(next, d->worlds[i].wake_at);
@@ -328,6 +334,7 @@ static inline void driver_run(struct driver *d, plat_ns until)
         if (next <= d->now && next == until)
             return;
         d->now = next;
+        driver_look(d);
         if (d->now >= until) {
             driver_instant(d);
             return;

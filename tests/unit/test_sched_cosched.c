@@ -132,6 +132,58 @@ START_TEST(test_cosched__idle_sibling__no_skew)
 }
 END_TEST
 
+/* By chance, and longer than a slice. */
+static struct step halts_now_and_then(struct driven *w, plat_ns now)
+{
+    plat_ns dice =
+        (w->state = w->state * 6364136223846793005ull + 1442695040888963407ull) >> 40;
+
+    (void)now;
+    w->rounds++;
+    return w->rounds & 1 ? (struct step){ACT_RUN, 20 * US + dice % (300 * US)}
+                         : (struct step){ACT_IDLE, 1 * MS + dice % (60 * MS)};
+}
+
+static struct step waits_for_io(struct driven *w, plat_ns now)
+{
+    plat_ns dice =
+        (w->state = w->state * 6364136223846793005ull + 1442695040888963407ull) >> 40;
+
+    (void)now;
+    w->rounds++;
+    return w->rounds & 1 ? (struct step){ACT_RUN, 20 * US + dice % (2 * MS)}
+                         : (struct step){ACT_IO, 100 * US + dice % (9 * MS)};
+}
+
+/*
+ * Who wakes up to run at once and then does not, and who begins to wait for I/O, is a sibling that the
+ * others may leave behind: they have to hear of it.
+ */
+START_TEST(test_cosched__siblings_halt_and_wait_for_io__skew_at_most_costop)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct driver *d = driver_new(4, 12, seed);
+        uint32_t vm = driver_pool(d, 0, SCHED_POOL_VM, 4000);
+
+        for (unsigned i = 0; i < 12; i++) {
+            driver_world(d, i < 4 ? vm : 0, 1000,
+                         i == 2   ? halts_now_and_then
+                         : i == 3 ? waits_for_io
+                                  : NULL);
+            d->worlds[i].state = seed * 12 + i;
+            d->worlds[i].wake_at = d->now + rng_below(&d->rng, 20 * MS);
+        }
+        driver_run(d, 2000 * MS);
+        sched_machine_check(&d->m);
+        for (unsigned i = 0; i < 4; i++)
+            ck_assert_msg(d->worlds[i].most_skew <= 3 * MS, "seed %llu vCPU %u: %llu us",
+                          (unsigned long long)seed, i,
+                          (unsigned long long)(d->worlds[i].most_skew / US));
+        driver_free(d);
+    }
+}
+END_TEST
+
 /* The slowest is bound to a CPU with a hog: the other is stopped, and both keep going. */
 START_TEST(test_cosched__pinned_slow_sibling__leader_waits_nobody_hangs)
 {
@@ -286,6 +338,7 @@ KERNEL_TEST_MAIN(
     RUNS(test_cosched__off__skew_grows),
     RUNS(test_cosched__lock_holder_preemption__twice_none_and_80_percent_of_strict),
     RUNS(test_cosched__idle_sibling__no_skew),
+    RUNS(test_cosched__siblings_halt_and_wait_for_io__skew_at_most_costop),
     RUNS(test_cosched__pinned_slow_sibling__leader_waits_nobody_hangs),
     RUNS(test_credit2__weights_1_2_4__within_3_percent), RUNS(test_rr__shares_ignored__equal),
     RUNS(test_edf__90_percent_promised__no_deadline_missed),

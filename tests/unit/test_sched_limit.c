@@ -112,6 +112,39 @@ START_TEST(test_limit__nested__tighter_holds)
 END_TEST
 
 /* Ten shares among thousands, but half a CPU promised: looked at every 50 ms. */
+static struct step naps(struct driven *w, plat_ns now)
+{
+    (void)now;
+    return w->state++ & 1 ? (struct step){ACT_BLOCK, 700 * US}
+                          : (struct step){ACT_RUN, 300 * US};
+}
+
+/* What is held back by a limit waits in MLMTD, also who loses its CPU with budget left. */
+START_TEST(test_limit__preempted_on_an_empty_bucket__held_back)
+{
+    uint64_t limited = 0;
+
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct driver *d = driver_new(2, 6, seed);
+        uint32_t capped = driver_pool(d, 0, 0, 1000);
+
+        ck_assert_int_eq(driver_set(d, SCHED_OP_SET_MAX, capped, 500), VMK_OK);
+        for (unsigned i = 0; i < 6; i++) {
+            driver_world(d, i < 2 ? capped : 0, 0, i < 3 ? NULL : naps);
+            driver_start(d, &d->worlds[i]);
+        }
+        for (unsigned at = 1; at <= 4000; at++) {
+            driver_run(d, at * (100 * US));
+            sched_machine_check(&d->m);
+        }
+        for (unsigned i = 0; i < 2; i++)
+            limited += driver_times(d, &d->worlds[i]).limited;
+        driver_free(d);
+    }
+    ck_assert_uint_gt(limited, 0);
+}
+END_TEST
+
 START_TEST(test_reservation__few_shares__missed_by_less_than_a_quantum)
 {
     for (unsigned cpus = 1; cpus <= 2; cpus++) {
@@ -282,6 +315,7 @@ KERNEL_TEST_MAIN("sched_limit",
                  RUNS(test_limit__one_world__never_over_by_1_percent_and_reached),
                  RUNS(test_limit__pool_on_4_cpus__never_over_by_1_percent),
                  RUNS(test_limit__nested__tighter_holds),
+                 RUNS(test_limit__preempted_on_an_empty_bucket__held_back),
                  RUNS(test_reservation__few_shares__missed_by_less_than_a_quantum),
                  RUNS(test_reservation__pool__kept_against_other_pools),
                  RUNS(test_reservation__idle__lent_and_given_back),
