@@ -20,7 +20,9 @@
 #include "core/log.h"
 #include "core/timer.h"
 #include "core/trace_control.h"
+#include "drivers/drivers.h"
 #include "io/io.h"
+#include "io/pci.h"
 #include "lib/string.h"
 #include "mem/page.h"
 #include "plat/plat.h"
@@ -115,6 +117,8 @@ static void init_world(void *argument)
 
     (void)argument;
     trace_world_start();
+    drivers_start();
+    disktest_run();
     fault_if_asked();
     end = serve();
     mem_print_owners();
@@ -146,6 +150,7 @@ noreturn_fn void boot_main(void)
     world_init();
     io_init();
     arch_late_init();
+    pci_init();
     enable_vt();
     start_cpus();
     status = world_create(&init, &id);
