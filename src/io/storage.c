@@ -28,8 +28,9 @@
 #if __has_include("io/partition.h")
 #include "io/partition.h"
 #else
-#define partition_open(disk, number, out) ((void)(disk), (void)(number), (void)(out), VMK_UNSUPPORTED)
-#define partition_close(slice)            ((void)(slice))
+#define partition_open(disk, number, out)                                                      \
+    ((void)(disk), (void)(number), (void)(out), VMK_UNSUPPORTED)
+#define partition_close(slice) ((void)(slice))
 #endif
 
 #define ADAPTERS_MAX 32u
