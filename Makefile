@@ -146,6 +146,18 @@ $(BUILD)/agents/$(subst _,-,$(basename $(notdir $1))): $1
 	$$(Q)$$(CC) $$(STD) $$(WARN) -O2 -static -s -o $$@ $$<
 endef
 $(foreach s,$(AGENT_SRC),$(eval $(call AGENT,$s)))
+# vmtools, one program of many names, has files of the kernel in it: the parser of .vmx files and the
+# loaders of guest kernels, as they are (docs/adr/0004).
+VMTOOLS_SRC := $(wildcard src/agents/vmtools/*.c src/agents/vmtools/*/*.c) src/sched/esxtop.c \
+               $(addprefix src/vmm/,vmx_config.c loader_linux.c loader_multiboot.c loader_map.c) \
+               src/core/status.c src/lib/format.c src/lib/rng.c
+$(BUILD)/agents/obj/%.c.o: %.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(WARN) -D_GNU_SOURCE -Os -ffunction-sections -fdata-sections -c -o $@ $<
+$(BUILD)/agents/vmtools: $(VMTOOLS_SRC:%=$(BUILD)/agents/obj/%.o)
+	@echo "  LINK    $@"
+	$(Q)$(CC) -static -s -Wl,--gc-sections -o $@ $^
+AGENT_PROGS += $(BUILD)/agents/vmtools
 # vmkfstools has the code of virtual disks in it (fs/vmdk), over file calls, with the packaged zlib.
 VMKFSTOOLS_SRC := $(wildcard src/agents/vmkfstools/*.c) src/core/status.c src/lib/format.c \
                   $(addprefix src/fs/vmdk/,vmdk.c vmdk_descriptor.c vmdk_sparse.c vmdk_stream.c vmdk_manage.c)

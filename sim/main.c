@@ -37,7 +37,7 @@ static const struct scenario *const scenarios[] = {
     &scenario_many_worlds, &scenario_planted_race,  &scenario_canary_race, &scenario_guest,
     &scenario_busybox,     &scenario_busybox_smp,   &scenario_boot,        &scenario_commands,
     &scenario_user_speed,  &scenario_pools,         &scenario_sleeper,     &scenario_coschedule,
-    &scenario_service,
+    &scenario_service,     &scenario_control,
 };
 
 struct arguments {

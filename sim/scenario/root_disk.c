@@ -187,6 +187,40 @@ bool root_disk_add(const char *script)
     return true;
 }
 
+bool root_disk_more(const char *module, const struct root_disk_entry *entries, size_t count)
+{
+    struct archive a = {NULL, 0, 0};
+
+    for (size_t i = 0; i < count; i++) {
+        const struct root_disk_entry *e = &entries[i];
+        unsigned mode = (e->mode ? e->mode : 0755u) & 07777u;
+
+        if (e->path) {
+            if (!program_add(&a, e->name, e->path))
+                return false;
+        } else if (e->text) {
+            member(&a, e->name, '0', mode, NULL, e->text, strlen(e->text));
+        } else {
+            member(&a, e->name, e->link ? '2' : '5', mode, e->link, NULL, 0);
+        }
+    }
+    append(&a, NULL, 2 * BLOCK);
+    sim_module_add(module, a.bytes, a.size);
+    return true;
+}
+
+const char *root_disk_built(const char *name)
+{
+    static char path[4200];
+    ssize_t length = readlink("/proc/self/exe", path, 4000);
+
+    path[length > 0 ? length : 0] = 0;
+    for (int up = 0; up < 2 && strrchr(path, '/'); up++)
+        *strrchr(path, '/') = 0;
+    snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", name);
+    return path;
+}
+
 /* In the child: a folder with nothing but busybox and its links, as /bin is in the tardisk. */
 static noreturn_fn void native_child(const char *busybox, const char *script, int output)
 {

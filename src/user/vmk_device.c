@@ -117,8 +117,17 @@ static bool kill_visit(struct vm *vm, void *argument)
         return false;
     s->cartel = vm->cartel;
     s->may = vmk_may(s->asker, vm->owner_uid);
-    if (s->may && (s->how == VMK_KILL_FORCE || !s->cartel))
-        vm_stop(vm, 1, "killed");
+    if (!s->may)
+        return true;
+    switch (s->how) {
+    case VMK_KILL_BUTTON: vmk_vm_button(vm); break;
+    case VMK_KILL_RESET: vm_request_reset(vm, "somebody asked for it"); break;
+    case VMK_KILL_FORCE: vm_stop(vm, 1, "killed"); break;
+    default:
+        if (!s->cartel)
+            vm_stop(vm, 1, "killed");
+        break;
+    }
     return true;
 }
 
@@ -127,13 +136,13 @@ static vmk_status vm_kill(struct thread *t, const struct vmk_vm_kill *k)
     struct vm_search s = {.world = k->world_id, .how = k->how, .asker = t};
     struct process *p;
 
-    if (k->how < VMK_KILL_SOFT || k->how > VMK_KILL_FORCE)
+    if (k->how < VMK_KILL_SOFT || k->how > VMK_KILL_RESET)
         return VMK_BAD_PARAM;
     if (!vm_table_visit(kill_visit, &s))
         return VMK_NOT_FOUND;
     if (!s.may)
         return VMK_NOT_OWNER;
-    if (k->how == VMK_KILL_FORCE || !s.cartel)
+    if (k->how >= VMK_KILL_FORCE || !s.cartel)
         return VMK_OK;
     p = process_find(s.cartel);
     if (!p)

@@ -26,3 +26,5 @@ struct vm;
 vmk_status vmk_vm_create(struct thread *t, struct vmk_vm_create *create);
 /* What a list shows of it; under the table's lock. */
 void vmk_vm_fill(struct vm *vm, struct vmk_vm *out);
+/* Presses its power button. Any context below rank VM. */
+void vmk_vm_button(struct vm *vm);

@@ -54,8 +54,10 @@ static void world_visit(struct world *w, void *argument)
     if (w->switch_in == thread_switch_in) {
         const struct thread *t = w->owner;
 
+        // Its program's name: the world has that of the first one it ran.
         out->kind = VMK_WORLD_USER;
         out->cartel_id = t->process->pid;
+        text_copy(out->name, sizeof(out->name), t->process->name);
     }
 }
 

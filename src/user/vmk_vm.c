@@ -264,20 +264,23 @@ static vmk_status start(struct box *box, const struct vmk_vm_start *s)
     return status;
 }
 
+void vmk_vm_button(struct vm *vm)
+{
+    bool irqs = spin_lock(&vm->lock);
+
+    if (vm->pm)  // not while a reset makes the devices anew
+        vpm_power_button_locked(vm->pm);
+    spin_unlock(&vm->lock, irqs);
+}
+
 static vmk_status power(struct box *box, const struct vmk_vm_power *p)
 {
     struct vm *vm = box->vm;
-    bool irqs;
 
     switch (p->op) {
     case VMK_POWER_OFF: vm_stop(vm, p->status, "powered off by its vmx"); return VMK_OK;
     case VMK_POWER_RESET: vm_request_reset(vm, "its vmx asked for it"); return VMK_OK;
-    case VMK_POWER_BUTTON:
-        irqs = spin_lock(&vm->lock);
-        if (vm->pm)  // not while a reset makes the devices anew
-            vpm_power_button_locked(vm->pm);
-        spin_unlock(&vm->lock, irqs);
-        return VMK_OK;
+    case VMK_POWER_BUTTON: vmk_vm_button(vm); return VMK_OK;
     default: return VMK_BAD_PARAM;
     }
 }

@@ -19,48 +19,12 @@
 #include "core/log.h"
 #include "vmm/dev/acpi_tables.h"
 
-#define CHUNK          0x10000u
-
 /* Segment rights: present, S, G; code: execute, read, accessed; data: read, write, accessed. */
 #define RIGHTS_CODE_64 0xa09bu
 #define RIGHTS_CODE_32 0xc09bu
 #define RIGHTS_DATA    0xc093u
 #define RIGHTS_TSS     0x008bu
 #define RIGHTS_LDT     0x0082u
-
-static const uint8_t zeroes[CHUNK];
-
-vmk_status loader_memory_clear(struct vm *vm, uint64_t gpa, uint64_t size)
-{
-    while (size) {
-        size_t part = (size_t)MIN(size, (uint64_t)CHUNK);
-        vmk_status status = vm_memory_write(vm, gpa_make(gpa), zeroes, part);
-        if (status != VMK_OK)
-            return status;
-        gpa += part;
-        size -= part;
-    }
-    return VMK_OK;
-}
-
-size_t loader_memory_map(uint64_t low_bytes, uint64_t high_bytes,
-                         struct loader_map_entry out[LOADER_MAP_MAX])
-{
-    const uint64_t megabyte = BIT(20);
-    size_t count = 0;
-
-    out[count++] = (struct loader_map_entry){0, LOADER_LOW_END, LOADER_MAP_RAM};
-    out[count++] = (struct loader_map_entry){LOADER_LOW_END, VM_LOW_HOLE - LOADER_LOW_END,
-                                             LOADER_MAP_RESERVED};
-    out[count++] = (struct loader_map_entry){ACPI_TABLES_BASE, megabyte - ACPI_TABLES_BASE,
-                                             LOADER_MAP_RESERVED};
-    if (low_bytes > megabyte)
-        out[count++] =
-            (struct loader_map_entry){megabyte, low_bytes - megabyte, LOADER_MAP_RAM};
-    if (high_bytes)
-        out[count++] = (struct loader_map_entry){BIT(32), high_bytes, LOADER_MAP_RAM};
-    return count;
-}
 
 /* ---- vCPU 0 ---- */
 

@@ -45,7 +45,9 @@ struct parser {
     unsigned line;  // number of the current one, from 1
     char key[KEY_SIZE];
     char value[VALUE_SIZE];
-    bool serial_absent;  // serial0.present = "FALSE"
+    bool serial_absent;    // serial0.present = "FALSE"
+    bool serial_is_file;   // serial0.fileType = "file"
+    unsigned serial_line;  // of serial0.fileName
     struct disk_seen disks[VM_DISKS_MAX];
     size_t disk_count;
     char *error;
@@ -295,6 +297,7 @@ static vmk_status set_cmdline(struct parser *p, struct vm_config *out)
 
 static vmk_status set_serial(struct parser *p, struct vm_config *out)
 {
+    p->serial_line = p->line;
     out->serial_port = -1;
     if (p->value[0] == '\0' || same_word(p->value, "none"))
         return VMK_OK;
@@ -303,8 +306,26 @@ static vmk_status set_serial(struct parser *p, struct vm_config *out)
     else if (same_word(p->value, "com2"))
         out->serial_port = 1;
     else
-        return fail(p, "must be com1, com2 or none");
+        return string_copy(p, out->serial_file, sizeof(out->serial_file));
     return VMK_OK;
+}
+
+/* What serial0.fileName names: a port of the machine (device), or a file the vmx writes. */
+static vmk_status set_serial_type(struct parser *p, struct vm_config *out)
+{
+    (void)out;
+    p->serial_is_file = same_word(p->value, "file");
+    if (p->serial_is_file || same_word(p->value, "device") || same_word(p->value, "pipe"))
+        return VMK_OK;
+    return fail(p, "must be device or file");
+}
+
+static vmk_status set_autostart(struct parser *p, struct vm_config *out)
+{
+    out->autostart = same_word(p->value, "poweron") || same_word(p->value, "true");
+    if (out->autostart || same_word(p->value, "none") || same_word(p->value, "false"))
+        return VMK_OK;
+    return fail(p, "must be poweron or none");
 }
 
 static vmk_status set_serial_present(struct parser *p, struct vm_config *out)
@@ -363,6 +384,8 @@ static const struct key_row key_rows[] = {
     {"orrery.cmdline", set_cmdline},
     {"serial0.present", set_serial_present},
     {"serial0.fileName", set_serial},
+    {"serial0.fileType", set_serial_type},
+    {"autostart", set_autostart},
     {"firmware", set_firmware},
     {"orrery.bios", set_bios},
     {"uuid.bios", set_uuid},
@@ -640,8 +663,15 @@ vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
         memcpy(p.key, "orrery.kernel", sizeof("orrery.kernel"));
         return fail(&p, "missing");
     }
-    if (p.serial_absent)
+    if (config.serial_file[0] && !p.serial_is_file) {
+        memcpy(p.key, "serial0.fileName", sizeof("serial0.fileName"));
+        p.line = p.serial_line;
+        return fail(&p, "must be com1, com2 or none; serial0.fileType = \"file\" for a file");
+    }
+    if (p.serial_absent) {
         config.serial_port = -1;
+        config.serial_file[0] = '\0';
+    }
     if (config.name[0] == '\0')
         name_make(file, &config);
     if (!uuid_given)

@@ -95,7 +95,8 @@ static const struct {
     {KERNEL "displayName = \"\"", "vm.vmx:2: displayName: empty"},
     {KERNEL "displayName = \"|00\"", "vm.vmx:2: displayName: a zero byte"},
     {KERNEL "serial0.fileName = \"/tmp/x\"",
-     "vm.vmx:2: serial0.fileName: must be com1, com2 or none"},
+     "vm.vmx:2: serial0.fileName: must be com1, com2 or none; serial0.fileType = \"file\" for a "
+     "file"},
     {KERNEL "uuid.bios = \"56 4d\"",
      "vm.vmx:2: uuid.bios: expected 16 bytes of two hexadecimal digits"},
     {KERNEL "uuid.bios = \"00 00 00 00 00 00 00 00-00 00 00 00 00 00 00 00 0\"",

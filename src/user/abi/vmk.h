@@ -249,8 +249,10 @@ struct vmk_sched_set {
 enum vmk_kill_how {
     VMK_KILL_SOFT =
         1,  // SIGTERM to its vmx, which shuts the VM down; a VM without vmx: as HARD
-    VMK_KILL_HARD = 2,  // SIGKILL to its vmx
-    VMK_KILL_FORCE = 3  // the kernel stops the VM without asking anybody
+    VMK_KILL_HARD = 2,    // SIGKILL to its vmx
+    VMK_KILL_FORCE = 3,   // the kernel stops the VM without asking anybody
+    VMK_KILL_BUTTON = 4,  // its ACPI power button: the guest may shut itself down
+    VMK_KILL_RESET = 5    // as a PC's reset button
 };
 
 /* Any world of a VM names it. ENOENT: no VM has that world. Returns before the VM is gone. */

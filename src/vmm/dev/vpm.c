@@ -177,6 +177,10 @@ vmk_status vpm_create(struct vm *vm)
 
 void vpm_destroy(struct vm *vm)
 {
-    heap_free(vm->pm);
-    vm->pm = NULL;
+    struct vpm *pm = vm->pm;
+    bool irqs = spin_lock(&vm->lock);
+
+    vm->pm = NULL;  // whoever presses the button looks under the lock
+    spin_unlock(&vm->lock, irqs);
+    heap_free(pm);
 }

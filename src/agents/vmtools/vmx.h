@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * agents/vmtools/vmx.h -- what the files of the vmx share.
+ */
+#pragma once
+
+#include "agents/vmtools/vmtools.h"
+
+/* ---- vmx_log.c: vmware.log ---- */
+/* Opens it, after moving older ones to vmware-1.log and so on. "-" is stderr, "" none. */
+void vmx_log_open(const char *path);
+void vmx_log(const char *format, ...) PRINTF_LIKE(1, 2);
+/* The same, and on stderr: why it does not start. */
+void vmx_log_error(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* ---- vmx_rpc.c: the guest's messages ---- */
+/* A call of VMK_CALL_BACKDOOR: changes `regs` to the answer. */
+void vmx_rpc(uint32_t regs[VMK_CALL_REGS]);
+/* The machine came out of a reset: no channel is open. */
+void vmx_rpc_reset(void);
