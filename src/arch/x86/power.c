@@ -7,6 +7,7 @@
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
+#include "core/log.h"
 
 noreturn_fn void plat_stop(void)
 {
@@ -22,6 +23,8 @@ noreturn_fn void plat_power_off(void)
     insn_cli();
     console_drain();
     acpi_power_off();
+    vmk_log(VMK_LOG_WARN, "Power: ACPI did not switch off");
+    console_drain();
     for (const char *s = "Shutdown"; *s; s++)  // Bochs, without ACPI
         insn_outb(0x8900, (uint8_t)*s);
     plat_stop();
@@ -38,6 +41,8 @@ noreturn_fn void plat_reset(void)
     console_drain();
     acpi_reset_machine();
     clock_delay(50000000);
+    vmk_log(VMK_LOG_WARN, "Power: the reset register of ACPI did nothing");
+    console_drain();
     insn_outb(0xcf9, 6);
     clock_delay(50000000);
     insn_outb(0x64, 0xfe);

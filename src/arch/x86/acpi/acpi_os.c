@@ -50,6 +50,7 @@ static struct {
     char line[LINE_SIZE];
     size_t line_length;
     unsigned lines;
+    char last[LINE_SIZE];  // said last: the same once more is not said
     bool talks;
     char early[EARLY_SIZE];  // whole lines, before there is a log
     size_t early_length;
@@ -99,6 +100,9 @@ static void say(const char *line)
 
     if (*line <= ACPI_MSG_LEVEL_INFO)
         line++;
+    if (strcmp(line, os.last) == 0)
+        return;
+    memcpy(os.last, line, strlen(line) + 1);
     if (level != VMK_LOG_DEBUG && ++os.lines > LINES_MAX)
         return;
     vmk_log(level, "ACPI: %s%s", line, os.lines == LINES_MAX ? " (and no more of these)" : "");

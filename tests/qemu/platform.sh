@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# platform.sh -- the machine under the VMkernel: topology as QEMU was told, power-off and reset by
+# ACPI, the power button, and firmware whose AML is broken.
+#
+# Process 1 is a script in busybox. QEMU ends by itself only if S5 was really entered; the crude ways
+# that follow a failed ACPI one leave a line "Power:" in the log, which no run may have.
+platform=qemu
+. tests/lib.sh
+
+cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
+work=$(mktemp -d "${TMPDIR:-/tmp}/orrery-platform.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/root/bin" "$work/modules"
+cp "$cache/guest/busybox" "$work/root/bin/busybox"
+for applet in sh poweroff reboot sleep; do ln -s busybox "$work/root/bin/$applet"; done
+
+# machine NAME COMMAND [QEMU options]: boots with that as process 1; log and status for judge().
+machine() {
+    m_name=$1 m_log=$results/out-qemu-platform-$(echo "$1" | tr ' ' -).log
+    printf '#!/bin/sh\n%s\n' "$2" >"$work/root/init"
+    chmod +x "$work/root/init"
+    shift 2
+    (cd "$work/root" && tar --format=ustar --owner=0 --group=0 -czf "$work/modules/root.tgz" .)
+    (cd "$work/modules" && tar --format=ustar -cf ../modules.tar root.tgz)
+    : >"$m_log"
+    timeout 120 qemu-system-x86_64 -nodefaults -display none -cpu max -accel tcg,thread=multi \
+        -m 512 -kernel "$BUILD/metal/orrery.elf" -initrd "$work/modules.tar" \
+        -append 'log=com2 init=/init' -serial null -serial "file:$m_log" "$@"
+    m_status=$?
+}
+
+judge() {  # judge STATUS PATTERN...
+    if grep -a -q 'Power: ' "$m_log"; then
+        echo "FAIL platform $m_name: $(grep -a -m 1 'Power: ' "$m_log") (see $m_log)"
+        return 1
+    fi
+    j_wanted=$1
+    shift
+    verdict "platform $m_name" "$m_status" "$j_wanted" "$m_log" "$@"
+}
+
+count() {  # count PATTERN: how many lines of the log have it
+    grep -a -c "$1" "$m_log" 2>/dev/null || :
+}
+
+wait_for() {  # wait_for COUNT PATTERN: in the log, for a minute
+    w_tries=0
+    while n=$(count "$2") && [ "${n:-0}" -lt "$1" ] && [ $w_tries -lt 300 ]; do
+        sleep 0.2
+        w_tries=$((w_tries + 1))
+    done
+}
+
+memory='-object memory-backend-ram,id=a,size=256M -object memory-backend-ram,id=b,size=256M'
+# shellcheck disable=SC2086  # words
+machine 'topology 2x2x2' 'poweroff -f' -no-reboot -M q35 -smp 8,sockets=2,cores=2,threads=2 $memory \
+    -numa node,memdev=a,cpus=0-3 -numa node,memdev=b,cpus=4-7 </dev/null
+judge 0 'topology: packages 2, caches 2, cores 4, CPUs 8, nodes 2' \
+    'package 0, node 0, cache 0: CPUs (0 1)(2 3)' 'package 1, node 1, cache 1: CPUs (4 5)(6 7)' \
+    'node of domain 1: 000010000000-000020000000' 'namespace loaded, S5 known'
+
+# The caches' leaf and the packages' differ here, and ids have gaps.
+machine 'topology 1x3' 'poweroff -f' -no-reboot -M pc -smp 3,sockets=1,cores=3,threads=1 </dev/null
+judge 0 'topology: packages 1, caches 1, cores 3, CPUs 3, nodes 1' 'cache 0: CPUs (0)(1)(2)' \
+    '1 PCI buses with an interrupt routing table'
+
+for chipset in q35 pc; do
+    machine "reset $chipset" 'reboot -f' -M $chipset </dev/null &
+    m_log=$results/out-qemu-platform-reset-$chipset.log
+    m_name="reset $chipset"
+    wait_for 2 'Boot: Orrery'
+    kill $! 2>/dev/null
+    wait $! 2>/dev/null
+    m_status=0
+    [ "$(count 'Boot: Orrery')" -ge 2 ] || m_status='one boot only'
+    judge 0 'Boot: Orrery'
+done
+
+mkfifo "$work/monitor"
+machine 'power button' 'sleep 100' -M q35 -monitor stdio <"$work/monitor" >/dev/null &
+m_log=$results/out-qemu-platform-power-button.log
+m_name='power button'
+exec 3>"$work/monitor"
+wait_for 1 'CPUs up'
+echo system_powerdown >&3
+wait_for 1 'ACPI: power button'
+echo quit >&3
+exec 3>&-
+wait $!
+m_status=$?
+judge 0 'ACPI: power button'
+
+# Garbage; a loop without end; a method that calls itself for ever; a region in no man's land.
+printf '\240\377\021\000garbage that is no AML' >"$work/garbage"
+printf '\242\002\001' >"$work/loop"
+printf '\024\012RECU\000RECURECU' >"$work/recursion"
+printf '\133\200BADM\000\016\000\000\377\377\377\377\377\177\013\000\001\133\201\013BADM\003FLDX\040\160FLDX\140' \
+    >"$work/region"
+machine 'broken AML' 'poweroff -f' -no-reboot -M q35 -acpitable "sig=SSDT,data=$work/garbage" \
+    -acpitable "sig=SSDT,data=$work/loop" -acpitable "sig=SSDT,data=$work/recursion" \
+    -acpitable "sig=SSDT,data=$work/region" </dev/null
+judge 0 'ACPI: .*AML' 'namespace loaded, S5 known' 'powering off'
