@@ -32,39 +32,18 @@
 
 /* ---- making ---- */
 
-/* The P2M array lies in one run of pages, so memSize has a limit: PAGE_ORDER_MAX gives 2 GB. */
-static vmk_status p2m_create(struct vm *vm)
+/* Guest pages go back to the host; nobody runs or reaches the VM any more. */
+static void memory_free(struct vm *vm)
 {
-    uint64_t bytes = vm->page_count * sizeof(*vm->p2m);
-    mpn_t mpn;
-    vmk_status status;
+    for (uint64_t i = 0; vm->p2m.chunks && i < vm->page_count; i++) {
+        const struct p2m_page page = p2m_get(&vm->p2m, i);
 
-    while ((PAGE_SIZE << vm->p2m_order) < bytes)
-        vm->p2m_order++;
-    if (vm->p2m_order > PAGE_ORDER_MAX) {
-        vmk_log(
-            VMK_LOG_ERROR, "VM: %s: memSize %u MB is more than %llu MB", vm->config.name,
-            vm->config.memory_mb,
-            (unsigned long long)((PAGE_SIZE << PAGE_ORDER_MAX) / sizeof(*vm->p2m) * PAGE_SIZE >>
-                                 20));
-        return VMK_LIMIT;
+        if (page.state != P2M_PRESENT)
+            continue;
+        p2m_set(&vm->p2m, i, P2M_NONE, mpn_make(MPN_NONE_RAW));
+        page_free(mpn_make(page.value), 0, MEM_OWNER_GUEST);
     }
-    status = page_alloc_zeroed(vm->p2m_order, MEM_OWNER_P2M, &mpn);
-    if (status == VMK_OK)
-        vm->p2m = mpn_map(mpn);
-    return status;
-}
-
-static void p2m_destroy(struct vm *vm)
-{
-    if (!vm->p2m)
-        return;
-    for (uint64_t i = 0; i < vm->page_count; i++) {
-        if (vm->p2m[i].raw != MPN_NONE_RAW)
-            page_free(vm->p2m[i], 0, MEM_OWNER_GUEST);
-    }
-    page_free(paddr_to_mpn(plat_unmap_address(vm->p2m)), vm->p2m_order, MEM_OWNER_P2M);
-    vm->p2m = NULL;
+    p2m_destroy(&vm->p2m);
 }
 
 static vmk_status vcpu_create(struct vm *vm, unsigned index)
@@ -121,7 +100,7 @@ static void vm_free(struct vm *vm)
             vcpu_destroy(vm->vcpus[i]);
     }
     vm_console_end(vm->console);
-    p2m_destroy(vm);
+    memory_free(vm);
     nested_destroy(&vm->nested);
     heap_free(vm);
 }
@@ -135,7 +114,7 @@ static vmk_status vm_fill(struct vm *vm)
     status = nested_init(&vm->nested, vt()->nested_format);
     if (status != VMK_OK)
         return status;
-    status = p2m_create(vm);
+    status = p2m_init(&vm->p2m, vm->page_count);
     if (status != VMK_OK)
         return status;
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
@@ -418,10 +397,8 @@ static plat_ns cycles_to_ns(uint64_t cycles)
 
 void vm_print_statistics(struct vm *vm)
 {
-    uint64_t pages = 0;
+    uint64_t pages = vm->p2m.count[P2M_PRESENT];
 
-    for (uint64_t i = 0; i < vm->page_count; i++)
-        pages += vm->p2m[i].raw != MPN_NONE_RAW;
     vmk_log(VMK_LOG_INFO,
             "VM: %s: ended: %s, status %d, %llu ms, %llu of %llu pages, %llu tables",
             vm->config.name, vm->end_reason ? vm->end_reason : "?", vm->status,

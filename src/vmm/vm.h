@@ -9,7 +9,7 @@
 
 #include "core/spinlock.h"
 #include "core/timer.h"
-#include "mem/page.h"
+#include "mem/p2m.h"
 #include "vmm/nested.h"
 #include "vmm/vcpu.h"
 #include "vmm/vmx_config.h"
@@ -80,7 +80,7 @@ struct vm {
     // Guest memory.
     uint64_t page_count;      // RAM pages
     uint64_t low_page_count;  // of them below VM_MMIO_HOLE
-    mpn_t *p2m;               // (w) index: RAM page number; raw 0 = not yet given
+    struct p2m p2m;           // index: RAM page number
     struct nested_table nested;
 
     // Devices.
@@ -113,7 +113,6 @@ struct vm {
     unsigned reset_arrived;     // (w) ended.lock: vCPUs that wait for the reset
     unsigned triple_faults;     // (a) lately
     plat_ns triple_fault_time;  // (a) of the last
-    unsigned p2m_order;         // (i)
     bool devices_made;          // (i)
 
     // Whose it is, when a user world made it (vmm/vm_client.h).

@@ -5,7 +5,7 @@
  * RAM lies below VM_MMIO_HOLE and goes on at 4 GB. A page costs nothing until it is touched, by the
  * guest (a nested fault) or by the kernel for it (loading, device DMA, the emulator).
  *
- * Invariants: p2m[i] is set exactly if the nested table maps that page; a page once given stays
+ * Invariants: a page is PRESENT exactly if the nested table maps that page; a page once given stays
  * until the VM is destroyed, so a mapped pointer outlives the lock.
  * Locking: p2m and the nested table under the VM's lock.
  */
@@ -33,14 +33,19 @@ bool vm_is_ram(const struct vm *vm, gpa_t gpa)
 vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
 {
     uint64_t index = ram_index(vm, ppn);
+    struct p2m_page page;
     vmk_status status;
 
     if (index >= vm->page_count)
         return VMK_NOT_FOUND;
-    if (vm->p2m[index].raw != MPN_NONE_RAW) {
-        *mpn = vm->p2m[index];
+    page = p2m_get(&vm->p2m, index);
+    if (page.state == P2M_PRESENT) {
+        *mpn = mpn_make(page.value);
         return VMK_OK;
     }
+    status = p2m_reserve(&vm->p2m, index);
+    if (status != VMK_OK)
+        return status;
     status = page_alloc_zeroed(0, MEM_OWNER_GUEST, mpn);
     if (status != VMK_OK)
         return status;
@@ -49,7 +54,7 @@ vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
         page_free(*mpn, 0, MEM_OWNER_GUEST);
         return status;
     }
-    __atomic_store_n(&vm->p2m[index].raw, mpn->raw, __ATOMIC_RELEASE);
+    p2m_set(&vm->p2m, index, P2M_PRESENT, *mpn);
     vm->granted_count++;
     return VMK_OK;
 }
@@ -110,14 +115,14 @@ vmk_status vm_memory_write_locked(struct vm *vm, gpa_t gpa, const void *in, size
 void *vm_ram_at(struct vm *vm, gpa_t gpa)
 {
     const uint64_t index = ram_index(vm, gpa_to_ppn(gpa));
-    mpn_t mpn;
+    struct p2m_page page;
 
     if (index >= vm->page_count)
         return NULL;
-    mpn.raw = __atomic_load_n(&vm->p2m[index].raw, __ATOMIC_ACQUIRE);
-    if (mpn.raw == MPN_NONE_RAW)
+    page = p2m_look(&vm->p2m, index);
+    if (page.state != P2M_PRESENT)
         return NULL;
-    return (uint8_t *)mpn_map(mpn) + (gpa.raw & (PAGE_SIZE - 1));
+    return (uint8_t *)mpn_map(mpn_make(page.value)) + (gpa.raw & (PAGE_SIZE - 1));
 }
 
 vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size)

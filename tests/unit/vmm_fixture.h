@@ -28,7 +28,6 @@ static struct vmcb *vmcb;
 
 static void fixture_start(void)
 {
-    mpn_t p2m;
 
     sim_test_begin();
     sim_virt_reset();
@@ -52,8 +51,7 @@ static void fixture_start(void)
     vm->vcpus[0] = cpu;
     vm->page_count = vm->low_page_count = (FIX_RAM_MB << 20) / PAGE_SIZE;
     ck_assert_int_eq(nested_init(&vm->nested, vt()->nested_format), VMK_OK);
-    ck_assert_int_eq(page_alloc_zeroed(1, MEM_OWNER_P2M, &p2m), VMK_OK);
-    vm->p2m = mpn_map(p2m);
+    ck_assert_int_eq(p2m_init(&vm->p2m, vm->page_count), VMK_OK);
     cpu->vm = vm;
     cpu->sipi_vector = -1;
     cpu->state = VCPU_RUNNING;
