@@ -124,7 +124,10 @@ if [ "${1:-}" = soak ]; then
         for scenario in $(list_of sim); do
             case $scenario in canary* | guest:*) continue ;; esac
             command=run
-            case $scenario in *.wl) command=replay ;; esac
+            case $scenario in
+            *.wl) command=replay ;;
+            vmfs-crash) command="run --ops 3000" ;;
+            esac
             "$SIM" $command "$scenario" --seed="$seed" >"$results/soak.log" 2>&1 || {
                 cat "$results/soak.log"
                 echo "failed: $SIM $command $scenario --seed=$seed"

@@ -37,7 +37,7 @@ static const struct scenario *const scenarios[] = {
     &scenario_many_worlds, &scenario_planted_race,  &scenario_canary_race, &scenario_guest,
     &scenario_busybox,     &scenario_busybox_smp,   &scenario_boot,        &scenario_commands,
     &scenario_user_speed,  &scenario_pools,         &scenario_sleeper,     &scenario_coschedule,
-    &scenario_service,     &scenario_control,
+    &scenario_service,     &scenario_control,       &scenario_vmfs_crash,
 };
 
 struct arguments {
@@ -49,7 +49,7 @@ struct arguments {
 
 static const char usage[] =
     "usage: orrery-sim run SCENARIO [--seed N] [--cpus N] [--hosts N] [--shake] [--verbose]\n"
-    "                           [--trace DIR]\n"
+    "                           [--trace DIR] [--ops N]\n"
     "       orrery-sim list\n"
     "       orrery-sim replay FILE.wl [...]\n"
     "       orrery-sim guest FILE [--vcpus N] [--memory MB] [--append ARGS] [--exits] [...]\n"
@@ -237,6 +237,7 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         if (number_option(argc, argv, &i, "--seed", &a->seed) ||
+            number_option(argc, argv, &i, "--ops", &scenario_ops) ||
             number_option(argc, argv, &i, "--cpus", &a->cpus) ||
             number_option(argc, argv, &i, "--hosts", &a->hosts) ||
             number_option(argc, argv, &i, "--vcpus", &a->guest.vcpus) ||

@@ -29,9 +29,12 @@ int scenario_join(world_id id);
 /* Checks run + ready + wait = elapsed for every world of this host. */
 void scenario_check_times(void);
 
+/* --ops N: how much of a scenario that goes on as long as one likes. 0: its own choice. */
+extern uint64_t scenario_ops;
+
 extern const struct scenario scenario_shares, scenario_shares_smp, scenario_two_vms,
     scenario_accounting, scenario_pingpong, scenario_waitq_timeout, scenario_kill,
     scenario_two_hosts, scenario_many_worlds, scenario_planted_race, scenario_canary_race,
     scenario_pools, scenario_sleeper, scenario_coschedule, scenario_guest, scenario_busybox,
     scenario_busybox_smp, scenario_boot, scenario_commands, scenario_user_speed,
-    scenario_control, scenario_service;
+    scenario_control, scenario_service, scenario_vmfs_crash;

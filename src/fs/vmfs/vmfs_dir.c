@@ -365,8 +365,8 @@ vmk_status vmfs_remove(struct vmfs_volume *v, vmfs_id directory, const char *nam
         status = op_begin(v);
     if (status == VMK_OK)
         status = op_end(v, remove_name(v, directory, name, is_directory, &victim, &gone));
-    if (status == VMK_OK && gone && !open_find(v, victim.address))
-        status = file_destroy(v, victim);
+    if (status == VMK_OK && gone)
+        status = file_nameless(v, victim);
     return volume_leave(v, status);
 }
 
@@ -520,7 +520,7 @@ vmk_status vmfs_rename(struct vmfs_volume *v, vmfs_id from, const char *name, vm
         status = op_begin(v);
     if (status == VMK_OK)
         status = op_end(v, rename_name(v, from, name, to, new_name, &victim, &gone));
-    if (status == VMK_OK && gone && !open_find(v, victim.address))
-        status = file_destroy(v, victim);
+    if (status == VMK_OK && gone)
+        status = file_nameless(v, victim);
     return volume_leave(v, status);
 }

@@ -89,6 +89,12 @@ void vmfs_close(struct vmfs_volume *v, vmfs_id file, bool exclusive)
         if (lock && lock->pins)
             lock->pins--;
     }
+    if (open->opens == 1 && open->nameless) {
+        struct held_lock *lock = lock_find(v, resource_position(v, file.address));
+
+        if (lock && lock->pins)
+            lock->pins--;
+    }
     if (--open->opens) {
         (void)volume_leave(v, entered);
         return;
@@ -110,6 +116,19 @@ void vmfs_close(struct vmfs_volume *v, vmfs_id file, bool exclusive)
                     file.address, vmk_status_text(status));
     }
     (void)volume_leave(v, entered);
+}
+
+vmk_status file_nameless(struct vmfs_volume *v, vmfs_id id)
+{
+    struct open_file *open = open_find(v, id.address);
+    struct held_lock *lock = lock_find(v, resource_position(v, id.address));
+
+    if (!open)
+        return file_destroy(v, id);
+    open->nameless = true;
+    if (lock)
+        lock->pins++;
+    return VMK_OK;
 }
 
 static vmk_status destroy_step(struct vmfs_volume *v, vmfs_id id, bool *more)
@@ -369,14 +388,17 @@ static vmk_status zero_file(struct fd *fd, uint64_t from, uint64_t to)
     return VMK_OK;
 }
 
-/* The end moves up over what may hold an earlier owner's bytes: at most one block has any. */
+/*
+ * The end moves up over what may hold an earlier owner's bytes: at most one block has any. The sector
+ * of the new end is zeroed whole, so that a power cut shows each sector as it was at one time.
+ */
 static vmk_status zero_gap(struct fd *fd, uint64_t from, uint64_t to)
 {
     uint64_t mask = block_mask(fd);
 
     if (fd_u32(fd, FD_ZLA) == ZLA_RESIDENT || !(from & mask))
         return VMK_OK;
-    return zero_file(fd, from, MIN(to, (from | mask) + 1));
+    return zero_file(fd, from, MIN(round_up(to, VMFS_SECTOR), (from | mask) + 1));
 }
 
 /* The block at `offset` was promised to read as zeros: from now on it holds its own bytes. */

@@ -85,6 +85,7 @@ struct open_file {
     struct list link;
     vmfs_id id;
     uint32_t opens, exclusive;
+    bool nameless;  // its lock is pinned, so that no other host takes it for an orphan
 };
 
 struct vmfs_volume {
@@ -108,6 +109,7 @@ struct vmfs_volume {
     unsigned lock_count;
     uint64_t burying;      // slot of the dead host whose things are being given back
     uint64_t bury_wanted;  // slot whose host was found dead in the middle of an operation
+    bool orphans_wanted;   // a host was buried: it may have left files without names
     struct mutex beat;     // inside `mutex`, or alone: hb_image and beaten
     uint8_t hb_image[VMFS_SECTOR];
     uint64_t hb_address, hb_generation;
@@ -266,5 +268,7 @@ must_check vmk_status dir_add(struct fd *dir, const char *name, enum vmfs_type t
 must_check vmk_status dir_remove(struct fd *dir, uint64_t index);
 
 struct open_file *open_find(const struct vmfs_volume *v, uint32_t address);
+/* The last name of a file is gone: it is destroyed now, or at the last close. */
+must_check vmk_status file_nameless(struct vmfs_volume *v, vmfs_id id);
 /* Frees a file without names that nobody has open, in as many operations as it takes. */
 must_check vmk_status file_destroy(struct vmfs_volume *v, vmfs_id id);

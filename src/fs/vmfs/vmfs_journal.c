@@ -9,10 +9,12 @@
  *
  *   commit   write the transaction; FLUSH (this also makes file data written before it durable);
  *            write the sectors where they belong. The ring wraps after a FLUSH of those.
- *   replay   of a dead host: from the ring's start, every transaction whose number follows on. One
- *            applies only if all its locks are still held by the dead host with the same token:
- *            a lock is let go only when what it protects is durable in place, so a transaction
- *            with a lock missing has nothing left to do, and its sectors may be another's by now.
+ *   replay   of a dead host: from the ring's start, the transactions whose numbers follow on. One is
+ *            closed if a lock of it is no longer the dead host's with the same token: locks are let go
+ *            only when all that was committed is durable in place, so a closed transaction and those
+ *            before it have nothing left to do, and their sectors may be another's by now. Those
+ *            behind the last closed one are applied. (An earlier one must not be, although its own
+ *            locks are all held: the closed one may have changed the same sectors since.)
  *   revoke   a sector is not replayed if its block was freed by that or a later transaction: file
  *            data, which does not go through the journal, may lie there.
  *
@@ -193,7 +195,7 @@ vmk_status journal_commit(struct vmfs_volume *v)
 
 struct replay {
     uint8_t *ring;  // the whole block
-    uint64_t generation, sequence;
+    uint64_t generation;
     const uint8_t *owner;
     uint64_t hb_address;
 };
@@ -313,6 +315,9 @@ vmk_status journal_replay(struct vmfs_volume *v, const uint8_t *hb_image)
     vmk_status status = VMK_OK;
     const uint8_t *head;
     unsigned applied = 0;
+    uint64_t sequence = 0;  // 0: any
+    uint64_t start_sequence = 0;
+    uint32_t start = 0;
 
     if (!le32(hb_image + HB_JOURNAL_FB))
         return VMK_OK;
@@ -322,16 +327,22 @@ vmk_status journal_replay(struct vmfs_volume *v, const uint8_t *hb_image)
     if (!r.ring)
         return VMK_NO_MEMORY;
     status = lv_read(v, journal_address(block), r.ring, VMFS_FB_SIZE);
-    for (uint32_t at = 0; status == VMK_OK && (head = transaction_at(&r, at, r.sequence));
-         at += le32(head + J_SIZE) / VMFS_SECTOR) {
+    for (uint32_t at = 0; status == VMK_OK && (head = transaction_at(&r, at, sequence));) {
         bool open;
 
         status = is_open(v, &r, head, &open);
-        if (status == VMK_OK && open) {
-            status = apply(v, &r, head, at);
-            applied++;
+        at += le32(head + J_SIZE) / VMFS_SECTOR;
+        sequence = le64(head + J_SEQUENCE) + 1;
+        if (!open) {
+            start = at;
+            start_sequence = sequence;
         }
-        r.sequence = le64(head + J_SEQUENCE) + 1;
+    }
+    for (uint32_t at = start;
+         status == VMK_OK && (head = transaction_at(&r, at, start_sequence)); applied++) {
+        status = apply(v, &r, head, at);
+        at += le32(head + J_SIZE) / VMFS_SECTOR;
+        start_sequence = le64(head + J_SEQUENCE) + 1;
     }
     if (status == VMK_OK)
         status = lv_flush(v);

@@ -186,6 +186,9 @@ static vmk_status holder_is_dead(struct vmfs_volume *v, uint64_t slot, uint64_t 
         le64(image + HB_GENERATION) != generation ||
         memcmp(image + HB_OWNER, owner, VMFS_UUID_SIZE) != 0)
         return VMK_OK;
+    /* This host in an earlier life, which died while it buried one before it: it has no journal yet. */
+    if (slot != v->hb_address && !memcmp(owner, v->how.host.raw, VMFS_UUID_SIZE))
+        return VMK_OK;
 
     struct hb_watch *watch = watch_of(v, slot);
 
@@ -219,6 +222,7 @@ vmk_status hb_bury_wanted(struct vmfs_volume *v)
     vmk_log(VMK_LOG_WARN, "VMFS: heartbeat at 0x%llx unchanged for %llu s: its host is dead",
             (unsigned long long)slot, HB_DEAD_NS / 1000000000ull);
     watch->address = 0;
+    v->orphans_wanted = true;
     return bury(v, image);
 }
 
@@ -227,7 +231,7 @@ static uint32_t slot_start(const struct vmfs_volume *v)
     return crc32_add(0, v->how.host.raw, VMFS_UUID_SIZE) % HB_SLOTS;
 }
 
-/* Slots that our own earlier life, or (offline tools) anybody, left in use. */
+/* Slots that our own earlier life, or (offline tools) anybody, left in use: as they stood in `slots`. */
 static vmk_status bury_leftovers(struct vmfs_volume *v, const uint8_t *slots)
 {
     for (unsigned i = 0; i < HB_SLOTS; i++) {
@@ -238,6 +242,8 @@ static vmk_status bury_leftovers(struct vmfs_volume *v, const uint8_t *slots)
         if (state != HB_IN_USE && state != HB_REPLAYING)
             continue;
         if (!own && !v->how.break_stale && !v->how.private_volume)
+            continue;
+        if (v->hb_address == HB_BASE + i * VMFS_SECTOR)
             continue;
         if (le64(image + HB_ADDRESS) != HB_BASE + i * VMFS_SECTOR)
             return VMK_CORRUPT;
@@ -259,11 +265,6 @@ vmk_status hb_claim(struct vmfs_volume *v)
     if (!slots)
         return VMK_NO_MEMORY;
     status = lv_read(v, HB_BASE, slots, HB_SLOTS * VMFS_SECTOR);
-    if (status == VMK_OK) {
-        status = bury_leftovers(v, slots);
-        if (status == VMK_OK)
-            status = lv_read(v, HB_BASE, slots, HB_SLOTS * VMFS_SECTOR);
-    }
     for (unsigned i = 0; status == VMK_OK && i < HB_SLOTS && !v->hb_address; i++) {
         unsigned slot = (slot_start(v) + i) % HB_SLOTS;
         const uint8_t *image = slots + (size_t)slot * VMFS_SECTOR;
@@ -279,15 +280,22 @@ vmk_status hb_claim(struct vmfs_volume *v)
             status = VMK_OK;
         }
     }
+    if (status == VMK_OK && !v->hb_address) {
+        vmk_log(VMK_LOG_ERROR, "VMFS: all %u heartbeat slots are in use", HB_SLOTS);
+        status = VMK_LIMIT;
+    }
+    if (status == VMK_OK) {
+        memcpy(v->hb_image, fresh, VMFS_SECTOR);
+        v->beaten = plat_time_now();
+        /* The own slot first, and durable: if the power goes while the dead are buried, it tells the
+         * next mount that there may be files without names left. */
+        status = lv_flush(v);
+    }
+    if (status == VMK_OK)
+        status = bury_leftovers(v, slots);
     heap_free(slots);
     if (status != VMK_OK)
         return status;
-    if (!v->hb_address) {
-        vmk_log(VMK_LOG_ERROR, "VMFS: all %u heartbeat slots are in use", HB_SLOTS);
-        return VMK_LIMIT;
-    }
-    memcpy(v->hb_image, fresh, VMFS_SECTOR);
-    v->beaten = plat_time_now();
 
     uint32_t block;
 

@@ -276,6 +276,9 @@ static vmk_status destroy_orphans(struct vmfs_volume *v)
 {
     const struct resource *r = &v->resources[RES_FDC];
 
+    if (!v->orphans_wanted)
+        return VMK_OK;
+    v->orphans_wanted = false;
     for (uint32_t cluster = 0; cluster < r->clusters; cluster++) {
         uint64_t at = resource_cluster_position(r, cluster);
         uint8_t head[VMFS_SECTOR];
@@ -298,6 +301,8 @@ static vmk_status destroy_orphans(struct vmfs_volume *v)
 
             vmfs_id id = {address, le32(meta + FD_GENERATION)};
 
+            if (open_find(v, address))
+                continue;
             status = file_destroy(v, id);
             /* Another host may have it open. */
             if (status != VMK_OK && status != VMK_CONTENDED && status != VMK_NOT_FOUND)
@@ -358,7 +363,8 @@ vmk_status vmfs_mount(struct block_device *const *devices, unsigned count,
         status = v->journal_buffer ? hb_claim(v) : VMK_NO_MEMORY;
         if (status == VMK_OK)
             status = resources_load(v);  // the hint follows the heartbeat slot
-        if (status == VMK_OK && v->buried)
+        v->orphans_wanted = v->buried;
+        if (status == VMK_OK)
             status = destroy_orphans(v);
     }
     if (status != VMK_OK) {
@@ -423,6 +429,8 @@ vmk_status vmfs_tick(struct vmfs_volume *v)
 
     if (status == VMK_OK)
         status = hb_beat(v);
+    if (status == VMK_OK)
+        status = destroy_orphans(v);
     if (status == VMK_OK)
         status = journal_commit(v);
     if (status == VMK_OK && v->lock_count) {
