@@ -366,6 +366,9 @@ static void switch_to(struct sched_machine *m, uint32_t cpu, struct sched_entity
     struct sched_entity *prev = c->current;
     uint32_t prev_state = prev->state == SCHED_STATE_RUN ? SCHED_STATE_READY : prev->state;
     plat_ns cost = tune(m, SCHED_TUNABLE_COST_SWITCH);
+    uint32_t leave_to = c->leave_to;
+
+    c->leave_to = SCHED_NO_CPU;
 
     if (prev->idle != next->idle)
         partners_settle(m, cpu);
@@ -388,6 +391,8 @@ static void switch_to(struct sched_machine *m, uint32_t cpu, struct sched_entity
             prev->times.preemptions++;
             if (!(prev->affinity & BIT(cpu)))
                 place_move(m, prev, place_wake(m, prev), MIGRATE_KIND_AFFINITY);
+            else if (leave_to != SCHED_NO_CPU)
+                place_move(m, prev, leave_to, MIGRATE_KIND_NUMA);
             machine_enqueue(m, prev);
             if (prev->cpu != cpu)
                 machine_kick(m, prev->cpu);
@@ -421,6 +426,17 @@ static void switch_to(struct sched_machine *m, uint32_t cpu, struct sched_entity
         cosched_stalled(m, prev);
 }
 
+/* Nobody waits here: who is pulled from elsewhere, or the idle entity. */
+static struct sched_entity *otherwise(struct sched_machine *m, uint32_t cpu)
+{
+    struct sched_entity *pulled = place_pull_idle(m, cpu);
+
+    if (pulled)
+        return pulled;
+    place_invite(m, cpu);
+    return &m->cpu[cpu].idle;
+}
+
 /* Who runs on this CPU from now on. The current entity is charged; it is RUN if it could go on. */
 static struct sched_entity *choose(struct sched_machine *m, uint32_t cpu, bool yields)
 {
@@ -428,6 +444,7 @@ static struct sched_entity *choose(struct sched_machine *m, uint32_t cpu, bool y
     struct sched_entity *e = c->current;
     // A changed affinity shows here: who may not be on this CPU any more leaves it.
     bool may_stay = !e->idle && e->state == SCHED_STATE_RUN && e->affinity & BIT(cpu);
+    uint32_t home = place_homeward(m, cpu);
     bool preempt = c->preempt;
     struct sched_entity *forced = c->forced;
 
@@ -435,10 +452,12 @@ static struct sched_entity *choose(struct sched_machine *m, uint32_t cpu, bool y
     c->preempt = false;
     if (forced && forced->queued && forced->cpu == cpu)
         return forced;
+    if (home != SCHED_NO_CPU && may_stay) {
+        c->leave_to = home;
+        may_stay = false;
+    }
     if (!may_stay && !c->waiting) {
-        struct sched_entity *pulled = place_pull_idle(m, cpu);
-
-        return pulled ? pulled : &c->idle;
+        return otherwise(m, cpu);
     }
     if (may_stay && cosched_applies(m, e) && m->tunable[SCHED_TUNABLE_COSCHED] == 2 &&
         e->node.parent->turn_until > m->now)
@@ -785,6 +804,7 @@ void sched_machine_init(struct sched_machine *m, unsigned cpus)
         c->core = i;
         c->mhz = SCHED_MHZ_DEFAULT;
         c->pull_next = i + 1;
+        c->leave_to = SCHED_NO_CPU;
     }
     place_topology(m);
     m->root = &m->root_room.pool;

@@ -294,6 +294,8 @@ struct sched_cpu {
     struct sched_entity *forced;   // strict gangs, hand-off: runs next
     bool kicked;                   // was in a kick mask and has not answered
     bool preempt;                  // somebody woke up who should run at once
+    bool invited;                  // the current entity may go to an idle CPU of its home node
+    uint32_t leave_to;             // where it goes with the switch that is under way
     uint32_t woken;                // cosched: its id, until the CPU has decided about it
     plat_ns deadline;              // as last decided
     plat_ns quantum_start;         // the current entity has had no decision since

@@ -39,6 +39,12 @@ struct sched_policy {
                    plat_ns slack);
     /* Should `a`, who has just woken up, run at once instead of the running `b`? */
     bool (*preempts)(struct sched_machine *m, struct sched_entity *a, struct sched_entity *b);
+    /* What makes CPUs fair to each other: of those queued there, who lacks most of its part, and does
+     * `a` lack more than `b` by `slack`? What goes before all parts (a reservation) does not count:
+     * it is kept on each CPU by itself. Null: first() and before(). */
+    struct sched_entity *(*neediest)(struct sched_machine *m, uint32_t cpu);
+    bool (*needier)(struct sched_machine *m, struct sched_entity *a, struct sched_entity *b,
+                    plat_ns slack);
     /* When to think again, if `e` runs on that CPU from now on. */
     plat_ns (*slice)(struct sched_machine *m, uint32_t cpu, struct sched_entity *e);
 };
@@ -188,6 +194,10 @@ void place_pull_fair(struct sched_machine *m, uint32_t cpu, struct sched_entity 
 /* Somebody waits here while a CPU idles: wake it up. */
 void place_spread(struct sched_machine *m, uint32_t cpu);
 void place_numa(struct sched_machine *m);
+/* A CPU found nothing to do: who runs on another node and is at home here may come. */
+void place_invite(struct sched_machine *m, uint32_t cpu);
+/* Where the current entity of a CPU goes if it was invited home: SCHED_NO_CPU: it was not. */
+uint32_t place_homeward(struct sched_machine *m, uint32_t cpu);
 
 /* ---- cosched.c ---- */
 /* Is it one of several vCPUs that are scheduled together? */

@@ -2,7 +2,7 @@
 /*
  * sched/place.c -- which CPU: topology, wake-ups, pulling, balancing.
  *
- * Each world waits on the queue of one CPU, so that it comes back to its cache. Four things
+ * Each world waits on the queue of one CPU, so that it comes back to its cache. Five things
  * move it:
  *   - At a wake-up it is pushed to an idle CPU if there is one; the goodness of one is, in this
  *     order: where it ran last; home node; whole core idle (an SMT partner that is busy takes
@@ -13,8 +13,10 @@
  *   - A CPU with work looks now and then at a few others (the width ESX uses is 4) and pulls a
  *     world that is due more than its own best, by pull-slack. This is what makes CPUs together
  *     fair.
- *   - Less often it compares loads, in shares due, and takes a world that evens them out; so
- *     that fairness seldom needs the third.
+ *   - Less often it compares loads, in shares and reservations due, and takes a world that evens
+ *     them out; so that fairness seldom needs the third.
+ *   - On a host with NUMA nodes a world has a home. Idle CPUs elsewhere may still take it, for nothing
+ *     idles while somebody waits; an idle CPU at home calls it back.
  * A global queue was turned down: it is fair by itself, but at each quantum the world next in
  * line is mostly one whose cache is elsewhere.
  *
@@ -160,11 +162,35 @@ static uint32_t best_busy(struct sched_machine *m, struct sched_entity *e, uint6
     return e->cpu;
 }
 
+static void home_set(struct sched_node *n, uint32_t home);
+
+/* The node whose CPUs have least to do; a VM has one home for all its vCPUs. */
+static void first_home(struct sched_machine *m, struct sched_entity *e)
+{
+    uint64_t load[SCHED_CPUS_MAX] = {0};
+    uint32_t best = SCHED_NO_CPU;
+
+    for_each_bit(i, m->online) load[__builtin_ctzll(m->cpu[i].numa_mask)] += m->cpu[i].load;
+    for_each_bit(i, m->online)
+    {
+        uint32_t node = (uint32_t)__builtin_ctzll(m->cpu[i].numa_mask);
+
+        if (e->affinity & m->cpu[i].numa_mask &&
+            (best == SCHED_NO_CPU || load[node] < load[best]))
+            best = node;
+    }
+    if (best != SCHED_NO_CPU)
+        home_set(e->node.parent->node.flags & SCHED_POOL_VM ? &e->node.parent->node : &e->node,
+                 best);
+}
+
 uint32_t place_wake(struct sched_machine *m, struct sched_entity *e)
 {
     uint64_t allowed = e->affinity & m->online;
     uint64_t idle = allowed & m->idle;
 
+    if (m->has_nodes && e->home == SCHED_NO_CPU && tune(m, SCHED_TUNABLE_NUMA_REBALANCE))
+        first_home(m, e);
     if (!allowed) {
         allowed = e->affinity & (m->cpu_count == 64 ? ~0ull : BIT(m->cpu_count) - 1);
         return allowed & BIT(e->cpu) ? e->cpu : (uint32_t)__builtin_ctzll(allowed);
@@ -316,6 +342,18 @@ static void pull_load(struct sched_machine *m, uint32_t cpu)
         place_move(m, best, cpu, level_of(m, from, cpu));
 }
 
+static struct sched_entity *neediest(struct sched_machine *m, uint32_t cpu)
+{
+    return m->policy->neediest ? m->policy->neediest(m, cpu) : m->policy->first(m, cpu);
+}
+
+static bool needier(struct sched_machine *m, struct sched_entity *a, struct sched_entity *b,
+                    plat_ns slack)
+{
+    return m->policy->needier ? m->policy->needier(m, a, b, slack)
+                              : m->policy->before(m, a, b, slack);
+}
+
 void place_pull_fair(struct sched_machine *m, uint32_t cpu, struct sched_entity *current)
 {
     struct sched_cpu *c = &m->cpu[cpu];
@@ -341,21 +379,21 @@ void place_pull_fair(struct sched_machine *m, uint32_t cpu, struct sched_entity 
         /* Round the CPUs, from where the last look ended. */
         uint64_t ahead = c->pull_next < 64 ? others >> c->pull_next << c->pull_next : 0;
         uint32_t from = (uint32_t)__builtin_ctzll(ahead ? ahead : others);
-        struct sched_entity *e = m->policy->first(m, from);
+        struct sched_entity *e = neediest(m, from);
 
         others &= ~BIT(from);
         c->pull_next = from + 1;
-        if (e && e->affinity & BIT(cpu) && (!best || m->policy->before(m, e, best, 0)))
+        if (e && e->affinity & BIT(cpu) && (!best || needier(m, e, best, 0)))
             best = e;
     }
     if (!best)
         return;
 
-    struct sched_entity *own = m->policy->first(m, cpu);
+    struct sched_entity *own = neediest(m, cpu);
 
-    if (current && (!own || !m->policy->before(m, own, current, 0)))
+    if (current && (!own || !needier(m, own, current, 0)))
         own = current;
-    if (own && m->policy->before(m, best, own, slack)) {
+    if (own && needier(m, best, own, slack)) {
         place_move(m, best, cpu, level_of(m, best->cpu, cpu));
         c->preempt = c->preempt || own == current;
     }
@@ -387,9 +425,8 @@ void place_spread(struct sched_machine *m, uint32_t cpu)
 /* ---- NUMA: home nodes ---- */
 
 /* One world or VM gets that home. */
-static void home_set(struct sched_machine *m, struct sched_node *n, uint32_t home)
+static void home_set(struct sched_node *n, uint32_t home)
 {
-    (void)m;
     if (!n->is_pool) {
         entity_of(n)->home = home;
         return;
@@ -465,7 +502,7 @@ static void survey_load(struct sched_machine *m, struct sched_node *n, struct nu
             if (s->load[node] < s->load[home])
                 home = node;
         }
-        home_set(m, n, home);
+        home_set(n, home);
     }
     s->load[home] += load;
 }
@@ -506,5 +543,40 @@ void place_numa(struct sched_machine *m)
     s.best_rest = s.gap / 2 + 1;
     survey(m, m->root, &s, survey_best);
     if (s.best)
-        home_set(m, s.best, s.to);
+        home_set(s.best, s.to);
+}
+
+void place_invite(struct sched_machine *m, uint32_t cpu)
+{
+    if (!m->has_nodes)
+        return;
+    for_each_bit(i, m->online & ~m->idle & ~m->cpu[cpu].numa_mask)
+    {
+        struct sched_cpu *c = &m->cpu[i];
+        const struct sched_entity *e = c->current;
+
+        if (e->idle || c->kicked || e->home == SCHED_NO_CPU || !(e->affinity & BIT(cpu)) ||
+            !(m->cpu[e->home].numa_mask & BIT(cpu)) ||
+            m->now - e->started < tune(m, SCHED_TUNABLE_NUMA_STAY))
+            continue;
+        c->invited = true;
+        machine_kick(m, i);
+        return;
+    }
+}
+
+uint32_t place_homeward(struct sched_machine *m, uint32_t cpu)
+{
+    struct sched_cpu *c = &m->cpu[cpu];
+    const struct sched_entity *e = c->current;
+    uint64_t idle;
+
+    if (!c->invited)
+        return SCHED_NO_CPU;
+    c->invited = false;
+    if (e->idle || e->home == SCHED_NO_CPU)
+        return SCHED_NO_CPU;
+    idle = e->affinity & m->idle & m->cpu[e->home].numa_mask;
+    return idle && !(BIT(cpu) & m->cpu[e->home].numa_mask) ? best_idle(m, e, idle)
+                                                           : SCHED_NO_CPU;
 }

@@ -130,12 +130,21 @@ void share_rekey(struct sched_machine *m, struct sched_node *n)
     }
 }
 
+static struct sched_entity *share_neediest(struct sched_machine *m, uint32_t cpu)
+{
+    struct sched_node *n = m->root->cpu[cpu].ready.count ? &m->root->node : NULL;
+
+    while (n && n->is_pool)
+        n = fresh(m, &pool_of(n)->cpu[cpu].ready);
+    return n ? entity_of(n) : NULL;
+}
+
 static struct sched_entity *share_first(struct sched_machine *m, uint32_t cpu)
 {
     struct sched_node *n = fresh_due(m, cpu);
 
     if (!n || earlier(m->now, n->due))
-        n = m->root->cpu[cpu].ready.count ? &m->root->node : NULL;
+        return share_neediest(m, cpu);
     while (n && n->is_pool)
         n = fresh(m, &pool_of(n)->cpu[cpu].ready);
     return n ? entity_of(n) : NULL;
@@ -169,6 +178,16 @@ static bool is_due(const struct sched_node *n, plat_ns when)
     return false;
 }
 
+static bool share_needier(struct sched_machine *m, struct sched_entity *ea,
+                          struct sched_entity *eb, plat_ns slack)
+{
+    struct sched_node *a = &ea->node;
+    struct sched_node *b = &eb->node;
+
+    fork_of(&a, &b);
+    return earlier(finish(m, a) + vtime_of(a, slack), finish(m, b));
+}
+
 static bool share_before(struct sched_machine *m, struct sched_entity *ea,
                          struct sched_entity *eb, plat_ns slack)
 {
@@ -180,8 +199,7 @@ static bool share_before(struct sched_machine *m, struct sched_entity *ea,
     b_due = is_due(b, m->now + (eb->queued ? 0 : tune(m, SCHED_TUNABLE_GRANULARITY)));
     if (is_due(a, m->now) != b_due)
         return !b_due;
-    fork_of(&a, &b);
-    return earlier(finish(m, a) + vtime_of(a, slack), finish(m, b));
+    return share_needier(m, ea, eb, slack);
 }
 
 /* A tie, or nearly one, goes to who has just woken up: mostly it asks for little. */
@@ -237,4 +255,6 @@ const struct sched_policy sched_policy_share = {
     .before = share_before,
     .preempts = share_preempts,
     .slice = share_slice,
+    .neediest = share_neediest,
+    .needier = share_needier,
 };

@@ -286,13 +286,19 @@ void tree_waiting(struct sched_machine *m, struct sched_entity *e, bool waits)
 uint32_t tree_load(const struct sched_machine *m, const struct sched_entity *e)
 {
     uint64_t part = (uint64_t)sched_mask_count(m->online | 1) << 16;
+    uint64_t below = 65536;  // its part of what the node gets
+    uint64_t least = 0, most = 65536;
 
     for (const struct sched_node *n = &e->node; n->parent; n = &n->parent->node) {
         uint64_t all = n->parent->active_shares + (n->joined ? 0 : n->shares);
 
+        least = MAX(least, below * n->min_mhz / m->reference_mhz);
+        if (n->max_mhz != SCHED_UNLIMITED)
+            most = MIN(most, below * n->max_mhz / m->reference_mhz);
         part = part * n->shares / MAX(all, 1ull);
+        below = below * n->shares / MAX(all, 1ull);
     }
-    return (uint32_t)MIN(part, 65536ull);
+    return (uint32_t)MIN(MAX(part, least), most);
 }
 
 /* ---- walking ---- */
