@@ -17,7 +17,8 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define COPY_SIZE (1u << 20)
+#define COPY_SIZE ((size_t)1 << 20)
+#define ZERO_UNIT ((size_t)4096)  // no hole is smaller
 
 static const char *const provisions[] = {
     [VMDK_THIN] = "thin",
@@ -183,8 +184,15 @@ static vmk_status zeros_write(struct vmdk_file *file, uint64_t from, uint64_t si
         size_t part = (size_t)MIN(COPY_SIZE, size - at);
 
         status = file_read_at(file, at, buffer, part);
-        if (status == VMK_OK && vmdk_all_zero(buffer, part))
-            status = vmdk_file_write(file, at, buffer, part);
+        for (size_t i = 0; i < part && status == VMK_OK;) {
+            size_t run = i;
+
+            while (run < part && vmdk_all_zero(buffer + run, MIN(ZERO_UNIT, part - run)))
+                run = MIN(run + ZERO_UNIT, part);
+            if (run > i)
+                status = vmdk_file_write(file, at + i, buffer + i, run - i);
+            i = MIN(run + ZERO_UNIT, part);
+        }
         at += part;
         progress_step(progress, at, size);
     }
