@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/scenario/root_disk.c -- a tardisk with Debian's busybox, made while a scenario is
- * prepared.
+ * sim/scenario/root_disk.c -- the image's own system tardisk for a scenario, and its script on top.
  *
- * A ustar archive in memory: /bin with busybox and a link for each applet, and the few files of
- * /etc that programs ask for. The same busybox can be run by the host's own kernel, in an empty
- * folder, for comparison.
+ * The root is $BUILD/system.v00, which the Makefile makes and the image boots with: found beside the
+ * simulator, or named by ORRERY_SYSTEM. A second tardisk in memory adds the script and a program. The same
+ * busybox can be run by the host's own kernel, in an empty folder, for comparison.
  *
  * Invariants
- *   - The archive depends only on busybox and the script.
+ *   - The tardisks depend only on what the image has and the script.
  * Locking    none: before the simulation runs.
  * Sources    POSIX "ustar Interchange Format"
  */
@@ -128,62 +127,84 @@ const char *root_disk_busybox(void)
     return NULL;
 }
 
-/* A file of this computer. */
-static bool program_add(struct archive *a, const char *name, const char *path)
+/* A file of this computer; null: errno says why. */
+static unsigned char *file_read_all(const char *path, size_t *size)
 {
     FILE *f = fopen(path, "rb");
     unsigned char *bytes = NULL;
     struct stat about;
-    size_t size = 0;
 
-    if (f && fstat(fileno(f), &about) == 0) {
-        size = (size_t)about.st_size;
-        bytes = malloc(size);
+    if (!f)
+        return NULL;
+    if (fstat(fileno(f), &about) == 0) {
+        *size = (size_t)about.st_size;
+        bytes = malloc(*size + 1);
+        if (bytes && fread(bytes, 1, *size, f) != *size) {
+            free(bytes);
+            bytes = NULL;
+        }
     }
-    if (!bytes || fread(bytes, 1, size, f) != size) {
+    fclose(f);
+    return bytes;
+}
+
+static bool program_add(struct archive *a, const char *name, const char *path)
+{
+    size_t size;
+    unsigned char *bytes = file_read_all(path, &size);
+
+    if (!bytes) {
         fprintf(stderr, "orrery-sim: cannot read %s: %s\n", path, strerror(errno));
         return false;
     }
-    fclose(f);
     member(a, name, '0', 0755, NULL, bytes, size);
     free(bytes);
     return true;
 }
 
+/* The tardisk that was built with this simulator. */
+static bool system_add(void)
+{
+    const char *named = getenv("ORRERY_SYSTEM");
+    static char path[4096];
+    unsigned char *bytes;
+    size_t size;
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
+
+    for (unsigned up = 0; n > 0 && up < 2; up++) {  // BUILD/sim/orrery-sim
+        while (n > 0 && path[--n] != '/')
+            ;
+    }
+    if (named)
+        snprintf(path, sizeof(path), "%s", named);
+    else
+        strcpy(path + (n > 0 ? n : 0), "/system.v00");
+    bytes = file_read_all(path, &size);
+    if (!bytes) {
+        fprintf(
+            stderr,
+            "orrery-sim: cannot read %s: %s; make sim makes it, or name one by ORRERY_SYSTEM\n",
+            path, strerror(errno));
+        return false;
+    }
+    sim_module_add("system.v00", bytes, size);
+    return true;
+}
+
 bool root_disk_add(const char *script)
 {
-    static const char *const folders[] = {"bin", "sbin", "etc", "etc/init.d", "root", "home"};
-    const char *path = root_disk_busybox();
     struct archive a = {NULL, 0, 0};
     const char *program = getenv("ORRERY_PROGRAM");
-    char name[64];
 
-    if (!path)
+    if (!system_add())
         return false;
-    if (!applets_list(path))
+    member(&a, "etc", '5', 0755, NULL, NULL, 0);
+    member(&a, "bin", '5', 0755, NULL, NULL, 0);
+    if (program && !program_add(&a, "bin/program", program))
         return false;
-    for (unsigned i = 0; i < ARRAY_COUNT(folders); i++)
-        member(&a, folders[i], '5', 0755, NULL, NULL, 0);
-    if (!program_add(&a, "bin/busybox", path) ||
-        (program && !program_add(&a, "bin/program", program)))
-        return false;
-    for (unsigned i = 0; i < applet_count; i++) {
-        snprintf(name, sizeof(name), "bin/%s", applets[i]);
-        member(&a, name, '2', 0777, "busybox", NULL, 0);
-    }
-    member(&a, "sbin/init", '2', 0777, "/bin/busybox", NULL, 0);
-    text_file(&a, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
-    text_file(&a, "etc/group", "root:x:0:\n");
-    text_file(&a, "etc/hostname", "orrery\n");
-    text_file(&a, "etc/inittab",
-              "::sysinit:/etc/init.d/rcS\n"
-              "console::respawn:-/bin/sh\n"
-              "::shutdown:/bin/sync\n");
-    text_file(&a, "etc/init.d/rcS",
-              "#!/bin/sh\necho \"rcS: $(uname -s), $(ls /etc | wc -l) files\"\n");
     text_file(&a, "etc/script", script);
     append(&a, NULL, 2 * BLOCK);
-    sim_module_add("root.tgz", a.bytes, a.size);
+    sim_module_add("script.v01", a.bytes, a.size);
     return true;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/scenario/root_disk.h -- a tardisk with Debian's busybox, made while a scenario is
- * prepared.
+ * sim/scenario/root_disk.h -- the image's own system tardisk for a scenario, and its script on top.
  */
 #pragma once
 
@@ -9,7 +8,7 @@
 
 /* Where busybox is: $ORRERY_BUSYBOX, else what scripts/deps.sh fetched. Null: nowhere. */
 const char *root_disk_busybox(void);
-/* Adds the boot module "root.tgz"; `script` becomes /etc/script, and the file that
+/* Adds the boot modules "system.v00" and "script.v01"; `script` becomes /etc/script, and the file that
  * $ORRERY_PROGRAM names, if any, /bin/program. False: said why. */
 must_check bool root_disk_add(const char *script);
 /* One file, link or folder of a tardisk. */

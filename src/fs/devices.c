@@ -154,7 +154,7 @@ static void node_remove(const struct vfs_device_driver *driver)
         return;
     if (vfs_unlink(&where, path) != VMK_OK)
         vmk_log(VMK_LOG_DEBUG, "FS: %s was gone already", path);
-    else if (strncmp(driver->name, "pts/", 4) != 0)  // programs expect that folder
+    if (strncmp(driver->name, "pts/", 4) != 0)  // programs expect that folder
         folders_remove(path);
 }
 

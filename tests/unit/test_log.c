@@ -220,6 +220,56 @@ START_TEST(test_log__emergency__no_lock_and_com1_always)
 }
 END_TEST
 
+START_TEST(test_log__console_levels__com2_and_ring_have_all)
+{
+    size_t length;
+
+    begin();
+    log_sinks_set(LOG_SINK_COM1 | LOG_SINK_COM2);
+    log_console_levels_set(1);
+    ck_assert_uint_eq(log_console_levels(), 1);
+    vmk_log(VMK_LOG_WARN, "Test: quiet");
+    (void)sim_serial_text(0, &length);
+    ck_assert_uint_eq(length, 0);
+    (void)sim_serial_text(1, &length);
+    ck_assert_uint_gt(length, 0);
+    vmk_log(VMK_LOG_ERROR, "Test: loud");
+    (void)sim_serial_text(0, &length);
+    ck_assert_uint_gt(length, 0);
+    log_console_levels_set(99);
+    ck_assert_uint_eq(log_console_levels(), 4);
+    ck_assert_ptr_nonnull(strstr(ring(), "Test: quiet"));
+}
+END_TEST
+
+START_TEST(test_log__read_on__whole_lines_once_and_lost_ones_skipped)
+{
+    char out[200];
+    uint64_t at = 0;
+    size_t n;
+
+    begin();
+    log_sinks_set(0);
+    ck_assert_uint_eq(log_ring_read(&at, out, sizeof(out)), 0);
+    vmk_log(VMK_LOG_INFO, "Test: one");
+    vmk_log(VMK_LOG_INFO, "Test: two");
+    n = log_ring_read(&at, out, 60);  // room for one of them
+    ck_assert_mem_eq(out + n - 4, "one\n", 4);
+    n = log_ring_read(&at, out, sizeof(out));
+    ck_assert_mem_eq(out + n - 4, "two\n", 4);
+    ck_assert_uint_eq(log_ring_read(&at, out, sizeof(out)), 0);
+    ck_assert_uint_eq(at, log_ring_end());
+    for (unsigned i = 0; i < 3000; i++)
+        vmk_log(VMK_LOG_INFO, "Test: line %u", i);
+    n = log_ring_read(&at, out, sizeof(out));
+    ck_assert_uint_gt(n, 0);
+    ck_assert_mem_eq(out, "2026-", 4);  // begins with a line's beginning
+    ck_assert_int_eq(out[n - 1], '\n');
+    n = log_ring_read(&at, out, 5);  // less than a line: in pieces, nothing is stuck
+    ck_assert_uint_eq(n, 5);
+}
+END_TEST
+
 static unsigned seen_sinks;
 
 static void options_main(void)
@@ -260,5 +310,7 @@ KERNEL_TEST_MAIN("log", RUNS(test_log__one_line__shape), RUNS(test_log__in_a_wor
                  RUNS(test_log__copy_with_little_room__the_newest),
                  RUNS(test_log__sinks__each_gets_the_line_only_when_on),
                  RUNS(test_log__before_core_init__dropped),
+                 RUNS(test_log__console_levels__com2_and_ring_have_all),
+                 RUNS(test_log__read_on__whole_lines_once_and_lost_ones_skipped),
                  RUNS(test_log__emergency__no_lock_and_com1_always),
                  RUNS(test_log__command_line__sinks_and_level))

@@ -3,9 +3,46 @@
  * tests/unit/test_vserial.c -- the UART as a driver's probe and interrupt handler see it.
  */
 #include "tests/unit/device_fixture.h"
+#include "fs/tty.h"
+#include "fs/vm_console.h"
 #include "vmm/dev/vserial.h"
 
 #define COM1 0x3f8
+
+/* The far end of the line, in place of fs/vm_console.c, which test_vm_console.c has. */
+static struct {
+    char from_guest[64];
+    unsigned from_count;
+    const char *typed;
+    void (*tell)(void *owner);
+    void *owner;
+    int host_port;  // the host's own console has this
+} far = {.host_port = -1};
+
+bool tty_console_has_port(unsigned port)
+{
+    return far.host_port == (int)port;
+}
+
+void vm_console_put(struct vm_console *c, const char *text, size_t length)
+{
+    (void)c;
+    for (size_t i = 0; i < length && far.from_count < sizeof(far.from_guest) - 1; i++)
+        far.from_guest[far.from_count++] = text[i];
+}
+
+int vm_console_take(struct vm_console *c)
+{
+    (void)c;
+    return far.typed && *far.typed ? (unsigned char)*far.typed++ : -1;
+}
+
+void vm_console_attach(struct vm_console *c, void (*typed)(void *owner), void *owner)
+{
+    (void)c;
+    far.tell = typed;
+    far.owner = owner;
+}
 
 static void create(int port)
 {
@@ -118,7 +155,46 @@ START_TEST(test_vserial_loopback__overrun_is_a_line_status_interrupt)
 }
 END_TEST
 
-TEST_MAIN("vserial", test_vserial_probe__registers_of_a_16550a,
+START_TEST(test_vserial_console__typed_bytes_wait_for_room_and_output_goes_there)
+{
+    fix.vm.console = (struct vm_console *)(void *)&far;
+    create(-1);
+    ck_assert_ptr_nonnull(far.tell);
+    out8(COM1 + 2, 0x01);
+    far.typed = "0123456789abcdefGH";
+    far.tell(far.owner);
+    ck_assert_str_eq(far.typed, "GH");  // the FIFO is full
+    ck_assert_uint_eq(in8(COM1), '0');
+    ck_assert_str_eq(far.typed, "H");  // room was made
+    out8(COM1 + 2, 0x03);              // cleared
+    ck_assert_uint_eq(in8(COM1), 'H');
+    out8(COM1, 'o');
+    ck_assert_str_eq(far.from_guest, "o");
+    ck_assert_uint_eq(fix.out_size, 0);
+    vserial_destroy(&fix.vm);
+    ck_assert_ptr_null(far.tell);
+    ck_assert_uint_eq(fix.heap_blocks, 0);
+}
+END_TEST
+
+START_TEST(test_vserial_port__the_hosts_console_keeps_its_own)
+{
+    fix.vm.console = (struct vm_console *)(void *)&far;
+    far.host_port = 0;
+    create(0);
+    fix.in = "x";
+    advance(20000000);
+    ck_assert_str_eq(fix.in, "x");
+    out8(COM1, 'o');
+    ck_assert_uint_eq(fix.out_size, 0);
+    ck_assert_str_eq(far.from_guest, "o");
+    vserial_destroy(&fix.vm);
+}
+END_TEST
+
+TEST_MAIN("vserial", test_vserial_console__typed_bytes_wait_for_room_and_output_goes_there,
+          test_vserial_port__the_hosts_console_keeps_its_own,
+          test_vserial_probe__registers_of_a_16550a,
           test_vserial_transmit__bytes_leave_and_thre_interrupts,
           test_vserial_receive__polled_with_trigger_and_order,
           test_vserial_receive__full_fifo_leaves_bytes_with_the_host,
