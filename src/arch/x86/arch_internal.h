@@ -164,7 +164,7 @@ extern struct acpi_facts acpi_facts;
 void acpi_early_init(void);     // static tables only: no heap needed
 void acpi_late_init(void);      // namespace, power button; after mem_init(), CPU 0
 void acpi_power_off(void);      // returns if it cannot
-void acpi_reset_machine(void);  // the same
+bool acpi_reset_machine(void);  // false: the firmware has no reset register
 /* The routing table (_PRT) of the bus a device is on; pin 1..4. False: it has no such row. Not in
  * interrupts; may take milliseconds. */
 bool acpi_pci_route(unsigned segment, unsigned bus, unsigned device, unsigned pin,

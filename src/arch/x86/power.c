@@ -39,10 +39,11 @@ noreturn_fn void plat_reset(void)
 
     insn_cli();
     console_drain();
-    acpi_reset_machine();
-    clock_delay(50000000);
-    vmk_log(VMK_LOG_WARN, "Power: the reset register of ACPI did nothing");
-    console_drain();
+    if (acpi_reset_machine()) {
+        clock_delay(50000000);
+        vmk_log(VMK_LOG_WARN, "Power: the reset register of ACPI did nothing");
+        console_drain();
+    }
     insn_outb(0xcf9, 6);
     clock_delay(50000000);
     insn_outb(0x64, 0xfe);

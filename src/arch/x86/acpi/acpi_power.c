@@ -92,8 +92,7 @@ void acpi_power_off(void)
     clock_delay(100000000);
 }
 
-void acpi_reset_machine(void)
+bool acpi_reset_machine(void)
 {
-    if (acpi_facts.tables)
-        (void)acpi_reset();
+    return acpi_facts.tables && acpi_reset() == AE_OK;
 }
