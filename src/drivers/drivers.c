@@ -14,6 +14,9 @@
 
 static const struct driver *const drivers[] = {
     &driver_virtio_blk,
+    &driver_ahci,
+    &driver_nvme,
+    &driver_ata,
 };
 
 /* Names of drivers as ESXi has them where it has one. */

@@ -288,8 +288,8 @@ uint32_t virtio_config_read(struct virtio *v, unsigned offset, unsigned size)
     if (offset + size > v->config_size)
         return 0;
     if (!v->modern)
-        return plat_port_read((uint16_t)(v->port + LEGACY_CONFIG + (v->msix ? 4u : 0u) + offset),
-                              size);
+        return plat_port_read(
+            (uint16_t)(v->port + LEGACY_CONFIG + (v->msix ? 4u : 0u) + offset), size);
     return size == 4   ? plat_mmio_read32(at)
            : size == 2 ? plat_mmio_read16(at)
                        : plat_mmio_read8(at);

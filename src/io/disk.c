@@ -272,7 +272,7 @@ static bool start_one(struct disk_queue *q, struct disk *disk)
     struct disk_command *c = list_entry(q->free.next, struct disk_command, link);
     const bool alone = wants_to_be_alone(disk, request);
 
-    if (alone && q->in_flight)
+    if ((alone || q->careful) && q->in_flight)
         return false;
     c->disk = disk;
     if (!build(c, request)) {
@@ -389,7 +389,6 @@ static void succeeded(struct disk_queue *q, struct disk_command *c)
     struct block_request *request = c->request;
     uint64_t bytes = state_bytes(request) + c->size;
 
-    q->port->futile = 0;
     if (c->bounce && c->op == BLOCK_READ)
         copy_data(request, state_bytes(request), c->bounce, c->size, true);
     if (c->op == BLOCK_FLUSH || c->op == BLOCK_COMPARE_WRITE) {
@@ -431,6 +430,7 @@ static void retire(struct disk_queue *q, struct disk_command *c)
     list_remove(&c->link);
     list_add_head(&q->free, &c->link);
     q->in_flight--;
+    q->careful -= q->careful > 0;
     q->lone = false;
 }
 
@@ -440,6 +440,8 @@ void disk_command_done(struct disk_queue *q, struct disk_command *c, enum disk_r
     vmk_status status = VMK_IO_ERROR;
 
     vmk_assert(request);
+    if (result != DISK_GONE)
+        q->port->futile = 0;  // it answers
     switch (result) {
     case DISK_OK: succeeded(q, c); goto retire;
     case DISK_TRANSIENT: try_again(q, c, true); goto retire;

@@ -95,6 +95,7 @@ struct disk_queue {
     struct list over;                     // requests whose done() is due
     bool lone;                            // a command that wants to be alone is in flight
     unsigned next;                        // the disk whose turn it is
+    unsigned careful;  // so many commands go one at a time: one of them is the culprit
 };
 
 struct disk_driver {

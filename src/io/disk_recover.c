@@ -7,7 +7,8 @@
  *   1. A command's time is over. The driver looks for completions whose interrupt was lost.
  *   2. Still not there: abort it, where the hardware can, and try it again.
  *   3. The abort fails, or the driver itself asked for it: stop the port, reset it, try everything
- *      again that was in flight. Only those blamed have a try counted, unless nobody is.
+ *      again that was in flight. Only those blamed have a try counted. If it is not known which of
+ *      several commands was the culprit, they go one at a time until all have ended.
  *   4. DISK_RESETS_MAX resets in a row after which nothing ended well: the port is dead. Its disks
  *      are gone, whatever waits or comes is answered NO_DEVICE, and it may not touch memory again.
  *
@@ -147,30 +148,23 @@ static void stop(struct disk_port *port)
     }
 }
 
-/* Is somebody to blame for what happened? */
-static bool somebody_blamed(struct disk_port *port)
-{
-    for (unsigned i = 0; i < port->queue_count; i++)
-        list_for_each (node, &port->queues[i].issued)
-            if (list_entry(node, struct disk_command, link)->blamed)
-                return true;
-    return false;
-}
-
 static void start_again(struct disk_port *port)
 {
-    const bool blamed = somebody_blamed(port);
-
     for (unsigned i = 0; i < port->queue_count; i++) {
         struct disk_queue *q = &port->queues[i];
         bool irqs = spin_lock(&q->lock);
+        const unsigned suspects = q->in_flight;
+        bool blamed = suspects == 1;
 
+        list_for_each (node, &q->issued)
+            blamed |= list_entry(node, struct disk_command, link)->blamed;
         // From the youngest, each to the head of those that wait: the order stays as it was.
         while (!list_is_empty(&q->issued)) {
             struct disk_command *c = list_entry(q->issued.prev, struct disk_command, link);
 
-            disk_command_again(q, c, !blamed || c->blamed);
+            disk_command_again(q, c, suspects == 1 || c->blamed);
         }
+        q->careful = blamed ? 0 : suspects;
         spin_unlock(&q->lock, irqs);
     }
     __atomic_store_n(&port->stopped, false, __ATOMIC_RELEASE);
