@@ -27,6 +27,7 @@
 #include "sched/machine.h"
 #include "trace/neighbours.h"
 #include "trace/print.h"
+#include "trace/prompt.h"
 #include "trace/tool.h"
 
 static const char help[] =
@@ -55,6 +56,7 @@ struct verify {
     struct sched_machine *machine;
     struct storage *storage;
     struct neighbours before;
+    struct prompt prompt;
     unsigned neighbours;
     bool check;
 
@@ -198,6 +200,12 @@ static bool step(struct verify *v, const struct trace_record *r)
         storage_free(in.storage);
     if (removed && d.status == VMK_OK)
         storage_free(removed);
+    prompt_input(&v->prompt, &in, &d, r->time);
+    for (unsigned i = 0; i < v->expected; i++) {
+        if (v->list[i].event.kind == SCHED_EVENT_COSTOP)
+            prompt_costop(&v->prompt, v->machine, v->list[i].event.id, in.cpu,
+                          v->list[i].event.a * 1000ull, r->time);
+    }
     v->inputs++;
     v->refused += d.status != VMK_OK;
     if (v->check)
@@ -389,6 +397,7 @@ static void report(const struct verify *v)
         if (v->events[id])
             printf("  %-14s %" PRIu64 "\n", trace_event_of(id)->name, v->events[id]);
     }
+    prompt_print(&v->prompt, v->machine, stdout);
 }
 
 static int walk(struct verify *v)
@@ -435,6 +444,7 @@ static int run(const char *directory, unsigned neighbours, bool check)
         v->check = check;
         v->directory = directory;
         sched_machine_init(v->machine, SCHED_CPUS_MAX);
+        prompt_init(&v->prompt);
         v->machine->observer = (struct sched_observer){.event = observe, .context = v};
         status = walk(v);
     }
