@@ -27,6 +27,7 @@
 #include "mem/page.h"
 #include "plat/plat.h"
 #include "sched/sched.h"
+#include "vmm/vmm_mem.h"
 #include "vmm/vt.h"
 #include "world/trace_world.h"
 #include "world/world.h"
@@ -118,6 +119,7 @@ static void init_world(void *argument)
     (void)argument;
     trace_world_start();
     drivers_start();
+    vmm_mem_start();
     disktest_run();
     fault_if_asked();
     end = serve();

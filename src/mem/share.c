@@ -8,7 +8,7 @@
  *
  * Invariants
  *   - Each frame is in one chain or on the free list.
- *   - frames[i].who of a shared page is SHARED; at most one frame names a machine page.
+ *   - the who of a shared page's frame is SHARED; at most one frame names a machine page.
  * Locking and sources: mem/share.h.
  */
 #include "mem/share.h"
@@ -21,6 +21,8 @@
 #define WHO_VM(who)  ((uint16_t)(who))
 #define WHO_AGE(who) ((uint8_t)((who) >> 16))
 #define AGE_MAX      127u  // ages wrap below SHARED
+#define CHUNK        ((uint32_t)(PAGE_SIZE / sizeof(struct share_frame)))
+#define BUCKETS_MAX  (1u << 20)
 
 static uint64_t mix(uint64_t h)
 {
@@ -55,32 +57,32 @@ vmk_status share_init(struct share_table *t, uint32_t capacity, const struct sha
     static const uint64_t zeroes[PAGE_SIZE / 8];
     uint32_t buckets = 64;
 
-    while (buckets < capacity)
+    while (buckets < capacity && buckets < BUCKETS_MAX)
         buckets *= 2;
     memset(t, 0, sizeof(*t));
     spin_init(&t->lock, "share", LOCK_RANK_SHARE);
     t->ops = ops;
     t->context = context;
-    t->frames = heap_alloc((size_t)capacity * sizeof(*t->frames), MEM_OWNER_P2M);
+    t->chunks = heap_alloc((size_t)(capacity / CHUNK + 1) * sizeof(struct share_frame *),
+                           MEM_OWNER_P2M);
     t->buckets = heap_alloc((size_t)buckets * sizeof(*t->buckets), MEM_OWNER_P2M);
-    if (!t->frames || !t->buckets) {
-        heap_free(t->frames);
+    if (!t->chunks || !t->buckets) {
+        heap_free(t->chunks);
         heap_free(t->buckets);
         return VMK_NO_MEMORY;
     }
     t->capacity = capacity;
     t->bucket_mask = buckets - 1;
     t->zero_hash = page_hash(zeroes);
-    for (uint32_t i = 0; i < capacity; i++)
-        t->frames[i].next = i + 1 < capacity ? i + 2 : 0;
-    t->free = capacity ? 1 : 0;
     return VMK_OK;
 }
 
 void share_destroy(struct share_table *t)
 {
     vmk_assert(t->counters.common == 0);
-    heap_free(t->frames);
+    for (uint32_t i = 0; i < t->made; i += CHUNK)
+        page_free(paddr_to_mpn(plat_unmap_address(t->chunks[i / CHUNK])), 0, MEM_OWNER_P2M);
+    heap_free(t->chunks);
     heap_free(t->buckets);
 }
 
@@ -93,15 +95,35 @@ static uint32_t *bucket_of(struct share_table *t, uint64_t key)
 
 static struct share_frame *frame_at(struct share_table *t, uint32_t link)
 {
-    return link ? &t->frames[link - 1] : NULL;
+    return link ? &t->chunks[(link - 1) / CHUNK][(link - 1) % CHUNK] : NULL;
+}
+
+/* More frames on the free list, if there is room and memory. */
+static void chunk_add(struct share_table *t)
+{
+    mpn_t mpn;
+
+    if (t->made >= t->capacity || page_alloc_zeroed(0, MEM_OWNER_P2M, &mpn) != VMK_OK)
+        return;
+    t->chunks[t->made / CHUNK] = mpn_map(mpn);
+    for (uint32_t last = t->made + CHUNK; t->made < last; t->made++) {
+        if (t->made < t->capacity) {
+            frame_at(t, t->made + 1)->next = t->free;
+            t->free = t->made + 1;
+        }
+    }
 }
 
 static bool frame_add(struct share_table *t, uint64_t key, uint32_t page, uint32_t who)
 {
-    uint32_t link = t->free;
-    struct share_frame *f = frame_at(t, link);
     uint32_t *bucket = bucket_of(t, key);
+    struct share_frame *f;
+    uint32_t link;
 
+    if (!t->free)
+        chunk_add(t);
+    link = t->free;
+    f = frame_at(t, link);
     if (!f)
         return false;
     t->free = f->next;

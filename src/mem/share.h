@@ -75,8 +75,9 @@ struct share_table {
     struct spinlock lock;  // rank SHARE
     const struct share_ops *ops;
     void *context;
-    struct share_frame *frames;  // (l)
-    uint32_t *buckets;           // (l) index + 1
+    struct share_frame **chunks;  // (l) made when needed, a page each
+    uint32_t made;                // (l) frames in them
+    uint32_t *buckets;            // (l) index + 1
     uint32_t capacity, bucket_mask;
     uint32_t free;  // (l) list of free frames
     uint8_t age;    // (l) of new hints

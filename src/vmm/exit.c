@@ -222,6 +222,8 @@ enum exit_verdict exit_io(struct vcpu *v, const struct vm_exit *exit)
     if (__builtin_expect((exit->io.port & ~1u) == BACKDOOR_PORT, 0) &&
         vcpu_backdoor(v, exit->io.port, exit->io.in))
         return EXIT_RESUME_NEXT;
+    if (__builtin_expect(exit->io.port == BALLOON_PORT, 0) && vcpu_balloon(v, exit->io.in))
+        return EXIT_RESUME_NEXT;
     if (exit->io.string) {
         uint32_t length = 0;
         enum exit_verdict verdict = emulate_string_io(v, exit, &length);
@@ -293,7 +295,9 @@ enum exit_verdict exit_nested_fault(struct vcpu *v, const struct vm_exit *exit)
           .ppn = exit->nested.gpa.raw >> 12);
     if (vm_is_ram(vm, exit->nested.gpa)) {
         bool irqs = spin_lock(&vm->lock);
-        vmk_status status = vm_page_in_locked(vm, gpa_to_ppn(exit->nested.gpa), &mpn);
+        vmk_status status = exit->nested.write
+                                ? vm_page_in_locked(vm, gpa_to_ppn(exit->nested.gpa), &mpn)
+                                : vm_page_read_locked(vm, gpa_to_ppn(exit->nested.gpa), &mpn);
 
         spin_unlock(&vm->lock, irqs);
         if (status == VMK_OK)

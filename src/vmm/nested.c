@@ -144,6 +144,32 @@ vmk_status nested_unmap(struct nested_table *t, gpa_t gpa)
     return VMK_OK;
 }
 
+vmk_status nested_protect(struct nested_table *t, gpa_t gpa, bool writable)
+{
+    unsigned level;
+    uint64_t *slot = leaf_slot(t, gpa, &level);
+
+    if (!slot)
+        return VMK_NOT_FOUND;
+    __atomic_store_n(slot,
+                     writable ? *slot | t->format->write_bit : *slot & ~t->format->write_bit,
+                     __ATOMIC_RELEASE);
+    return VMK_OK;
+}
+
+vmk_status nested_replace(struct nested_table *t, gpa_t gpa, mpn_t mpn)
+{
+    unsigned level;
+    uint64_t *slot = leaf_slot(t, gpa, &level);
+
+    if (!slot || level != 1)
+        return VMK_NOT_FOUND;
+    __atomic_store_n(slot,
+                     mpn_to_paddr(mpn).raw | (t->format->leaf_bits & ~t->format->write_bit),
+                     __ATOMIC_RELEASE);
+    return VMK_OK;
+}
+
 uint64_t nested_lookup(const struct nested_table *t, gpa_t gpa, unsigned *level)
 {
     unsigned found = 0;

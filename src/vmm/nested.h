@@ -31,5 +31,9 @@ must_check vmk_status nested_map(struct nested_table *t, gpa_t gpa, mpn_t mpn, b
                                  bool large);
 /* Removes one mapping; the caller flushes. NOT_FOUND. */
 must_check vmk_status nested_unmap(struct nested_table *t, gpa_t gpa);
+/* Lets a mapped page be written, or not; the caller flushes. NOT_FOUND. */
+must_check vmk_status nested_protect(struct nested_table *t, gpa_t gpa, bool writable);
+/* The same place, another machine page, read-only; the caller flushes. 4 KB. NOT_FOUND. */
+must_check vmk_status nested_replace(struct nested_table *t, gpa_t gpa, mpn_t mpn);
 /* The entry that translates gpa and its level (1 = 4 KB, 2 = 2 MB), 0 if none. */
 uint64_t nested_lookup(const struct nested_table *t, gpa_t gpa, unsigned *level);

@@ -21,6 +21,7 @@
 #include "vmm/vlapic.h"
 #include "vmm/vm.h"
 #include "vmm/vm_client.h"
+#include "vmm/vm_reclaim.h"
 
 #define LOAD(x)     __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
 #define STORE(x, y) __atomic_store_n(&(x), (y), __ATOMIC_SEQ_CST)
@@ -153,6 +154,7 @@ static bool take_messages(struct vcpu *v)
 {
     enum vm_state state = LOAD(v->vm->state);
 
+    vcpu_flush(v);
     if (__builtin_expect(state == VM_STATE_RESETTING, 0)) {
         if (!take_reset(v))
             return false;

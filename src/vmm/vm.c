@@ -23,7 +23,9 @@
 #include "vmm/vlapic.h"
 #include "vmm/vm_client.h"
 #include "vmm/vm_disks.h"
+#include "vmm/vm_reclaim.h"
 #include "vmm/vm_work.h"
+#include "vmm/vmm_mem.h"
 #include "vmm/vmm_state.h"
 
 #define MISC_ENABLE_RESET   1u  // fast strings
@@ -36,13 +38,19 @@
 static void memory_free(struct vm *vm)
 {
     for (uint64_t i = 0; vm->p2m.chunks && i < vm->page_count; i++) {
-        const struct p2m_page page = p2m_get(&vm->p2m, i);
+        struct p2m_page page = p2m_get(&vm->p2m, i);
 
-        if (page.state != P2M_PRESENT)
+        const mpn_t mpn = mpn_make(page.value);
+
+        if (!p2m_has_page(page.state))
             continue;
+        while (page.pins--)
+            p2m_unpin(&vm->p2m, i);
         p2m_set(&vm->p2m, i, P2M_NONE, mpn_make(MPN_NONE_RAW));
-        page_free(mpn_make(page.value), 0, MEM_OWNER_GUEST);
+        if (page.state != P2M_SHARED || vm_share_leave_locked(vm, mpn))
+            page_free(mpn, 0, MEM_OWNER_GUEST);
     }
+    vm_reclaim_destroy(vm);
     p2m_destroy(&vm->p2m);
 }
 
@@ -93,6 +101,9 @@ static void io_end(struct vm *vm)
 static void vm_free(struct vm *vm)
 {
     vm_table_remove(vm);
+    while (__atomic_load_n(&vm->visitors, __ATOMIC_ACQUIRE))
+        world_yield();
+    vmm_mem_remove(vm);
     io_end(vm);
     vm_disks_close(vm);
     for (unsigned i = 0; i < VM_VCPUS_MAX; i++) {
@@ -115,6 +126,12 @@ static vmk_status vm_fill(struct vm *vm)
     if (status != VMK_OK)
         return status;
     status = p2m_init(&vm->p2m, vm->page_count);
+    if (status != VMK_OK)
+        return status;
+    status = vm_reclaim_create(vm);
+    if (status != VMK_OK)
+        return status;
+    status = vmm_mem_add(vm);
     if (status != VMK_OK)
         return status;
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
@@ -397,7 +414,7 @@ static plat_ns cycles_to_ns(uint64_t cycles)
 
 void vm_print_statistics(struct vm *vm)
 {
-    uint64_t pages = vm->p2m.count[P2M_PRESENT];
+    uint64_t pages = vm->granted_count;
 
     vmk_log(VMK_LOG_INFO,
             "VM: %s: ended: %s, status %d, %llu ms, %llu of %llu pages, %llu tables",

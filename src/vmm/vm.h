@@ -10,6 +10,7 @@
 #include "core/spinlock.h"
 #include "core/timer.h"
 #include "mem/p2m.h"
+#include "vmm/dev/balloon.h"
 #include "vmm/nested.h"
 #include "vmm/vcpu.h"
 #include "vmm/vmx_config.h"
@@ -57,6 +58,7 @@ enum vm_state {
     VM_STATE_OFF
 };
 
+struct vm_reclaim;
 struct vpic;
 struct vpit;
 struct vioapic;
@@ -82,6 +84,12 @@ struct vm {
     uint64_t low_page_count;  // of them below VM_MMIO_HOLE
     struct p2m p2m;           // index: RAM page number
     struct nested_table nested;
+    uint64_t flush_number;       // (a) of changes that vCPUs have to flush for; vm_reclaim.c
+    struct vm_reclaim *reclaim;  // (i)
+    struct vm_balloon balloon;
+    uint64_t share_salt;  // (i) shares pages with VMs of the same
+    uint32_t mem_id;      // (i) in the memory scheduler; 0: none
+    unsigned visitors;    // (a) who keeps it from being freed: vm_table_hold()
 
     // Devices.
     struct vm_io_range ports[VM_PORT_RANGES];
@@ -96,9 +104,9 @@ struct vm {
     struct vrtc *rtc;
     struct vpm *pm;
     struct vpci *pci;
-    struct vm_work *work;       // (i) its I/O world; null: a VM without disks
-    struct vm_disks *disks;     // (i)
-    struct vm_settle *settle;   // (w) what a handler wants done after it, without the lock
+    struct vm_work *work;      // (i) its I/O world; null: a VM without disks
+    struct vm_disks *disks;    // (i)
+    struct vm_settle *settle;  // (w) what a handler wants done after it, without the lock
 
     // Time: guest TSC = host TSC + offset, one value for all vCPUs.
     uint64_t tsc_offset;
@@ -116,7 +124,7 @@ struct vm {
     bool devices_made;          // (i)
 
     // Whose it is, when a user world made it (vmm/vm_client.h).
-    struct vm_client *client;  // (i) null: the kernel's own
+    struct vm_client *client;               // (i) null: the kernel's own
     uint32_t owner_uid, owner_gid, cartel;  // (i) cartel: pid of the vmx, 0: none
     const char *config_file;                // (i) its path, or null
     uint64_t granted_count;                 // (w) pages of the guest that have memory
@@ -126,6 +134,10 @@ struct vm {
 /* ---- memory; world context, vm->lock not held unless _locked ---- */
 /* Gives memory at a PPN of RAM if there is none. NOT_FOUND: not RAM. NO_MEMORY. */
 must_check vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
+/* The same for somebody who only reads: a shared page stays shared. */
+must_check vmk_status vm_page_read_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
+/* The RAM page number of a PPN, or page_count if it is not RAM. */
+uint64_t vm_ram_index(const struct vm *vm, ppn_t ppn);
 bool vm_is_ram(const struct vm *vm, gpa_t gpa);
 /* Copies between guest-physical memory and the kernel. NOT_FOUND if any byte is no RAM. */
 must_check vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size);
@@ -163,6 +175,9 @@ must_check vmk_status vm_create_empty(const struct vm_config *config, struct vm 
 bool vm_table_visit(bool (*visit)(struct vm *vm, void *argument), void *argument);
 /* Is that world, or the group of them, this VM's? */
 bool vm_has_world(const struct vm *vm, uint32_t world);
+/* A VM by its place in the table, kept from ending until vm_table_release(); null if there is none. */
+struct vm *vm_table_hold(unsigned index);
+void vm_table_release(struct vm *vm);
 must_check vmk_status vm_table_add(struct vm *vm);  // LIMIT
 void vm_table_remove(struct vm *vm);
 must_check vmk_status vm_power_on(struct vm *vm);

@@ -4,8 +4,8 @@
  *
  * Addresses come from the guest and are believed in nothing: a list is made only of RAM of this VM,
  * checked page by page, and what a device or a disk then touches is what was checked, because a page
- * once given to a VM stays until the VM is destroyed (vm_memory.c). So a request in flight needs no
- * lock and no reference of its own; who takes pages away from a running VM one day has to ask here.
+ * that was in a list is pinned until the VM is destroyed: reclamation leaves it alone. So a request in
+ * flight needs no lock and no reference of its own.
  *
  * Invariants
  *   - Neighbours in a list that are neighbours in memory are one segment.
@@ -22,6 +22,11 @@ vmk_status vm_dma_page(struct vm *vm, ppn_t ppn, void **out)
     bool irqs = spin_lock(&vm->lock);
     mpn_t mpn;
     vmk_status status = vm_page_in_locked(vm, ppn, &mpn);
+    uint64_t index = vm_ram_index(vm, ppn);
+
+    // One pin for good: who gives transfers an end may count them.
+    if (status == VMK_OK && !p2m_get(&vm->p2m, index).pins && !p2m_pin(&vm->p2m, index))
+        status = VMK_BUSY;
 
     spin_unlock(&vm->lock, irqs);
     if (status == VMK_OK)

@@ -5,18 +5,19 @@
  * RAM lies below VM_MMIO_HOLE and goes on at 4 GB. A page costs nothing until it is touched, by the
  * guest (a nested fault) or by the kernel for it (loading, device DMA, the emulator).
  *
- * Invariants: a page is PRESENT exactly if the nested table maps that page; a page once given stays
- * until the VM is destroyed, so a mapped pointer outlives the lock.
+ * Invariants: a page that is PRESENT, FROZEN or SHARED is mapped by the nested table, others are not.
+ * A pointer to a page is good until the vCPU that asked has seen the next flush (vm_reclaim.c); what
+ * a device uses is pinned.
  * Locking: p2m and the nested table under the VM's lock.
  */
 #include "core/assert.h"
 #include "lib/string.h"
 #include "vmm/vm.h"
+#include "vmm/vm_reclaim.h"
 
 #define FOUR_GB_PPN (BIT(32) >> PAGE_SHIFT)
 
-/* The RAM page number of a PPN, or page_count if it is not RAM. */
-static uint64_t ram_index(const struct vm *vm, ppn_t ppn)
+uint64_t vm_ram_index(const struct vm *vm, ppn_t ppn)
 {
     if (ppn.raw < vm->low_page_count)
         return ppn.raw;
@@ -27,23 +28,14 @@ static uint64_t ram_index(const struct vm *vm, ppn_t ppn)
 
 bool vm_is_ram(const struct vm *vm, gpa_t gpa)
 {
-    return ram_index(vm, gpa_to_ppn(gpa)) < vm->page_count;
+    return vm_ram_index(vm, gpa_to_ppn(gpa)) < vm->page_count;
 }
 
-vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
+/* A page of zeroes where there is none. */
+static vmk_status page_give(struct vm *vm, uint64_t index, ppn_t ppn, mpn_t *mpn)
 {
-    uint64_t index = ram_index(vm, ppn);
-    struct p2m_page page;
-    vmk_status status;
+    vmk_status status = p2m_reserve(&vm->p2m, index);
 
-    if (index >= vm->page_count)
-        return VMK_NOT_FOUND;
-    page = p2m_get(&vm->p2m, index);
-    if (page.state == P2M_PRESENT) {
-        *mpn = mpn_make(page.value);
-        return VMK_OK;
-    }
-    status = p2m_reserve(&vm->p2m, index);
     if (status != VMK_OK)
         return status;
     status = page_alloc_zeroed(0, MEM_OWNER_GUEST, mpn);
@@ -54,9 +46,50 @@ vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
         page_free(*mpn, 0, MEM_OWNER_GUEST);
         return status;
     }
+    if (p2m_get(&vm->p2m, index).state == P2M_BALLOONED)
+        __atomic_store_n(&vm->balloon.popped, true, __ATOMIC_RELAXED);
     p2m_set(&vm->p2m, index, P2M_PRESENT, *mpn);
     vm->granted_count++;
     return VMK_OK;
+}
+
+/* Makes it PRESENT, or for a reader at least there. */
+static vmk_status page_in(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn)
+{
+    uint64_t index = vm_ram_index(vm, ppn);
+    vmk_status status = VMK_OK;
+    struct p2m_page page;
+
+    if (index >= vm->page_count)
+        return VMK_NOT_FOUND;
+    page = p2m_get(&vm->p2m, index);
+    *mpn = mpn_make(page.value);
+    switch (page.state) {
+    case P2M_PRESENT: return VMK_OK;
+    case P2M_SAMPLED:
+        status = nested_map(&vm->nested, ppn_to_gpa(ppn), *mpn, true, false);
+        break;
+    case P2M_FROZEN:
+        if (!write)
+            return VMK_OK;
+        status = nested_protect(&vm->nested, ppn_to_gpa(ppn), true);
+        break;
+    case P2M_SHARED: return write ? vm_share_break_locked(vm, index, ppn, mpn) : VMK_OK;
+    default: return page_give(vm, index, ppn, mpn);
+    }
+    if (status == VMK_OK)
+        p2m_set(&vm->p2m, index, P2M_PRESENT, *mpn);
+    return status;
+}
+
+vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
+{
+    return page_in(vm, ppn, true, mpn);
+}
+
+vmk_status vm_page_read_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
+{
+    return page_in(vm, ppn, false, mpn);
 }
 
 /* Copies one way or the other, page by page. */
@@ -66,7 +99,7 @@ static vmk_status memory_copy(struct vm *vm, gpa_t gpa, void *out, const void *i
         uint64_t offset = gpa.raw & (PAGE_SIZE - 1);
         size_t part = MIN(size, (size_t)(PAGE_SIZE - offset));
         mpn_t mpn;
-        vmk_status status = vm_page_in_locked(vm, gpa_to_ppn(gpa), &mpn);
+        vmk_status status = page_in(vm, gpa_to_ppn(gpa), in != NULL, &mpn);
 
         if (status != VMK_OK)
             return status;
@@ -108,19 +141,16 @@ vmk_status vm_memory_write_locked(struct vm *vm, gpa_t gpa, const void *in, size
     return range_is_ram(vm, gpa, size) ? memory_copy(vm, gpa, NULL, in, size) : VMK_NOT_FOUND;
 }
 
-/*
- * Without the lock: while vCPUs run an entry only goes from none to a page, once. (A reset drops
- * pages when all vCPUs wait for it.)
- */
+/* Without the lock, to read: a page that is taken away is freed after this vCPU was between two exits. */
 void *vm_ram_at(struct vm *vm, gpa_t gpa)
 {
-    const uint64_t index = ram_index(vm, gpa_to_ppn(gpa));
+    const uint64_t index = vm_ram_index(vm, gpa_to_ppn(gpa));
     struct p2m_page page;
 
     if (index >= vm->page_count)
         return NULL;
     page = p2m_look(&vm->p2m, index);
-    if (page.state != P2M_PRESENT)
+    if (!p2m_has_page(page.state))
         return NULL;
     return (uint8_t *)mpn_map(mpn_make(page.value)) + (gpa.raw & (PAGE_SIZE - 1));
 }

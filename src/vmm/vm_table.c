@@ -40,6 +40,23 @@ void vm_table_remove(struct vm *vm)
     spin_unlock(&vmm->lock, irqs);
 }
 
+struct vm *vm_table_hold(unsigned index)
+{
+    struct vmm_state *vmm = this_host()->vmm;
+    bool irqs = spin_lock(&vmm->lock);
+    struct vm *vm = index < VMM_VMS_MAX ? vmm->vms[index] : NULL;
+
+    if (vm)
+        __atomic_add_fetch(&vm->visitors, 1, __ATOMIC_ACQ_REL);
+    spin_unlock(&vmm->lock, irqs);
+    return vm;
+}
+
+void vm_table_release(struct vm *vm)
+{
+    __atomic_sub_fetch(&vm->visitors, 1, __ATOMIC_ACQ_REL);
+}
+
 bool vm_table_visit(bool (*visit)(struct vm *vm, void *argument), void *argument)
 {
     struct vmm_state *vmm = this_host()->vmm;

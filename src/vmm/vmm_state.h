@@ -14,13 +14,17 @@ struct vt_backend;
 struct vtx_cpu;
 struct svm_cpu;
 struct vm;
+struct share_table;
+struct vmm_mem;
 struct vm_disk_source;
 
 struct vmm_state {
-    struct spinlock lock;                     // rank VMS; guards (l)
-    const struct vt_backend *backend;         // (i) after vt_init_cpu() on CPU 0
-    struct vtx_cpu *vtx_cpus[PLAT_CPUS_MAX];  // (i) once that CPU is enabled
-    struct svm_cpu *svm_cpus[PLAT_CPUS_MAX];  // (i) likewise
-    struct vm *vms[VMM_VMS_MAX];              // (l)
+    struct spinlock lock;                      // rank VMS; guards (l)
+    const struct vt_backend *backend;          // (i) after vt_init_cpu() on CPU 0
+    struct vtx_cpu *vtx_cpus[PLAT_CPUS_MAX];   // (i) once that CPU is enabled
+    struct svm_cpu *svm_cpus[PLAT_CPUS_MAX];   // (i) likewise
+    struct vm *vms[VMM_VMS_MAX];               // (l)
+    struct share_table *share;                 // (i) null: pages are not shared
+    struct vmm_mem *mem;                       // (i) null: memory is not scheduled
     const struct vm_disk_source *disk_source;  // (i) null: none
 };

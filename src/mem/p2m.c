@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * mem/p2m.c -- the book of a VM's pages: chunks, counts, pins.
+ *
+ * An entry changes in one store of 8 bytes, so who looks without the lock sees the old or the new.
+ *
+ * Invariants, locking: mem/p2m.h.
+ */
+#include "mem/p2m.h"
+
+#include "core/assert.h"
+
+_Static_assert(sizeof(struct p2m_page) == 8, "an entry changes in one store");
+_Static_assert(sizeof(struct p2m_page) * P2M_CHUNK == PAGE_SIZE, "a chunk is a page");
+
+vmk_status p2m_init(struct p2m *p, uint64_t pages)
+{
+    uint64_t chunks = (pages + P2M_CHUNK - 1) / P2M_CHUNK;
+
+    if (pages > UINT32_MAX)
+        return VMK_LIMIT;
+    *p = (struct p2m){.page_count = pages};
+    p->count[P2M_NONE] = pages;
+    p->chunks = heap_alloc(chunks * sizeof(struct p2m_page *), MEM_OWNER_P2M);
+    return p->chunks ? VMK_OK : VMK_NO_MEMORY;
+}
+
+void p2m_destroy(struct p2m *p)
+{
+    if (!p->chunks)
+        return;
+    for (unsigned s = 0; s < P2M_STATE_COUNT; s++)
+        vmk_assert(!p2m_has_page(s) || p->count[s] == 0);
+    for (uint64_t i = 0; i < (p->page_count + P2M_CHUNK - 1) / P2M_CHUNK; i++) {
+        if (p->chunks[i])
+            page_free(paddr_to_mpn(plat_unmap_address(p->chunks[i])), 0, MEM_OWNER_P2M);
+    }
+    heap_free(p->chunks);
+    p->chunks = NULL;
+}
+
+vmk_status p2m_reserve(struct p2m *p, uint64_t index)
+{
+    struct p2m_page **chunk = &p->chunks[index / P2M_CHUNK];
+    vmk_status status;
+    mpn_t mpn;
+
+    vmk_assert(index < p->page_count);
+    if (*chunk)
+        return VMK_OK;
+    status = page_alloc_zeroed(0, MEM_OWNER_P2M, &mpn);
+    if (status == VMK_OK)
+        __atomic_store_n(chunk, (struct p2m_page *)mpn_map(mpn), __ATOMIC_RELEASE);
+    return status;
+}
+
+static struct p2m_page *entry(struct p2m *p, uint64_t index)
+{
+    vmk_assert(index < p->page_count && p->chunks[index / P2M_CHUNK]);
+    return &p->chunks[index / P2M_CHUNK][index % P2M_CHUNK];
+}
+
+static void store(struct p2m_page *at, struct p2m_page page)
+{
+    const union {
+        struct p2m_page page;
+        uint64_t raw;
+    } both = {.page = page};
+
+    __atomic_store_n((uint64_t *)(void *)at, both.raw, __ATOMIC_RELEASE);
+}
+
+void p2m_set(struct p2m *p, uint64_t index, enum p2m_state state, mpn_t mpn)
+{
+    struct p2m_page *e = entry(p, index);
+
+    vmk_assert(p2m_has_page(state) == (mpn.raw != MPN_NONE_RAW) && mpn.raw <= UINT32_MAX);
+    vmk_assert(e->pins == 0);
+    p->count[e->state]--;
+    p->count[state]++;
+    store(e, (struct p2m_page){.state = (uint8_t)state, .value = (uint32_t)mpn.raw});
+}
+
+bool p2m_pin(struct p2m *p, uint64_t index)
+{
+    struct p2m_page *e = entry(p, index);
+    struct p2m_page pinned = *e;
+
+    vmk_assert(e->state == P2M_PRESENT);
+    if (e->pins == P2M_PINS_MAX)
+        return false;
+    pinned.pins++;
+    store(e, pinned);
+    return true;
+}
+
+void p2m_unpin(struct p2m *p, uint64_t index)
+{
+    struct p2m_page unpinned = *entry(p, index);
+
+    vmk_assert(unpinned.pins > 0);
+    unpinned.pins--;
+    store(entry(p, index), unpinned);
+}

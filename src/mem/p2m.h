@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * mem/p2m.h -- a VM's memory, page by page: where each guest page is now.
+ *
+ * An entry of 8 bytes for each page of RAM, in chunks of 512 that are made when the first page of
+ * theirs is set, so that a large VM costs what it touches. What a state means for mappings is the
+ * VMM's affair; this is the book.
+ *
+ *            touched                      given away, guest's wish
+ *     NONE ──────────► PRESENT ─────────────────────────► BALLOONED
+ *                       │   ▲ written: copied                  │ touched: a new page
+ *               equal   ▼   │                                  ▼
+ *                      SHARED                               PRESENT
+ *
+ * Invariants
+ *   - value is a machine page number where p2m_has_page(), else 0.
+ *   - count[s] is the number of entries in state s.
+ *   - A pinned page is PRESENT: somebody outside of the VM's lock uses it (a device's transfer).
+ * Locking    the VM's lock, but for p2m_look(), which may be called without.
+ */
+#pragma once
+
+#include "mem/page.h"
+
+#define P2M_CHUNK    512u
+#define P2M_PINS_MAX 255u
+
+enum p2m_state {
+    P2M_NONE,  // never touched, or given back as zeroes
+    P2M_PRESENT,
+    P2M_SAMPLED,  // there, and the next touch is counted: not mapped
+    P2M_FROZEN,   // there, and somebody looks whether it can be shared: read-only
+    P2M_SHARED,   // read-only, with others or not
+    P2M_BALLOONED,
+    P2M_STATE_COUNT
+};
+
+static inline bool p2m_has_page(unsigned state)
+{
+    return state >= P2M_PRESENT && state <= P2M_SHARED;
+}
+
+struct p2m_page {
+    uint8_t state;  // enum p2m_state
+    uint8_t pins;
+    uint16_t unused;
+    uint32_t value;
+};
+
+struct p2m {
+    struct p2m_page **chunks;
+    uint64_t page_count;
+    uint64_t count[P2M_STATE_COUNT];
+};
+
+/* Room for so many pages, all NONE. LIMIT above 16 TB, NO_MEMORY. */
+must_check vmk_status p2m_init(struct p2m *p, uint64_t pages);
+/* The machine pages must have been taken out before. */
+void p2m_destroy(struct p2m *p);
+static inline struct p2m_page p2m_get(const struct p2m *p, uint64_t index)
+{
+    const struct p2m_page *chunk =
+        __atomic_load_n(&p->chunks[index / P2M_CHUNK], __ATOMIC_ACQUIRE);
+
+    return chunk ? chunk[index % P2M_CHUNK] : (struct p2m_page){.state = P2M_NONE};
+}
+/* The same in one load, for readers without the lock. */
+static inline struct p2m_page p2m_look(const struct p2m *p, uint64_t index)
+{
+    struct p2m_page *chunk = __atomic_load_n(&p->chunks[index / P2M_CHUNK], __ATOMIC_ACQUIRE);
+    union {
+        uint64_t raw;
+        struct p2m_page page;
+    } both = {.raw = 0};
+
+    if (chunk)
+        both.raw =
+            __atomic_load_n((uint64_t *)(void *)&chunk[index % P2M_CHUNK], __ATOMIC_ACQUIRE);
+    return both.page;
+}
+/* Makes the chunk of that page, so that setting it cannot fail. NO_MEMORY. */
+must_check vmk_status p2m_reserve(struct p2m *p, uint64_t index);
+/* p2m_reserve() was there before; not pinned. */
+void p2m_set(struct p2m *p, uint64_t index, enum p2m_state state, mpn_t mpn);
+/* PRESENT pages only. False: pinned too often. */
+must_check bool p2m_pin(struct p2m *p, uint64_t index);
+void p2m_unpin(struct p2m *p, uint64_t index);

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/vmm_mem.c -- the memory scheduler at work: a world that watches, decides and shares.
+ *
+ * Once a second it tells the policy (mem/memsched.h) what each VM holds and how much is free, and
+ * hands the balloons their targets; every 15 s it has all targets made anew, and every 30 s it ends
+ * a sampling period. In between it offers random guest pages to the table of shared pages.
+ *
+ * Options: mem.NAME=VALUE for the policy's settings (mem/memsched_tunables.def); mem.share.rate=N pages
+ * a second and VM (0: no sharing); mem.salting=0 shares between all VMs, 2 (ESXi's default) only
+ * within one; mem.period=MS in place of a second, for tests.
+ *
+ * Invariants
+ *   - Every VM in the table of VMs that has a mem_id is in the policy, by that id.
+ * Locking    the mutex guards the policy; VMs are visited (vm_table_hold()) without it held.
+ * Sources    [WALDSPURGER02]: periods and sample size
+ */
+#include "vmm/vmm_mem.h"
+
+#include "core/core.h"
+#include "core/host.h"
+#include "core/log.h"
+#include "core/trace.h"
+#include "lib/rng.h"
+#include "lib/string.h"
+#include "mem/memsched.h"
+#include "plat/plat.h"
+#include "vmm/vm_reclaim.h"
+#include "vmm/vmm_state.h"
+#include "world/mutex.h"
+#include "world/world.h"
+
+#define PERIOD_MS       1000u
+#define REALLOCATE      15u  // periods
+#define SAMPLE          30u
+#define SHARE_RATE      50u   // pages a second and VM
+#define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
+#define BALLOON_PERCENT 65u   // [ESX] Mem.CtlMaxPercent
+
+struct vmm_mem {
+    struct mutex mutex;
+    struct memsched policy;  // (m)
+    struct share_table share;
+    struct rng rng;
+    uint32_t next_id;  // (m)
+    uint64_t rate, salting;
+    plat_ns period;
+    uint64_t periods;
+};
+
+static void observed(void *context, const struct memsched_event *event)
+{
+    (void)context;
+    if (event->kind == MEMSCHED_EVENT_LEVEL) {
+        vmk_log(VMK_LOG_INFO, "Mem: free memory is %s: %u MB",
+                memsched_level_name((enum memsched_level)event->small), event->a / 256);
+        TRACE(mem_state, .host_free = event->a, .level = event->small);
+    } else {
+        TRACE(mem_target, .vm = event->id, .entitlement = event->a, .balloon_target = event->b,
+              .tax_permille = 0);
+    }
+}
+
+static vmk_status input(struct vmm_mem *m, const struct memsched_input *in)
+{
+    vmk_status status;
+
+    mutex_lock(&m->mutex);
+    status = memsched_step(&m->policy, in);
+    mutex_unlock(&m->mutex);
+    return status;
+}
+
+/* ---- VMs come and go ---- */
+
+vmk_status vmm_mem_add(struct vm *vm)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+    struct memsched_input in = {
+        .op = MEMSCHED_VM_ADD,
+        .small = OVERHEAD_PAGES,
+        .a = MEMSCHED_ROOT_ID,
+        .d = (uint32_t)vm->page_count,
+    };
+    char why[160];
+    vmk_status status;
+
+    if (!m)
+        return VMK_OK;
+    mutex_lock(&m->mutex);
+    in.id = m->next_id++;
+    status = memsched_step(&m->policy, &in);
+    memsched_admission_text(&m->policy, why, sizeof(why));
+    mutex_unlock(&m->mutex);
+    if (status != VMK_OK) {
+        vmk_log(VMK_LOG_ERROR, "Mem: %s is not admitted: %s", vm->config.name,
+                status == VMK_LIMIT ? why : vmk_status_text(status));
+        return status;
+    }
+    vm->mem_id = in.id;
+    vm->share_salt = m->salting == 0 ? 0 : in.id;
+    return VMK_OK;
+}
+
+void vmm_mem_remove(struct vm *vm)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+
+    if (!m || !vm->mem_id)
+        return;
+    if (input(m, &(struct memsched_input){.op = MEMSCHED_REMOVE, .id = vm->mem_id}) != VMK_OK)
+        vmk_log(VMK_LOG_WARN, "Mem: %s was not known", vm->config.name);
+    share_forget(&m->share, (uint16_t)vm->index);
+}
+
+/* ---- the world ---- */
+
+static void watch(struct vmm_mem *m, struct vm *vm)
+{
+    struct memsched_input in = {.op = MEMSCHED_USAGE, .id = vm->mem_id};
+    const struct memsched_node *node;
+    bool irqs = spin_lock(&vm->lock);
+    const uint64_t *count = vm->p2m.count;
+    uint32_t target = 0;
+
+    if (vm->reclaim)
+        vm_limbo_collect_locked(vm);
+    in.small = vm->balloon.connected ? BALLOON_PERCENT : 0;
+    in.a = (uint32_t)(vm->page_count - count[P2M_NONE]);
+    in.b = (uint32_t)count[P2M_BALLOONED];
+    spin_unlock(&vm->lock, irqs);
+    mutex_lock(&m->mutex);
+    if (memsched_step(&m->policy, &in) == VMK_OK) {
+        node = memsched_find(&m->policy, vm->mem_id);
+        target = node->target.balloon;
+    }
+    mutex_unlock(&m->mutex);
+    __atomic_store_n(&vm->balloon.target, target, __ATOMIC_RELAXED);
+}
+
+static void sample(struct vmm_mem *m, struct vm *vm)
+{
+    struct memsched_input in = {.op = MEMSCHED_SAMPLE, .small = 1, .id = vm->mem_id};
+
+    vm_sample(vm, &in.a, &in.b);
+    if (in.b && input(m, &in) == VMK_OK)
+        TRACE(mem_sample, .vm = vm->mem_id,
+              .est_active =
+                  (uint32_t)memsched_active_pages(memsched_find(&m->policy, vm->mem_id)),
+              .true_active = 0, .sampled = in.b);
+}
+
+static void share(struct vmm_mem *m, struct vm *vm)
+{
+    uint16_t index = (uint16_t)vm->index;
+    uint64_t pages = vm->page_count, salt = vm->share_salt;
+    uint64_t count = m->rate * (m->period / 1000000u) / 1000u;
+
+    for (uint64_t i = 0; i < count && !world_kill_pending(); i++)
+        (void)share_page(&m->share, index, (uint32_t)rng_below(&m->rng, pages), salt);
+}
+
+static void mem_world(void *argument)
+{
+    struct vmm_mem *m = argument;
+
+    while (world_sleep_until(plat_time_now() + m->period) != VMK_KILLED) {
+        m->periods++;
+        for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
+            struct vm *vm = vm_table_hold(i);
+
+            if (!vm)
+                continue;
+            if (vm->mem_id && __atomic_load_n(&vm->state, __ATOMIC_RELAXED) == VM_STATE_ON) {
+                watch(m, vm);
+                if (m->periods % SAMPLE == 0)
+                    sample(m, vm);
+                share(m, vm);
+            }
+            vm_table_release(vm);
+        }
+        (void)input(
+            m, &(struct memsched_input){.op = MEMSCHED_FREE, .a = (uint32_t)page_free_count()});
+        if (m->periods % REALLOCATE == 0)
+            (void)input(m, &(struct memsched_input){.op = MEMSCHED_TICK});
+        if (m->periods % 3600 == 0)
+            share_pass(&m->share);
+    }
+    world_exit(0);
+}
+
+static void options_take(struct vmm_mem *m)
+{
+    static const struct {
+        const char *name;
+        enum memsched_tunable tunable;
+    } options[] = {
+#define MEMSCHED_TUNABLE(id, name, normal, least, most, what)                                  \
+    {"mem." name, MEMSCHED_TUNABLE_##id},
+#include "mem/memsched_tunables.def"
+    };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(options); i++) {
+        uint64_t value = core_option_u64(options[i].name, UINT64_MAX);
+        const struct memsched_input in = {
+            .op = MEMSCHED_TUNE, .small = (uint16_t)options[i].tunable, .a = (uint32_t)value};
+
+        if (value != UINT64_MAX && (value > UINT32_MAX || input(m, &in) != VMK_OK))
+            vmk_log(VMK_LOG_WARN, "Mem: %s=%llu is out of range; the default stays",
+                    options[i].name, (unsigned long long)value);
+    }
+    m->rate = core_option_u64("mem.share.rate", SHARE_RATE);
+    m->salting = core_option_u64("mem.salting", 2);
+    m->period = MAX(core_option_u64("mem.period", PERIOD_MS), 1ull) * 1000000u;
+}
+
+void vmm_mem_start(void)
+{
+    struct vmm_state *vmm = this_host()->vmm;
+    struct vmm_mem *m = heap_alloc(sizeof(*m), MEM_OWNER_VMM);
+    const struct world_params params = {.name = "memsched", .entry = mem_world, .argument = m};
+    world_id id;
+
+    if (!vmm->backend || !m ||
+        share_init(&m->share, (uint32_t)MIN(page_total_count(), UINT32_MAX / 2), &vm_share_ops,
+                   vmm) != VMK_OK) {
+        heap_free(m);
+        return;
+    }
+    mutex_init(&m->mutex, "memsched");
+    rng_init(&m->rng, plat_entropy(), "share", 0);
+    memsched_init(&m->policy);
+    m->policy.observer.event = observed;
+    m->next_id = MEMSCHED_ROOT_ID + 1;
+    options_take(m);
+    // There is no swap space yet, so what could be lost is not counted: mem.swap=0 is strict.
+    if (input(m, &(struct memsched_input){.op = MEMSCHED_HOST,
+                                          .a = (uint32_t)page_total_count(),
+                                          .b = UINT32_MAX}) != VMK_OK ||
+        world_create(&params, &id) != VMK_OK) {
+        vmk_log(VMK_LOG_WARN, "Mem: the memory scheduler does not start");
+        share_destroy(&m->share);
+        heap_free(m);
+        return;
+    }
+    vmm->share = &m->share;
+    vmm->mem = m;
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * tests/unit/test_p2m.c -- the book of a VM's pages.
+ *
+ * Invariants
+ *   - Each test runs in a process of its own (Check forks), so none sees another's host.
+ * Locking    none.
+ */
+#include "mem/p2m.h"
+
+#include "lib/rng.h"
+#include "tests/unit/kernel_test.h"
+
+static struct p2m p2m;
+
+START_TEST(test_p2m__untouched__costs_a_pointer_a_chunk)
+{
+    sim_test_begin();
+    ck_assert_int_eq(p2m_init(&p2m, BIT(36) / PAGE_SIZE), VMK_OK);  // 64 GB
+    ck_assert_uint_eq(page_owned_count(MEM_OWNER_P2M), 0);
+    ck_assert_int_eq(p2m_look(&p2m, p2m.page_count - 1).state, P2M_NONE);
+    ck_assert_int_eq(p2m_reserve(&p2m, p2m.page_count - 1), VMK_OK);
+    ck_assert_uint_eq(page_owned_count(MEM_OWNER_P2M), 1);
+    p2m_destroy(&p2m);
+    ck_assert_uint_eq(page_owned_count(MEM_OWNER_P2M), 0);
+    ck_assert_uint_eq(heap_owned(MEM_OWNER_P2M), 0);
+    ck_assert_int_eq(p2m_init(&p2m, BIT(33)), VMK_LIMIT);
+}
+END_TEST
+
+START_TEST(test_p2m__random_changes__counts_and_looks_agree)
+{
+    static struct p2m_page model[3000];
+    uint64_t count[P2M_STATE_COUNT] = {ARRAY_COUNT(model)};
+    struct rng rng;
+
+    sim_test_begin();
+    rng_init(&rng, 1, "p2m", 0);
+    ck_assert_int_eq(p2m_init(&p2m, ARRAY_COUNT(model)), VMK_OK);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint64_t index = rng_below(&rng, ARRAY_COUNT(model));
+        uint8_t state = (uint8_t)rng_below(&rng, P2M_STATE_COUNT);
+        uint32_t page = p2m_has_page(state) ? i + 1 : 0;
+        struct p2m_page seen = p2m_look(&p2m, index);
+
+        ck_assert_uint_eq(seen.state, model[index].state);
+        ck_assert_uint_eq(seen.value, model[index].value);
+        ck_assert_int_eq(p2m_reserve(&p2m, index), VMK_OK);
+        p2m_set(&p2m, index, state, mpn_make(page));
+        count[model[index].state]--;
+        count[state]++;
+        model[index] = (struct p2m_page){.state = state, .value = page};
+        if (state == P2M_PRESENT && i % 5 == 0) {
+            ck_assert(p2m_pin(&p2m, index));
+            ck_assert_uint_eq(p2m_look(&p2m, index).pins, 1);
+            ck_assert_uint_eq(p2m_look(&p2m, index).value, page);
+            p2m_unpin(&p2m, index);
+        }
+    }
+    ck_assert_mem_eq(count, p2m.count, sizeof(count));
+}
+END_TEST
+
+START_TEST(test_p2m__pinned__as_often_as_it_counts)
+{
+    sim_test_begin();
+    ck_assert_int_eq(p2m_init(&p2m, 10), VMK_OK);
+    ck_assert_int_eq(p2m_reserve(&p2m, 3), VMK_OK);
+    p2m_set(&p2m, 3, P2M_PRESENT, mpn_make(77));
+    for (unsigned i = 0; i < P2M_PINS_MAX; i++)
+        ck_assert(p2m_pin(&p2m, 3));
+    ck_assert(!p2m_pin(&p2m, 3));
+    p2m_unpin(&p2m, 3);
+    ck_assert(p2m_pin(&p2m, 3));
+}
+END_TEST
+
+START_TEST(test_p2m__taken_away_while_pinned__panics)
+{
+    sim_test_begin();
+    ck_assert_int_eq(p2m_init(&p2m, 10), VMK_OK);
+    ck_assert_int_eq(p2m_reserve(&p2m, 3), VMK_OK);
+    p2m_set(&p2m, 3, P2M_PRESENT, mpn_make(77));
+    ck_assert(p2m_pin(&p2m, 3));
+    p2m_set(&p2m, 3, P2M_NONE, mpn_make(MPN_NONE_RAW));
+}
+END_TEST
+
+KERNEL_TEST_MAIN("p2m", RUNS(test_p2m__untouched__costs_a_pointer_a_chunk),
+                 RUNS(test_p2m__random_changes__counts_and_looks_agree),
+                 RUNS(test_p2m__pinned__as_often_as_it_counts),
+                 PANICS(test_p2m__taken_away_while_pinned__panics))
