@@ -18,6 +18,8 @@
 #include "fs/tty.h"
 #include "fs/vfs.h"
 #include "fs/visorfs/visorfs.h"
+#include "fs/vmfs/datastore.h"
+#include "fs/vmfs/vmfs_vfs.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "plat/plat.h"
@@ -55,6 +57,11 @@ static bool files_up(void)
         return false;
     }
     load_member_tardisks();
+    status = vmfs_type_register();
+    if (status == VMK_OK)
+        (void)datastore_scan();
+    else
+        vmk_log(VMK_LOG_ERROR, "Boot: no datastores: %s", vmk_status_text(status));
     return true;
 }
 
@@ -126,4 +133,5 @@ void user_boot_end(void)
 {
     log_console_levels_set(4);
     vfs_sync();
+    (void)datastore_unmount_all();
 }

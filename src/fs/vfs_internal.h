@@ -41,6 +41,7 @@ struct fs_state {
     struct list tardisks;
     struct mutex sockets;  // every unix-domain socket
     struct list abstract;  // sockets; those with a name that is no path
+    uint8_t host_uuid[16];  // mount_lock; in VMFS heartbeats; zero until a volume is mounted
 };
 
 static inline struct fs_state *fs_state(void)

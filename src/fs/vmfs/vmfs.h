@@ -59,6 +59,16 @@ vmk_status vmfs_unmount(struct vmfs_volume *volume);
 /* The host died: forgets everything without a write. For tests and for a fenced host. */
 void vmfs_abandon(struct vmfs_volume *volume);
 
+/* What the head of a device says about the volume it is part of. */
+struct vmfs_extent_info {
+    struct vmfs_uuid volume;  // of the logical volume, the same on all its devices
+    uint32_t devices;         // that the volume has
+    uint64_t first;           // where this one begins in the volume, in 256 MiB
+    uint64_t size;            // bytes it gives
+};
+/* BAD_FORMAT: nothing of VMFS-5 there; or the device's error. Logs nothing. */
+must_check vmk_status vmfs_probe(struct block_device *device, struct vmfs_extent_info *out);
+
 struct vmfs_statistics {
     char label[129];
     struct vmfs_uuid uuid;
@@ -77,6 +87,12 @@ must_check vmk_status vmfs_label_set(struct vmfs_volume *volume, const char *lab
  */
 must_check vmk_status vmfs_beat(struct vmfs_volume *volume);
 must_check vmk_status vmfs_tick(struct vmfs_volume *volume);
+/* How often a host whose lock was wanted here was seen to be alive. */
+uint64_t vmfs_holder_beats(struct vmfs_volume *volume);
+bool vmfs_is_read_only(const struct vmfs_volume *volume);
+struct vmfs_uuid vmfs_logical_uuid(const struct vmfs_volume *volume);
+/* The extents' devices, with commas, as many as fit. */
+void vmfs_device_names(const struct vmfs_volume *volume, char *out, size_t size);
 /* What is done so far is durable when it returns. */
 must_check vmk_status vmfs_sync(struct vmfs_volume *volume);
 
@@ -134,6 +150,11 @@ struct vmfs_entry {
 must_check vmk_status vmfs_entry(struct vmfs_volume *volume, vmfs_id directory, uint64_t index,
                                  struct vmfs_entry *out);
 
+/* Up to `room` entries from `index` on; *got is 0 at the end. */
+must_check vmk_status vmfs_entries(struct vmfs_volume *volume, vmfs_id directory,
+                                   uint64_t index, struct vmfs_entry *out, unsigned room,
+                                   unsigned *got);
+
 /*
  * An open file keeps its storage when its last name goes, and, if exclusive, its on-disk lock, so
  * that no other host opens it so. CONTENDED: another host has it.
@@ -145,6 +166,9 @@ must_check vmk_status vmfs_read(struct vmfs_volume *volume, vmfs_id file, uint64
                                 void *to, size_t size, size_t *got);
 must_check vmk_status vmfs_write(struct vmfs_volume *volume, vmfs_id file, uint64_t offset,
                                  const void *from, size_t size);
+/* The same; *done is what was written before an error. */
+must_check vmk_status vmfs_write_some(struct vmfs_volume *volume, vmfs_id file, uint64_t offset,
+                                      const void *from, size_t size, size_t *done);
 must_check vmk_status vmfs_truncate(struct vmfs_volume *volume, vmfs_id file, uint64_t length);
 
 enum vmfs_provision {

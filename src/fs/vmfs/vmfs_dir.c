@@ -195,28 +195,47 @@ vmk_status vmfs_walk(struct vmfs_volume *v, const char *path, vmfs_id *found)
     return status;
 }
 
-vmk_status vmfs_entry(struct vmfs_volume *v, vmfs_id directory, uint64_t index,
-                      struct vmfs_entry *out)
+static vmk_status entries(struct vmfs_volume *v, vmfs_id directory, uint64_t index,
+                          struct vmfs_entry *out, unsigned room, unsigned *got)
 {
     uint8_t entry[DIRENT_SIZE];
     struct fd dir;
-    vmk_status status = volume_enter(v, false);
+    vmk_status status = fd_get(v, directory, false, &dir);
 
     if (status == VMK_OK)
-        status = fd_get(v, directory, false, &dir);
-    if (status == VMK_OK)
         status = check_directory(&dir);
-    if (status == VMK_OK && index >= fd_length(&dir) / DIRENT_SIZE)
-        status = VMK_NOT_FOUND;
-    if (status == VMK_OK)
-        status = content_get(&dir, index * DIRENT_SIZE, entry, DIRENT_SIZE);
-    if (status == VMK_OK) {
+    while (status == VMK_OK && *got < room && index < fd_length(&dir) / DIRENT_SIZE) {
+        status = content_get(&dir, index++ * DIRENT_SIZE, entry, DIRENT_SIZE);
+        if (status != VMK_OK)
+            break;
         memset(out, 0, sizeof(*out));
         memcpy(out->name, entry + DIRENT_NAME, entry_name_length(entry));
         out->type = (enum vmfs_type)le32(entry + DIRENT_TYPE);
         out->id = entry_id(entry);
+        out++;
+        ++*got;
     }
+    return status;
+}
+
+vmk_status vmfs_entries(struct vmfs_volume *v, vmfs_id directory, uint64_t index,
+                        struct vmfs_entry *out, unsigned room, unsigned *got)
+{
+    vmk_status status = volume_enter(v, false);
+
+    *got = 0;
+    if (status == VMK_OK)
+        status = entries(v, directory, index, out, room, got);
     return volume_leave(v, status);
+}
+
+vmk_status vmfs_entry(struct vmfs_volume *v, vmfs_id directory, uint64_t index,
+                      struct vmfs_entry *out)
+{
+    unsigned got;
+    vmk_status status = vmfs_entries(v, directory, index, out, 1, &got);
+
+    return status == VMK_OK && !got ? VMK_NOT_FOUND : status;
 }
 
 static vmk_status links_change(struct fd *fd, int by)

@@ -487,8 +487,18 @@ static vmk_status write_step(struct vmfs_volume *v, vmfs_id file, uint64_t offse
 vmk_status vmfs_write(struct vmfs_volume *v, vmfs_id file, uint64_t offset, const void *from,
                       size_t size)
 {
+    size_t done;
+
+    return vmfs_write_some(v, file, offset, from, size, &done);
+}
+
+vmk_status vmfs_write_some(struct vmfs_volume *v, vmfs_id file, uint64_t offset,
+                           const void *from, size_t size, size_t *all)
+{
     const char *in = from;
     vmk_status status = volume_enter(v, true);
+
+    *all = 0;
 
     while (size && status == VMK_OK) {
         size_t done = 0;
@@ -502,9 +512,12 @@ vmk_status vmfs_write(struct vmfs_volume *v, vmfs_id file, uint64_t offset, cons
             if (status == VMK_OK)
                 continue;
         }
+        if (status != VMK_OK)
+            break;
         in += done;
         offset += done;
         size -= done;
+        *all += done;
     }
     return volume_leave(v, status);
 }

@@ -116,6 +116,7 @@ struct vmfs_volume {
     plat_ns beaten;  // the last beat that came through was begun then
     struct hb_watch watches[4];
     uint64_t lock_waits, locks_broken, replays, buried;
+    uint64_t holder_beats;  // (a)
 
     uint32_t journal_fb;
     uint32_t journal_at;  // next sector of the ring

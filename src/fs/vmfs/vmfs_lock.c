@@ -193,6 +193,8 @@ static vmk_status holder_is_dead(struct vmfs_volume *v, uint64_t slot, uint64_t 
     struct hb_watch *watch = watch_of(v, slot);
 
     if (!watch->since || memcmp(watch->image, image, VMFS_SECTOR) != 0) {
+        if (watch->since)
+            __atomic_add_fetch(&v->holder_beats, 1, __ATOMIC_RELAXED);
         memcpy(watch->image, image, VMFS_SECTOR);
         watch->since = MAX(plat_time_now(), 1ull);
         v->lock_waits++;

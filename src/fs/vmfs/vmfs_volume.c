@@ -164,6 +164,28 @@ vmk_status volume_settle(struct vmfs_volume *v)
 
 /* ---- mounting ---- */
 
+vmk_status vmfs_probe(struct block_device *device, struct vmfs_extent_info *out)
+{
+    uint8_t head[VMFS_SECTOR];
+    uint8_t entry[VMFS_SECTOR];
+    vmk_status status;
+
+    if (device->block_size != VMFS_SECTOR || device->size < LVM_DATA + LVM_PE_SIZE)
+        return VMK_BAD_FORMAT;
+    status = block_read(device, LVM_BASE, head, sizeof(head));
+    if (status == VMK_OK)
+        status = block_read(device, LVM_VOLUME, entry, sizeof(entry));
+    if (status != VMK_OK)
+        return status;
+    if (le32(head + LVM_D_MAGIC) != LVM_MAGIC || le32(head + LVM_D_MAJOR) != 5)
+        return VMK_BAD_FORMAT;
+    memcpy(out->volume.raw, entry + LVM_V_UUID, VMFS_UUID_SIZE);
+    out->devices = le32(entry + LVM_V_DEVICES);
+    out->first = le64(entry + LVM_V_FIRST_PE);
+    out->size = (uint64_t)le32(entry + LVM_V_PES) << LVM_PE_SHIFT;
+    return VMK_OK;
+}
+
 static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device,
                               uint8_t *volume_entry)
 {
@@ -416,6 +438,34 @@ vmk_status vmfs_sync(struct vmfs_volume *v)
     if (status == VMK_OK && !v->how.read_only)
         status = v->dead != VMK_OK ? v->dead : volume_settle(v);
     return volume_leave(v, status);
+}
+
+uint64_t vmfs_holder_beats(struct vmfs_volume *v)
+{
+    return __atomic_load_n(&v->holder_beats, __ATOMIC_RELAXED);
+}
+
+struct vmfs_uuid vmfs_logical_uuid(const struct vmfs_volume *v)
+{
+    struct vmfs_uuid uuid;
+
+    memcpy(uuid.raw, v->super + FS_LV_UUID, VMFS_UUID_SIZE);
+    return uuid;
+}
+
+void vmfs_device_names(const struct vmfs_volume *v, char *out, size_t size)
+{
+    size_t at = 0;
+
+    out[0] = 0;
+    for (unsigned i = 0; i < v->extent_count && at < size; i++)
+        at += (size_t)vmk_snprintf(out + at, size - at, "%s%s", i ? "," : "",
+                                   v->extents[i].device->name);
+}
+
+bool vmfs_is_read_only(const struct vmfs_volume *v)
+{
+    return v->how.read_only;
 }
 
 vmk_status vmfs_beat(struct vmfs_volume *v)

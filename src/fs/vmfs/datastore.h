@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * fs/vmfs/datastore.h -- VMFS volumes of the host's disks, mounted where ESXi has them.
+ *
+ * Each volume is at /vmfs/volumes/<uuid>, and /vmfs/volumes/<label> is a link to it. The calls are for
+ * worlds after fs_init(); each may block.
+ */
+#pragma once
+
+#include "fs/vmfs/vmfs.h"
+
+struct datastore {
+    char label[129];
+    char uuid[VMFS_UUID_TEXT];
+    char path[64];      // /vmfs/volumes/<uuid>
+    char devices[256];  // names of the extents, with commas
+    uint64_t size, free;
+    uint32_t extents, minor;
+    bool read_only;
+};
+/* In the order of mounting; false past the end. */
+bool datastore_get(unsigned index, struct datastore *out);
+
+/*
+ * Looks at every partition of type VMFS of every disk and mounts the volumes that are complete and not
+ * mounted yet. At boot, and again for a rescan. Returns how many are new; what is wrong is logged.
+ */
+unsigned datastore_scan(void);
+/* Makes a volume on a partition ("<device>:N") and mounts it. EXISTS: the label is taken. */
+must_check vmk_status datastore_create(const char *partition, const char *label);
+/* By label or UUID. BUSY: files are open. NOT_FOUND. Everything is flushed. */
+must_check vmk_status datastore_unmount(const char *name);
+/* For the end of the host: as many as can be. Returns how many stay. */
+unsigned datastore_unmount_all(void);
