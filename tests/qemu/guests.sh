@@ -4,7 +4,7 @@
 platform=qemu
 . tests/lib.sh
 
-for name in hello exceptions apic io msr memory mmio_nowhere ring3 triple; do
+for name in hello exceptions apic nmi io msr memory mmio_nowhere ring3 triple; do
     guest $name .
 done
 guest smp 'cpus 1' --vcpus 1

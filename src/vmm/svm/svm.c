@@ -10,8 +10,8 @@
  * An event whose delivery an exit cut short is injected again, except for software interrupts:
  * their RIP still points at the instruction, which simply runs once more.
  *
- * There is no hardware window for NMIs: after one was injected IRET is intercepted; the next may go
- * in at the first exit that finds RIP moved past that IRET.
+ * There is no hardware window for NMIs: after one was injected IRET is intercepted, and stepped over with
+ * the trap flag if another waits.
  *
  * Invariants: EFER.SVME is set in the VMCB and hidden from the guest; an ASID is valid only with the
  * generation of the CPU that gave it; whoever changes a VMCB field drops its clean bit.
@@ -28,9 +28,10 @@
 #include "vmm/vm.h"
 #include "vmm/vmm_state.h"
 
-#define IOPM_ORDER  2u  // 12 KB, aligned
-#define MSRPM_ORDER 1u  // 8 KB
-#define PAT_RESET   0x0007040600070406ull
+#define VECTOR_DEBUG 1u
+#define IOPM_ORDER   2u  // 12 KB, aligned
+#define MSRPM_ORDER  1u  // 8 KB
+#define PAT_RESET    0x0007040600070406ull
 
 static const struct nested_format npt_format = {
     .name = "NPT",
@@ -554,11 +555,46 @@ static void iret_intercept(struct svm_vcpu *s, bool on)
     touch(s, SVM_CLEAN_INTERCEPTS);
 }
 
-/* While an NMI is masked its IRET is intercepted anyway; there is nothing more to ask for. */
+/*
+ * While an NMI is masked its IRET is intercepted. That exit comes before the IRET; the instruction
+ * itself is then stepped over with the trap flag, so that the next NMI goes in right behind it. The
+ * step is for one entry: whatever exit comes takes it back, and the caller asks again.
+ */
 static void svm_want_nmi_window(struct vcpu *v, bool on)
 {
-    (void)v;
-    (void)on;
+    struct svm_vcpu *s = svm_of(v);
+    struct vmcb *b = s->vmcb;
+
+    if (!on || !s->nmi_masked || !s->nmi_iret || s->nmi_step || v->inject.valid)
+        return;
+    s->nmi_step = true;
+    s->nmi_step_flag = b->rflags & RFLAGS_TF;
+    s->nmi_step_dr6 = b->dr6;
+    b->rflags |= RFLAGS_TF;
+    b->intercept_exceptions |= BIT(VECTOR_DEBUG);
+    touch(s, SVM_CLEAN_INTERCEPTS);
+}
+
+/* After an exit: true if it is the step's and nobody else's. */
+static bool nmi_step_end(struct svm_vcpu *s)
+{
+    struct vmcb *b = s->vmcb;
+
+    s->nmi_step = false;
+    b->intercept_exceptions &= ~(uint32_t)BIT(VECTOR_DEBUG);
+    touch(s, SVM_CLEAN_INTERCEPTS);
+    if (b->exit_code != SVM_EXIT_EXCEPTION + VECTOR_DEBUG) {
+        if (b->rip == s->nmi_iret_rip)  // not done yet
+            b->rflags = (b->rflags & ~RFLAGS_TF) | s->nmi_step_flag;
+        return false;
+    }
+    s->nmi_iret = false;
+    s->nmi_masked = false;
+    if (s->nmi_step_flag || ((b->dr6 ^ s->nmi_step_dr6) & 0xf))
+        return false;  // the guest steps too, or has a breakpoint there
+    b->dr6 = s->nmi_step_dr6;
+    touch(s, SVM_CLEAN_DR);
+    return true;
 }
 
 static void svm_clear_shadow(struct vcpu *v)
@@ -869,6 +905,7 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     struct svm_vcpu *s = svm_of(v);
     struct vmcb *b = s->vmcb;
     uint64_t info;
+    bool stepped = false;
 
     if (s->generation != s->cpu->generation)
         asid_take(s);
@@ -892,6 +929,8 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     b->event_inject = 0;
     b->tlb_control = SVM_TLB_NONE;
     s->clean = s->clean_after;
+    if (__builtin_expect(s->nmi_step, 0))
+        stepped = nmi_step_end(s);
     if (s->nmi_iret && b->rip != s->nmi_iret_rip) {
         s->nmi_iret = false;
         s->nmi_masked = false;
@@ -902,6 +941,8 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     if (b->exit_code == SVM_EXIT_CPUID && (uint32_t)b->rax == 0xd)
         xcr0_take(v, s);
     fill_exit(v, s, exit);
+    if (__builtin_expect(stepped, 0))
+        exit->kind = VM_EXIT_INTERRUPT;
 }
 
 static void svm_dump(struct vcpu *v)

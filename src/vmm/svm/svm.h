@@ -41,6 +41,9 @@ struct svm_vcpu {
     bool nmi_masked;           // (c) an NMI went in, its IRET has not been seen
     bool nmi_iret;             // (c) the IRET was seen at nmi_iret_rip but not done
     uint64_t nmi_iret_rip;
+    bool nmi_step;           // (c) that IRET is being stepped over, for one entry
+    uint64_t nmi_step_flag;  // (c) the guest's own TF, and DR6, before that
+    uint64_t nmi_step_dr6;
     uint64_t xcr0, tsc_aux;  // (c) what the hardware has now
     struct svm_length lengths[SVM_LENGTH_SETS][SVM_LENGTH_WAYS];  // the newer first
 };
