@@ -110,10 +110,11 @@ static enum end attach(int line, int terminal, int wait_ms)
 
 static void usage(FILE *to)
 {
-    fputs("usage: vm-console [--wait SECONDS] NAME\n"
+    fputs("usage: vm-console [--wait SECONDS] [--fd N] NAME\n"
           "\n"
           "The serial console of the virtual machine NAME (ls /dev/vm). Ctrl-] leaves.\n"
           "  --wait SECONDS  without a terminal: read on that long after the input's end (1)\n"
+          "  --fd N          the console is open there already (vm console NAME does that)\n"
           "status: 0; 2 bad usage; 3 no such VM\n",
           to);
 }
@@ -121,7 +122,7 @@ static void usage(FILE *to)
 int main(int argc, char **argv)
 {
     int terminal = isatty(STDIN_FILENO);
-    int wait_ms = 1000, line, at = 1;
+    int wait_ms = 1000, line = -1, at = 1;
     struct termios raw;
     char path[128];
     enum end end;
@@ -141,12 +142,17 @@ int main(int argc, char **argv)
         wait_ms = (int)seconds * 1000;
         at = 3;
     }
-    if (argc != at + 1 || strchr(argv[at], '/') || !argv[at][0]) {
+    if (argc > at + 2 && strcmp(argv[at], "--fd") == 0) {
+        line = atoi(argv[at + 1]);
+        at += 2;
+    }
+    if (argc != at + 1 || (line < 0 && strchr(argv[at], '/')) || !argv[at][0]) {
         usage(stderr);
         return EXIT_USAGE;
     }
     snprintf(path, sizeof(path), "/dev/vm/%s/console", argv[at]);
-    line = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (line < 0)
+        line = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (line < 0) {
         fprintf(stderr, "vm-console: %s: %s; running are: ", path, strerror(errno));
         fflush(stderr);

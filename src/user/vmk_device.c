@@ -77,7 +77,7 @@ static bool owner_find(struct vm *vm, void *argument)
 
     if (!vm_has_world(vm, s->world))
         return false;
-    s->may = vmk_may(s->asker, vm->owner_uid);
+    s->may = vmk_may(s->asker, vm->owner.uid);
     return true;
 }
 
@@ -115,8 +115,8 @@ static bool kill_visit(struct vm *vm, void *argument)
 
     if (!vm_has_world(vm, s->world))
         return false;
-    s->cartel = vm->cartel;
-    s->may = vmk_may(s->asker, vm->owner_uid);
+    s->cartel = vm->owner.cartel;
+    s->may = vmk_may(s->asker, vm->owner.uid);
     if (!s->may)
         return true;
     switch (s->how) {
@@ -158,7 +158,7 @@ static bool console_visit(struct vm *vm, void *argument)
 
     if (!vm_has_world(vm, s->world))
         return false;
-    if (!vmk_may(s->asker, vm->owner_uid))
+    if (!vmk_may(s->asker, vm->owner.uid))
         s->status = VMK_NOT_OWNER;
     else if (!vm->console)
         s->status = VMK_NO_DEVICE;

@@ -13,6 +13,7 @@
  */
 #include "core/core.h"
 #include "fs/proc/procfs.h"
+#include "io/storage.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mem/page.h"
@@ -67,7 +68,7 @@ static bool vcpu_visit(struct vm *vm, void *argument)
 
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         if (vm->vcpus[i] && vm->vcpus[i]->world.raw == out->world_id) {
-            out->cartel_id = vm->cartel;
+            out->cartel_id = vm->owner.cartel;
             out->vcpu = i;
             return true;
         }
@@ -232,6 +233,60 @@ static void gather_owners(struct gather *g)
     }
 }
 
+static void gather_adapters(struct gather *g)
+{
+    struct vmk_adapter *out = g->entries;
+    struct storage_adapter_info info;
+
+    for (; storage_adapter_get(g->count, &info); g->count++) {
+        if (g->count >= g->room)
+            continue;
+        out[g->count] = (struct vmk_adapter){.devices = info.devices};
+        text_copy(out[g->count].name, sizeof(out->name), info.name);
+        text_copy(out[g->count].driver, sizeof(out->driver), info.driver);
+        text_copy(out[g->count].location, sizeof(out->location), info.location);
+        text_copy(out[g->count].description, sizeof(out->description), info.description);
+    }
+}
+
+static void device_fill(const struct storage_device_info *info, struct vmk_device *out)
+{
+    *out = (struct vmk_device){
+        .size_bytes = info->size,
+        .block_bytes = info->block_size,
+        .flags = (info->read_only ? VMK_DEVICE_READ_ONLY : 0u) |
+                 (info->rotational ? VMK_DEVICE_ROTATIONAL : 0u) |
+                 (info->removable ? VMK_DEVICE_REMOVABLE : 0u) |
+                 (info->gone ? VMK_DEVICE_GONE : 0u),
+        .users = info->users,
+        .reads = info->stats.reads,
+        .writes = info->stats.writes,
+        .read_bytes = info->stats.read_bytes,
+        .written_bytes = info->stats.write_bytes,
+        .errors = info->stats.errors,
+    };
+    text_copy(out->name, sizeof(out->name), info->name);
+    text_copy(out->adapter, sizeof(out->adapter), info->adapter);
+    text_copy(out->driver, sizeof(out->driver), info->driver);
+    text_copy(out->path, sizeof(out->path), info->path);
+    text_copy(out->vendor, sizeof(out->vendor), info->inquiry.vendor);
+    text_copy(out->model, sizeof(out->model), info->inquiry.model);
+    text_copy(out->revision, sizeof(out->revision), info->inquiry.revision);
+    text_copy(out->serial, sizeof(out->serial), info->inquiry.serial);
+}
+
+static void gather_devices(struct gather *g)
+{
+    struct storage_device_info *info = heap_alloc(sizeof(*info), MEM_OWNER_USER);
+    struct vmk_device *out = g->entries;
+
+    for (; info && storage_device_get(g->count, info); g->count++) {
+        if (g->count < g->room)
+            device_fill(info, &out[g->count]);
+    }
+    heap_free(info);
+}
+
 /* Family, model, stepping, names: of the CPU it runs on; all are alike. */
 static void cpu_identify(struct vmk_cpu *out)
 {
@@ -267,11 +322,17 @@ static void gather_cpus(struct gather *g)
     cpu_identify(&common);
     sched_host_usage_get(usage);
     for (uint32_t i = 0; i < usage->cpus && i < PLAT_CPUS_MAX; i++, g->count++) {
+        struct plat_cpu_place place;
+
         if (g->count >= g->room)
             continue;
         out[g->count] = common;
         out[g->count].cpu = i;
-        out[g->count].core = i;
+        place = plat_cpu_place(i);
+        out[g->count].core = place.core;
+        out[g->count].cache = place.llc;
+        out[g->count].package = place.package;
+        out[g->count].node = place.node;
         out[g->count].used_ns = usage->used[i];
     }
     heap_free(usage);
@@ -291,6 +352,8 @@ static const struct list_row rows[] = {
     {VMK_LIST_VMS, sizeof(struct vmk_vm), gather_vms},
     {VMK_LIST_SAMPLES, sizeof(struct sched_sample), gather_samples},
     {VMK_LIST_OWNERS, sizeof(struct vmk_owner), gather_owners},
+    {VMK_LIST_ADAPTERS, sizeof(struct vmk_adapter), gather_adapters},
+    {VMK_LIST_DEVICES, sizeof(struct vmk_device), gather_devices},
     {VMK_LIST_CPUS, sizeof(struct vmk_cpu), gather_cpus},
 };
 
@@ -367,6 +430,15 @@ static bool vm_count(struct vm *vm, void *argument)
     return false;
 }
 
+static uint32_t nodes_count(uint32_t cpus)
+{
+    uint32_t nodes = 1;
+
+    for (uint32_t i = 0; i < cpus; i++)
+        nodes = MAX(nodes, plat_cpu_place(i).node + 1u);
+    return nodes;
+}
+
 vmk_status vmk_host_get(struct vmk_host *host)
 {
     struct sched_host_usage *usage = heap_alloc(sizeof(*usage), MEM_OWNER_USER);
@@ -391,7 +463,7 @@ vmk_status vmk_host_get(struct vmk_host *host)
         .capacity_mhz = usage->capacity_mhz,
         .reserved_mhz = usage->reserved_mhz,
         .tsc_khz = plat_tsc_khz(),
-        .numa_nodes = 1,
+        .numa_nodes = nodes_count(usage->cpus),
     };
     procfs_loads(host->load_avg);
     text_copy(host->version, sizeof(host->version), ORRERY_VERSION);

@@ -59,11 +59,11 @@ void vmk_vm_fill(struct vm *vm, struct vmk_vm *out)
     *out = (struct vmk_vm){
         .head = {sizeof(*out), VMK_ABI_VERSION},
         .world_id = vm->vcpus[0] ? vm->vcpus[0]->world.raw : 0,
-        .cartel_id = vm->cartel,
+        .cartel_id = vm->owner.cartel,
         .group_id = vm->sched_group,
         .state = (uint32_t)__atomic_load_n(&vm->state, __ATOMIC_SEQ_CST),
-        .uid = vm->owner_uid,
-        .gid = vm->owner_gid,
+        .uid = vm->owner.uid,
+        .gid = vm->owner.gid,
         .vcpus = vm->vcpu_count,
         .memory_mb = vm->config.memory_mb,
         .memory_pages = vm->page_count,
@@ -81,7 +81,7 @@ void vmk_vm_fill(struct vm *vm, struct vmk_vm *out)
     memcpy(out->uuid, vm->config.uuid, sizeof(out->uuid));
     text_copy(out->name, sizeof(out->name), vm->config.name);
     text_copy(out->config_file, sizeof(out->config_file),
-              vm->config_file ? vm->config_file : "");
+              vm->owner.config_file ? vm->owner.config_file : "");
     text_copy(out->reason, sizeof(out->reason), vm->end_reason ? vm->end_reason : "");
 }
 
@@ -112,18 +112,61 @@ static vmk_status config_read(struct thread *t, struct vmk_vm_create *c,
     return status;
 }
 
-static bool fits(const struct thread *t, const struct vm_config *config,
-                 struct vmk_vm_create *c)
+static bool refuse(struct vmk_vm_create *c, const char *what, const char *why)
 {
-    uint64_t pages = (uint64_t)config->memory_mb << (20 - PAGE_SHIFT);
-    uint64_t bound = page_free_count() / USERS_FRACTION;
-
-    if (t->process->euid == 0 || pages <= bound)
-        return true;
-    (void)vmk_snprintf(
-        c->error, sizeof(c->error), "%s: memSize: %u MB; who is not root may have %llu MB now",
-        c->config_file, config->memory_mb, (unsigned long long)(bound >> (20 - PAGE_SHIFT)));
+    (void)vmk_snprintf(c->error, sizeof(c->error), "%s: %s: %s", c->config_file, what, why);
     return false;
+}
+
+/* May that user have the file of a disk, as it lies there now? Its name is relative to the .vmx file. */
+static bool disk_allowed(const struct vm_disk_config *disk, const struct vfs_cred *cred,
+                         struct vmk_vm_create *c)
+{
+    static const char device[] = "host:", memory[] = "ramdisk:";
+    const struct vfs_where where = vfs_where_kernel();
+    const char *slash = NULL;
+    size_t folder;
+    char path[VMK_PATH_SIZE + VM_PATH_SIZE];
+    struct vnode *vnode;
+    vmk_status status;
+
+    for (const char *at = strchr(c->config_file, '/'); at; at = strchr(at + 1, '/'))
+        slash = at;
+    if (strncmp(disk->file, device, sizeof(device) - 1) == 0 ||
+        strncmp(disk->file, memory, sizeof(memory) - 1) == 0)
+        return refuse(c, disk->file,
+                      "only root's machines may have devices and memory of the host");
+    folder = disk->file[0] == '/' || !slash ? 0 : (size_t)(slash - c->config_file) + 1;
+    (void)vmk_snprintf(path, sizeof(path), "%.*s%s", (int)folder, c->config_file, disk->file);
+    if (vfs_walk(&where, path, 0, &vnode) != VMK_OK)
+        return refuse(c, path, "no such file");
+    status = vnode_access(
+        vnode, VFS_MAY_READ | (disk->mode == VM_DISK_PERSISTENT ? VFS_MAY_WRITE : 0u), cred);
+    vnode_put(vnode);
+    return status == VMK_OK || refuse(c, path, "its owner may not use it");
+}
+
+/* What a machine of somebody who is not root may not take from the host. */
+static bool allowed(const struct thread *t, const struct vm_config *config,
+                    struct vmk_vm_create *c)
+{
+    const struct vfs_cred cred = {
+        .uid = c->owner_uid == VMK_CALLER ? t->process->euid : c->owner_uid,
+        .gid = c->owner_gid == VMK_CALLER ? t->process->egid : c->owner_gid,
+    };
+    uint64_t pages = (uint64_t)config->memory_mb << (20 - PAGE_SHIFT);
+
+    if (cred.uid == 0)
+        return true;
+    if (pages > page_free_count() / USERS_FRACTION)
+        return refuse(c, "memSize", "more than a quarter of the host's free memory");
+    if (config->serial_port >= 0)
+        return refuse(c, "serial0.fileName", "only root's machines may have the host's ports");
+    for (unsigned i = 0; i < config->disk_count; i++) {
+        if (!disk_allowed(&config->disks[i], &cred, c))
+            return false;
+    }
+    return true;
 }
 
 static struct box *box_create(struct thread *t, const struct vm_config *config,
@@ -133,8 +176,20 @@ static struct box *box_create(struct thread *t, const struct vm_config *config,
     const struct process *p = t->process;
     vmk_status status = VMK_NO_MEMORY;
 
-    if (box)
-        status = vm_create_empty(config, &box->vm);
+    if (box) {
+        const struct vm_owner owner = {
+            .uid = c->owner_uid == VMK_CALLER ? p->euid : c->owner_uid,
+            .gid = c->owner_gid == VMK_CALLER ? p->egid : c->owner_gid,
+            .cartel = p->pid,
+            .config_file = box->config_file,
+        };
+
+        text_copy(box->config_file, sizeof(box->config_file), c->config_file);
+        mutex_init(&box->lock, "vm file");
+        poll_head_init(&box->poll, "vm file");
+        box->client.changed = changed;
+        status = vm_create_empty(config, &owner, &box->client, &box->vm);
+    }
     if (status != VMK_OK) {
         (void)vmk_snprintf(c->error, sizeof(c->error), "%s: cannot be made: %s%s",
                            c->config_file, vmk_status_text(status),
@@ -142,15 +197,6 @@ static struct box *box_create(struct thread *t, const struct vm_config *config,
         heap_free(box);
         return NULL;
     }
-    mutex_init(&box->lock, "vm file");
-    poll_head_init(&box->poll, "vm file");
-    box->client.changed = changed;
-    text_copy(box->config_file, sizeof(box->config_file), c->config_file);
-    box->vm->client = &box->client;
-    box->vm->config_file = box->config_file;
-    box->vm->owner_uid = c->owner_uid == VMK_CALLER ? p->euid : c->owner_uid;
-    box->vm->owner_gid = c->owner_gid == VMK_CALLER ? p->egid : c->owner_gid;
-    box->vm->cartel = p->pid;
     return box;
 }
 
@@ -192,7 +238,7 @@ vmk_status vmk_vm_create(struct thread *t, struct vmk_vm_create *c)
     if (!config)
         return VMK_NO_MEMORY;
     status = config_read(t, c, config);
-    if (status == VMK_OK && fits(t, config, c))
+    if (status == VMK_OK && allowed(t, config, c))
         box = box_create(t, config, c);
     heap_free(config);
     if (!box)

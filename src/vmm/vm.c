@@ -152,7 +152,8 @@ static vmk_status vm_fill(struct vm *vm)
     return VMK_OK;
 }
 
-vmk_status vm_create_empty(const struct vm_config *config, struct vm **out)
+vmk_status vm_create_empty(const struct vm_config *config, const struct vm_owner *owner,
+                           struct vm_client *client, struct vm **out)
 {
     struct vm *vm;
     vmk_status status;
@@ -167,6 +168,9 @@ vmk_status vm_create_empty(const struct vm_config *config, struct vm **out)
     spin_init(&vm->lock, "vm", LOCK_RANK_VM);
     wait_queue_init(&vm->ended, "vm");
     vm->config = *config;
+    vm->client = client;
+    if (owner)
+        vm->owner = *owner;
     vm->state = VM_STATE_NEW;
     vm->vcpu_count = config->vcpus;
     vm->page_count = (uint64_t)config->memory_mb << (20 - PAGE_SHIFT);
@@ -186,7 +190,7 @@ vmk_status vm_create_empty(const struct vm_config *config, struct vm **out)
 
 vmk_status vm_create(const struct vm_config *config, struct vm **out)
 {
-    vmk_status status = vm_create_empty(config, out);
+    vmk_status status = vm_create_empty(config, NULL, NULL, out);
 
     if (status != VMK_OK)
         return status;

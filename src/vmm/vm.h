@@ -71,6 +71,13 @@ struct vm_disks;
 struct vm_work;
 struct vm_client;
 
+/* Who made a VM. */
+struct vm_owner {
+    uint32_t uid, gid;
+    uint32_t cartel;          // pid of its vmx, 0: none
+    const char *config_file;  // its path, or null; lives as long as the VM
+};
+
 struct vm {
     struct spinlock lock;  // rank VM: devices, nested table, p2m
     struct vm_config config;
@@ -124,11 +131,10 @@ struct vm {
     bool devices_made;          // (i)
 
     // Whose it is, when a user world made it (vmm/vm_client.h).
-    struct vm_client *client;               // (i) null: the kernel's own
-    uint32_t owner_uid, owner_gid, cartel;  // (i) cartel: pid of the vmx, 0: none
-    const char *config_file;                // (i) its path, or null
-    uint64_t granted_count;                 // (w) pages of the guest that have memory
-    uint32_t reset_count;                   // (a)
+    struct vm_client *client;  // (i) null: the kernel's own
+    struct vm_owner owner;     // (i) all 0: the kernel or root
+    uint64_t granted_count;    // (w) pages of the guest that have memory
+    uint32_t reset_count;      // (a)
 };
 
 /* ---- memory; world context, vm->lock not held unless _locked ---- */
@@ -166,8 +172,11 @@ void vm_irq_line_set(struct vm *vm, unsigned gsi, bool high);
 /* ---- power ---- */
 /* Makes the VM of a configuration: memory, vCPUs, devices, kernel loaded. Not running yet. */
 must_check vmk_status vm_create(const struct vm_config *config, struct vm **out);
-/* The same without a kernel: somebody else loads it. */
-must_check vmk_status vm_create_empty(const struct vm_config *config, struct vm **out);
+/* The same without a kernel, for `owner` (null: the kernel), whose disks are opened for him; `client`
+ * loads it (null: nobody asks). */
+must_check vmk_status vm_create_empty(const struct vm_config *config,
+                                      const struct vm_owner *owner, struct vm_client *client,
+                                      struct vm **out);
 /*
  * Calls visit() for each VM of the host until one says true; was there one? Under the lock of the
  * table: VMs stay meanwhile, and only locks above rank VMS may be taken. vmm/vm_table.c

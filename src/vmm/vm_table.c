@@ -76,7 +76,7 @@ bool vm_has_world(const struct vm *vm, uint32_t world)
 {
     if (!world)
         return false;
-    if (world == vm->sched_group || world == vm->cartel)
+    if (world == vm->sched_group || world == vm->owner.cartel)
         return true;
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         if (vm->vcpus[i] && vm->vcpus[i]->world.raw == world)

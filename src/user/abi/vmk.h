@@ -199,7 +199,7 @@ enum vmk_device_flags {
 };
 
 struct vmk_device {
-    char name[64];     // naa..., t10..., mpx...
+    char name[96];     // naa..., t10..., mpx...
     char adapter[16];  // vmhba0
     char driver[32];
     char path[32];  // vmhba0:C0:T0:L0
