@@ -4,6 +4,8 @@
 workload pools
 duration 20s
 host cpus=1
+variant credit2 policy=credit2
+variant edf policy=edf
 pool prod shares=8000
 pool test shares=4000
 pool nested parent=test shares=3000
@@ -20,3 +22,8 @@ expect share(nested) = 1/4 within 20ms each 1s from 1s to 10s
 expect share(prod) = 1/3 within 20ms each 1s from 11s
 expect share(test) = 2/3 within 20ms each 1s from 11s
 expect jain(n*) >= 0.99 from 1s
+# The other policies, over both halves of the run: twice the other one's time, then half of it.
+expect credit2.share(prod) = 1/2 within 2%
+expect edf.share(prod) = 1/2 within 2%
+expect credit2.jain(n*) >= 0.99
+expect edf.jain(n*) >= 0.99

@@ -5,6 +5,7 @@
  *   machine.c    inputs, states and their times, the switch, kicks
  *   tree.c       pools: where nodes hang, who is active, admission control
  *   limit.c      limits: buckets of CPU time
+ *   reserve.c    reservations: whose next nanosecond is due
  *   place.c      which CPU: topology, wake-ups, pulling, balancing
  *   cosched.c    the vCPUs of a VM together
  *   policy_*.c   who runs next on a CPU
@@ -167,6 +168,24 @@ void tree_retune(struct sched_machine *m);
 uint32_t tree_load(const struct sched_machine *m, const struct sched_entity *e);
 /* policy_share.c: a node's virtual time moved back, or its shares changed: keys are wrong. */
 void share_rekey(struct sched_machine *m, struct sched_node *n);
+
+/* Its part of what the root has, by shares down the tree: 2^32 is all of it. At least 1. */
+uint64_t tree_part(const struct sched_entity *e);
+/* What is reserved for it by itself or by pools above, in 1/65536 of a CPU. */
+uint64_t tree_least(const struct sched_machine *m, const struct sched_entity *e);
+/* a * b / c for c > 0; the error is below 1 in 2^20 of the result. */
+uint64_t tree_scale(uint64_t a, uint64_t b, uint64_t c);
+
+/* ---- reserve.c ---- */
+/* A node, an entity and all pools above it, has used so much of what is reserved. */
+void reserve_charge(const struct sched_machine *m, struct sched_node *n, plat_ns used);
+void reserve_charge_all(const struct sched_machine *m, struct sched_entity *e, plat_ns used);
+/* Is a reservation at or above it due at `when`? */
+bool reserve_is_due(const struct sched_node *n, plat_ns when);
+/* For flat policies: on, off the CPU's queue of reserved entities; the first of it and when it is due. */
+void reserve_enqueue(struct sched_machine *m, struct sched_entity *e);
+void reserve_dequeue(struct sched_machine *m, struct sched_entity *e);
+struct sched_entity *reserve_first(struct sched_machine *m, uint32_t cpu, plat_ns *due);
 
 /* ---- limit.c ---- */
 bool limit_holds(const struct sched_entity *e);

@@ -8,8 +8,11 @@
  * reset touches nobody. Credit cannot be saved: who wakes up has at most a little more than one
  * hand-out.
  *
- * It is flat: a vCPU's weight is its VM's shares divided among the vCPUs that are active;
- * resource pools above are ignored, and so are reservations.
+ * It is flat: one queue per CPU, whatever the tree. A world's weight is its part of the host by shares down
+ * the tree of pools, as active siblings make it at the instant, times the number of active worlds, so
+ * that equal worlds burn at the speed of time. Reservations go first (reserve.c), limits are the
+ * machine's. Unlike `share` it keeps no account of pools: what a pool's worlds did not use while they
+ * slept is forgotten with them, and weights that no CPU can satisfy are not put right.
  *
  * Invariants
  *   - credit = credit_base - burnt, at most credit + CARRY after a wake-up.
@@ -21,13 +24,10 @@
 
 #define CARRY 500000ull  // ns of credit that survive a reset
 
-static uint64_t weight_of(const struct sched_entity *e)
+/* 65536: burns as time passes. */
+static uint64_t weight_of(const struct sched_machine *m, const struct sched_entity *e)
 {
-    const struct sched_node *vm = &e->node.parent->node;
-
-    if (vm->flags & SCHED_POOL_VM && vm->parent)
-        return MAX((uint64_t)vm->shares / MAX(vm->active, 1u), 1ull);
-    return e->node.shares;
+    return MAX(tree_part(e) * MAX(m->root->node.active, 1u) >> 16, 1ull);
 }
 
 static int64_t credit_of(const struct sched_machine *m, const struct sched_entity *e)
@@ -50,25 +50,36 @@ static void credit2_enqueue(struct sched_machine *m, struct sched_entity *e)
 {
     clamp(m, e);
     link_insert(&m->cpu[e->cpu].queue, &e->queue_link, &e->node, e->policy.credit2.burnt);
+    reserve_enqueue(m, e);
 }
 
 static void credit2_dequeue(struct sched_machine *m, struct sched_entity *e)
 {
     prioq_remove(&m->cpu[e->cpu].queue, &e->queue_link.node);
+    reserve_dequeue(m, e);
 }
 
-static struct sched_entity *credit2_first(struct sched_machine *m, uint32_t cpu)
+static struct sched_entity *credit2_neediest(struct sched_machine *m, uint32_t cpu)
 {
     struct prioq_node *first = prioq_first(&m->cpu[cpu].queue);
 
     return first ? entity_of(link_of(first)->owner) : NULL;
 }
 
+static struct sched_entity *credit2_first(struct sched_machine *m, uint32_t cpu)
+{
+    plat_ns due;
+    struct sched_entity *reserved = reserve_first(m, cpu, &due);
+
+    return reserved && !earlier(m->now, due) ? reserved : credit2_neediest(m, cpu);
+}
+
 static void credit2_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used)
 {
-    e->policy.credit2.burnt += used * SCHED_SHARES_DEFAULT / weight_of(e);
+    reserve_charge_all(m, e, used);
+    e->policy.credit2.burnt += tree_scale(used, 65536, weight_of(m, e));
     if (credit_of(m, e) <= 0) {
-        const struct sched_entity *best = credit2_first(m, e->cpu);
+        const struct sched_entity *best = credit2_neediest(m, e->cpu);
 
         if (!best || credit_of(m, best) <= 0)
             m->credit_base += tune(m, SCHED_TUNABLE_CREDIT);
@@ -76,12 +87,25 @@ static void credit2_charge(struct sched_machine *m, struct sched_entity *e, plat
     clamp(m, e);
 }
 
+static bool credit2_needier(struct sched_machine *m, struct sched_entity *a,
+                            struct sched_entity *b, plat_ns slack)
+{
+    (void)m;
+    return earlier(a->policy.credit2.burnt + slack, b->policy.credit2.burnt);
+}
+
 static bool credit2_before(struct sched_machine *m, struct sched_entity *a,
                            struct sched_entity *b, plat_ns slack)
 {
+    /* One that runs on its reservation keeps the CPU a little longer than it must. */
+    bool b_due =
+        reserve_is_due(&b->node, m->now + (b->queued ? 0 : tune(m, SCHED_TUNABLE_CREDIT_MIN)));
+
+    if (reserve_is_due(&a->node, m->now) != b_due)
+        return !b_due;
     if (!b->queued && m->now - b->started < tune(m, SCHED_TUNABLE_CREDIT_MIN))
         return false;
-    return earlier(a->policy.credit2.burnt + slack, b->policy.credit2.burnt);
+    return credit2_needier(m, a, b, slack);
 }
 
 static bool credit2_preempts(struct sched_machine *m, struct sched_entity *a,
@@ -92,13 +116,17 @@ static bool credit2_preempts(struct sched_machine *m, struct sched_entity *a,
 
 static plat_ns credit2_slice(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
 {
-    const struct sched_entity *next = credit2_first(m, cpu);
+    const struct sched_entity *next = credit2_neediest(m, cpu);
     plat_ns least = tune(m, SCHED_TUNABLE_CREDIT_MIN);
     int64_t room =
         next ? credit_of(m, e) - credit_of(m, next) : (int64_t)tune(m, SCHED_TUNABLE_QUANTUM);
-    plat_ns run = room > 0 ? (uint64_t)room * weight_of(e) / SCHED_SHARES_DEFAULT : 0;
+    plat_ns run = room > 0 ? tree_scale((uint64_t)room, weight_of(m, e), 65536) : 0;
+    plat_ns end = m->now + MIN(MAX(run, least), tune(m, SCHED_TUNABLE_QUANTUM));
+    plat_ns due;
 
-    return m->now + MIN(MAX(run, least), tune(m, SCHED_TUNABLE_QUANTUM));
+    if (reserve_first(m, cpu, &due) && earlier(due, end))
+        end = MAX(due, m->now + least);
+    return end;
 }
 
 const struct sched_policy sched_policy_credit2 = {
@@ -111,4 +139,6 @@ const struct sched_policy sched_policy_credit2 = {
     .before = credit2_before,
     .preempts = credit2_preempts,
     .slice = credit2_slice,
+    .neediest = credit2_neediest,
+    .needier = credit2_needier,
 };

@@ -5,7 +5,10 @@
  * Each world may run for a budget in each period; its deadline is the end of the period. Those
  * with budget go first, earliest deadline first; those who have spent it get what is left over,
  * in the same order, until their next period. The period comes with SET_MIN (default
- * edf-period), the budget is the reservation's part of it (default edf-budget). A server of
+ * edf-period), the budget is the reservation's part of it. Who reserved nothing has what is reserved for
+ * it by pools above, and its part by shares down the tree of what the host has not promised; or
+ * edf-budget, if that is set. So shares and pools hold to within a period, as far as worlds can use
+ * their parts; what they cannot is left over and goes to whose period ends first. A server of
  * this kind keeps every promise on one CPU as long as the sum of budget / period is at most 1;
  * whoever sets more is not refused.
  *
@@ -18,13 +21,27 @@
  */
 #include "sched/machine_internal.h"
 
+static plat_ns budget_of(const struct sched_machine *m, const struct sched_entity *e,
+                         plat_ns period)
+{
+    uint64_t promised = MIN((uint64_t)m->root->reserved_mhz, m->capacity_mhz);
+    uint64_t part;
+
+    if (e->node.min_mhz)
+        return period / 1000 * e->node.min_mhz * 1000 / m->reference_mhz;
+    if (tune(m, SCHED_TUNABLE_EDF_BUDGET))
+        return tune(m, SCHED_TUNABLE_EDF_BUDGET);
+    part = tree_part(e) * sched_mask_count(m->online | 1) >> 16;
+    part = tree_scale(part, m->capacity_mhz - promised, MAX(m->capacity_mhz, 1ull));
+    return tree_scale(period, MIN(tree_least(m, e) + part, 65536ull), 65536);
+}
+
 /* The period that `now` is in. A world that was late or asleep starts a new one. */
 static void refresh(struct sched_machine *m, struct sched_entity *e)
 {
     plat_ns period =
         e->policy.edf.period ? e->policy.edf.period : tune(m, SCHED_TUNABLE_EDF_PERIOD);
-    plat_ns budget = e->node.min_mhz ? period / 1000 * e->node.min_mhz * 1000 / m->reference_mhz
-                                     : tune(m, SCHED_TUNABLE_EDF_BUDGET);
+    plat_ns budget = budget_of(m, e, period);
 
     e->policy.edf.budget = MIN(budget, period);
     if (m->now < e->policy.edf.deadline)

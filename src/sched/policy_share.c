@@ -168,16 +168,6 @@ static void fork_of(struct sched_node **a, struct sched_node **b)
     }
 }
 
-/* Is a reservation above it due at `when`? */
-static bool is_due(const struct sched_node *n, plat_ns when)
-{
-    for (; n; n = n->parent ? &n->parent->node : NULL) {
-        if (n->min_mhz && !earlier(when, n->due))
-            return true;
-    }
-    return false;
-}
-
 static bool share_needier(struct sched_machine *m, struct sched_entity *ea,
                           struct sched_entity *eb, plat_ns slack)
 {
@@ -196,8 +186,8 @@ static bool share_before(struct sched_machine *m, struct sched_entity *ea,
     bool b_due;
 
     /* One that runs on its reservation keeps the CPU a little longer than it must. */
-    b_due = is_due(b, m->now + (eb->queued ? 0 : tune(m, SCHED_TUNABLE_GRANULARITY)));
-    if (is_due(a, m->now) != b_due)
+    b_due = reserve_is_due(b, m->now + (eb->queued ? 0 : tune(m, SCHED_TUNABLE_GRANULARITY)));
+    if (reserve_is_due(a, m->now) != b_due)
         return !b_due;
     return share_needier(m, ea, eb, slack);
 }
@@ -208,9 +198,9 @@ static bool share_preempts(struct sched_machine *m, struct sched_entity *ea,
 {
     struct sched_node *a = &ea->node;
     struct sched_node *b = &eb->node;
-    bool b_due = is_due(b, m->now + tune(m, SCHED_TUNABLE_GRANULARITY));
+    bool b_due = reserve_is_due(b, m->now + tune(m, SCHED_TUNABLE_GRANULARITY));
 
-    if (is_due(a, m->now) != b_due)
+    if (reserve_is_due(a, m->now) != b_due)
         return !b_due;
     fork_of(&a, &b);
     return earlier(finish(m, a) + vtime_of(a, tune(m, SCHED_TUNABLE_WAKE_SLACK)),

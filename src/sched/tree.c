@@ -78,8 +78,7 @@ static void hash_remove(struct sched_machine *m, struct sched_node *n)
 
 /* ---- virtual time ---- */
 
-/* a * b / c for c > 0; the error is below 1 in 2^20 of the result. */
-static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
+uint64_t tree_scale(uint64_t a, uint64_t b, uint64_t c)
 {
     uint64_t high;
 
@@ -108,7 +107,7 @@ static void shift(struct sched_pool *p, struct sched_node *n, uint64_t vtime)
 {
     uint64_t by = vtime - n->vtime;
     bool up = (int64_t)by >= 0;
-    uint64_t mean = scale(up ? by : -by, n->shares, p->active_shares);
+    uint64_t mean = tree_scale(up ? by : -by, n->shares, p->active_shares);
 
     n->vtime = vtime;
     p->vtime += up ? mean : -mean;
@@ -123,9 +122,9 @@ static void shift_lag(struct sched_pool *p, struct sched_node *n, int64_t by)
     if (!others)
         return;
     if (by >= 0)
-        shift(p, n, n->vtime + scale((uint64_t)by, p->active_shares, others));
+        shift(p, n, n->vtime + tree_scale((uint64_t)by, p->active_shares, others));
     else
-        shift(p, n, n->vtime - scale((uint64_t)-by, p->active_shares, others));
+        shift(p, n, n->vtime - tree_scale((uint64_t)-by, p->active_shares, others));
 }
 
 /* Below n nobody waits from now on. */
@@ -162,13 +161,7 @@ void tree_charge(struct sched_machine *m, struct sched_entity *e, plat_ns used)
 
     for (struct sched_pool *p = n->parent; p; n = &p->node, p = n->parent) {
         n->vtime += vtime_of(n, used);
-        if (n->min_mhz) {
-            plat_ns quantum = tune(m, SCHED_TUNABLE_QUANTUM);
-
-            n->due += scale(used, m->reference_mhz, n->min_mhz);
-            n->due = MIN(n->due, m->now + quantum);
-            n->due = MAX(n->due, m->now - MIN(m->now, 8 * quantum));
-        }
+        reserve_charge(m, n, used);
         if (!n->joined)
             continue;
         mean_advance(p, used);
@@ -214,9 +207,9 @@ static void join(struct sched_machine *m, struct sched_pool *p, struct sched_nod
     p->active_shares += n->shares;
     /* The mean of W + w, of which W were at the old mean. */
     if (earlier(n->vtime, p->vtime))
-        p->vtime -= scale(p->vtime - n->vtime, n->shares, p->active_shares);
+        p->vtime -= tree_scale(p->vtime - n->vtime, n->shares, p->active_shares);
     else
-        p->vtime += scale(n->vtime - p->vtime, n->shares, p->active_shares);
+        p->vtime += tree_scale(n->vtime - p->vtime, n->shares, p->active_shares);
 }
 
 static void leave(struct sched_machine *m, struct sched_pool *p, struct sched_node *n)
@@ -231,9 +224,9 @@ static void leave(struct sched_machine *m, struct sched_pool *p, struct sched_no
         p->vtime = n->vtime;
         p->vtime_rest = 0;
     } else if (lead >= 0) {
-        p->vtime -= scale((uint64_t)lead, n->shares, p->active_shares);
+        p->vtime -= tree_scale((uint64_t)lead, n->shares, p->active_shares);
     } else {
-        p->vtime += scale((uint64_t)-lead, n->shares, p->active_shares);
+        p->vtime += tree_scale((uint64_t)-lead, n->shares, p->active_shares);
     }
     /* Against the mean of those who stay, as join() will apply it. */
     if (p->active_shares) {
@@ -283,21 +276,50 @@ void tree_waiting(struct sched_machine *m, struct sched_entity *e, bool waits)
     }
 }
 
-uint32_t tree_load(const struct sched_machine *m, const struct sched_entity *e)
+uint64_t tree_part(const struct sched_entity *e)
 {
-    uint64_t part = (uint64_t)sched_mask_count(m->online | 1) << 16;
-    uint64_t below = 65536;  // its part of what the node gets
-    uint64_t least = 0, most = 65536;
+    uint64_t part = 1ull << 32;
 
     for (const struct sched_node *n = &e->node; n->parent; n = &n->parent->node) {
         uint64_t all = n->parent->active_shares + (n->joined ? 0 : n->shares);
 
-        least = MAX(least, below * n->min_mhz / m->reference_mhz);
-        if (n->max_mhz != SCHED_UNLIMITED)
-            most = MIN(most, below * n->max_mhz / m->reference_mhz);
         part = part * n->shares / MAX(all, 1ull);
+    }
+    return MAX(part, 1ull);
+}
+
+/* The largest reservation, or smallest limit, that it has by itself or as its part of a pool's. */
+static void bounds(const struct sched_machine *m, const struct sched_entity *e, uint64_t *least,
+                   uint64_t *most)
+{
+    uint64_t below = 65536;  // its part of what the node gets
+
+    *least = 0;
+    *most = 65536;
+    for (const struct sched_node *n = &e->node; n->parent; n = &n->parent->node) {
+        uint64_t all = n->parent->active_shares + (n->joined ? 0 : n->shares);
+
+        *least = MAX(*least, below * n->min_mhz / m->reference_mhz);
+        if (n->max_mhz != SCHED_UNLIMITED)
+            *most = MIN(*most, below * n->max_mhz / m->reference_mhz);
         below = below * n->shares / MAX(all, 1ull);
     }
+}
+
+uint64_t tree_least(const struct sched_machine *m, const struct sched_entity *e)
+{
+    uint64_t least, most;
+
+    bounds(m, e, &least, &most);
+    return least;
+}
+
+uint32_t tree_load(const struct sched_machine *m, const struct sched_entity *e)
+{
+    uint64_t part = tree_part(e) * sched_mask_count(m->online | 1) >> 16;
+    uint64_t least, most;
+
+    bounds(m, e, &least, &most);
     return (uint32_t)MIN(MAX(part, least), most);
 }
 
@@ -660,7 +682,7 @@ vmk_status tree_set_shares(struct sched_machine *m, const struct sched_input *in
     if (n->joined) {
         /* Its lag in ns stays, so its lag in virtual time shrinks as its shares grow. */
         int64_t lag = (int64_t)(n->parent->vtime - n->vtime);
-        uint64_t now = scale((uint64_t)(lag < 0 ? -lag : lag), n->shares, in->arg);
+        uint64_t now = tree_scale((uint64_t)(lag < 0 ? -lag : lag), n->shares, in->arg);
 
         n->parent->active_shares += (uint64_t)in->arg - n->shares;
         n->shares = in->arg;
