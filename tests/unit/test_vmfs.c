@@ -20,67 +20,7 @@
 #include "io/io.h"
 #include "lib/rng.h"
 #include "sim/model/disk.h"
-#include "tests/unit/kernel_test.h"
-
-#define DISK_SIZE (300ull << 20)
-
-static struct vmfs_uuid host_uuid(unsigned n)
-{
-    return vmfs_uuid_make(1000 + n, 77 * n, 99 * n + 1);
-}
-
-static uint64_t fixed_seconds(void)
-{
-    return 1700000000;
-}
-
-static struct vmfs_volume *mount_as(struct block_device *device, unsigned host, bool private)
-{
-    const struct vmfs_mount how = {.host = host_uuid(host),
-                                   .host_text = "10.0.0.1",
-                                   .private_volume = private,
-                                   .seconds = fixed_seconds};
-    struct vmfs_volume *v = NULL;
-    vmk_status status = vmfs_mount(&device, 1, &how, &v);
-
-    ck_assert_msg(status == VMK_OK, "mount: %s", vmk_status_text(status));
-    return v;
-}
-
-static void format(struct block_device *device)
-{
-    const struct vmfs_format how = {
-        .label = "test", .seconds = 1700000000, .random = {1, 2, 3, 4}, .host = host_uuid(9)};
-
-    ck_assert_uint_eq(vmfs_format(&device, 1, &how), VMK_OK);
-}
-
-/* A formatted disk; the formatting is done once per process. */
-static struct disk_model *fresh_disk(void)
-{
-    static struct disk_model *pattern;
-
-    if (!pattern) {
-        pattern = disk_model_create("disk", DISK_SIZE);
-        format(disk_model_device(pattern));
-    }
-    return disk_model_clone(pattern);
-}
-
-static void print_line(void *argument, const char *line)
-{
-    (void)argument;
-    printf("  %s\n", line);
-}
-
-static unsigned problems(struct vmfs_volume *v)
-{
-    vmk_status status;
-    unsigned count = vmfs_check(v, print_line, NULL, &status);
-
-    ck_assert_uint_eq(status, VMK_OK);
-    return count;
-}
+#include "tests/unit/vmfs_fixture.h"
 
 /* ---- the model: flat names, contents with a size limit ---- */
 
@@ -509,18 +449,6 @@ START_TEST(test_vmfs__file_locked_by_one_host__contended_for_the_other)
     close_last(disk, a);
 }
 END_TEST
-
-static void pass(void *argument)
-{
-    plat_ns *end = argument;
-
-    sim_work(*end);
-}
-
-static void time_passes(plat_ns duration)
-{
-    sim_test_run(pass, &duration);
-}
 
 START_TEST(test_vmfs__dead_host__its_locks_are_broken_after_the_timeout_and_never_before)
 {

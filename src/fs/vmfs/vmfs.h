@@ -50,6 +50,9 @@ struct vmfs_mount {
     bool private_volume;    // devices without COMPARE_WRITE, one host only
     bool break_stale;       // offline tools: another host's stale-looking slot counts as dead
     uint64_t (*seconds)(void);  // since 1970
+    /* Lets a second pass: on a small volume every cluster of blocks may be locked by others, alive or
+     * dead, when the journal wants one. Null: the mount answers CONTENDED then. */
+    void (*wait)(void);
 };
 /* CORRUPT, BAD_FORMAT, NOT_FOUND (an extent is missing), UNSUPPORTED (version); the log says where. */
 must_check vmk_status vmfs_mount(struct block_device *const *devices, unsigned count,

@@ -299,12 +299,19 @@ vmk_status hb_claim(struct vmfs_volume *v)
     if (status != VMK_OK)
         return status;
 
+    plat_ns began = plat_time_now();
     uint32_t block;
 
-    status = journal_block_take(v, &block);
-    if (status != VMK_OK)
-        return status;
-    return lv_flush(v);
+    while ((status = journal_block_take(v, &block)) == VMK_CONTENDED && v->how.wait &&
+           plat_time_now() - began < 2 * HB_DEAD_NS) {
+        v->how.wait();
+        status = hb_beat(v);
+        if (status == VMK_OK && v->bury_wanted)
+            status = hb_bury_wanted(v);
+        if (status != VMK_OK && status != VMK_CONTENDED)
+            return status;
+    }
+    return status == VMK_OK ? lv_flush(v) : status;
 }
 
 /* Called by journal_block_take() before the block's bit is set: the slot names it first. */

@@ -721,9 +721,15 @@ struct vmfs_uuid vmfs_host_uuid(void)
     return uuid;
 }
 
+static void wait_a_second(void)
+{
+    (void)!world_sleep_until(plat_time_now() + 1000000000ull);
+}
+
 static vmk_status mount_vmfs(struct mount *mount, const char *source, const char *options)
 {
     struct vmfs_mount how = {.host = vmfs_host_uuid(),
+                             .wait = wait_a_second,
                              .read_only = mount->flags & VFS_MOUNT_RDONLY};
     struct volume *volume = heap_alloc(sizeof(*volume), MEM_OWNER_FS);
     vmk_status status;
