@@ -11,7 +11,8 @@
 #             one include of a Linux header
 #   zlib/     the unpacked Debian source package zlib: the kernel's own inflate is built of it,
 #             because the packaged libz.a uses vector registers
-#   guest/    vmlinuz (Debian's cloud kernel) and busybox (static), for guests
+#   guest/    vmlinuz (Debian's cloud kernel), its disk drivers (modules/, in the order of
+#             modules/order) and busybox (static), for guests
 #
 # The package sources are the machine's own: its configured Debian entries are copied into a
 # private list that also names the source packages. Nothing of the system's apt set-up changes.
@@ -43,6 +44,11 @@ missing_packages() {
             END { n = split(want, w); for (i = 1; i <= n; i++) if (!(w[i] in have)) print w[i] }'
 }
 
+have_guest() {
+    [ -f "$cache/guest/vmlinuz" ] && [ -f "$cache/guest/busybox" ] &&
+        [ -f "$cache/guest/modules/order" ]
+}
+
 have_zlib() {
     [ -f "$cache/zlib/inflate.c" ]
 }
@@ -53,7 +59,7 @@ have_acpica() {
 
 missing=$(missing_packages)
 if [ -z "$missing" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$self" ] &&
-    [ -f "$cache/guest/vmlinuz" ] && [ -f "$cache/guest/busybox" ] &&
+    have_guest &&
     have_acpica && have_zlib; then
     exit 0
 fi
@@ -200,6 +206,24 @@ fetch_guest() {
     cp "$work"/root/boot/vmlinuz-* "$cache/guest/vmlinuz"
     cp "$work/root/bin/busybox" "$cache/guest/busybox"
     chmod a+r "$cache/guest/vmlinuz"
+    fetch_modules
+}
+
+# What a guest needs to drive its disks, each after those it stands on.
+fetch_modules() {
+    version=$(ls "$work/root/lib/modules")
+    depmod -b "$work/root" "$version" >>"$work/log" 2>&1 || die "depmod failed; see $work/log"
+    rm -rf "$cache/guest/modules"
+    mkdir "$cache/guest/modules"
+    for module in vmw_pvscsi sd_mod virtio_pci virtio_blk; do
+        modprobe -d "$work/root" -S "$version" --show-depends "$module" |
+            awk '$1 == "insmod" { print $2 }'
+    done | awk '!seen[$0]++' | while read -r file; do
+        cp "$file" "$cache/guest/modules/"
+        echo "${file##*/}"
+    done >"$cache/guest/modules/order.new"
+    [ -s "$cache/guest/modules/order.new" ] || die "no disk drivers in $meta"
+    mv "$cache/guest/modules/order.new" "$cache/guest/modules/order"
 }
 
 need_acpica=
@@ -207,7 +231,7 @@ need_guest=
 need_zlib=
 have_zlib || need_zlib=yes
 have_acpica || need_acpica=yes
-{ [ -f "$cache/guest/vmlinuz" ] && [ -f "$cache/guest/busybox" ]; } || need_guest=yes
+have_guest || need_guest=yes
 if [ -n "$need_acpica$need_guest$need_zlib" ]; then
     private_lists
     [ -z "$need_acpica" ] || fetch_acpica

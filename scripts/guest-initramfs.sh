@@ -7,19 +7,23 @@
 # with sh, writes its exit status to I/O port 0xf4 and powers off; the VMkernel reads a byte V
 # written there as "the VM ends with status V" (QEMU's isa-debug-exit does about the same).
 #
+# `guest-initramfs.sh --disk OUT` packs what a guest with disks needs besides: drivers, which the
+# init of the base loads, and mke2fs and e2fsck with their libraries.
+#
 # `guest-initramfs.sh --overlay OUT CMDFILE` packs the command file alone. A kernel reads
 # archives laid end to end, so `cat` of the base and an overlay is as good as a whole one.
 set -eu
 
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 here=$(cd "$(dirname "$0")" && pwd)
-overlay=
-if [ "${1:-}" = --overlay ]; then
-    overlay=yes
-    shift
-fi
-if [ $# -lt 1 ] || [ $# -gt 2 ] || { [ -n "$overlay" ] && [ $# -ne 2 ]; }; then
-    echo "usage: guest-initramfs.sh [--overlay] OUT [CMDFILE]" >&2
+overlay='' disk='' least=1 most=2
+case ${1:-} in
+--overlay) overlay=yes least=2 ;;
+--disk) overlay=yes disk=yes most=1 ;;
+esac
+[ -z "$overlay" ] || shift
+if [ $# -lt $least ] || [ $# -gt $most ]; then
+    echo "usage: guest-initramfs.sh [--overlay] OUT [CMDFILE] | --disk OUT" >&2
     exit 2
 fi
 out=$1
@@ -49,9 +53,12 @@ if [ -z "$overlay" ]; then
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox --install -s /bin
-export PATH=/bin HOME=/root TERM="${TERM:-vt100}" PS1='guest:\w\$ '
+export PATH=/bin:/usr/sbin HOME=/root TERM="${TERM:-vt100}" PS1='guest:\w\$ '
 hostname guest
 cd /root
+for module in $(cat /lib/modules/order 2>/dev/null); do
+    insmod "/lib/modules/$module"
+done
 
 if [ -e /etc/batch-cmd ]; then
     setsid sh /etc/batch-cmd
@@ -69,6 +76,22 @@ INIT
     for program in guest-exit guest-clock; do
         ${CC:-cc} -O2 -static -nostdlib -fno-stack-protector -fno-pie -Wl,--build-id=none -s \
             -o "$root/bin/$program" "$here/$program.c"
+    done
+fi
+if [ -n "$disk" ]; then
+    [ -r "$cache/guest/modules/order" ] || {
+        echo "guest-initramfs: no $cache/guest/modules; run scripts/deps.sh" >&2
+        exit 1
+    }
+    mkdir -p "$root/lib" "$root/usr/sbin"
+    cp -r "$cache/guest/modules" "$root/lib/modules"
+    for program in mke2fs e2fsck; do
+        file=$(command -v $program || echo /sbin/$program)
+        cp "$file" "$root/usr/sbin/"
+        ldd "$file" | awk '$2 == "=>" { print $3 } $1 ~ /^\// { print $1 }'
+    done | sort -u | while read -r file; do
+        mkdir -p "$root${file%/*}"
+        cp -L "$file" "$root$file"
     done
 fi
 if [ -n "$command" ]; then

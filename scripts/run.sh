@@ -28,6 +28,10 @@ usage: scripts/run.sh [options]
   --host-cmd 'COMMANDS'  run shell commands in the host shell, with the VMs beside it (--vms 0: none),
                      then switch the host off and end with their status (implies --batch)
   --guest ELF        instead of Linux: a Multiboot kernel (implies --batch)
+  --disk UNIT=WHAT   a disk of the VM: UNIT is scsi0:0, virtio0:1, ...; WHAT is a size (64M, in
+                     memory), a file of this computer (changes stay in memory), or a name as in
+                     a .vmx file (may be given again)
+  --firmware bios    start by SeaBIOS from the first disk instead of the kernel directly
   --append ARGS      the guest kernel's command line (for Linux: appended to it)
   --kernel-args ARGS more for the VMkernel's own command line
   --log FILE         keep the VMkernel's log there (batch)
@@ -61,12 +65,13 @@ cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 platform=qemu
 batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' host_commands='' has_host='' guest='' append='' extra=''
 log='' limit='' gdb='' icount=''
+disks='' firmware=''
 trace='' trace_classes=all trace_mode=stream trace_lossless='' trace_buffer=''
 
 while [ $# -gt 0 ]; do
     case $1 in
     --platform | --cpus | --vcpus | --vms | --memory | --cmd | --host-cmd | --guest | --append | \
-        --kernel-args | --log | --timeout | --icount-shift | \
+        --disk | --firmware | --kernel-args | --log | --timeout | --icount-shift | \
         --trace | --trace-classes | --trace-mode | --trace-buffer)
         [ $# -ge 2 ] || die "$1 needs a value"
         ;;
@@ -82,6 +87,8 @@ while [ $# -gt 0 ]; do
     --host-cmd) host_commands=$2 has_host=yes batch=yes && shift ;;
     --guest) guest=$2 batch=yes && shift ;;
     --append) append=$2 && shift ;;
+    --disk) disks="$disks $2" && shift ;;
+    --firmware) firmware=$2 && shift ;;
     --kernel-args) extra=$2 && shift ;;
     --log) log=$2 && shift ;;
     --timeout) limit=$2 && shift ;;
@@ -110,6 +117,7 @@ command -v $tool >/dev/null || die "no $tool here; run scripts/deps.sh"
 [ "$platform" != bochs ] || [ -z "$gdb$icount" ] || die "--gdb and --icount are for QEMU"
 [ -z "$guest" ] || [ -z "$has_commands" ] || die "--cmd is for the Linux guest, not with --guest"
 [ -z "$guest" ] || [ -r "$guest" ] || die "cannot read $guest"
+case $firmware in '' | bios) ;; *) die "no firmware $firmware: bios, or leave it out" ;; esac
 case $trace_mode in stream | flight) ;; *) die "--trace-mode is stream or flight" ;; esac
 if [ -n "$trace" ]; then
     mkdir -p "$trace" || die "cannot make $trace"
@@ -185,6 +193,47 @@ else
         /^numvcpus/ && vcpus { $0 = "numvcpus = \"" vcpus "\"" }
         /^orrery.cmdline/ { sub(/"$/, more "\"") }
         { print }' "$here/demo.vmx" >"$work/modules/demo.vmx"
+fi
+# Disks: lines for the .vmx file, the module they come from, and what the guest needs to use them.
+buses=
+[ -z "$disks$firmware" ] || vmx=$(ls "$work"/modules/*.vmx)
+for disk in $disks; do
+    unit=${disk%%=*} what=${disk#*=}
+    case $unit in
+    scsi[0-9]*:[0-9]*) key=$unit ;;
+    virtio[0-9]*:[0-9]*) key=orrery.$unit ;;
+    *) die "--disk $disk: UNIT is scsi0:0, virtio0:1, ..." ;;
+    esac
+    if [ -f "$what" ]; then
+        ln -s "$(cd "$(dirname "$what")" && pwd)/${what##*/}" "$work/modules/$unit.img"
+        what=ramdisk:$unit.img
+    elif expr "$what" : '[0-9]*[KMG]$' >/dev/null; then
+        what=ramdisk:$what
+    fi
+    case " $buses " in
+    *" ${key%:*} "*) ;;
+    *)
+        buses="$buses ${key%:*}"
+        echo "${key%:*}.present = \"TRUE\""
+        case $key in scsi*) echo "${key%:*}.virtualDev = \"pvscsi\"" ;; esac
+        ;;
+    esac
+    echo "$key.present = \"TRUE\""
+    echo "$key.deviceType = \"disk\""
+    echo "$key.fileName = \"$what\""
+done >"$work/disks"
+[ -z "$disks" ] || cat "$work/disks" >>"$vmx"
+if [ -n "$disks" ] && [ -z "$guest$firmware" ]; then
+    "$here/guest-initramfs.sh" --disk "$work/disk.gz"
+    cat "$work/disk.gz" >>"$work/modules/initrd.gz"
+fi
+if [ -n "$firmware" ]; then
+    bios=/usr/share/seabios/bios-256k.bin
+    [ -r "$bios" ] || die "no $bios; run scripts/deps.sh"
+    ln -s "$bios" "$work/modules/bios-256k.bin"
+    rm -f "$work/modules/vmlinuz" "$work/modules/initrd.gz"
+    sed -i -e '/^orrery\.\(kernel\|initrd\|cmdline\)/d' "$vmx"
+    echo 'firmware = "bios"' >>"$vmx"
 fi
 # The others are copies of the first with a name of their own and no serial port.
 n=1

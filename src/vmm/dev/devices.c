@@ -28,6 +28,18 @@ struct device_row {
     void (*destroy)(struct vm *vm);  // null: no state
 };
 
+/* Without a BIOS nobody else gives the BARs their addresses. */
+static vmk_status addresses_give(struct vm *vm)
+{
+    if (vm->config.firmware == VM_FIRMWARE_DIRECT) {
+        bool irqs = spin_lock(&vm->lock);
+
+        vpci_assign(vm->pci);
+        spin_unlock(&vm->lock, irqs);
+    }
+    return VMK_OK;
+}
+
 static const struct device_row device_rows[] = {
     {"PIC", vpic_create, vpic_destroy},
     {"IOAPIC", vioapic_create, vioapic_destroy},
@@ -38,6 +50,7 @@ static const struct device_row device_rows[] = {
     {"PCI", vpci_create, vpci_destroy},
     {"debug exit", debug_exit_create, NULL},
     {"disks", vm_disks_attach, vm_disks_detach},
+    {"PCI addresses", addresses_give, NULL},
 };
 
 static void destroy_first(struct vm *vm, size_t count)
