@@ -18,6 +18,7 @@
 
 #include "core/log.h"
 #include "vmm/dev/acpi_tables.h"
+#include "vmm/dev/bios.h"
 
 /* Segment rights: present, S, G; code: execute, read, accessed; data: read, write, accessed. */
 #define RIGHTS_CODE_64 0xa09bu
@@ -99,6 +100,8 @@ vmk_status vm_load_kernel(struct vm *vm)
     gpa_t rsdp;
     vmk_status status;
 
+    if (vm->bios)
+        return bios_load(vm);
     status =
         file_find(vm, "orrery.kernel", vm->config.kernel, &files.kernel, &files.kernel_size);
     if (status != VMK_OK)

@@ -66,6 +66,7 @@ struct vm_console;
 struct vserial;
 struct vrtc;
 struct vpm;
+struct bios;
 struct vpci;
 struct vm_disks;
 struct vm_work;
@@ -111,6 +112,7 @@ struct vm {
     struct vrtc *rtc;
     struct vpm *pm;
     struct vpci *pci;
+    struct bios *bios;         // (i) null: a kernel is started directly
     struct vm_work *work;      // (i) its I/O world; null: a VM without disks
     struct vm_disks *disks;    // (i)
     struct vm_settle *settle;  // (w) what a handler wants done after it, without the lock

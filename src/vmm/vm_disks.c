@@ -164,6 +164,13 @@ static vmk_status disk_open(struct vm *vm, const struct vm_disk_config *c,
     return VMK_OK;
 }
 
+unsigned vm_disk_slot(const struct vm_config *config, unsigned index)
+{
+    const struct vm_disk_config *c = &config->disks[index];
+
+    return c->bus == VM_DISK_SCSI ? PVSCSI_SLOT(c->number) : VIRTIO_BLK_SLOT(index);
+}
+
 static bool has_adapters(const struct vm_config *c)
 {
     for (unsigned i = 0; i < VM_BUSES_MAX; i++) {

@@ -39,6 +39,8 @@ struct vm_disks {
 /* Opens what the configuration names. Errors are logged with key and remedy. World context. */
 must_check vmk_status vm_disks_open(struct vm *vm);
 void vm_disks_close(struct vm *vm);
+/* The slot of the PCI function that config.disks[index] is behind. */
+unsigned vm_disk_slot(const struct vm_config *config, unsigned index);
 /* The devices in front of them: rows of dev/devices.c. */
 must_check vmk_status vm_disks_attach(struct vm *vm);
 void vm_disks_detach(struct vm *vm);

@@ -11,6 +11,7 @@
  * Locking    vm->lock not held: devices with timers wait for their callbacks.
  */
 #include "core/log.h"
+#include "vmm/dev/bios.h"
 #include "vmm/dev/debug_exit.h"
 #include "vmm/dev/vioapic.h"
 #include "vmm/dev/vpci.h"
@@ -41,15 +42,11 @@ static vmk_status addresses_give(struct vm *vm)
 }
 
 static const struct device_row device_rows[] = {
-    {"PIC", vpic_create, vpic_destroy},
-    {"IOAPIC", vioapic_create, vioapic_destroy},
-    {"PIT", vpit_create, vpit_destroy},
-    {"serial port", vserial_create, vserial_destroy},
-    {"RTC", vrtc_create, vrtc_destroy},
-    {"PM", vpm_create, vpm_destroy},
-    {"PCI", vpci_create, vpci_destroy},
-    {"debug exit", debug_exit_create, NULL},
-    {"disks", vm_disks_attach, vm_disks_detach},
+    {"PIC", vpic_create, vpic_destroy},      {"IOAPIC", vioapic_create, vioapic_destroy},
+    {"PIT", vpit_create, vpit_destroy},      {"serial port", vserial_create, vserial_destroy},
+    {"RTC", vrtc_create, vrtc_destroy},      {"PM", vpm_create, vpm_destroy},
+    {"PCI", vpci_create, vpci_destroy},      {"debug exit", debug_exit_create, NULL},
+    {"BIOS", bios_create, bios_destroy},     {"disks", vm_disks_attach, vm_disks_detach},
     {"PCI addresses", addresses_give, NULL},
 };
 

@@ -31,7 +31,6 @@
 #define PCI_VENDOR_VMWARE 0x15adu
 #define PCI_ID_PVSCSI     0x07c0u
 #define PCI_CLASS         0x010000u  // SCSI
-#define SLOT_FIRST        28u
 #define BAR_SIZE          0x8000u
 #define MSIX_TABLE        0x6000u
 #define MSIX_PENDING      0x7000u
@@ -333,7 +332,7 @@ static void function_fill(struct pvscsi *p, unsigned number)
 {
     struct vpci_function *f = &p->function;
 
-    f->devfn = (uint8_t)((SLOT_FIRST + number) << 3);
+    f->devfn = (uint8_t)(PVSCSI_SLOT(number) << 3);
     f->device = p;
     vpci_header_set(f, PCI_VENDOR_VMWARE, PCI_ID_PVSCSI, PCI_CLASS, 2, PCI_VENDOR_VMWARE,
                     PCI_ID_PVSCSI);

@@ -9,7 +9,8 @@
 struct pvscsi;
 struct vm;
 
-#define PVSCSI_TARGETS 16u
+#define PVSCSI_TARGETS      16u
+#define PVSCSI_SLOT(number) (28u + (number))  // on the guest's PCI bus
 
 /* Makes the adapter of bus `number` on the guest's PCI bus, with the VM's disks of that bus behind
  * it. World context, vm->lock not held. NO_MEMORY, LIMIT, EXISTS. */

@@ -22,7 +22,6 @@
 
 #define VIRTIO_ID_BLOCK 2u
 #define PCI_CLASS       0x010000u
-#define SLOT_FIRST      8u
 
 #define F_SEG_MAX       BIT(2)
 #define F_READ_ONLY     BIT(5)
@@ -257,7 +256,7 @@ vmk_status virtio_blk_create(struct vm *vm, unsigned index, struct virtio_blk **
     scsi_disk_init(&b->disk, d->block, vm->index + 1, d->id);
     b->virtio.ops = &blk_ops;
     config_fill(b);
-    status = virtio_create(&b->virtio, vm, SLOT_FIRST + index, VIRTIO_ID_BLOCK, PCI_CLASS);
+    status = virtio_create(&b->virtio, vm, VIRTIO_BLK_SLOT(index), VIRTIO_ID_BLOCK, PCI_CLASS);
     if (status != VMK_OK) {
         heap_free(b);
         return status;

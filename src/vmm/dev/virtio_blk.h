@@ -6,6 +6,8 @@
 
 #include "core/status.h"
 
+#define VIRTIO_BLK_SLOT(index) (8u + (index))  // on the guest's PCI bus, by the disk's index
+
 struct virtio_blk;
 struct vm;
 
