@@ -19,6 +19,7 @@ uint64_t tool_random(void);
 
 /* Each answers the tool's status; argv[0] is the command. */
 int tool_partitions(const char *image, int argc, char **argv);
+int tool_fat(const char *image, int argc, char **argv);
 struct vmfs_volume;
 /* vmkfstools and vmdk-...; null: no volume. */
 int tool_vmdk(struct vmfs_volume *volume, int argc, char **argv);

@@ -73,6 +73,10 @@ static const char usage[] =
     "  part-delete NUMBER\n"
     "  part-repair                 the damaged copy of a GPT from the good one\n"
     "\n"
+    "FAT (IMAGE@pN: a partition):\n"
+    "  fat-mkfs [-L LABEL] [-F 12|16|32] [-s SIZE], fat-df, fat-ls PATH, fat-find PATH,\n"
+    "  fat-cat PATH, fat-cp FROM TO, fat-mkdir PATH, fat-rm PATH, fat-mv FROM TO\n"
+    "\n"
     "  -v, --verbose  kernel messages too      -h, --help  this text\n";
 
 static bool verbose;
@@ -624,6 +628,8 @@ int main(int argc, char **argv)
     argc -= 2;
     if (!strncmp(argv[0], "part-", 5))
         return tool_partitions(images, argc, argv);
+    if (!strncmp(argv[0], "fat-", 4))
+        return tool_fat(images, argc, argv);
     if (!strcmp(argv[0], "mkfs"))
         return make_volume(images, argc, argv);
     for (unsigned i = 0; i < ARRAY_COUNT(commands); i++) {
