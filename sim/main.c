@@ -38,6 +38,7 @@ static const struct scenario *const scenarios[] = {
     &scenario_busybox,     &scenario_busybox_smp,   &scenario_boot,        &scenario_commands,
     &scenario_user_speed,  &scenario_pools,         &scenario_sleeper,     &scenario_coschedule,
     &scenario_service,     &scenario_control,       &scenario_vmfs_crash,
+    &scenario_vmfs_files,
 };
 
 struct arguments {
