@@ -183,7 +183,7 @@ static void gather(const struct block_request *request, uint64_t at, unsigned ch
     }
 }
 
-static vmk_status perform(struct disk_model *disk, const struct block_request *request)
+static vmk_status serve(struct disk_model *disk, const struct block_request *request)
 {
     unsigned char block[MODEL_BLOCK];
     unsigned char expected[MODEL_BLOCK];
@@ -241,6 +241,15 @@ static vmk_status perform(struct disk_model *disk, const struct block_request *r
         return write_block(disk, request->offset, block, false) ? VMK_OK : VMK_NO_DEVICE;
     }
     return VMK_UNSUPPORTED;
+}
+
+static vmk_status perform(struct disk_model *disk, const struct block_request *request)
+{
+    vmk_status status = serve(disk, request);
+
+    if (status != VMK_OK && status != VMK_AGAIN)
+        disk->device.stats.errors++;
+    return status;
 }
 
 struct delayed {

@@ -61,4 +61,5 @@ void drivers_start(void)
                     "\"none\" leaves a device alone",
                     device->driver);
     }
+    diskbench_run();
 }

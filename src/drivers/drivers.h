@@ -29,3 +29,5 @@ void drivers_start(void);
  * of each. Destroys what is on the disks. (drivers/disktest.c) [block]
  */
 void disktest_run(void);
+/* Boot option diskbench=N: what a 4 KB read costs on every disk. (drivers/diskbench.c) [block] */
+void diskbench_run(void);

@@ -130,8 +130,6 @@ vmk_status block_io(struct block_device *device, struct block_request *request)
           .lba = request->offset / 512,
           .latency_us = (uint32_t)((plat_time_now() - start) / 1000),
           .status = (uint32_t)request->status);
-    if (request->status != VMK_OK && request->status != VMK_AGAIN)
-        count(&device->stats.errors, 1);
     return request->status;
 }
 

@@ -172,6 +172,7 @@ static uint64_t map_direct(struct disk_command *c, uint64_t at, uint64_t size)
 static uint64_t map_bounce(struct disk_command *c, uint64_t at, uint64_t size)
 {
     const uint32_t block = c->disk->block.block_size;
+    uint64_t taken = 0;
     unsigned order = BOUNCE_ORDER;
     mpn_t mpn;
 
@@ -186,11 +187,18 @@ static uint64_t map_bounce(struct disk_command *c, uint64_t at, uint64_t size)
     size -= size % block;
     c->bounce = mpn_map(mpn);
     c->bounce_order = order;
+    while (taken < size) {
+        uint64_t part = add_extent(c, &c->disk->limits,
+                                   plat_unmap_address(c->bounce).raw + taken, size - taken);
+
+        if (!part)
+            break;
+        taken += part;
+    }
+    trim(c, taken % block);
     if (c->op != BLOCK_READ)
-        copy_data(c->request, at, c->bounce, size, false);
-    if (add_extent(c, &c->disk->limits, plat_unmap_address(c->bounce).raw, size) < size)
-        return 0;
-    return size;
+        copy_data(c->request, at, c->bounce, taken - taken % block, false);
+    return taken - taken % block;
 }
 
 static void drop_bounce(struct disk_command *c)

@@ -154,7 +154,8 @@ static void start_again(struct disk_port *port)
         struct disk_queue *q = &port->queues[i];
         bool irqs = spin_lock(&q->lock);
         const unsigned suspects = q->in_flight;
-        bool blamed = suspects == 1;
+        const unsigned careful = MAX(q->careful, suspects);
+        bool blamed = false;
 
         list_for_each (node, &q->issued)
             blamed |= list_entry(node, struct disk_command, link)->blamed;
@@ -164,7 +165,7 @@ static void start_again(struct disk_port *port)
 
             disk_command_again(q, c, suspects == 1 || c->blamed);
         }
-        q->careful = blamed ? 0 : suspects;
+        q->careful = blamed ? 0 : careful;
         spin_unlock(&q->lock, irqs);
     }
     __atomic_store_n(&port->stopped, false, __ATOMIC_RELEASE);
@@ -179,6 +180,10 @@ static void give_up(struct disk_port *port)
     vmk_log(VMK_LOG_ERROR, "Storage: %s: the port is given up", port->name);
     if (port->ops->silence)
         port->ops->silence(port);
+    for (unsigned d = 0; d < port->disk_count; d++) {
+        __atomic_store_n(&port->disks[d]->gone, true, __ATOMIC_RELEASE);
+        storage_device_gone(&port->disks[d]->block);
+    }
     for (unsigned i = 0; i < port->queue_count; i++) {
         struct disk_queue *q = &port->queues[i];
         bool irqs = spin_lock(&q->lock);
@@ -189,10 +194,6 @@ static void give_up(struct disk_port *port)
         for (unsigned d = 0; d < port->disk_count; d++)
             disk_queue_fail_waiting(q, port->disks[d]);
         disk_queue_leave(q, irqs);
-    }
-    for (unsigned d = 0; d < port->disk_count; d++) {
-        __atomic_store_n(&port->disks[d]->gone, true, __ATOMIC_RELEASE);
-        storage_device_gone(&port->disks[d]->block);
     }
 }
 

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * drivers/diskbench.c -- the boot option diskbench=N: what a 4 KB read costs on each disk.
+ *
+ * N random reads from every disk, one after the other: first one at a time with a world that waits,
+ * as a simple program reads; then 32 in flight, the next sent where the last one ended. What is
+ * printed is the time CPUs were not idle, per read; where a tick is an instruction (QEMU -icount),
+ * that is instructions.
+ *
+ * Invariants
+ *   - Only reads.
+ * Locking    bench.queue.lock guards what done() counts.
+ */
+#include "core/core.h"
+#include "core/log.h"
+#include "drivers/drivers.h"
+#include "io/storage.h"
+#include "lib/rng.h"
+#include "mem/page.h"
+#include "sched/sched.h"
+#include "world/world.h"
+
+#define DEPTH 32u
+#define READ  4096u
+
+struct bench {
+    struct block_device *disk;
+    struct rng rng;
+    char *buffer;  // DEPTH times READ
+    struct wait_queue queue;
+    uint64_t to_send, over, failed;
+    struct block_request requests[DEPTH];
+    struct block_segment segments[DEPTH];
+};
+
+static uint64_t place(struct bench *b)
+{
+    return rng_below(&b->rng, b->disk->size / READ) * READ;
+}
+
+static plat_ns not_idle(void)
+{
+    struct sched_host_usage use;
+    plat_ns sum = 0;
+
+    sched_host_usage_get(&use);
+    for (unsigned i = 0; i < plat_cpu_count(); i++)
+        sum += use.used[i];
+    return sum;
+}
+
+/* The same request again, elsewhere, as long as there is something to send. */
+static void done(struct block_request *request)
+{
+    struct bench *b = request->context;
+    bool irqs = spin_lock(&b->queue.lock);
+    bool more = b->to_send > 0;
+    bool last;
+
+    b->to_send -= more;
+    b->over++;
+    b->failed += request->status != VMK_OK;
+    last = !more && b->to_send == 0;
+    request->offset = more ? place(b) : 0;
+    spin_unlock(&b->queue.lock, irqs);
+    if (more)
+        block_submit(b->disk, request);
+    else if (last)
+        wait_queue_wake(&b->queue, WAIT_QUEUE_ALL);
+}
+
+static void many(struct bench *b, uint64_t count)
+{
+    bool irqs;
+
+    b->over = b->failed = 0;
+    b->to_send = count - DEPTH;
+    for (unsigned i = 0; i < DEPTH; i++) {
+        b->segments[i] = (struct block_segment){b->buffer + (size_t)i * READ, READ};
+        b->requests[i] = (struct block_request){.op = BLOCK_READ,
+                                                .offset = place(b),
+                                                .size = READ,
+                                                .segments = &b->segments[i],
+                                                .segment_count = 1,
+                                                .done = done,
+                                                .context = b};
+        block_submit(b->disk, &b->requests[i]);
+    }
+    irqs = plat_irq_save();
+    for (;;) {
+        vmk_status status;
+
+        spin_lock_irqs_off(&b->queue.lock);
+        if (b->over == count)
+            break;
+        status = wait_queue_block_as(&b->queue, PLAT_NS_NEVER, WAIT_FIRM);
+        (void)status;
+    }
+    spin_unlock_irqs_off(&b->queue.lock);
+    plat_irq_restore(irqs);
+}
+
+static void one_by_one(struct bench *b, uint64_t count)
+{
+    b->failed = 0;
+    for (uint64_t i = 0; i < count; i++)
+        b->failed += block_read(b->disk, place(b), b->buffer, READ) != VMK_OK;
+}
+
+static void measure(struct bench *b, const char *name, unsigned depth, uint64_t count,
+                    void (*run)(struct bench *, uint64_t))
+{
+    plat_ns start = plat_time_now();
+    plat_ns busy = not_idle();
+
+    run(b, count);
+    busy = not_idle() - busy;
+    vmk_log(
+        VMK_LOG_INFO,
+        "DiskBench: %s: %llu reads of %u bytes, %u in flight: %llu ns busy each, %llu us in "
+        "all, %llu failed",
+        name, (unsigned long long)count, READ, depth, (unsigned long long)(busy / count),
+        (unsigned long long)((plat_time_now() - start) / 1000), (unsigned long long)b->failed);
+}
+
+void diskbench_run(void)
+{
+    const uint64_t count = core_option_u64("diskbench", 0);
+    struct storage_device_info info;
+    struct bench *b;
+    mpn_t mpn;
+
+    if (count < 2 * DEPTH)
+        return;
+    b = heap_alloc(sizeof(*b), MEM_OWNER_TEST);
+    if (!b || page_alloc(5, MEM_OWNER_TEST, &mpn) != VMK_OK) {
+        heap_free(b);
+        return;
+    }
+    b->buffer = mpn_map(mpn);
+    wait_queue_init(&b->queue, "diskbench");
+    for (unsigned i = 0; storage_device_get(i, &info); i++) {
+        if (info.size < READ || storage_open(info.name, &b->disk) != VMK_OK)
+            continue;
+        rng_init(&b->rng, 1, "diskbench", i);
+        measure(b, info.name, 1, count, one_by_one);
+        measure(b, info.name, DEPTH, count, many);
+        storage_close(b->disk);
+    }
+    page_free(mpn, 5, MEM_OWNER_TEST);
+    heap_free(b);
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * io/ioshares.c -- start-time fair queueing with a depth, SFQ(D), as a block device.
+ *
+ * Each request gets a start tag, the later of the disk's virtual time and its client's last finish
+ * tag, and a finish tag, its cost over the client's shares later. Requests leave in order of start
+ * tags, `depth` of them at a time; the virtual time is the start tag of the last that left. So a
+ * client that was away comes back at the present: it neither pays for its absence nor gains by it.
+ *
+ * The cost is what a disk's time goes for: a fixed part per request, as much as 16 KB of data, and
+ * the data. Turned down: counting requests, which favours who asks for much at a time, and counting
+ * bytes, which favours who asks for little.
+ *
+ * Invariants
+ *   - A client is in the queue of those who wait exactly if its list of requests is not empty.
+ *   - in_flight <= depth; while anybody waits, in_flight == depth.
+ *   - done() of the request is the submitter's own, called with nothing locked.
+ * Locking    ioshares.lock (rank IO); the disk below is called without it.
+ * Start at   dispatch().
+ * Sources    [SFQD]
+ */
+#include "io/ioshares.h"
+
+#include "core/assert.h"
+#include "core/heap.h"
+#include "core/spinlock.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "plat/plat.h"
+
+#define COST_FIXED 16384u
+#define COST_FLUSH 65536u
+#define TAG_SCALE  IOSHARES_MAX  // a byte of somebody with the most shares
+
+struct client {
+    uint32_t id;
+    uint32_t shares;
+    uint64_t finish;      // tag of its last request
+    struct list waiting;  // struct pending
+    bool used;
+};
+
+/* What goes down in the request's place, so that its own fields stay the submitter's. */
+struct pending {
+    struct block_request below;
+    struct block_request *request;
+    struct ioshares *shares;
+    uint64_t start;
+    struct list link;
+};
+
+struct ioshares {
+    struct block_device device;
+    struct block_device *disk;
+    struct spinlock lock;
+    struct client clients[IOSHARES_CLIENTS + 1];  // [0]: everybody without a slot
+    uint64_t now;                                 // virtual time
+    unsigned depth, in_flight;
+};
+
+static uint64_t cost_of(const struct block_request *request)
+{
+    switch (request->op) {
+    case BLOCK_READ:
+    case BLOCK_WRITE: return COST_FIXED + request->size;
+    case BLOCK_FLUSH: return COST_FLUSH;
+    case BLOCK_DISCARD:
+    case BLOCK_COMPARE_WRITE: break;
+    }
+    return COST_FIXED;
+}
+
+static struct client *find(struct ioshares *s, uint32_t id)
+{
+    for (unsigned i = 1; i <= IOSHARES_CLIENTS; i++)
+        if (s->clients[i].used && s->clients[i].id == id)
+            return &s->clients[i];
+    return NULL;
+}
+
+static struct pending *first_of(struct client *c)
+{
+    return list_is_empty(&c->waiting) ? NULL
+                                      : list_entry(c->waiting.next, struct pending, link);
+}
+
+/* With the lock held: who is next; null if nobody may go. */
+static struct pending *next(struct ioshares *s)
+{
+    struct pending *best = NULL;
+
+    if (s->in_flight == s->depth)
+        return NULL;
+    for (unsigned i = 0; i <= IOSHARES_CLIENTS; i++) {
+        struct pending *p = first_of(&s->clients[i]);
+
+        if (p && (!best || p->start < best->start))
+            best = p;
+    }
+    if (best) {
+        list_remove(&best->link);
+        s->now = best->start;
+        s->in_flight++;
+    }
+    return best;
+}
+
+/* Sends what may go; called with nothing locked, since the disk may answer at once. */
+static void dispatch(struct ioshares *s)
+{
+    for (;;) {
+        bool irqs = spin_lock(&s->lock);
+        struct pending *p = next(s);
+
+        spin_unlock(&s->lock, irqs);
+        if (!p)
+            return;
+        block_submit(s->disk, &p->below);
+    }
+}
+
+static void below_done(struct block_request *below)
+{
+    struct pending *p = below->context;
+    struct ioshares *s = p->shares;
+    struct block_request *request = p->request;
+    struct block_stats *stats = &s->device.stats;
+    bool irqs;
+
+    request->status = below->status;
+    if (request->status != VMK_OK && request->status != VMK_AGAIN)
+        __atomic_fetch_add(&stats->errors, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&stats->latency_sum, plat_time_now() - request->submitted,
+                       __ATOMIC_RELAXED);
+    heap_free(p);
+    irqs = spin_lock(&s->lock);
+    s->in_flight--;
+    spin_unlock(&s->lock, irqs);
+    request->done(request);
+    dispatch(s);
+}
+
+static void enqueue(struct ioshares *s, struct pending *p)
+{
+    bool irqs = spin_lock(&s->lock);
+    struct client *c = find(s, p->request->client);
+
+    if (!c)
+        c = &s->clients[0];
+    p->start = MAX(s->now, c->finish);
+    c->finish = p->start + cost_of(p->request) * TAG_SCALE / c->shares;
+    list_add_tail(&c->waiting, &p->link);
+    spin_unlock(&s->lock, irqs);
+}
+
+static void submit(struct block_device *device, struct block_request *request)
+{
+    struct ioshares *s = device->context;
+    struct pending *p = heap_alloc(sizeof(*p), MEM_OWNER_KERNEL);
+
+    if (!p) {
+        request->status = VMK_NO_MEMORY;
+        request->done(request);
+        return;
+    }
+    request->submitted = plat_time_now();
+    p->below = (struct block_request){.op = request->op,
+                                      .fua = request->fua,
+                                      .offset = request->offset,
+                                      .size = request->size,
+                                      .segments = request->segments,
+                                      .segment_count = request->segment_count,
+                                      .client = request->client,
+                                      .done = below_done,
+                                      .context = p};
+    p->request = request;
+    p->shares = s;
+    enqueue(s, p);
+    dispatch(s);
+}
+
+static void destroy(struct block_device *device)
+{
+    ioshares_destroy(device->context);
+}
+
+static const struct block_ops ops = {.submit = submit, .destroy = destroy};
+
+struct ioshares *ioshares_create(struct block_device *disk, unsigned depth)
+{
+    struct ioshares *s = heap_alloc(sizeof(*s), MEM_OWNER_KERNEL);
+
+    vmk_assert(depth);
+    if (!s)
+        return NULL;
+    spin_init(&s->lock, "io shares", LOCK_RANK_IO);
+    for (unsigned i = 0; i <= IOSHARES_CLIENTS; i++)
+        list_init(&s->clients[i].waiting);
+    s->clients[0] = (struct client){.shares = IOSHARES_NORMAL, .used = true};
+    list_init(&s->clients[0].waiting);
+    s->disk = disk;
+    s->depth = depth;
+    s->device = *disk;
+    s->device.ops = &ops;
+    s->device.context = s;
+    memset(&s->device.stats, 0, sizeof(s->device.stats));
+    return s;
+}
+
+struct block_device *ioshares_device(struct ioshares *s)
+{
+    return &s->device;
+}
+
+void ioshares_destroy(struct ioshares *s)
+{
+    vmk_assert(!s->in_flight);
+    heap_free(s);
+}
+
+vmk_status ioshares_set(struct ioshares *s, uint32_t client, uint32_t value)
+{
+    struct client *c;
+    bool irqs;
+
+    if (value == 0 || value > IOSHARES_MAX)
+        return VMK_BAD_PARAM;
+    irqs = spin_lock(&s->lock);
+    c = find(s, client);
+    for (unsigned i = 1; i <= IOSHARES_CLIENTS && !c; i++) {
+        if (!s->clients[i].used && list_is_empty(&s->clients[i].waiting)) {
+            c = &s->clients[i];
+            c->id = client;
+            c->used = true;
+            c->finish = s->now;
+        }
+    }
+    if (c)
+        c->shares = value;
+    spin_unlock(&s->lock, irqs);
+    return c ? VMK_OK : VMK_LIMIT;
+}
+
+void ioshares_forget(struct ioshares *s, uint32_t client)
+{
+    bool irqs = spin_lock(&s->lock);
+    struct client *c = find(s, client);
+
+    if (c)
+        c->used = false;
+    spin_unlock(&s->lock, irqs);
+}
