@@ -20,7 +20,8 @@ cleanup() {
 trap cleanup EXIT
 trap 'cleanup; exit 1' HUP INT TERM
 
-${CC:-cc} -std=gnu17 -O2 -Isrc -I. -o "$work/trace" scripts/bench/trace.c "$BUILD/sim/liborrery.a" -lm
+${CC:-cc} -std=gnu17 -O2 -Isrc -I. -o "$work/trace" scripts/bench/trace.c "$BUILD/sim/liborrery.a" \
+    -Wl,--as-needed -lunicorn -lm
 "$work/trace" >"$work/ours"
 
 : >"$work/peer"

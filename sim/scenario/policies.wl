@@ -24,6 +24,6 @@ expect credit2.cpu(promised) >= 29.5%
 expect credit2.cpu(capped) <= 10% within 1%
 expect credit2.run(prod) = 2 * credit2.run(test) within 10%
 expect credit2.jain(t*) >= 0.99
-expect edf.cpu(promised) >= 28%
+expect edf.cpu(promised) >= 27%
 expect edf.cpu(capped) <= 10% within 1%
 expect edf.run(prod) > edf.run(test)

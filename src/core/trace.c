@@ -79,7 +79,7 @@ static uint64_t hash_joined(const struct trace_hash *h)
     for (uint64_t left = h->cpus; left; left &= left - 1) {
         unsigned cpu = (unsigned)__builtin_ctzll(left);
 
-        value = trace_mix(value + cpu, h->of_cpu[cpu]);
+        value = trace_mix(value + cpu, cpu == h->last ? h->of_last : h->of_cpu[cpu]);
     }
     return value;
 }
@@ -96,11 +96,12 @@ static inline void hash_advance(struct trace_state *trace, plat_ns now)
 {
     struct trace_hash *h = &trace->hash;
 
-    if (now <= h->now)
-        return;
-    h->value = hash_joined(h);
-    h->records += h->pending;
-    h->pending = 0;
+    /* Mostly an instant is one CPU's. */
+    if (__builtin_expect(h->cpus == BIT(h->last), 1))
+        h->value = trace_mix(h->value + h->last, h->of_last);
+    else
+        h->value = hash_joined(h);
+    h->records = h->total;
     h->cpus = 0;
 
     plat_ns then = h->now;
@@ -113,31 +114,27 @@ static inline void hash_advance(struct trace_state *trace, plat_ns now)
 /* The time of a record that is about to be written, the hash brought up to it. */
 static inline plat_ns hash_time(struct trace_state *trace, plat_ns now)
 {
-    if (!trace->hashing)
-        return now;
     if (now == TRACE_NOW)
         now = plat_time_now();
-    now = MAX(now, trace->hash.now);
+    if (now <= trace->hash.now)
+        return trace->hash.now;
     hash_advance(trace, now);
     return now;
 }
 
-static inline void hash_record(struct trace_state *trace, unsigned cpu, const trace_word *at,
-                               size_t words)
+/* What this CPU's records of the instant are so far; it is the last that wrote one from now on. */
+static inline uint64_t hash_begin(struct trace_hash *h, unsigned cpu)
 {
-    struct trace_hash *h = &trace->hash;
-    uint64_t value;
+    uint64_t value = HASH_SEED;
 
-    if (h->cpus & BIT(cpu)) {
-        value = h->of_cpu[cpu];
-    } else {
-        value = HASH_SEED;
-        h->cpus |= BIT(cpu);
+    if (__builtin_expect(h->cpus != 0, 0)) {
+        h->of_cpu[h->last] = h->of_last;
+        if (h->cpus & BIT(cpu))
+            value = h->of_cpu[cpu];
     }
-    for (size_t i = 0; i < words; i++)
-        value = trace_mix(value, at[i]);
-    h->of_cpu[cpu] = value;
-    h->pending++;
+    h->cpus |= BIT(cpu);
+    h->last = cpu;
+    return value;
 }
 
 void trace_hash_end(struct trace_state *trace)
@@ -159,7 +156,7 @@ uint64_t trace_hash_of(const struct trace_state *trace, uint64_t *records)
 {
     const struct trace_hash *h = &trace->hash;
 
-    *records = h->records + h->pending;
+    *records = h->total;
     return hash_joined(h);
 }
 
@@ -235,10 +232,20 @@ static inline void append(struct trace_state *trace, struct trace_stream *s, pla
     trace_word *at = s->at;
 
     at[0] = now << 8 | record[0];
-    for (size_t i = 1; i < words; i++)
-        at[i] = record[i];
-    if (trace->hashing && s->index != TRACE_SYS)
-        hash_record(trace, s->index, at, words);
+    if (trace->hashing && s->index != TRACE_SYS) {
+        struct trace_hash *h = &trace->hash;
+        uint64_t value = trace_mix(hash_begin(h, s->index), at[0]);
+
+        for (size_t i = 1; i < words; i++) {
+            at[i] = record[i];
+            value = trace_mix(value, record[i]);
+        }
+        h->of_last = value;
+        h->total++;
+    } else {
+        for (size_t i = 1; i < words; i++)
+            at[i] = record[i];
+    }
     s->at = at + words;
     s->records++;
 }
@@ -311,7 +318,7 @@ static void sys_write(struct trace_state *trace, plat_ns now, const trace_word *
         nobody = 0;
         plat_cpu_relax();
     }
-    write_in(trace, s, hash_time(trace, now), record, words);
+    write_in(trace, s, trace->hashing ? hash_time(trace, now) : now, record, words);
     __atomic_store_n(&trace->sys_lock, 0, __ATOMIC_RELEASE);
 }
 
@@ -328,9 +335,13 @@ void trace_write_on(struct trace_state *trace, unsigned cpu, plat_ns now,
         __atomic_store_n(&s->refused, s->refused + 1, __ATOMIC_RELAXED);
         return;
     }
+    if (trace->hashing) {  // a simulation: nothing comes in the middle of a record
+        write_in(trace, s, hash_time(trace, now), record, words);
+        return;
+    }
     s->busy = true;
     barrier();
-    write_in(trace, s, hash_time(trace, now), record, words);
+    write_in(trace, s, now, record, words);
     barrier();
     s->busy = false;
 }

@@ -64,7 +64,9 @@ struct trace_hash {
     uint64_t checkpoint;  // records at the last one
     plat_ns now;          // the instant being gathered
     uint64_t cpus;        // bit per CPU with records of that instant
-    uint64_t pending;     // how many
+    uint64_t total;       // with those of that instant
+    uint32_t last;        // the CPU that wrote last; of_cpu[last] is not up to date
+    uint64_t of_last;     // of its records of that instant
     uint64_t of_cpu[PLAT_CPUS_MAX];
 };
 
