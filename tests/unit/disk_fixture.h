@@ -94,7 +94,7 @@ static void bus_write(uint64_t gpa, unsigned size, uint64_t value)
     ck_assert(vm_mmio_access(vm, cpu, gpa_make(gpa), size, false, &value));
 }
 
-static uint32_t config_read(unsigned at, unsigned size)
+__attribute__((unused)) static uint32_t config_read(unsigned at, unsigned size)
 {
     return (uint32_t)bus_read(VPCI_ECAM_BASE + (devfn << 12) + at, size);
 }
