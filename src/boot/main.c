@@ -13,6 +13,7 @@
  * No locks here: one CPU until start_cpus(), one world after it.
  */
 #include "arch/x86/arch.h"
+#include "boot/disk_source.h"
 #include "boot/user_boot.h"
 #include "boot/vm_boot.h"
 #include "core/assert.h"
@@ -93,10 +94,13 @@ static void fault_if_asked(void)
 /* What the host is for: process 1 and the VMs. How it is to end. */
 static enum user_end serve(void)
 {
-    bool user = user_boot_start();
-    struct vm_boot *vms = vm_boot_start();
+    bool user;
+    struct vm_boot *vms;
     enum user_end end = USER_END_EXIT;
 
+    disk_source_init();
+    user = user_boot_start();
+    vms = vm_boot_start();
     if (!vms || (vm_boot_count(vms) == 0 && !user))
         vmk_log(VMK_LOG_WARN, "Boot: no virtual machine to run");
     if (user) {
