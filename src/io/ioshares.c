@@ -12,7 +12,8 @@
  * bytes, which favours who asks for little.
  *
  * Invariants
- *   - A client is in the queue of those who wait exactly if its list of requests is not empty.
+ *   - A request that waits is on its client's list, its start tag in `lower`; one that is with the
+ *     disk has a slot. So nothing is allocated on the way.
  *   - in_flight <= depth; while anybody waits, in_flight == depth.
  *   - done() of the request is the submitter's own, called with nothing locked.
  * Locking    ioshares.lock (rank IO); the disk below is called without it.
@@ -36,17 +37,16 @@ struct client {
     uint32_t id;
     uint32_t shares;
     uint64_t finish;      // tag of its last request
-    struct list waiting;  // struct pending
+    struct list waiting;  // requests
     bool used;
 };
 
-/* What goes down in the request's place, so that its own fields stay the submitter's. */
-struct pending {
+/* What goes down in the request's place, so that its own fields stay the submitter's and ours. */
+struct slot {
     struct block_request below;
     struct block_request *request;
     struct ioshares *shares;
-    uint64_t start;
-    struct list link;
+    struct list link;  // free
 };
 
 struct ioshares {
@@ -56,6 +56,9 @@ struct ioshares {
     struct client clients[IOSHARES_CLIENTS + 1];  // [0]: everybody without a slot
     uint64_t now;                                 // virtual time
     unsigned depth, in_flight;
+    unsigned last;  // no client beyond this index was ever used
+    struct list free;
+    struct slot slots[];  // depth
 };
 
 static uint64_t cost_of(const struct block_request *request)
@@ -72,58 +75,73 @@ static uint64_t cost_of(const struct block_request *request)
 
 static struct client *find(struct ioshares *s, uint32_t id)
 {
-    for (unsigned i = 1; i <= IOSHARES_CLIENTS; i++)
+    for (unsigned i = 1; i <= s->last; i++)
         if (s->clients[i].used && s->clients[i].id == id)
             return &s->clients[i];
     return NULL;
 }
 
-static struct pending *first_of(struct client *c)
+static uint64_t start_of(const struct block_request *request)
 {
-    return list_is_empty(&c->waiting) ? NULL
-                                      : list_entry(c->waiting.next, struct pending, link);
+    return (uint64_t)(uintptr_t)request->lower;
 }
 
-/* With the lock held: who is next; null if nobody may go. */
-static struct pending *next(struct ioshares *s)
+/* With the lock held: who is next, in a slot; null if nobody may go. */
+static struct slot *next(struct ioshares *s)
 {
-    struct pending *best = NULL;
+    struct block_request *best = NULL;
+    struct slot *slot;
 
-    if (s->in_flight == s->depth)
+    if (list_is_empty(&s->free))
         return NULL;
-    for (unsigned i = 0; i <= IOSHARES_CLIENTS; i++) {
-        struct pending *p = first_of(&s->clients[i]);
+    for (unsigned i = 0; i <= s->last; i++) {
+        const struct list *waiting = &s->clients[i].waiting;
+        struct block_request *r = list_entry(waiting->next, struct block_request, link);
 
-        if (p && (!best || p->start < best->start))
-            best = p;
+        if (!list_is_empty(waiting) && (!best || start_of(r) < start_of(best)))
+            best = r;
     }
-    if (best) {
-        list_remove(&best->link);
-        s->now = best->start;
-        s->in_flight++;
-    }
-    return best;
+    if (!best)
+        return NULL;
+    list_remove(&best->link);
+    s->now = start_of(best);
+    s->in_flight++;
+    slot = list_entry(s->free.next, struct slot, link);
+    list_remove(&slot->link);
+    slot->request = best;
+    return slot;
 }
+
+static void below_done(struct block_request *below);
 
 /* Sends what may go; called with nothing locked, since the disk may answer at once. */
 static void dispatch(struct ioshares *s)
 {
     for (;;) {
         bool irqs = spin_lock(&s->lock);
-        struct pending *p = next(s);
+        struct slot *slot = next(s);
 
         spin_unlock(&s->lock, irqs);
-        if (!p)
+        if (!slot)
             return;
-        block_submit(s->disk, &p->below);
+        slot->below = (struct block_request){.op = slot->request->op,
+                                             .fua = slot->request->fua,
+                                             .offset = slot->request->offset,
+                                             .size = slot->request->size,
+                                             .segments = slot->request->segments,
+                                             .segment_count = slot->request->segment_count,
+                                             .client = slot->request->client,
+                                             .done = below_done,
+                                             .context = slot};
+        block_submit(s->disk, &slot->below);
     }
 }
 
 static void below_done(struct block_request *below)
 {
-    struct pending *p = below->context;
-    struct ioshares *s = p->shares;
-    struct block_request *request = p->request;
+    struct slot *slot = below->context;
+    struct ioshares *s = slot->shares;
+    struct block_request *request = slot->request;
     struct block_stats *stats = &s->device.stats;
     bool irqs;
 
@@ -132,50 +150,32 @@ static void below_done(struct block_request *below)
         __atomic_fetch_add(&stats->errors, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&stats->latency_sum, plat_time_now() - request->submitted,
                        __ATOMIC_RELAXED);
-    heap_free(p);
     irqs = spin_lock(&s->lock);
     s->in_flight--;
+    list_add_head(&s->free, &slot->link);
     spin_unlock(&s->lock, irqs);
-    request->done(request);
+    // What waits goes first: after done() nobody may be left who keeps this device open.
     dispatch(s);
-}
-
-static void enqueue(struct ioshares *s, struct pending *p)
-{
-    bool irqs = spin_lock(&s->lock);
-    struct client *c = find(s, p->request->client);
-
-    if (!c)
-        c = &s->clients[0];
-    p->start = MAX(s->now, c->finish);
-    c->finish = p->start + cost_of(p->request) * TAG_SCALE / c->shares;
-    list_add_tail(&c->waiting, &p->link);
-    spin_unlock(&s->lock, irqs);
+    request->done(request);
 }
 
 static void submit(struct block_device *device, struct block_request *request)
 {
     struct ioshares *s = device->context;
-    struct pending *p = heap_alloc(sizeof(*p), MEM_OWNER_KERNEL);
+    struct client *c;
+    uint64_t start;
+    bool irqs;
 
-    if (!p) {
-        request->status = VMK_NO_MEMORY;
-        request->done(request);
-        return;
-    }
     request->submitted = plat_time_now();
-    p->below = (struct block_request){.op = request->op,
-                                      .fua = request->fua,
-                                      .offset = request->offset,
-                                      .size = request->size,
-                                      .segments = request->segments,
-                                      .segment_count = request->segment_count,
-                                      .client = request->client,
-                                      .done = below_done,
-                                      .context = p};
-    p->request = request;
-    p->shares = s;
-    enqueue(s, p);
+    irqs = spin_lock(&s->lock);
+    c = find(s, request->client);
+    if (!c)
+        c = &s->clients[0];
+    start = MAX(s->now, c->finish);
+    c->finish = start + cost_of(request) * TAG_SCALE / c->shares;
+    request->lower = (void *)(uintptr_t)start;
+    list_add_tail(&c->waiting, &request->link);
+    spin_unlock(&s->lock, irqs);
     dispatch(s);
 }
 
@@ -188,7 +188,7 @@ static const struct block_ops ops = {.submit = submit, .destroy = destroy};
 
 struct ioshares *ioshares_create(struct block_device *disk, unsigned depth)
 {
-    struct ioshares *s = heap_alloc(sizeof(*s), MEM_OWNER_KERNEL);
+    struct ioshares *s = heap_alloc(sizeof(*s) + depth * sizeof(s->slots[0]), MEM_OWNER_KERNEL);
 
     vmk_assert(depth);
     if (!s)
@@ -198,6 +198,11 @@ struct ioshares *ioshares_create(struct block_device *disk, unsigned depth)
         list_init(&s->clients[i].waiting);
     s->clients[0] = (struct client){.shares = IOSHARES_NORMAL, .used = true};
     list_init(&s->clients[0].waiting);
+    list_init(&s->free);
+    for (unsigned i = 0; i < depth; i++) {
+        s->slots[i].shares = s;
+        list_add_tail(&s->free, &s->slots[i].link);
+    }
     s->disk = disk;
     s->depth = depth;
     s->device = *disk;
@@ -233,6 +238,7 @@ vmk_status ioshares_set(struct ioshares *s, uint32_t client, uint32_t value)
             c->id = client;
             c->used = true;
             c->finish = s->now;
+            s->last = MAX(s->last, i);
         }
     }
     if (c)

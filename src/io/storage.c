@@ -22,25 +22,22 @@
 #include "core/host.h"
 #include "core/log.h"
 #include "core/spinlock.h"
+#include "io/ioshares.h"
+#include "io/partition.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
-#if __has_include("io/partition.h")
-#include "io/partition.h"
-#else
-#define partition_open(disk, number, out)                                                      \
-    ((void)(disk), (void)(number), (void)(out), VMK_UNSUPPORTED)
-#define partition_close(slice) ((void)(slice))
-#endif
-
 #define ADAPTERS_MAX 32u
+#define DEPTH_DISK   32u  // requests with a disk at a time; more would be its order, not ours
+#define DEPTH_SSD    64u
 
 struct storage_adapter {
     struct storage_adapter_info info;
 };
 
 struct entry {
-    struct block_device *block;  // null: free
+    struct block_device *block;  // the driver's; null: free
+    struct ioshares *shares;     // what its users have open
     struct storage_device_info info;
 };
 
@@ -134,6 +131,15 @@ static struct entry *find_block(struct storage_state *storage, const struct bloc
     return NULL;
 }
 
+/* By what its users have open. */
+static struct entry *find_open(struct storage_state *storage, const struct block_device *device)
+{
+    for (unsigned i = 0; i < STORAGE_DEVICES_MAX; i++)
+        if (storage->devices[i].block && ioshares_device(storage->devices[i].shares) == device)
+            return &storage->devices[i];
+    return NULL;
+}
+
 vmk_status storage_device_add(struct storage_adapter *adapter, unsigned channel,
                               unsigned target, unsigned lun, struct block_device *block,
                               const struct storage_inquiry *inquiry)
@@ -146,9 +152,13 @@ vmk_status storage_device_add(struct storage_adapter *adapter, unsigned channel,
                                        .removable = block->removable};
     struct storage_inquiry *q = &info.inquiry;
     struct entry *e;
+    struct ioshares *shares =
+        ioshares_create(block, block->rotational ? DEPTH_DISK : DEPTH_SSD);
     bool irqs;
     bool twin;
 
+    if (!shares)
+        return VMK_NO_MEMORY;
     copy_text(q->vendor, sizeof(q->vendor), inquiry->vendor);
     copy_text(q->model, sizeof(q->model), inquiry->model);
     copy_text(q->revision, sizeof(q->revision), inquiry->revision);
@@ -168,7 +178,8 @@ vmk_status storage_device_add(struct storage_adapter *adapter, unsigned channel,
     e = find_name(storage, info.name, strlen(info.name)) ? NULL : find_block(storage, NULL);
     if (e) {
         memcpy(block->name, info.name, sizeof(block->name));
-        *e = (struct entry){.block = block, .info = info};
+        memcpy(ioshares_device(shares)->name, info.name, sizeof(block->name));
+        *e = (struct entry){.block = block, .shares = shares, .info = info};
         adapter->info.devices++;
     }
     spin_unlock(&storage->lock, irqs);
@@ -177,6 +188,7 @@ vmk_status storage_device_add(struct storage_adapter *adapter, unsigned channel,
         vmk_log(VMK_LOG_WARN,
                 "Storage: %s: the path is taken, or more than %u devices: left out", info.path,
                 STORAGE_DEVICES_MAX);
+        ioshares_destroy(shares);
         return VMK_NO_SPACE;
     }
     if (twin)
@@ -193,20 +205,23 @@ vmk_status storage_device_add(struct storage_adapter *adapter, unsigned channel,
 
 /* With the lock held: takes the entry out if its time has come; what is returned is destroyed by
  * the caller after the lock. */
-static struct block_device *take_if_over(struct entry *e)
+static struct entry take_if_over(struct entry *e)
 {
-    struct block_device *block = e->block;
+    struct entry over = *e;
 
     if (!e->info.gone || e->info.users)
-        return NULL;
+        return (struct entry){0};
     e->block = NULL;
-    return block;
+    return over;
 }
 
-static void destroy(struct block_device *block)
+static void destroy(const struct entry *over)
 {
-    if (block && block->ops->destroy)
-        block->ops->destroy(block);
+    if (!over->block)
+        return;
+    ioshares_destroy(over->shares);
+    if (over->block->ops->destroy)
+        over->block->ops->destroy(over->block);
 }
 
 void storage_device_gone(struct block_device *block)
@@ -214,7 +229,7 @@ void storage_device_gone(struct block_device *block)
     struct storage_state *storage = this_host()->storage;
     bool irqs = spin_lock(&storage->lock);
     struct entry *e = find_block(storage, block);
-    struct block_device *over = NULL;
+    struct entry over = {0};
     bool first = e && !e->info.gone;
     unsigned users = 0;
 
@@ -233,7 +248,7 @@ void storage_device_gone(struct block_device *block)
     if (first)
         vmk_log(VMK_LOG_WARN, "ScsiDevice: %s: the device is gone; %u users left", block->name,
                 users);
-    destroy(over);
+    destroy(&over);
 }
 
 static struct block_device *open_disk(const char *name, size_t length)
@@ -245,21 +260,21 @@ static struct block_device *open_disk(const char *name, size_t length)
     if (e)
         e->info.users++;
     spin_unlock(&storage->lock, irqs);
-    return e ? e->block : NULL;
+    return e ? ioshares_device(e->shares) : NULL;
 }
 
 static void close_disk(struct block_device *disk)
 {
     struct storage_state *storage = this_host()->storage;
     bool irqs = spin_lock(&storage->lock);
-    struct entry *e = find_block(storage, disk);
-    struct block_device *over;
+    struct entry *e = find_open(storage, disk);
+    struct entry over;
 
     vmk_assert(e && e->info.users);
     e->info.users--;
     over = take_if_over(e);
     spin_unlock(&storage->lock, irqs);
-    destroy(over);
+    destroy(&over);
 }
 
 /* Where ":N" at the end of a name begins, N a decimal number from 1; null without one. */
@@ -343,6 +358,18 @@ void storage_close(struct block_device *device)
     partition_close(found->slice);
     close_disk(found->disk);
     heap_free(found);
+}
+
+vmk_status storage_shares_set(const char *name, uint32_t client, uint32_t shares)
+{
+    struct block_device *disk = open_disk(name, strlen(name));
+    vmk_status status;
+
+    if (!disk)
+        return VMK_NOT_FOUND;
+    status = ioshares_set(disk->context, client, shares);
+    close_disk(disk);
+    return status;
 }
 
 bool storage_device_get(unsigned index, struct storage_device_info *out)

@@ -60,6 +60,12 @@ void storage_device_gone(struct block_device *block);
 must_check vmk_status storage_open(const char *name, struct block_device **out);
 void storage_close(struct block_device *device);
 
+/*
+ * How much of a disk a client (block_request.client: a VM) gets while others want it too: io/ioshares.h.
+ * NOT_FOUND, BAD_PARAM, LIMIT. Any context.
+ */
+must_check vmk_status storage_shares_set(const char *name, uint32_t client, uint32_t shares);
+
 /* Listings: false past the end. [block] */
 bool storage_device_get(unsigned index, struct storage_device_info *out);
 bool storage_adapter_get(unsigned index, struct storage_adapter_info *out);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/heap.h"
+#include "io/partition.h"
 #include "io/storage.h"
 #include "sim/model/disk.h"
 #include "tests/unit/kernel_test.h"
@@ -121,8 +122,6 @@ START_TEST(test_gone__open_disk__destroyed_by_the_last_close)
 }
 END_TEST
 
-#if __has_include("io/partition.h")
-#include "io/partition.h"
 static void partition_case(void *argument)
 {
     struct block_device *block = disk("naa.1", 0);
@@ -155,6 +154,9 @@ static void partition_case(void *argument)
     ck_assert_mem_eq(back, there, sizeof(back));
     storage_close(part);
     storage_close(whole);
+    ck_assert_int_eq(storage_shares_set("naa.1", 7, 2000), VMK_OK);
+    ck_assert_int_eq(storage_shares_set("naa.1", 7, 0), VMK_BAD_PARAM);
+    ck_assert_int_eq(storage_shares_set("naa.2", 7, 2000), VMK_NOT_FOUND);
     ck_assert(storage_device_get(0, &info) && info.users == 0);
     ck_assert_uint_eq(heap_owned(MEM_OWNER_KERNEL), held);
 }
@@ -166,12 +168,8 @@ START_TEST(test_open__partitions__counted_on_the_disk)
 }
 END_TEST
 
-#define PARTITION_TESTS , RUNS(test_open__partitions__counted_on_the_disk)
-#else
-#define PARTITION_TESTS
-#endif
-
 KERNEL_TEST_MAIN("storage", RUNS(test_add__no_world_wide_name__named_by_path),
                  RUNS(test_add__same_name_twice__second_goes_by_path),
                  RUNS(test_add__more_than_the_table_holds__no_space),
-                 RUNS(test_gone__open_disk__destroyed_by_the_last_close) PARTITION_TESTS)
+                 RUNS(test_gone__open_disk__destroyed_by_the_last_close),
+                 RUNS(test_open__partitions__counted_on_the_disk))
