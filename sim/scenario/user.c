@@ -8,6 +8,7 @@
  * busybox-smp    the same on four CPUs
  * commands       tests/user/busybox.sh, several hundred commands, likewise
  * user-speed     rows for `make bench`: system calls, forks and a shell loop in CPU time
+ * program        the program that ORRERY_PROGRAM names, with nothing else; its output and status
  * boot           init from /etc/inittab, rcS, a shell on the console; somebody types at it, the
  * shell
  *                starts programs and jobs, and poweroff ends the host
@@ -182,6 +183,35 @@ static void speed_run(unsigned host)
            (double)(plat_time_now() - start) / seconds / 1e6);
 }
 
+/* ---- program ---- */
+
+/* As it comes: a program that hangs has shown how far it was. */
+static void print(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] != '\r')
+            putchar(text[i]);
+    }
+    fflush(stdout);
+}
+
+static void program_run(unsigned host)
+{
+    const char *const arguments[] = {"sh", "-c", "cd /tmp; exec program </dev/null", NULL};
+    uint32_t pid = 0;
+    int result = -1;
+    vmk_status status;
+
+    (void)host;
+    files_and_programs();
+    tty_console_output(print);
+    status = user_start("/bin/sh", arguments, environment, "/dev/console", &pid);
+    if (status == VMK_OK)
+        status = user_wait(pid, &result);
+    sim_check(status == VMK_OK && result == 0, "the program: %s, status %#x",
+              vmk_status_text(status), (unsigned)result);
+}
+
 /* ---- boot ---- */
 
 static const char *const typed[] = {
@@ -257,6 +287,12 @@ const struct scenario scenario_user_speed = {.name = "user-speed",
                                              .unlisted = true,
                                              .prepare = speed_prepare,
                                              .run = speed_run};
+const struct scenario scenario_program = {.name = "program",
+                                          .what = "the program ORRERY_PROGRAM names",
+                                          .cpus = 2,
+                                          .unlisted = true,
+                                          .prepare = speed_prepare,
+                                          .run = program_run};
 const struct scenario scenario_boot = {.name = "boot",
                                        .what = "init, a shell that is typed at, poweroff",
                                        .cpus = 2,

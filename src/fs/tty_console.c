@@ -182,6 +182,7 @@ vmk_status tty_console_init(void)
     tty_setup(tty, "tty1", vfs_device(4, 1));
     tty->room = console_room;
     tty->put = console_put;
+    tty->termios.iflag |= TTY_IMAXBEL | TTY_IUTF8;
     tty->winsize = (struct tty_winsize){.rows = 24, .columns = 80};
     fs->console = tty;
     fs->console_output = default_output;

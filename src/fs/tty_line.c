@@ -28,7 +28,7 @@ void tty_termios_default(struct tty_termios *t)
                                    26, 0,  18,  15, 23, 22, 0, 0, 0};
 
     *t = (struct tty_termios){
-        .iflag = TTY_ICRNL | TTY_IXON | TTY_IMAXBEL | TTY_IUTF8,
+        .iflag = TTY_ICRNL | TTY_IXON,
         .oflag = TTY_OPOST | TTY_ONLCR,
         .cflag = TTY_CFLAGS,
         .lflag = TTY_ISIG | TTY_ICANON | TTY_ECHO | TTY_ECHOE | TTY_ECHOK | TTY_ECHOCTL |

@@ -602,6 +602,7 @@ static void registers_set(struct thread *t, const struct loader *l)
     t->altstack = (struct l_stack){.flags = L_SS_DISABLE};
     t->clear_child_tid = 0;
     t->robust_list = 0;
+    posix_timers_delete(t->process);
     t->set_child_tid = 0;
     t->syscall = -1;
 }

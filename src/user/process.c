@@ -183,6 +183,8 @@ static void inherit_locked(struct process *p, struct process *parent)
     memcpy(p->limits, parent->limits, sizeof(p->limits));
     memcpy(p->name, parent->name, sizeof(p->name));
     p->nice = parent->nice;
+    p->sched_policy = parent->sched_policy;
+    p->sched_priority = parent->sched_priority;
     p->dumpable = parent->dumpable;
     p->no_new_privileges = parent->no_new_privileges;
     memcpy(p->reported_missing, parent->reported_missing, sizeof(p->reported_missing));
@@ -233,6 +235,7 @@ static struct process *process_alloc(void)
     wait_queue_init(&p->child_wait, "wait4");
     wait_queue_init(&p->stop_wait, "stopped");
     timer_init(&p->alarm, alarm_rings, p);
+    list_init(&p->timers);
     limits_default(p);
     return p;
 }
@@ -617,6 +620,7 @@ static void process_end(struct process *p)
     bool unwanted, no_heir;
 
     alarm_stop(p);
+    posix_timers_delete(p);
     process_release(p);
 
     bool irqs = spin_lock(&user->lock);

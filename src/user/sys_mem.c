@@ -205,3 +205,30 @@ int64_t sys_mincore(struct thread *t, const uint64_t *a)
     }
     return 0;
 }
+
+/* No page of a user world is ever taken away: locking has only to check. */
+int64_t sys_mlock(struct thread *t, const uint64_t *a)
+{
+    uint64_t start = a[0] & ~(uint64_t)(PAGE_SIZE - 1);
+    uint64_t end;
+
+    if (__builtin_add_overflow(a[0], a[1], &end))
+        return -L_EINVAL;
+    if (end > ASPACE_END)
+        return -L_ENOMEM;
+    end = round_up(end, PAGE_SIZE);
+    return end == start || range_mapped(t->as, start, end - start) ? 0 : -L_ENOMEM;
+}
+
+int64_t sys_mlockall(struct thread *t, const uint64_t *a)
+{
+    (void)t;
+    return !a[0] || (a[0] & ~7ull) || a[0] == 4 ? -L_EINVAL : 0;
+}
+
+int64_t sys_munlockall(struct thread *t, const uint64_t *a)
+{
+    (void)t;
+    (void)a;
+    return 0;
+}

@@ -129,6 +129,7 @@ struct process {
     struct l_rlimit limits[L_RLIMITS];
     char name[USER_NAME_SIZE];
     int nice;
+    int sched_policy, sched_priority;
     bool dumpable, no_new_privileges;
     uint64_t reported_missing[8];  // system calls it was told about: one bit each
 
@@ -136,6 +137,7 @@ struct process {
     struct timer alarm;
     plat_ns alarm_at;        // user lock; 0: none
     plat_ns alarm_interval;  // user lock
+    struct list timers;      // user lock; posix_timer.c
     plat_ns started;         // (i)
 };
 
@@ -392,6 +394,9 @@ must_check int64_t timespec_in(struct thread *t, uint64_t at, plat_ns *duration)
 /* A deadline `duration` from now, that does not wrap. */
 plat_ns deadline_after(plat_ns duration);
 void alarm_stop(struct process *p);
+
+/* ---- posix_timer.c ---- */
+void posix_timers_delete(struct process *p);
 
 /* ---- anonymous files (event_file.c, epoll.c) and polling (sys_poll.c) ---- */
 /* Copies in and out of the current thread; 0 or -EFAULT. */

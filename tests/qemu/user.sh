@@ -20,6 +20,7 @@ printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$r
 printf 'root:x:0:\n' >"$root/etc/group"
 cp tests/user/busybox.sh "$root/home/"
 ${CC:-gcc} -std=gnu17 -O1 -static -o "$root/bin/threads" tests/user/threads.c -lpthread || exit 1
+${CC:-gcc} -std=gnu17 -O1 -static -o "$root/bin/posix" tests/user/posix/*.c -lpthread || exit 1
 
 # user NAME COMMAND STATUS SMP: the command's output, natively and as process 1, is the same.
 user() {
@@ -46,4 +47,5 @@ user() {
 }
 
 user threads threads 0 2
+user posix 'mkdir -p /tmp/posix.$$; cd /tmp/posix.$$; posix' 0 2
 user busybox 'sh $HERE/busybox.sh $DIR' 0 2

@@ -86,6 +86,16 @@ static void mode(uint32_t off, uint32_t on, int min, int time)
     ioctl_ok(slave, TTY_TCSETS, &t);
 }
 
+/* As a terminal emulator does: erasing takes a character, not a byte. */
+static void utf8_on(void)
+{
+    struct tty_termios t;
+
+    ioctl_ok(slave, TTY_TCGETS, &t);
+    t.iflag |= 0040000;  // IUTF8
+    ioctl_ok(slave, TTY_TCSETS, &t);
+}
+
 /* ---- canonical mode: typed, seen, read ---- */
 
 static const struct {
@@ -114,6 +124,7 @@ static void edit_entry(void *argument)
 {
     (void)argument;
     up();
+    utf8_on();
     for (size_t i = 0; i < ARRAY_COUNT(edits); i++) {
         type(edits[i].typed);
         ck_assert_msg(strcmp(screen(), edits[i].seen) == 0, "case %zu: screen", i);

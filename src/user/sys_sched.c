@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * user/sys_sched.c -- sched_setscheduler(2) and its family, over a scheduler that has shares.
+ *
+ * Policies are kept with the process and reported; they change nothing, because nice values (shares),
+ * reservations and limits are this host's way to say what is urgent. Programs that only ask, and those
+ * that set SCHED_OTHER, work as they do on Linux; a real-time policy needs root, as there.
+ *
+ * Locking    the user lock for other processes; policy and priority are words of their own.
+ */
+#include "user/user_internal.h"
+
+#define POLICY_OTHER 0
+#define POLICY_FIFO  1
+#define POLICY_RR    2
+#define POLICY_BATCH 3
+#define POLICY_IDLE  5
+#define RESET_FLAG   0x40000000
+#define PRIORITY_MAX 99
+#define SLICE_NS     100000000
+
+static bool policy_known(int policy)
+{
+    return (policy >= POLICY_OTHER && policy <= POLICY_BATCH) || policy == POLICY_IDLE;
+}
+
+static bool real_time(int policy)
+{
+    return policy == POLICY_FIFO || policy == POLICY_RR;
+}
+
+/* The process of a thread id, 0 the caller's; referenced, or null. */
+static struct process *target(struct thread *t, uint64_t tid)
+{
+    struct user_state *user = user_state();
+    struct process *p = NULL;
+    struct thread *other;
+    bool irqs;
+
+    if (tid > USER_PID_MAX)
+        return NULL;
+    irqs = spin_lock(&user->lock);
+    other = tid ? thread_find_locked((uint32_t)tid) : t;
+    if (other) {
+        p = other->process;
+        process_ref(p);
+    }
+    spin_unlock(&user->lock, irqs);
+    return p;
+}
+
+static int64_t set(struct thread *t, uint64_t tid, const int *policy, uint64_t param_at)
+{
+    struct process *p;
+    int priority, wanted;
+    int64_t result = 0;
+
+    if ((int32_t)tid < 0 || !param_at)
+        return -L_EINVAL;
+    if (user_in(t, &priority, param_at, sizeof(priority)))
+        return -L_EFAULT;
+    p = target(t, tid);
+    if (!p)
+        return -L_ESRCH;
+    wanted = policy ? *policy & ~RESET_FLAG : p->sched_policy;
+    if (!policy_known(wanted) || priority < (real_time(wanted) ? 1 : 0) ||
+        priority > (real_time(wanted) ? PRIORITY_MAX : 0))
+        result = -L_EINVAL;
+    else if (t->process->euid &&
+             (real_time(wanted) || (t->process->euid != p->uid && t->process->euid != p->euid)))
+        result = -L_EPERM;
+    if (!result) {
+        p->sched_policy = wanted;
+        p->sched_priority = priority;
+    }
+    process_put(p);
+    return result;
+}
+
+int64_t sys_sched_setparam(struct thread *t, const uint64_t *a)
+{
+    return set(t, a[0], NULL, a[1]);
+}
+
+int64_t sys_sched_setscheduler(struct thread *t, const uint64_t *a)
+{
+    const int policy = (int)a[1];
+
+    return policy < 0 ? -L_EINVAL : set(t, a[0], &policy, a[2]);
+}
+
+int64_t sys_sched_getparam(struct thread *t, const uint64_t *a)
+{
+    struct process *p;
+    int priority;
+
+    if ((int32_t)a[0] < 0 || !a[1])
+        return -L_EINVAL;
+    p = target(t, a[0]);
+    if (!p)
+        return -L_ESRCH;
+    priority = p->sched_priority;
+    process_put(p);
+    return user_out(t, a[1], &priority, sizeof(priority));
+}
+
+int64_t sys_sched_getscheduler(struct thread *t, const uint64_t *a)
+{
+    struct process *p;
+    int policy;
+
+    if ((int32_t)a[0] < 0)
+        return -L_EINVAL;
+    p = target(t, a[0]);
+    if (!p)
+        return -L_ESRCH;
+    policy = p->sched_policy;
+    process_put(p);
+    return policy;
+}
+
+int64_t sys_sched_get_priority_max(struct thread *t, const uint64_t *a)
+{
+    (void)t;
+    return !policy_known((int)a[0]) ? -L_EINVAL : real_time((int)a[0]) ? PRIORITY_MAX : 0;
+}
+
+int64_t sys_sched_get_priority_min(struct thread *t, const uint64_t *a)
+{
+    (void)t;
+    return !policy_known((int)a[0]) ? -L_EINVAL : real_time((int)a[0]) ? 1 : 0;
+}
+
+int64_t sys_sched_rr_get_interval(struct thread *t, const uint64_t *a)
+{
+    struct l_timespec slice = {0, 0};
+    struct process *p;
+
+    if ((int32_t)a[0] < 0)
+        return -L_EINVAL;
+    p = target(t, a[0]);
+    if (!p)
+        return -L_ESRCH;
+    slice.nsec = p->sched_policy == POLICY_RR ? SLICE_NS : SLICE_NS / 25;
+    process_put(p);
+    return user_out(t, a[1], &slice, sizeof(slice));
+}

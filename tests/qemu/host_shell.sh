@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# host_shell.sh -- somebody types at the host shell: login, line editing, signals, jobs, vi, less, top,
+# a VM's console, and poweroff; and --host-cmd, the shell without anybody.
+#
+# The terminal is a pipe, so each step types something and waits until the screen shows the answer.
+# Answers are computed by the shell ($((6*7))), so the echo of what was typed never matches.
+platform=qemu
+. tests/lib.sh
+
+# await SECONDS PATTERN...: until the terminal shows all, behind what the last call saw.
+await() {
+    a_left=$(($1 * 10))
+    shift
+    for a_pattern; do
+        until tail -c +$((seen + 1)) "$out" | LC_ALL=C tr -d '\r' | LC_ALL=C grep -a -q -e "$a_pattern"; do
+            [ $a_left -gt 0 ] || {
+                echo "FAIL host shell: no '$a_pattern' after: $step (see $out)"
+                return 1
+            }
+            sleep 0.02
+            a_left=$((a_left - 1))
+        done
+    done
+    seen=$(wc -c <"$out")
+}
+
+# say NAME KEYS PATTERN [SECONDS]: types, and the answer comes.
+say() {
+    step=$1
+    printf "$2" >&3
+    if await "${4:-30}" "$3"; then
+        echo "PASS host shell: $1"
+    else
+        failed=1
+    fi
+}
+
+# run NAME COMMAND PATTERN: the same, and then the prompt again.
+run() {
+    step=$1
+    printf "$2\r" >&3
+    if await 30 "$3" '\]# '; then
+        echo "PASS host shell: $1"
+    else
+        failed=1
+    fi
+}
+
+# key NAME KEY PATTERN: a key that means something to a program, which must have begun.
+key() {
+    sleep 0.5
+    say "$@"
+}
+
+out=$results/out-host-shell.txt
+: >"$out"
+seen=0 failed=
+keys=$(mktemp -u) && mkfifo "$keys"
+timeout 600 script -qefc 'scripts/run.sh --vcpus 1 --timeout 500' /dev/null <"$keys" >"$out" 2>&1 &
+terminal=$!
+exec 3>"$keys"
+rm "$keys"
+
+step='the start'
+await 200 'root has no password' '\]# ' && echo 'PASS host shell: login says that there is no password'
+run 'commands' 'echo answer $((6*7)); tty; id -un' 'answer 42'
+run 'cursor keys and backspace edit the line' 'exho\033[D\033[D\177c\005 $((2+3))x' '^5x'
+run 'history' '\033[A\033[A' 'answer 42'
+run 'tab completes names' 'cat /etc/hostn\t | tr a-z A-Z' '^ORRERY'
+say 'Ctrl-C ends a program' 'sleep 1000\r' 'sleep 1000'
+key 'and the shell goes on' '\003' '\]# '
+run 'its status' 'echo status $?' 'status 130'
+say 'Ctrl-Z stops it' 'sleep 1001\r' 'sleep 1001'
+key 'stopped' '\032' '\]# '
+run 'jobs, bg' 'bg; jobs' 'Running'
+say 'fg and Ctrl-C' 'fg\r' 'sleep 1001'
+key 'gone' '\003' '\]# '
+run 'no jobs left' 'jobs | wc -l | sed s/^/jobs:/' '^jobs:0'
+say 'a program that reads' 'cat >/tmp/typed; echo $((3*3))done\r' 'done'
+say 'reads lines' 'a line\r' 'a line'
+key 'until Ctrl-D' '\004' '^9done'
+say 'vi opens' 'vi /tmp/typed\r' 'a line'
+say 'vi inserts' 'oanother 2' 'another 2'
+key 'vi leaves insert mode' '\033' '\[K- '
+say 'vi writes' ':wq\r' '\]# '
+run 'what vi wrote' 'sed s/^/file:/ /tmp/typed' '^file:another'
+say 'less shows a page' 'seq 1 200 | less\r' '\[K23$'
+say 'less goes on' ' ' '\[K45$'
+say 'less searches' '/17[0]\r' '170'
+key 'less ends' 'q' '\]# '
+say 'more' 'seq 1 60 | more\r' 'More'
+key 'more ends' 'q' '\]# '
+say 'top' 'top -d 1\r' 'Load average'
+say 'top refreshes' '' 'Mem: '
+key 'top ends' 'q' '\]# '
+say 'watch' 'watch -n 1 "echo w$((5*5))"\r' 'w25'
+say 'watch refreshes' '' 'w25'
+sleep 0.5
+key 'watch ends' '\003' '\]# '
+run 'stty' 'stty -a | head -n 1' 'rows 24; columns 80'
+run 'nice becomes shares' 'nice -n 5 sh -c "nice; exit 4"; echo st$?' '^5'
+run 'and its status passes' 'nice -n 5 sh -c "exit 4"; echo st$?' '^st4'
+run 'the VM runs beside the shell' 'ls /dev/vm/*/console' '^/dev/vm/demo/console'
+say 'its console' 'vm-console demo\r' 'guest:.*# ' 300
+say 'typing at the guest' 'echo guest $((7*6)) $(hostname)\r' 'guest 42 guest'
+say 'Ctrl-] comes back' '\035' 'demo: left'
+run 'the guest went on' 'ls /dev/vm | sed s/^/vm:/' '^vm:demo'
+say 'the console again, with what was there' 'vm console demo\r' 'guest 42 guest'
+say 'poweroff in the guest' 'poweroff -f\r' 'the VM has ended' 120
+run 'its exits and times are in the log' 'sleep 1; grep -c "demo: vCPU 0: run .* us" /var/log/vmkernel.log | sed s/^/ends:/' '^ends:1'
+say 'passwd' 'passwd -a sha512\r' 'New password: '
+say 'typed twice' 'correct horse 9\r' 'Retype'
+say 'is changed' 'correct horse 9\r' 'changed'
+run 'a SHA-512 one' 'cut -c 1-8 /etc/shadow | head -n 1' '^root:\$6\$'
+say 'logout asks for it' 'exit\r' 'orrery login: '
+say 'login' 'root\r' 'Password: '
+say 'wrong' 'wrong\r' 'incorrect'
+say 'right one' 'root\r' 'Password: '
+say 'is let in' 'correct horse 9\r' 'root@orrery:~\]# '
+say 'poweroff' 'poweroff\r' 'Boot: powering off' 60
+wait $terminal
+[ $? = 0 ] && echo "PASS host shell: the emulator ended" || echo "FAIL host shell: the emulator's status"
+exec 3>&-
+
+# ---- Ctrl-a x ----
+
+out=$results/out-host-shell-leave.txt
+: >"$out"
+seen=0
+keys=$(mktemp -u) && mkfifo "$keys"
+timeout 300 script -qefc 'scripts/run.sh --vms 0 --timeout 200' /dev/null <"$keys" >"$out" 2>&1 &
+terminal=$!
+exec 3>"$keys"
+rm "$keys"
+say 'a host without VMs' '' 'root has no password' 100
+printf '\001x' >&3
+wait $terminal
+verdict 'Ctrl-a x leaves' $? 0 "$out" 'QEMU: Terminated'
+exec 3>&-
+
+# ---- without anybody ----
+
+# host NAME STATUS COMMANDS PATTERN...: run.sh --host-cmd.
+host() {
+    h_file=$results/out-host-cmd-$1.txt h_name=$1 h_status=$2 h_commands=$3
+    shift 3
+    scripts/run.sh --vms 0 --host-cmd "$h_commands" --log "${h_file%.txt}.log" --timeout 300 \
+        >"$h_file" 2>"${h_file%.txt}.err" </dev/null
+    verdict "host-cmd $h_name" $? "$h_status" "$h_file" "$@"
+}
+host status 7 'uname -s; exit 7' '^VMkernel'
+host output 0 'echo only this'
+[ "$(tr -d '\r' <"$results/out-host-cmd-output.txt")" = 'only this' ] &&
+    echo 'PASS host-cmd prints the output only' || echo 'FAIL host-cmd prints more than the output'
