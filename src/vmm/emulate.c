@@ -919,3 +919,16 @@ uint32_t emulate_length(struct vcpu *v)
 
     return fetch(&w) ? w.insn.length : 0;
 }
+
+bool emulate_read_word(struct vcpu *v, uint16_t *value, uint32_t *length)
+{
+    struct work w = work_make(v, NULL);
+    struct place from;
+
+    if (!fetch(&w) || !w.insn.has_memory ||
+        !place_find(&w, operand_address(&w, 0), sizeof(*value), GLA_READ, &from))
+        return false;
+    *value = (uint16_t)place_read(&w, &from);
+    *length = w.insn.length;
+    return true;
+}

@@ -29,6 +29,22 @@ static void on_step(struct guest_frame *frame)
         frame->rflags &= ~0x100ull;
 }
 
+/* The low four bits of CR0 from a word in memory, by two forms of address; PE cannot be cleared. */
+static void lmsw(void)
+{
+    static uint16_t words[2] = {0xb, 0x0};
+    uint64_t before, set, clear;
+
+    __asm__ volatile("movq %%cr0, %0" : "=r"(before));
+    __asm__ volatile("lmsw %0" : : "m"(words[0]));
+    __asm__ volatile("movq %%cr0, %0" : "=r"(set));
+    __asm__ volatile("lmsw (%0, %1, 2)" : : "r"(words), "r"(1ull) : "memory");
+    __asm__ volatile("movq %%cr0, %0" : "=r"(clear));
+    expect_equal(set, (before & ~0xfull) | 0xb, "LMSW from memory sets MP and TS");
+    expect_equal(clear, (before & ~0xfull) | 1, "LMSW from memory clears all but PE");
+    __asm__ volatile("movq %0, %%cr0" : : "r"(before));
+}
+
 static void faults(void)
 {
     uint64_t address = (uint64_t)(uintptr_t)page, cr4;
@@ -124,6 +140,7 @@ static void debug_registers(void)
 void guest_main(void)
 {
     faults();
+    lmsw();
     traps();
     debug_registers();
     guest_gate_present(14, false);

@@ -756,12 +756,14 @@ static bool fill_register_access(struct vcpu *v, struct vm_exit *exit, uint32_t 
         exit->cr.kind = VM_CR_CLTS;
     } else if (o.opcode == 0x01) {
         exit->cr.kind = VM_CR_LMSW;
-        if ((o.modrm & 0xc0) == 0xc0) {
-            exit->cr.value = (uint16_t)vcpu_gpr(v, o.rm);
+        if ((o.modrm & 0xc0) != 0xc0) {
+            uint16_t word;
+
+            if (!emulate_read_word(v, &word, &exit->length))
+                return false;
+            exit->cr.value = word;
         } else {
-            vmk_log(VMK_LOG_WARN, "SVM: LMSW from memory at %#llx is not supported",
-                    (unsigned long long)exit->rip);
-            exit->kind = VM_EXIT_UNKNOWN;
+            exit->cr.value = (uint16_t)vcpu_gpr(v, o.rm);
         }
     }
     return true;
