@@ -24,8 +24,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (vmx_config_parse("fuzz.vmx", (const char *)data, size, &config, error, sizeof(error)) ==
         VMK_OK) {
-        if (config.vcpus < 1 || config.vcpus > 8 || config.memory_mb < 4 || !config.kernel[0] ||
-            strlen(config.name) >= VM_NAME_SIZE || strlen(config.cmdline) >= VM_CMDLINE_SIZE)
+        if (config.vcpus < 1 || config.vcpus > 8 || config.memory_mb < 4 ||
+            (!config.kernel[0] && config.firmware == VM_FIRMWARE_DIRECT) ||
+            config.disk_count > VM_DISKS_MAX || strlen(config.name) >= VM_NAME_SIZE ||
+            strlen(config.cmdline) >= VM_CMDLINE_SIZE)
             abort();
     } else if (!error[0]) {
         abort();

@@ -94,9 +94,9 @@ static const struct {
     {KERNEL "= \"4\"", "vm.vmx:2: line: no key"},
     {KERNEL "displayName = \"\"", "vm.vmx:2: displayName: empty"},
     {KERNEL "displayName = \"|00\"", "vm.vmx:2: displayName: a zero byte"},
-    {KERNEL "serial0.fileName = \"/tmp/x\"",
-     "vm.vmx:2: serial0.fileName: must be com1, com2 or none; serial0.fileType = \"file\" for a "
-     "file"},
+    {KERNEL "serial0.fileName = \"/tmp/x\"", "vm.vmx:2: serial0.fileName: must be com1, com2 "
+                                             "or none; serial0.fileType = \"file\" for a "
+                                             "file"},
     {KERNEL "uuid.bios = \"56 4d\"",
      "vm.vmx:2: uuid.bios: expected 16 bytes of two hexadecimal digits"},
     {KERNEL "uuid.bios = \"00 00 00 00 00 00 00 00-00 00 00 00 00 00 00 00 0\"",
@@ -137,5 +137,82 @@ START_TEST(test_vmx_config__long_values_and_files)
 }
 END_TEST
 
+#define SCSI_0 "scsi0.present = \"TRUE\"\nscsi0.virtualDev = \"pvscsi\"\n"
+
+START_TEST(test_vmx_config__disks__in_order_whatever_the_order_of_keys)
+{
+    ck_assert_int_eq(parse(KERNEL "scsi0:12.fileName = \"c.vmdk\"\n"
+                                  "scsi0:1.fileName = \"/vmfs/volumes/d/b.vmdk\"\n"
+                                  "orrery.virtio0:0.fileName = \"ramdisk:1M\"\n"
+                                  "orrery.virtio0:0.present = \"true\"\n"
+                                  "scsi0:1.present = \"TRUE\"\nSCSI0:12.PRESENT = \"TRUE\"\n"
+                                  "scsi0:12.mode = \"independent-nonpersistent\"\n"
+                                  "scsi0:1.mode = \"independent-persistent\"\n"
+                                  "scsi0:1.deviceType = \"scsi-hardDisk\"\n"
+                                  "scsi0:2.fileName = \"not-present.vmdk\"\n"
+                                  "scsi0:3.present = \"FALSE\"\n"
+                                  "scsi0:1.redo = \"\"\n"
+                                  "sata0:0.present = \"FALSE\"\n"
+                                  "orrery.virtio0.present = \"TRUE\"\n" SCSI_0),
+                     VMK_OK);
+    ck_assert_uint_eq(config.disk_count, 3);
+    ck_assert(config.buses[VM_DISK_SCSI][0] && config.buses[VM_DISK_VIRTIO][0]);
+    ck_assert(!config.buses[VM_DISK_SCSI][1]);
+    ck_assert_str_eq(config.disks[0].file, "/vmfs/volumes/d/b.vmdk");
+    ck_assert_uint_eq(config.disks[0].unit, 1);
+    ck_assert_int_eq(config.disks[0].mode, VM_DISK_PERSISTENT);
+    ck_assert_str_eq(config.disks[1].file, "c.vmdk");
+    ck_assert_int_eq(config.disks[1].mode, VM_DISK_NONPERSISTENT);
+    ck_assert_int_eq(config.disks[2].bus, VM_DISK_VIRTIO);
+    ck_assert_str_eq(config.disks[2].file, "ramdisk:1M");
+}
+END_TEST
+
+START_TEST(test_vmx_config__disk_errors__name_line_and_key)
+{
+    static const struct {
+        const char *text, *error;
+    } wrong[] = {
+        {"scsi0.virtualDev = \"lsilogic\"",
+         "1: scsi0.virtualDev: no such adapter here; use pvscsi"},
+        {"scsi4.present = \"TRUE\"", "1: scsi4.present: there are buses 0 to 3"},
+        {"scsi0:7.present = \"TRUE\"", "1: scsi0:7.present: there are units 0 to 15, and 7 is"},
+        {"scsi0:16.present = \"TRUE\"", "1: scsi0:16.present: there are units 0 to 15"},
+        {"scsi0:x.present = \"TRUE\"", "1: scsi0:x.present: there are units"},
+        {"\nscsi0:0.present = \"maybe\"", "2: scsi0:0.present: must be TRUE or FALSE"},
+        {"scsi0:0.mode = \"undoable\"", "1: scsi0:0.mode: must be persistent"},
+        {"scsi0:0.deviceType = \"cdrom-image\"", "1: scsi0:0.deviceType: must be disk or"},
+        {"scsi0:0.fileName = \"\"", "1: scsi0:0.fileName: empty"},
+        {"nvme0:0.present = \"TRUE\"", "1: nvme0:0.present: no such controller here"},
+        {SCSI_0 "scsi0:0.present = \"TRUE\"\n" KERNEL,
+         "4: scsi0:0: present but without fileName"},
+        {"scsi1:0.present = \"TRUE\"\nscsi1:0.fileName = \"a\"\n" KERNEL,
+         "3: scsi1:0: its bus is not present"},
+        {"firmware = \"efi\"", "1: firmware: must be bios"},
+    };
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        ck_assert_int_eq(parse(wrong[i].text), VMK_BAD_FORMAT);
+        ck_assert_msg(strncmp(error, "vm.vmx:", 7) == 0 &&
+                          strncmp(error + 7, wrong[i].error, strlen(wrong[i].error)) == 0,
+                      "%s", error);
+    }
+}
+END_TEST
+
+START_TEST(test_vmx_config__bios__needs_no_kernel)
+{
+    ck_assert_int_eq(parse("firmware = \"BIOS\"\n"), VMK_OK);
+    ck_assert_int_eq(config.firmware, VM_FIRMWARE_BIOS);
+    ck_assert_str_eq(config.bios, "bios-256k.bin");
+    ck_assert_int_eq(parse("firmware = \"bios\"\norrery.bios = \"other.bin\"\n"), VMK_OK);
+    ck_assert_str_eq(config.bios, "other.bin");
+    ck_assert_int_eq(parse(""), VMK_BAD_FORMAT);
+}
+END_TEST
+
 TEST_MAIN("vmx_config", test_vmx_config__every_key, test_vmx_config__defaults,
-          test_vmx_config__errors_name_file_line_key, test_vmx_config__long_values_and_files)
+          test_vmx_config__errors_name_file_line_key, test_vmx_config__long_values_and_files,
+          test_vmx_config__disks__in_order_whatever_the_order_of_keys,
+          test_vmx_config__disk_errors__name_line_and_key,
+          test_vmx_config__bios__needs_no_kernel)
