@@ -30,6 +30,9 @@ struct demand_options {
 struct demand;
 struct demand *demand_create(const struct demand_options *o);
 void demand_free(struct demand *d);
+/* The next switch is out of a task that has ended, so that perf does not know whose sample it is (-1):
+ * `perf sched timehist` leaves that run out. */
+void demand_nameless(struct demand *d);
 /* At `time` the CPU goes from one task to another; either may be idle. Names may be null. */
 void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev,
                    const char *prev_name, enum demand_leave how, uint32_t next,

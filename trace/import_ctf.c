@@ -371,7 +371,7 @@ static bool event_use(struct import *im, const struct stream *s, struct demand *
     const char *name = s->event->name;
     const struct cursor *c = &s->c;
     uint64_t time = ns_of(im, s->ticks);
-    int64_t prev, next, state = 0, flags = 0;
+    int64_t prev, next, gone, state = 0, flags = 0;
 
     if (!strncmp(name, "sched:", 6))
         name += 6;
@@ -379,6 +379,8 @@ static bool event_use(struct import *im, const struct stream *s, struct demand *
         if (!task_get(c, "prev_tid", "prev_pid", &prev) ||
             !task_get(c, "next_tid", "next_pid", &next) || !number_get(c, "prev_state", &state))
             return bad(im, s, "sched_switch without prev_tid, next_tid or prev_state");
+        if (number_get(c, "perf_tid", &gone) && gone < 0)
+            demand_nameless(d);
         demand_switch(d, time, s->cpu, (uint32_t)prev, name_get(c, "prev_comm"),
                       leave_of((uint64_t)state), (uint32_t)next, name_get(c, "next_comm"));
         ++*used;

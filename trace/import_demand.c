@@ -129,13 +129,20 @@ static uint32_t op_add(struct task *t, enum op_kind kind, uint64_t value)
     return t->count++;
 }
 
-/* The demand of the open fragment up to `time` joins the burst; switch cost is taken out. */
-static void fragment_add(struct demand *d, struct task *t, uint64_t time)
+/*
+ * The demand of the open fragment up to `time` joins the burst; switch cost is taken out. Who signals has
+ * run: the cost was less then, or the signal would belong to the fragment before.
+ */
+static void fragment_add(struct demand *d, struct task *t, uint64_t time, bool signals)
 {
     uint64_t length = time - t->fragment;
     uint64_t cost = MIN(d->options.switch_cost - t->paid, length);
 
-    t->paid += cost;
+    if (signals && cost && cost == length)
+        cost--;
+    t->paid = signals ? d->options.switch_cost : t->paid + cost;
+    if (t->entered < d->switch_count)
+        d->switches[t->entered].cost += cost;
     t->burst += length - cost;
     t->fragment = time;
 }
@@ -186,7 +193,7 @@ static void leave(struct demand *d, uint32_t index, uint64_t time, enum demand_l
     struct task *t = &d->tasks[index];
 
     if (t->state == STATE_RUN && !t->loose) {
-        fragment_add(d, t, time);
+        fragment_add(d, t, time, false);
         t->run += time - t->since;
     }
     if (!t->begun) {
@@ -215,7 +222,7 @@ static uint32_t signal_add(struct demand *d, uint32_t waker, uint32_t target, ui
     struct task *w = &d->tasks[waker];
 
     if (w->state == STATE_RUN && !w->loose)
-        fragment_add(d, w, time);
+        fragment_add(d, w, time, true);
     burst_end(w);
     d->edges++;
     return op_add(w, OP_SIGNAL, target);
@@ -319,6 +326,7 @@ static void enter(struct demand *d, uint32_t index, uint64_t time, uint32_t cpu)
     t->cpu = cpu;
     t->since = time;
     t->fragment = time;
+    t->entered = d->switch_count;  // it is noted next
     t->paid = 0;
     t->switches++;
 }
@@ -369,6 +377,7 @@ static void seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
         d->tasks[index].cpu = cpu;
         d->tasks[index].since = time;
         d->tasks[index].fragment = time;
+        d->tasks[index].entered = SIZE_MAX;
         return;
     }
     if (index != DEMAND_NONE && d->tasks[index].state != STATE_RUN)
@@ -393,6 +402,11 @@ void demand_seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
         seen(d, time_ok(d, time), cpu, id, name);
 }
 
+void demand_nameless(struct demand *d)
+{
+    d->nameless = true;
+}
+
 void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_id,
                    const char *prev_name, enum demand_leave how, uint32_t next_id,
                    const char *next_name)
@@ -408,8 +422,9 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
         prev = task_of(d, prev_id, prev_name);
     if (next_id != DEMAND_IDLE)
         next = task_of(d, next_id, next_name);
-    if (prev != DEMAND_NONE && d->known[cpu])
+    if (prev != DEMAND_NONE && d->known[cpu] && !d->nameless)
         d->tasks[prev].perf_run += time - d->switched[cpu];
+    d->nameless = false;
     if (prev != DEMAND_NONE)
         leave(d, prev, time, how);
     if (next != DEMAND_NONE)

@@ -45,6 +45,7 @@ struct task {
     uint64_t burst;     // of the open burst, fragments before this one
     uint64_t fragment;  // start of this fragment, up to the last signal
     uint64_t paid;      // of the switch cost, in this fragment
+    size_t entered;     // the switch that began it
     uint32_t doubtful;  // task whose signal may have come early, or DEMAND_NONE
     uint32_t doubtful_op;
     bool doubtful_outside;
@@ -54,6 +55,7 @@ struct task {
     // Self-replay.
     uint32_t pc;
     uint64_t left, replay_run, replay_ready, replay_since;
+    uint64_t replay_cost;  // of the switch to it
     uint8_t replay_state;
     uint64_t wakeup;  // its timer
 };
@@ -64,6 +66,7 @@ struct switched {
     uint32_t cpu, prev, next;  // task indexes or DEMAND_NONE
     bool leaves;               // prev blocked
     uint32_t order;
+    uint64_t cost;  // taken out of what next ran
 };
 
 struct demand {
@@ -80,6 +83,7 @@ struct demand {
     size_t switch_count, switch_room;
     uint64_t origin, last;
     bool started;
+    bool nameless;  // the next switch is by a task that perf did not know any more
     uint64_t edges, outside;
     uint32_t *signals;  // self-replay: stored signals, by edge
 };

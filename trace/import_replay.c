@@ -117,7 +117,7 @@ static void replay_run(struct replay *r, uint32_t index, uint64_t until)
     /* Signals inside the burst happen at their instants. */
     for (;;) {
         uint64_t length = until - t->replay_since;
-        uint64_t cost = MIN(r->d->options.switch_cost - t->paid, length);
+        uint64_t cost = MIN(t->replay_cost - t->paid, length);
 
         t->paid += cost;
         length -= cost;
@@ -273,6 +273,7 @@ static void replay_all(struct replay *r, struct timers *timers)
             t->replay_state = STATE_RUN;
             t->replay_since = s->time;
             t->paid = 0;
+            t->replay_cost = s->cost;
         }
     }
 }

@@ -31,6 +31,7 @@ struct line {
     uint32_t cpu;
     bool interrupt;
     bool has_task;  // who runs there stands before the CPU
+    bool nameless;  // it has ended and is not known any more
     uint32_t task;
     const char *body;  // behind the event's name
 };
@@ -78,7 +79,9 @@ static void task_read(struct line *l, const char *end)
     }
     for (start = end; start > l->text && start[-1] >= '0' && start[-1] <= '9'; start--)
         ;
-    l->has_task = start < end && end - start < 10;
+    /* perf has ":-1 -1" for a task that ended before the recording did. */
+    l->nameless = start - l->text >= 2 && start[-1] == '-' && start[-2] == ' ';
+    l->has_task = start < end && end - start < 10 && !l->nameless;
     l->task = l->has_task ? (uint32_t)strtoul(start, NULL, 10) : 0;
 }
 
@@ -211,7 +214,9 @@ static bool switch_read(struct line *l, struct demand *d)
         next = number_after(l->body, " next_pid=", &also);
         state = strstr(l->body, " prev_state=");
         if (!good || !also || !state)
-            return bad(l, "sched_switch without prev_pid, next_pid or prev_state");
+            return bad(l, !good   ? "sched_switch without a number behind prev_pid="
+                          : !also ? "sched_switch without a number behind next_pid="
+                                  : "sched_switch without prev_state=");
         name_between(l->body, "prev_comm=", " prev_pid=", prev_name, sizeof(prev_name));
         name_between(l->body, "next_comm=", " next_pid=", next_name, sizeof(next_name));
         state += strlen(" prev_state=");
@@ -228,6 +233,8 @@ static bool switch_read(struct line *l, struct demand *d)
                          &next, &rest))
             return bad(l, "sched_switch in a spelling that is not known");
     }
+    if (l->nameless)
+        demand_nameless(d);
     demand_switch(d, l->time, l->cpu, prev, prev_name, leave_of(state), next, next_name);
     return true;
 }
@@ -241,7 +248,7 @@ static bool wake_read(struct line *l, struct demand *d)
     if (strstr(l->body, "pid=")) {
         pid = number_after(l->body, " pid=", &good);
         if (!good)
-            return bad(l, "a wake-up without pid");
+            return bad(l, "a wake-up without a number behind pid=");
         name_between(l->body, "comm=", " pid=", name, sizeof(name));
     } else {
         const char *rest;
@@ -302,8 +309,10 @@ bool import_text(const char *path, struct demand *d)
 
         l.number++;
         if (l.text[length - 1] == '\n')
-            l.text[length - 1] = 0;
-        if (strlen(l.text) + 1 < (size_t)length) {
+            l.text[--length] = 0;
+        if (length && l.text[length - 1] == '\r')
+            l.text[--length] = 0;
+        if (strlen(l.text) < (size_t)length) {
             good = bad(&l, "a NUL byte: not a text file");
         } else if ((event = event_find(&l, "sched_switch: ")) != NULL) {
             good = head_read(&l, event) && switch_read(&l, d);

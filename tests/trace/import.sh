@@ -63,16 +63,22 @@ head -c 30001 "$dir/golden.txt" >"$dir/half.txt"
 "$tool" import perf "$dir/half.txt" -o "$dir/half.wl" >"$dir/half.out" 2>&1
 [ $? -le 3 ] && pass "a recording cut off" || fail "a recording cut off" "$(tail -n 1 "$dir/half.out")"
 
-load='for i in 1 2 3; do (for j in 1 2 3 4; do sleep 0.01; ls / >/dev/null; done) & done; wait'
-if command -v perf >/dev/null && perf sched record -o "$dir/data" -- sh -c "$load" >"$dir/perf.out" 2>&1 &&
-    perf script -i "$dir/data" --ns >"$dir/fresh.txt" 2>/dev/null &&
-    perf data convert -i "$dir/data" --to-ctf="$dir/ctf" >/dev/null 2>&1; then
+# fresh NAME COMMAND...: a recording made now, its text and its CTF.
+fresh() {
+    what=$1
+    shift
+    if ! perf sched record -o "$dir/data" -- "$@" >"$dir/perf.out" 2>&1 ||
+        ! perf script -i "$dir/data" --ns >"$dir/fresh.txt" 2>/dev/null ||
+        ! rm -rf "$dir/ctf" || ! perf data convert -i "$dir/data" --to-ctf="$dir/ctf" >/dev/null 2>&1; then
+        echo "perf cannot record here: $(head -n 1 "$dir/perf.out" 2>/dev/null); the recording of $what is skipped"
+        return
+    fi
     perf sched timehist -i "$dir/data" --summary 2>/dev/null | awk 'match($0, /\[[0-9\/]+\]/) {
         id = substr($0, RSTART + 1, RLENGTH - 2); sub(/\/.*/, "", id)
         split(substr($0, RSTART + RLENGTH), f, " ")
         if (f[3] ~ /^[0-9.]+$/) print id, f[3] }' >"$dir/fresh.times"
     for format in "perf $dir/fresh.txt" "ctf $dir/ctf"; do
-        name="fresh perf ${format%% *}"
+        name="$what, perf ${format%% *}"
         # shellcheck disable=SC2086  # two words
         if "$tool" import $format -o "$dir/fresh.wl" --tasks 2>"$dir/fresh.out"; then
             same_times "$name" "$dir/fresh.times" "$dir/fresh.out"
@@ -82,8 +88,13 @@ if command -v perf >/dev/null && perf sched record -o "$dir/data" -- sh -c "$loa
             fail "$name" "$(head -n 1 "$dir/fresh.out")"
         fi
     done
-else
-    echo "perf cannot record here: $(head -n 1 "$dir/perf.out" 2>/dev/null); the fresh recordings are skipped"
+}
+if command -v perf >/dev/null; then
+    fresh "a shell with children" sh -c \
+        'for i in 1 2 3; do (for j in 1 2 3 4; do sleep 0.01; ls / >/dev/null; done) & done; wait'
+    # Bursts shorter than a switch costs; and threads that end, whose last samples perf gives to nobody.
+    fresh "two that signal each other" perf bench sched pipe -l 500
+    fresh "many threads" perf bench sched messaging -t -g 1 -l 10
 fi
 
 # Our own trace, out as others' formats and in again: the same run time of each world.
