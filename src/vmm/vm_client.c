@@ -16,6 +16,7 @@
 
 #include "core/log.h"
 #include "lib/string.h"
+#include "vmm/dev/bios.h"
 #include "vmm/vcpu_internal.h"
 
 static enum vm_state state_of(struct vm *vm)
@@ -123,6 +124,14 @@ vmk_status vm_client_answer(struct vm *vm, uint32_t vcpu, uint32_t sequence,
     return status;
 }
 
+/* Where vCPU 0 begins. A machine with a BIOS begins there: its ROM is the host's. */
+static vmk_status begin_at(struct vm *vm, const struct loader_entry *entry)
+{
+    if (entry)
+        loader_vcpu_start(vm->vcpus[0], entry);
+    return !entry && vm->bios ? bios_load(vm) : VMK_OK;
+}
+
 vmk_status vm_client_start(struct vm *vm, const struct loader_entry *entry)
 {
     struct vm_client *c = vm->client;
@@ -143,9 +152,8 @@ vmk_status vm_client_start(struct vm *vm, const struct loader_entry *entry)
         return status;
     if (power_on) {
         // No vCPU has a world yet: this one may set registers.
-        if (entry)
-            loader_vcpu_start(vm->vcpus[0], entry);
-        return vm_power_on(vm);
+        status = begin_at(vm, entry);
+        return status == VMK_OK ? vm_power_on(vm) : status;
     }
     wait_queue_wake(&vm->ended, WAIT_QUEUE_ALL);
     return VMK_OK;
@@ -219,9 +227,7 @@ vmk_status vm_client_reload(struct vm *vm)
     spin_unlock(&vm->ended.lock, irqs);
     if (!ready)
         return VMK_KILLED;
-    if (!at_reset)
-        loader_vcpu_start(vm->vcpus[0], &entry);
-    return VMK_OK;
+    return begin_at(vm, at_reset ? NULL : &entry);
 }
 
 void vm_client_ended(struct vm *vm)

@@ -15,18 +15,15 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "mem/page.h"
-#include "sim/platform/sim.h"
-#include "user/user_internal.h"
+#include "tests/unit/user_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define RW_BASE     0x10000000ull
-#define RO_BASE     0x20000000ull
-#define MAP_SIZE    0x10000ull
-#define CALLS_MAX   24u
-#define SYS_REBOOT  169u
-#define BUFFERS_MAX 32u  // pages that buffer_put() may keep
+#define RW_BASE    0x10000000ull
+#define RO_BASE    0x20000000ull
+#define MAP_SIZE   0x10000ull
+#define CALLS_MAX  24u
+#define SYS_REBOOT 169u
 
 struct input {
     const uint8_t *data;
@@ -65,16 +62,6 @@ static uint64_t argument(struct input *in)
 
 static struct input input;
 
-static void map(struct thread *t, uint64_t at, unsigned protection)
-{
-    const struct aspace_map m = {
-        .address = at, .size = MAP_SIZE, .protection = protection, .fixed = true};
-    uint64_t address;
-
-    if (aspace_map(t->as, &m, &address) != VMK_OK)
-        abort();
-}
-
 /* In place of thread_main(): the calls come from the input, not from ring 3. */
 static void calls(void *argument_thread)
 {
@@ -83,119 +70,40 @@ static void calls(void *argument_thread)
         "..",        "/dev/tty", "/dev/ptmx", "/tmp/l",    "",          "/proc/1/fd",
         "/dev/full", "a",        "/",         "/tmp/f"};
     struct thread *t = argument_thread;
-    struct user_state *user = user_state();
-    bool irqs = spin_lock(&user->lock);
 
-    t->world = world_current();
-    spin_unlock(&user->lock, irqs);
-    map(t, RW_BASE, ASPACE_READ | ASPACE_WRITE);
-    map(t, RO_BASE, ASPACE_READ);
+    user_fixture_begin(t);
+    user_fixture_map(t, RW_BASE, MAP_SIZE, ASPACE_READ | ASPACE_WRITE);
+    user_fixture_map(t, RO_BASE, MAP_SIZE, ASPACE_READ);
     for (unsigned i = 0; i < ARRAY_COUNT(paths); i++)
         (void)!aspace_copy_out(t->as, RW_BASE + i * 0x100, paths[i], sizeof(paths[i]));
     for (unsigned i = 0; i < CALLS_MAX && input.at < input.size; i++) {
-        static const uint8_t order[6] = {7, 6, 2, 10, 8, 9};
+        uint64_t arguments[6];
         uint64_t number = take(&input, 2) % 450;
 
         if (number == SYS_REBOOT)
             continue;
-        t->regs.gpr[0] = number;
         for (unsigned a = 0; a < 6; a++)
-            t->regs.gpr[order[a]] = argument(&input);
-        syscall_dispatch(t);
-        if (__atomic_load_n(&t->work, __ATOMIC_SEQ_CST))
-            signal_deliver(t);
+            arguments[a] = argument(&input);
+        (void)user_fixture_call(t, number, arguments);
     }
-    process_exit_begin(t->process, 0);
-    thread_exit(t);
-}
-
-static struct thread *start(void)
-{
-    const struct vfs_where where = vfs_where_kernel();
-    struct world_params params = {.name = "fuzz",
-                                  .entry = calls,
-                                  .switch_in = thread_switch_in,
-                                  .switch_out = thread_switch_out};
-    struct process *p;
-    struct thread *t;
-
-    if (process_create(NULL, &p) != VMK_OK)
-        abort();
-    p->actions = heap_alloc(sizeof(*p->actions), MEM_OWNER_USER);
-    p->actions->refs = 1;
-    p->fds = fds_create();
-    p->fs = fs_create(where.root, where.root, 022);
-    if (mm_create(p, &p->mm) != VMK_OK || thread_create(p, &t) != VMK_OK)
-        abort();
-    t->as = p->mm->as;
-    params.argument = params.owner = t;
-    if (world_create(&params, &t->world_id) != VMK_OK)
-        abort();
-    return t;
-}
-
-/* Everybody who is left. */
-static void kill_all(void)
-{
-    struct user_state *user = user_state();
-    bool irqs = spin_lock(&user->lock);
-
-    list_for_each (node, &user->processes)
-        signal_send_locked(list_entry(node, struct process, all_link), NULL, L_SIGKILL, NULL);
-    spin_unlock(&user->lock, irqs);
-}
-
-static void sleep_ms(unsigned ms)
-{
-    if (world_sleep_until(plat_time_now() + ms * 1000000ull) != VMK_OK)
-        abort();
-}
-
-static bool ended(uint32_t pid)
-{
-    struct process *p = process_find(pid);
-    bool gone = !p || p->state == PROCESS_ZOMBIE;
-
-    if (p)
-        process_put(p);
-    return gone;
+    user_fixture_exit(t);
 }
 
 static void one(void *unused)
 {
-    struct user_state *user = user_state();
     uint64_t heap = heap_owned(MEM_OWNER_USER);
-    struct thread *t = start();
-    uint32_t pid = t->process->pid;
-    int status;
 
     (void)unused;
-    for (unsigned i = 0; !ended(pid); i++) {
-        sleep_ms(i < 10 ? 1 : 100);
-        if (i > 20)
-            kill_all();
-        if (i > 1000)
-            abort();  // a call that SIGKILL does not end
-    }
-    if (user_wait(pid, &status) != VMK_OK)
-        abort();
-    for (unsigned i = 0; user->thread_count || !list_is_empty(&user->processes); i++) {
-        kill_all();
-        sleep_ms(10);
-        if (i > 1000)
-            abort();
-    }
-    sleep_ms(10);  // the reaper
-    if (heap_owned(MEM_OWNER_USER) != heap || page_owned_count(MEM_OWNER_USER) > BUFFERS_MAX)
+    user_fixture_join(user_fixture_start(calls)->process->pid);
+    if (heap_owned(MEM_OWNER_USER) != heap ||
+        page_owned_count(MEM_OWNER_USER) > USER_FIXTURE_BUFFERS)
         abort();
 }
 
 static void up(void *unused)
 {
     (void)unused;
-    if (fs_init() != VMK_OK)
-        abort();
-    user_init();
+    user_fixture_up();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -43,6 +43,7 @@ bool config_read(const char *path, struct vm_brief *out, char *error, size_t err
         out->memory_mb = config->memory_mb;
         out->vcpus = config->vcpus;
         out->autostart = config->autostart;
+        out->bios = config->firmware == VM_FIRMWARE_BIOS;
     }
     free(config);
     if (good && text) {

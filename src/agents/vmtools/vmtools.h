@@ -59,7 +59,7 @@ struct vm_brief {
     char name[VMK_NAME_SIZE];
     char serial_file[VMK_PATH_SIZE];  // or empty
     uint32_t memory_mb, vcpus;
-    bool autostart;
+    bool autostart, bios;
 };
 /* Reads a .vmx file by the kernel's own parser; false: `error` says why. `text` may be null. */
 bool config_read(const char *path, struct vm_brief *out, char *error, size_t error_size,

@@ -135,19 +135,14 @@ static void loader_says(const char *text)
     vmx_log_error("%s", text);
 }
 
-/* Loads the guest and lets vCPU 0 begin: at power-on, and after each reset. */
-static int load_and_start(struct vmx *x)
+/* Puts kernel and initrd into the guest's memory; where vCPU 0 begins. */
+static int kernel_load(struct vmx *x, struct vmk_vm_start *start)
 {
     struct guest_files files = {NULL, NULL, 0, 0};
     struct vmk_vm_tables tables = {{0, 0}, 0};
-    struct vmk_vm_start start = {.mode = VMK_START_RESET};
-    int failed;
+    int failed =
+        map_file(x, "orrery.kernel", x->machine.kernel, &files.kernel, &files.kernel_size);
 
-    if (!x->machine.kernel[0]) {
-        vmx_log_error("%s: orrery.kernel: missing; the vmx cannot start firmware", x->path);
-        return -1;
-    }
-    failed = map_file(x, "orrery.kernel", x->machine.kernel, &files.kernel, &files.kernel_size);
     if (!failed && x->machine.initrd[0])
         failed =
             map_file(x, "orrery.initrd", x->machine.initrd, &files.initrd, &files.initrd_size);
@@ -157,12 +152,24 @@ static int load_and_start(struct vmx *x)
     }
     if (!failed)
         failed =
-            guest_load(x->machine.fd, &x->machine, &files, tables.rsdp, &start, loader_says);
+            guest_load(x->machine.fd, &x->machine, &files, tables.rsdp, start, loader_says);
+    if (!failed)
+        vmx_log("Loaded %s (%zu bytes)%s%s, entry %#llx", x->machine.kernel, files.kernel_size,
+                x->machine.initrd[0] ? " and " : "", x->machine.initrd,
+                (unsigned long long)start->rip);
     if (files.kernel)
         munmap((void *)(uintptr_t)files.kernel, files.kernel_size);
     if (files.initrd)
         munmap((void *)(uintptr_t)files.initrd, files.initrd_size);
-    if (failed)
+    return failed;
+}
+
+/* Loads the guest and lets vCPU 0 begin: at power-on, and after each reset. A BIOS is the host's. */
+static int load_and_start(struct vmx *x)
+{
+    struct vmk_vm_start start = {.mode = VMK_START_RESET};
+
+    if (!x->brief.bios && kernel_load(x, &start) < 0)
         return -1;
     if (vmk_call(x->machine.fd, VMK_VM_START, &start, sizeof(start)) < 0) {
         vmx_log_error("%s: cannot be powered on: %s%s", x->path, strerror(errno),
@@ -171,9 +178,6 @@ static int load_and_start(struct vmx *x)
                           : "");
         return -1;
     }
-    vmx_log("Loaded %s (%zu bytes)%s%s, entry %#llx", x->machine.kernel, files.kernel_size,
-            x->machine.initrd[0] ? " and " : "", x->machine.initrd,
-            (unsigned long long)start.rip);
     return 0;
 }
 

@@ -71,7 +71,7 @@ struct vmk_host {
     uint32_t load_avg[3];  // 1, 5, 15 minutes in 1/2048 of all CPUs busy
     uint32_t numa_nodes;
     char scheduler[16];       // name of the policy
-    char virtualization[16];  // "AMD-V", "VT-x", "engine", or empty: no VMs
+    char virtualization[32];  // "AMD-V", "VT-x", another way, or empty: no VMs
 };
 #define VMK_HOST_GET VMK_IOCTL(1, struct vmk_host)
 
@@ -312,7 +312,8 @@ struct vmk_vm_tables {
 enum vmk_start_mode {
     VMK_START_PROTECTED = 0,  // flat 32-bit segments, paging off
     VMK_START_LONG = 1,       // flat 64-bit segments, paging on with cr3
-    VMK_START_RESET = 2       // as a processor comes out of reset; the rest is ignored
+    VMK_START_RESET =
+        2  // as out of reset, in the host's BIOS if it has one; the rest is ignored
 };
 
 /* vCPU 0 begins there: powers the VM on, or lets it go on after VMK_EVENT_RESET. */

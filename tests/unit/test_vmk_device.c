@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * tests/unit/test_vmk_device.c -- /dev/vmk from a program's side: what it refuses, and what is left over.
+ *
+ * Requests go through the system call, so that sizes, numbers and copies are the real ones. VMs are
+ * real too, on the engine, with an empty memory: none of them is started.
+ *
+ * Invariants
+ *   - Each test runs in a process of its own (Check forks), so none sees another's host.
+ * Locking    none.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "sched/esxtop.h"
+#include "sim/engine/guest.h"
+#include "tests/unit/kernel_test.h"
+#include "tests/unit/user_fixture.h"
+#include "user/abi/vmk.h"
+#include "vmm/vmm_state.h"
+#include "vmm/vt.h"
+
+#define DATA       0x10000000ull
+#define OUT        0x20000000ull
+#define READ_ONLY  0x30000000ull
+#define SIZE       0x40000ull
+#define NOWHERE    0x7000000000ull
+#define KERNEL     0xffff800000000000ull
+
+#define SYS_OPEN   2u
+#define SYS_CLOSE  3u
+#define SYS_IOCTL  16u
+#define SYS_PREAD  17u
+#define SYS_PWRITE 18u
+#define SYS_FCNTL  72u
+
+static struct thread *me;
+static int64_t device;
+
+static int64_t call3(uint64_t number, uint64_t a, uint64_t b, uint64_t c)
+{
+    const uint64_t arguments[6] = {a, b, c, 0, 0, 0};
+
+    return user_fixture_call(me, number, arguments);
+}
+
+/* The structure goes into the program's memory, the request is made, and it comes back. */
+static int64_t request_raw(int64_t fd, uint32_t number, void *data, size_t size)
+{
+    int64_t result;
+
+    ck_assert_int_eq(aspace_copy_out(me->as, DATA, data, size), VMK_OK);
+    result = call3(SYS_IOCTL, (uint64_t)fd, number, DATA);
+    ck_assert_int_eq(aspace_copy_in(me->as, data, DATA, size), VMK_OK);
+    return result;
+}
+
+static int64_t request(int64_t fd, uint32_t number, void *data, size_t size)
+{
+    const struct vmk_head head = {(uint32_t)size, VMK_ABI_VERSION};
+
+    memcpy(data, &head, sizeof(head));
+    return request_raw(fd, number, data, size);
+}
+
+static void begin(void *thread)
+{
+    static const char path[] = VMK_DEVICE;
+
+    me = thread;
+    user_fixture_begin(me);
+    user_fixture_map(me, DATA, SIZE, ASPACE_READ | ASPACE_WRITE);
+    user_fixture_map(me, OUT, SIZE, ASPACE_READ | ASPACE_WRITE);
+    user_fixture_map(me, READ_ONLY, SIZE, ASPACE_READ);
+    ck_assert_int_eq(aspace_copy_out(me->as, DATA, path, sizeof(path)), VMK_OK);
+    device = call3(SYS_OPEN, DATA, VFS_O_RDWR, 0);
+    ck_assert_int_ge(device, 0);
+}
+
+static void become(uint32_t uid)
+{
+    struct process *p = me->process;
+
+    p->uid = p->euid = p->suid = uid;
+    p->cred.uid = uid;
+}
+
+static void up(void *unused)
+{
+    (void)unused;
+    this_host()->vmm->backend = &vt_backend_unicorn;
+    ck_assert_int_eq(vt_init_cpu(), VMK_OK);
+    user_fixture_up();
+}
+
+static void (*body)(void);
+
+static void run_body(void *thread)
+{
+    begin(thread);
+    body();
+    user_fixture_exit(me);
+}
+
+/* Nothing of a VM is left when the process that held it is gone. */
+static void one(void *unused)
+{
+    uint64_t vmm = heap_owned(MEM_OWNER_VMM);
+    uint64_t user = heap_owned(MEM_OWNER_USER);
+    uint64_t tables = page_owned_count(MEM_OWNER_P2M);
+
+    (void)unused;
+    user_fixture_join(user_fixture_start(run_body)->process->pid);
+    ck_assert_uint_eq(heap_owned(MEM_OWNER_VMM), vmm);
+    ck_assert_uint_eq(heap_owned(MEM_OWNER_USER), user);
+    ck_assert_uint_eq(page_owned_count(MEM_OWNER_P2M), tables);
+    ck_assert_uint_eq(page_owned_count(MEM_OWNER_GUEST), 0);
+}
+
+#define VMK_TEST(name, function)                                                               \
+    START_TEST(name)                                                                           \
+    {                                                                                          \
+        sim_test_begin();                                                                      \
+        body = function;                                                                       \
+        sim_test_run(up, NULL);                                                                \
+        sim_test_run(one, NULL);                                                               \
+    }                                                                                          \
+    END_TEST
+
+/* ---- heads ---- */
+
+static void heads(void)
+{
+    struct vmk_list list = {.kind = VMK_LIST_WORLDS};
+    struct vmk_host host = {.head = {1, 99}};
+
+    list.head = (struct vmk_head){sizeof(list) - 1, VMK_ABI_VERSION};
+    ck_assert_int_eq(request_raw(device, VMK_LIST, &list, sizeof(list)), -L_EINVAL);
+    list.head = (struct vmk_head){sizeof(list), VMK_ABI_VERSION + 1};
+    ck_assert_int_eq(request_raw(device, VMK_LIST, &list, sizeof(list)), -L_EINVAL);
+    list.head = (struct vmk_head){sizeof(list), 0};
+    ck_assert_int_eq(request_raw(device, VMK_LIST, &list, sizeof(list)), -L_EINVAL);
+    ck_assert_int_eq(request(device, VMK_LIST, &list, sizeof(list)), 0);
+    // The size is part of the number: another size is another request.
+    ck_assert_int_eq(request(device, VMK_LIST + (8u << 16), &list, sizeof(list)), -L_ENOTTY);
+    ck_assert_int_eq(request(device, VMK_LIST - (8u << 16), &list, sizeof(list)), -L_ENOTTY);
+    ck_assert_int_eq(request(device, VMK_VM_GET, &host, sizeof(host)), -L_ENOTTY);
+    // How a program finds out what it talks to.
+    ck_assert_int_eq(request_raw(device, VMK_HOST_GET, &host, sizeof(host)), 0);
+    ck_assert_uint_eq(host.head.size, sizeof(host));
+    ck_assert_uint_eq(host.head.version, VMK_ABI_VERSION);
+    ck_assert_str_eq(host.virtualization, "the Unicorn engine");
+    ck_assert_uint_ge(host.processes, 1);
+}
+VMK_TEST(test_vmk_head__wrong_size_or_version__einval, heads)
+
+/* ---- pointers ---- */
+
+static void pointers(void)
+{
+    static const uint64_t bad[] = {NOWHERE, KERNEL,         READ_ONLY,
+                                   0,       UINT64_MAX - 4, OUT + SIZE - 16};
+    struct vmk_list list = {
+        .kind = VMK_LIST_WORLDS, .entry_size = sizeof(struct vmk_world), .room = 8};
+    struct vmk_vm_create create = {
+        .text_size = 100, .owner_uid = VMK_CALLER, .owner_gid = VMK_CALLER};
+
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        list.buffer = bad[i];
+        ck_assert_int_eq(request(device, VMK_LIST, &list, sizeof(list)), -L_EFAULT);
+        if (bad[i] == READ_ONLY)
+            continue;
+        create.text = bad[i];
+        ck_assert_int_eq(request(device, VMK_VM_CREATE, &create, sizeof(create)), -L_EFAULT);
+        ck_assert_int_eq(call3(SYS_IOCTL, (uint64_t)device, VMK_LIST, bad[i]), -L_EFAULT);
+    }
+    // What did not fit the buffer was not written anywhere else.
+    list.buffer = OUT;
+    ck_assert_int_eq(request(device, VMK_LIST, &list, sizeof(list)), 0);
+    ck_assert_uint_ge(list.count, 2);
+}
+VMK_TEST(test_vmk_pointer__not_mapped__efault, pointers)
+
+/* ---- lists ---- */
+
+static struct vmk_list list_of(uint32_t kind, uint32_t entry_size, uint32_t room)
+{
+    struct vmk_list list = {
+        .kind = kind, .entry_size = entry_size, .room = room, .buffer = OUT};
+
+    ck_assert_int_eq(request(device, VMK_LIST, &list, sizeof(list)), 0);
+    return list;
+}
+
+static void sizes(void)
+{
+    struct vmk_world world;
+    uint8_t large[sizeof(world) + 64];
+    uint8_t pattern[4 * sizeof(large)];
+    uint32_t count = list_of(VMK_LIST_WORLDS, 0, 0).count;
+    struct vmk_list list;
+
+    ck_assert_uint_ge(count, 2);
+    // One entry of room: the rest of the buffer stays.
+    memset(pattern, 0x5a, sizeof(pattern));
+    ck_assert_int_eq(aspace_copy_out(me->as, OUT, pattern, sizeof(pattern)), VMK_OK);
+    ck_assert_uint_eq(list_of(VMK_LIST_WORLDS, sizeof(world), 1).count, count);
+    ck_assert_int_eq(aspace_copy_in(me->as, pattern, OUT, sizeof(pattern)), VMK_OK);
+    memcpy(&world, pattern, sizeof(world));
+    ck_assert_uint_ne(world.world_id, 0x5a5a5a5au);
+    ck_assert_uint_eq(pattern[sizeof(world)], 0x5a);
+    // A program that knows more: the rest of its entry is 0. One that knows less: cut.
+    (void)list_of(VMK_LIST_WORLDS, sizeof(large), 2);
+    ck_assert_int_eq(aspace_copy_in(me->as, large, OUT, sizeof(large)), VMK_OK);
+    ck_assert_int_eq(memcmp(large, &world, 16), 0);
+    for (size_t i = sizeof(world); i < sizeof(large); i++)
+        ck_assert_uint_eq(large[i], 0);
+    memset(pattern, 0x5a, sizeof(pattern));
+    ck_assert_int_eq(aspace_copy_out(me->as, OUT, pattern, sizeof(pattern)), VMK_OK);
+    (void)list_of(VMK_LIST_WORLDS, 8, 1);
+    ck_assert_int_eq(aspace_copy_in(me->as, pattern, OUT, sizeof(pattern)), VMK_OK);
+    ck_assert_int_eq(memcmp(pattern, &world, 8), 0);
+    ck_assert_uint_eq(pattern[8], 0x5a);
+    // Nonsense.
+    list = (struct vmk_list){.kind = 77, .entry_size = 8, .room = 1, .buffer = OUT};
+    ck_assert_int_eq(request(device, VMK_LIST, &list, sizeof(list)), -L_EINVAL);
+    list = (struct vmk_list){.kind = VMK_LIST_WORLDS, .room = 1, .buffer = OUT};
+    ck_assert_int_eq(request(device, VMK_LIST, &list, sizeof(list)), -L_EINVAL);
+    list = (struct vmk_list){
+        .kind = VMK_LIST_WORLDS, .room = UINT32_MAX, .entry_size = 8, .buffer = OUT};
+    ck_assert_int_eq(request(device, VMK_LIST, &list, sizeof(list)), -L_EINVAL);
+    list = (struct vmk_list){
+        .kind = VMK_LIST_WORLDS, .room = 1, .entry_size = UINT32_MAX, .buffer = OUT};
+    ck_assert_int_eq(request(device, VMK_LIST, &list, sizeof(list)), -L_EINVAL);
+}
+VMK_TEST(test_vmk_list__entries_of_other_sizes__cut_or_zeroed, sizes)
+
+static void contents(void)
+{
+    struct vmk_process process;
+    struct vmk_owner owner;
+    struct sched_sample sample;
+    struct vmk_cpu cpu;
+
+    ck_assert_uint_eq(list_of(VMK_LIST_PROCESSES, sizeof(process), 4).count, 1);
+    ck_assert_int_eq(aspace_copy_in(me->as, &process, OUT, sizeof(process)), VMK_OK);
+    ck_assert_uint_eq(process.pid, me->process->pid);
+    ck_assert_uint_gt(process.resident_kb, 0);
+    ck_assert_uint_eq(list_of(VMK_LIST_OWNERS, sizeof(owner), 1).count, MEM_OWNER_COUNT);
+    ck_assert_int_eq(aspace_copy_in(me->as, &owner, OUT, sizeof(owner)), VMK_OK);
+    ck_assert_str_eq(owner.name, mem_owner_name((enum mem_owner)0));
+    ck_assert_uint_ge(list_of(VMK_LIST_SAMPLES, sizeof(sample), 64).count, 3);
+    ck_assert_int_eq(aspace_copy_in(me->as, &sample, OUT, sizeof(sample)), VMK_OK);
+    ck_assert_uint_eq(sample.kind, SCHED_SAMPLE_POOL);
+    ck_assert_uint_eq(list_of(VMK_LIST_CPUS, sizeof(cpu), 4).count, 1);
+    ck_assert_uint_eq(list_of(VMK_LIST_VMS, sizeof(struct vmk_vm), 4).count, 0);
+    ck_assert_uint_eq(list_of(VMK_LIST_ADAPTERS, sizeof(struct vmk_adapter), 4).count, 0);
+    ck_assert_uint_eq(list_of(VMK_LIST_DEVICES, sizeof(struct vmk_device), 4).count, 0);
+}
+VMK_TEST(test_vmk_list__each_kind__what_is_there, contents)
+
+/* ---- VMs ---- */
+
+static const char good[] = "displayName = \"one\"\nmemSize = \"8\"\norrery.kernel = \"k\"\n";
+
+static struct vmk_vm_create create_with(const char *text, uint32_t uid, int64_t wanted)
+{
+    struct vmk_vm_create c = {.text = OUT,
+                              .text_size = (uint32_t)strlen(text),
+                              .owner_uid = uid,
+                              .owner_gid = VMK_CALLER,
+                              .config_file = "/vms/one.vmx"};
+
+    ck_assert_int_eq(aspace_copy_out(me->as, OUT, text, strlen(text) + 1), VMK_OK);
+    ck_assert_int_eq(request(device, VMK_VM_CREATE, &c, sizeof(c)), wanted);
+    return c;
+}
+
+static void refused(const char *text, const char *why)
+{
+    struct vmk_vm_create c = create_with(text, VMK_CALLER, 0);
+
+    ck_assert_int_eq(c.fd, -1);
+    ck_assert_msg(strstr(c.error, why), "'%s' does not say '%s'", c.error, why);
+}
+
+static void bad_texts(void)
+{
+    struct vmk_vm_create c;
+
+    refused("memSize = \"many\"\n", "/vms/one.vmx:1: memSize: not a number");
+    refused("memSize = \"8\"\n", "orrery.kernel: missing");
+    refused("", "an empty file");
+    c = create_with(good, VMK_CALLER, 0);
+    ck_assert_int_ge(c.fd, 0);
+    ck_assert_str_eq(c.error, "");
+    ck_assert_str_eq(c.name, "one");
+    ck_assert_str_eq(c.kernel, "k");
+    ck_assert_uint_eq(c.memory_low_bytes, 8u << 20);
+    c = (struct vmk_vm_create){.text = OUT, .text_size = UINT32_MAX, .owner_uid = VMK_CALLER};
+    ck_assert_int_eq(request(device, VMK_VM_CREATE, &c, sizeof(c)), 0);
+    ck_assert(c.fd == -1 && strstr(c.error, "16384"));
+    c.reserved = 1;
+    ck_assert_int_eq(request(device, VMK_VM_CREATE, &c, sizeof(c)), -L_EINVAL);
+}
+VMK_TEST(test_vmk_vm_create__bad_text__says_where, bad_texts)
+
+static void not_root(void)
+{
+    char text[200];
+
+    become(1000);
+    (void)create_with(good, 0, -L_EPERM);
+    (void)create_with(good, 1001, -L_EPERM);
+    ck_assert_int_ge(create_with(good, VMK_CALLER, 0).fd, 0);
+    snprintf(text, sizeof(text), "memSize = \"%u\"\norrery.kernel = \"k\"\n",
+             (unsigned)(page_free_count() / 2 / 256));
+    refused(text, "memSize: more than a quarter");
+    refused("memSize = \"4\"\norrery.kernel = \"k\"\nserial0.fileName = \"com1\"\n",
+            "serial0.fileName: only root");
+    refused("memSize = \"4\"\norrery.kernel = \"k\"\nscsi0.present = \"TRUE\"\nscsi0:0.present "
+            "= \"TRUE\"\n"
+            "scsi0:0.fileName = \"host:disk\"\n",
+            "host:disk: only root");
+    refused("memSize = \"4\"\norrery.kernel = \"k\"\nscsi0.present = \"TRUE\"\nscsi0:0.present "
+            "= \"TRUE\"\n"
+            "scsi0:0.fileName = \"/dev/null/x\"\n",
+            "no such file");
+    refused("memSize = \"4\"\norrery.kernel = \"k\"\nscsi0.present = \"TRUE\"\nscsi0:0.present "
+            "= \"TRUE\"\n"
+            "scsi0:0.fileName = \"/dev/vm\"\n",
+            "its owner may not use it");
+}
+VMK_TEST(test_vmk_vm_create__not_root__only_what_is_his, not_root)
+
+static void foreign(void)
+{
+    struct vmk_vm_create c = create_with(good, VMK_CALLER, 0);
+    struct vmk_vm vm = {.world_id = 0};
+    struct vmk_vm_kill k = {.how = VMK_KILL_FORCE};
+    struct vmk_sched_set s = {.what = VMK_SET_SHARES, .shares = 500};
+    struct vmk_console_open console = {.fd = 7};
+
+    ck_assert_int_eq(request(c.fd, VMK_VM_GET, &vm, sizeof(vm)), 0);
+    k.world_id = s.id = console.world_id = vm.cartel_id;
+    ck_assert_uint_eq(vm.cartel_id, me->process->pid);
+    become(1000);
+    ck_assert_int_eq(request(device, VMK_VM_KILL, &k, sizeof(k)), -L_EPERM);
+    ck_assert_int_eq(request(device, VMK_SCHED_SET, &s, sizeof(s)), -L_EPERM);
+    ck_assert_int_eq(request(device, VMK_CONSOLE_OPEN, &console, sizeof(console)), -L_EPERM);
+    ck_assert_uint_eq(list_of(VMK_LIST_VMS, sizeof(vm), 1).count, 1);  // seeing is free
+    become(0);
+    ck_assert_int_eq(request(device, VMK_CONSOLE_OPEN, &console, sizeof(console)), 0);
+    ck_assert_int_ge(console.fd, 0);
+    k.how = 0;
+    ck_assert_int_eq(request(device, VMK_VM_KILL, &k, sizeof(k)), -L_EINVAL);
+    k.how = VMK_KILL_FORCE;
+    k.world_id = 0;
+    ck_assert_int_eq(request(device, VMK_VM_KILL, &k, sizeof(k)), -L_ENOENT);
+    s.what = 0x100;
+    ck_assert_int_eq(request(device, VMK_SCHED_SET, &s, sizeof(s)), -L_EINVAL);
+    s.what = VMK_SET_SHARES;
+    s.id = 99999;
+    ck_assert_int_eq(request(device, VMK_SCHED_SET, &s, sizeof(s)), -L_ENOENT);
+}
+VMK_TEST(test_vmk_vm__of_another_user__eperm, foreign)
+
+static int64_t memory(uint64_t number, int64_t fd, uint64_t size, uint64_t gpa)
+{
+    const uint64_t arguments[6] = {(uint64_t)fd, OUT, size, gpa, 0, 0};
+
+    return user_fixture_call(me, number, arguments);
+}
+
+static void descriptor(void)
+{
+    struct vmk_vm_create c = create_with(good, VMK_CALLER, 0);
+    struct vmk_vm_start start = {.mode = 9};
+    struct vmk_vm_answer answer = {.vcpu = 0, .sequence = 1};
+    struct vmk_vm_event event = {.kind = 0};
+    struct vmk_vm_vcpu vcpu = {.vcpu = 1};
+    struct vmk_vm_power power = {.op = 17};
+    struct vmk_vm_tables tables = {.rsdp = 0};
+
+    ck_assert_int_eq(memory(SYS_PWRITE, c.fd, 0x20000, 0x1000), 0x20000);
+    ck_assert_uint_ge(page_owned_count(MEM_OWNER_GUEST), 32);
+    ck_assert_int_eq(memory(SYS_PREAD, c.fd, 16, (8u << 20) - 16), 16);
+    ck_assert_int_eq(memory(SYS_PREAD, c.fd, 16, (8u << 20) - 8), -L_EINVAL);
+    ck_assert_int_eq(memory(SYS_PWRITE, c.fd, 16, 0xfee00000), -L_EINVAL);
+    ck_assert_int_eq(memory(SYS_PWRITE, c.fd, 16, 1ull << 62), -L_EINVAL);
+    ck_assert_int_eq(request(c.fd, VMK_VM_TABLES, &tables, sizeof(tables)), 0);
+    ck_assert_uint_ne(tables.rsdp, 0);
+    ck_assert_int_eq(request(c.fd, VMK_VM_START, &start, sizeof(start)), -L_EINVAL);
+    start = (struct vmk_vm_start){.mode = VMK_START_LONG, .cr3 = UINT64_MAX};
+    ck_assert_int_eq(request(c.fd, VMK_VM_START, &start, sizeof(start)), -L_EINVAL);
+    ck_assert_int_eq(request(c.fd, VMK_VM_ANSWER, &answer, sizeof(answer)), -L_ENOENT);
+    answer.vcpu = UINT32_MAX;
+    ck_assert_int_eq(request(c.fd, VMK_VM_ANSWER, &answer, sizeof(answer)), -L_ENOENT);
+    ck_assert_int_eq(request(c.fd, VMK_VM_VCPU, &vcpu, sizeof(vcpu)), -L_EINVAL);
+    vcpu.vcpu = 0;
+    ck_assert_int_eq(request(c.fd, VMK_VM_VCPU, &vcpu, sizeof(vcpu)), 0);
+    ck_assert_int_eq(request(c.fd, VMK_VM_POWER, &power, sizeof(power)), -L_EINVAL);
+    ck_assert_int_eq(request(c.fd, VMK_LIST, &tables, sizeof(tables)), -L_EINVAL);
+    ck_assert_int_eq(call3(SYS_FCNTL, (uint64_t)c.fd, 4, VFS_O_NONBLOCK), 0);
+    ck_assert_int_eq(request(c.fd, VMK_VM_EVENT, &event, sizeof(event)), -L_EAGAIN);
+    // The last close gives everything back, at once.
+    ck_assert_int_eq(call3(SYS_CLOSE, (uint64_t)c.fd, 0, 0), 0);
+    ck_assert_uint_eq(page_owned_count(MEM_OWNER_GUEST), 0);
+    ck_assert_uint_eq(list_of(VMK_LIST_VMS, sizeof(struct vmk_vm), 1).count, 0);
+}
+VMK_TEST(test_vmk_vm__requests_out_of_range__refused, descriptor)
+
+/* As many as there may be, and the process ends with all of them open (`one` compares). */
+static void many(void)
+{
+    for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
+        struct vmk_vm_create c = create_with(good, VMK_CALLER, 0);
+
+        ck_assert_int_ge(c.fd, 0);
+        ck_assert_int_eq(memory(SYS_PWRITE, c.fd, 0x4000, 0x1000), 0x4000);
+    }
+    refused(good, "cannot be made");
+    ck_assert_uint_eq(list_of(VMK_LIST_VMS, sizeof(struct vmk_vm), 1).count, VMM_VMS_MAX);
+}
+VMK_TEST(test_vmk_vm__process_ends_with_all_open__nothing_left, many)
+
+KERNEL_TEST_MAIN("vmk_device", RUNS(test_vmk_head__wrong_size_or_version__einval),
+                 RUNS(test_vmk_pointer__not_mapped__efault),
+                 RUNS(test_vmk_list__entries_of_other_sizes__cut_or_zeroed),
+                 RUNS(test_vmk_list__each_kind__what_is_there),
+                 RUNS(test_vmk_vm_create__bad_text__says_where),
+                 RUNS(test_vmk_vm_create__not_root__only_what_is_his),
+                 RUNS(test_vmk_vm__of_another_user__eperm),
+                 RUNS(test_vmk_vm__requests_out_of_range__refused),
+                 RUNS(test_vmk_vm__process_ends_with_all_open__nothing_left))
