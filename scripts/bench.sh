@@ -66,6 +66,9 @@ done
 if [ -r "$BUILD/sim/liborrery.a" ]; then
     scripts/bench/trace.sh >>"$csv" || failed=1
 fi
+if [ -f "$BUILD/metal/orrery.elf" ]; then
+    scripts/bench/nvme.sh >>"$csv" || failed=1
+fi
 if [ -x "$BUILD/orrery-sim" ]; then
     scripts/bench/sched.sh >>"$csv" || failed=1
 fi

@@ -14,6 +14,7 @@
  */
 #include "arch/x86/arch.h"
 #include "boot/disk_source.h"
+#include "boot/driver_boot.h"
 #include "boot/user_boot.h"
 #include "boot/vm_boot.h"
 #include "core/assert.h"
@@ -122,7 +123,7 @@ static void init_world(void *argument)
 
     (void)argument;
     trace_world_start();
-    drivers_start();
+    driver_boot();
     vmm_mem_start();
     disktest_run();
     fault_if_asked();

@@ -165,6 +165,8 @@ static void check(struct stripe *s)
     char want[SECTOR];
 
     s->busy = false;
+    if (r->status == VMK_NO_DEVICE)
+        s->left = 0;  // it is gone, so that is that
     if (r->status != VMK_OK) {
         static const char *const what[] = {"read", "write", "flush"};
 
@@ -257,13 +259,16 @@ static void test_world(void *argument)
 {
     struct test *t = argument;
     const plat_ns start = plat_time_now();
-    const struct block_stats *stats = &t->disk->stats;
+    struct storage_device_info info = {0};
+    const struct block_stats *stats = &info.stats;
     uint32_t crc;
 
     run_stripes(t);
     if (block_flush(t->disk) != VMK_OK)
         t->failures++;
     crc = checksum(t);
+    for (unsigned i = 0; storage_device_get(i, &info) && strcmp(info.name, t->name) != 0; i++)
+        ;
     vmk_log(VMK_LOG_INFO,
             "DiskTest: %s: %llu KB, %llu requests in %llu ms, %llu errors, %llu retries, "
             "%llu resets, crc32 %08x: %s",

@@ -13,10 +13,7 @@
 #include "lib/string.h"
 
 static const struct driver *const drivers[] = {
-    &driver_virtio_blk,
-    &driver_ahci,
-    &driver_nvme,
-    &driver_ata,
+    &driver_virtio_blk, &driver_virtio_scsi, &driver_ahci, &driver_nvme, &driver_ata,
 };
 
 /* Names of drivers as ESXi has them where it has one. */
@@ -24,6 +21,8 @@ static const char builtin_map[] =
     "# vendor device subvendor subdevice class\n"
     "regtype=native,bus=pci,id=1af41001,driver=virtio_blk\n"
     "regtype=native,bus=pci,id=1af41042,driver=virtio_blk\n"
+    "regtype=native,bus=pci,id=1af41004,driver=virtio_scsi\n"
+    "regtype=native,bus=pci,id=1af41048,driver=virtio_scsi\n"
     "regtype=native,bus=pci,id=................010601,driver=vmw_ahci\n"
     "regtype=native,bus=pci,id=................010802,driver=nvme_pcie\n"
     "regtype=native,bus=pci,id=................0101..,driver=vmkata\n";

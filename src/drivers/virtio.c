@@ -330,3 +330,14 @@ bool virtq_next_used(struct virtq *q, unsigned *head, uint32_t *written)
     q->used_index++;
     return true;
 }
+
+void virtq_describe(struct virtq_desc *table, unsigned *n, unsigned base, uint64_t address,
+                    uint32_t size, bool device_writes)
+{
+    if (*n) {
+        table[*n - 1].flags |= VIRTQ_NEXT;
+        table[*n - 1].next = (uint16_t)(base + *n);
+    }
+    table[(*n)++] = (struct virtq_desc){
+        .address = address, .size = size, .flags = (uint16_t)(device_writes ? VIRTQ_WRITE : 0)};
+}

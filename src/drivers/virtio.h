@@ -65,3 +65,6 @@ void virtq_add(struct virtq *q, unsigned head);
 void virtq_notify(struct virtio *v, struct virtq *q);
 /* The next chain that has come back; false: none. */
 must_check bool virtq_next_used(struct virtq *q, unsigned *head, uint32_t *written);
+/* Appends one piece of memory to a chain of *n descriptors whose first has index `base` in its table. */
+void virtq_describe(struct virtq_desc *table, unsigned *n, unsigned base, uint64_t address,
+                    uint32_t size, bool device_writes);

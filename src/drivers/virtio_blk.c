@@ -80,17 +80,6 @@ static bool indirect(const struct vblk *b)
     return b->virtio.features & VIRTIO_F_INDIRECT;
 }
 
-static void describe(struct virtq_desc *table, unsigned *n, unsigned base, uint64_t address,
-                     uint32_t size, bool device_writes)
-{
-    if (*n) {
-        table[*n - 1].flags |= VIRTQ_NEXT;
-        table[*n - 1].next = (uint16_t)(base + *n);
-    }
-    table[(*n)++] = (struct virtq_desc){
-        .address = address, .size = size, .flags = (uint16_t)(device_writes ? VIRTQ_WRITE : 0)};
-}
-
 static void issue(struct disk_queue *q, struct disk_command *c)
 {
     static const uint32_t types[] = {TYPE_IN, TYPE_OUT, TYPE_FLUSH, TYPE_DISCARD};
@@ -105,16 +94,16 @@ static void issue(struct disk_queue *q, struct disk_command *c)
     s->type = types[c->op];
     s->sector = c->op == BLOCK_READ || c->op == BLOCK_WRITE ? c->offset / 512 : 0;
     s->status = 0xff;
-    describe(table, &n, base, bus_address(s), 16, false);
+    virtq_describe(table, &n, base, bus_address(s), 16, false);
     if (c->op == BLOCK_DISCARD) {
         s->discard_sector = c->offset / 512;
         s->discard_count = c->size / 512;
         s->discard_flags = 0;
-        describe(table, &n, base, bus_address(&s->discard_sector), 16, false);
+        virtq_describe(table, &n, base, bus_address(&s->discard_sector), 16, false);
     }
     for (unsigned i = 0; i < c->extent_count; i++)
-        describe(table, &n, base, c->extents[i].address, c->extents[i].size, in);
-    describe(table, &n, base, bus_address(&s->status), 1, true);
+        virtq_describe(table, &n, base, c->extents[i].address, c->extents[i].size, in);
+    virtq_describe(table, &n, base, bus_address(&s->status), 1, true);
     if (indirect(b))
         vq->ring.desc[c->tag] = (struct virtq_desc){
             .address = bus_address(table), .size = 16 * n, .flags = VIRTQ_INDIRECT};
