@@ -356,6 +356,23 @@ START_TEST(test_pvscsi__reset_in_flight__waits_and_drops)
 }
 END_TEST
 
+/* Answers that wait for a guest that never takes them must not keep a reset waiting. */
+START_TEST(test_pvscsi__reset_with_a_full_ring__ends)
+{
+    setup();
+    guest_u32_set(STATE + 16, 0u - 128u);
+    read_write(1, false, 0, 1, 0, DATA);
+    kick();
+    ck_assert_uint_eq(guest_u32(STATE + 12), 0);
+    bus_write(BAR + REG_COMMAND, 4, 1);
+    ck_assert_uint_eq(bus_read(BAR + REG_STATUS, 4), 0);
+    setup();
+    read_write(2, false, 0, 1, 0, DATA);
+    kick();
+    completion(0, 2, 0, 0);
+}
+END_TEST
+
 START_TEST(test_pvscsi__power_off_in_flight__waits)
 {
     struct vm_job release;
@@ -441,6 +458,7 @@ int main(void)
         test_pvscsi__hostile_requests__answered_and_harmless,
         test_pvscsi__hostile_indices__stop_until_set_up_again,
         test_pvscsi__reset_in_flight__waits_and_drops,
+        test_pvscsi__reset_with_a_full_ring__ends,
         test_pvscsi__power_off_in_flight__waits,
         test_pvscsi__bus_reset__disk_says_so_once,
         test_pvscsi__interrupts__line_or_message,

@@ -110,6 +110,7 @@ static void drain(struct pvscsi *p)
 
     p->active = false;
     spin_unlock(&p->vm->lock, irqs);
+    vm_job_queue(p->vm->work, &p->job);  // what waits for room in the ring is dropped
     vm_work_wait(p->vm->work, nothing_in_flight, p);
     vm_job_cancel(p->vm->work, &p->job);
 }

@@ -348,6 +348,10 @@ void pvscsi_run(struct vm_job *job)
 {
     struct pvscsi *p = container_of(job, struct pvscsi, job);
 
-    while (complete_all(p) | take_all(p))
-        ;
+    bool completed, taken;
+
+    do {
+        completed = complete_all(p);
+        taken = take_all(p);
+    } while (completed || taken);
 }

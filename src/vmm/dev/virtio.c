@@ -340,8 +340,12 @@ static void run(struct vm_job *job)
 {
     struct virtio *v = container_of(job, struct virtio, job);
 
-    while (answer_all(v) | take_all(v))
-        ;
+    bool answered, taken;
+
+    do {
+        answered = answer_all(v);
+        taken = take_all(v);
+    } while (answered || taken);
 }
 
 /* ---- reset ---- */
@@ -359,6 +363,7 @@ static void drain(struct virtio *v)
 
     v->resetting = true;
     spin_unlock(&v->vm->lock, irqs);
+    vm_job_queue(v->vm->work, &v->job);
     vm_work_wait(v->vm->work, nothing_in_flight, v);
     vm_job_cancel(v->vm->work, &v->job);
 }
