@@ -12,9 +12,11 @@
  */
 #include "boot/user_boot.h"
 
+#include "boot/vm_files.h"
 #include "core/core.h"
 #include "core/host.h"
 #include "core/log.h"
+#include "fs/fat/fat_vfs.h"
 #include "fs/tty.h"
 #include "fs/vfs.h"
 #include "fs/visorfs/visorfs.h"
@@ -62,6 +64,10 @@ static bool files_up(void)
         (void)datastore_scan();
     else
         vmk_log(VMK_LOG_ERROR, "Boot: no datastores: %s", vmk_status_text(status));
+    status = fat_type_register();
+    if (status != VMK_OK)
+        vmk_log(VMK_LOG_ERROR, "Boot: no FAT: %s", vmk_status_text(status));
+    vm_files_init();
     return true;
 }
 
