@@ -83,6 +83,13 @@ static void start_cpus(void)
     vmk_log(VMK_LOG_INFO, "Boot: %u of %u CPUs up", up, plat_cpu_count());
 }
 
+/* In interrupt context. As if a program asked for it; VMs without a process 1 keep running. */
+static void power_button(void)
+{
+    if (!user_power_request(USER_END_POWER_OFF))
+        vmk_log(VMK_LOG_WARN, "Boot: power button: there is no process 1 to end");
+}
+
 /* For trying the panic path: an address nobody may write. */
 static void fault_if_asked(void)
 {
@@ -157,6 +164,7 @@ noreturn_fn void boot_main(void)
     world_init();
     io_init();
     arch_late_init();
+    arch_power_button_hook(power_button);
     pci_init();
     enable_vt();
     start_cpus();

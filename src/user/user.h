@@ -35,3 +35,5 @@ enum user_end {
  * NOT_FOUND. [switch]
  */
 must_check vmk_status user_wait_end(uint32_t pid, enum user_end *end, int *status);
+/* Tells who waits in user_wait_end(); false: nobody does. Any context, also interrupts. */
+must_check bool user_power_request(enum user_end how);

@@ -355,9 +355,6 @@ size_t thread_fpu_size(void);
 /* ---- core_report.c ---- */
 void core_report(struct thread *t, int signal, const struct l_siginfo *info);
 
-/* reboot(2): tells who waits in user_wait_end(); false: nobody does. */
-must_check bool user_power_request(enum user_end how);
-
 /* Makes the shares of its world follow the nice value. User lock held. */
 void thread_nice_apply(struct thread *t);
 uint32_t nice_shares(int nice);
