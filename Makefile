@@ -3,7 +3,7 @@
 # The layers, lowest first, are the architecture in one line; each is a folder of src/.
 LAYERS := lib core mem world sched io fs fs/visorfs fs/proc fs/fat fs/vmfs fs/vmdk \
           vmm vmm/dev vmm/vtx vmm/svm user boot
-# What only the image has, and what of the kernel only the image can have.
+# What only the image has (the drivers run in tests too), and what of the kernel only the image can have.
 METAL_LAYERS := $(LAYERS) arch/x86 drivers
 SIM_LAYERS   := $(filter-out boot,$(LAYERS))
 SIM_WITHOUT  := src/lib/string.c
@@ -60,7 +60,7 @@ ZLIB_FLAGS := -DZ_SOLO -DZ_PREFIX -DHAVE_MEMCPY -isystem $(ZLIB)
 METAL_SRC := $(filter-out %/offsets.c,$(call sources,$(METAL_LAYERS:%=src/%)))
 METAL_SRC += $(call sources,src/arch/x86/acpi)
 SIM_KERN  := $(filter-out %.S $(SIM_WITHOUT),$(call sources,$(SIM_LAYERS:%=src/%)))
-SIM_LIB   := $(SIM_KERN) $(call sources,sim/platform sim/engine sim/model sim/workload)
+SIM_LIB   := $(SIM_KERN) $(call sources,src/drivers sim/platform sim/engine sim/model sim/workload)
 SIM_SRC   := $(SIM_LIB) $(call sources,sim/check sim/scenario) $(wildcard sim/main.c)
 TRACE_SRC := $(call sources,trace)
 TRACE_LIBS := -lcjson

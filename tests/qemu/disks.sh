@@ -18,10 +18,11 @@ boot() {
     b_name=$1 b_cpus=$2 b_args=$3
     shift 3
     out=$results/out-qemu-disks-$b_name.txt
+    rm -f "$out.raw"
     timeout 200 qemu-system-x86_64 -nodefaults -display none -no-reboot \
-        -accel tcg,thread=multi -cpu max -M q35 -m 512 -smp "$b_cpus" -serial stdio \
-        -kernel "$BUILD/metal/orrery.elf" -append "$b_args" "$@" </dev/null 2>&1 |
-        tr -d '\r' >"$out"
+        -accel tcg,thread=multi -cpu max -M q35 -m 512 -smp "$b_cpus" -serial "file:$out.raw" \
+        -kernel "$BUILD/metal/orrery.elf" -append "$b_args" "$@" </dev/null >"$out.err" 2>&1
+    tr -d '\r' <"$out.raw" >"$out"
 }
 
 # image N: a fresh disk of 16 MB.
@@ -117,3 +118,30 @@ verdict 'disks that do not answer' 0 0 "$out" 't10.NVMe____.*: no answer' \
     't10.ATA_____.*: no answer' 'the port is given up' \
     'ScsiDevice: t10.NVMe____.*: the device is gone' \
     'mpx.vmhba0:C0:T0:L0: 4096 KB, 32 requests .*: good' 'Boot: powering off'
+
+# Two SCSI disks behind one adapter; one is pulled out under load, the other goes on.
+image v
+mkfifo "$work/monitor.in" "$work/monitor.out"
+# shellcheck disable=SC2046
+out=$results/out-qemu-disks-pulled.txt
+rm -f "$out.raw"
+(boot pulled 2 "disktest=4 disktest-mb=4 disktest-requests=50" \
+    -device virtio-scsi-pci,id=scsi,num_queues=2 $(drive v) \
+    -device scsi-hd,drive=v,bus=scsi.0,scsi-id=0,wwn=0x5000c500a1b2c3d4 \
+    -object throttle-group,id=tg,x-iops-total=40 \
+    -device scsi-hd,drive=slow,id=gone,bus=scsi.0,scsi-id=3,lun=5 \
+    -blockdev driver=throttle,node-name=slow,throttle-group=tg,file.driver=null-co,file.size=16777216 \
+    -chardev "pipe,id=mon,path=$work/monitor" -mon chardev=mon) &
+exec 3<>"$work/monitor.in"
+for _ in $(seq 300); do
+    grep -aq 'path vmhba0:C0:T3:L5' "$out.raw" 2>/dev/null && break
+    sleep 0.1
+done
+sleep 1
+echo 'device_del gone' >&3
+wait
+exec 3>&-
+verdict 'a disk pulled out under load' 0 0 "$out" 'naa.5000c500a1b2c3d4: 4096 KB, .*: good' \
+    'ScsiDevice: .*T3:L5: the device is gone' 'the device is gone or was never there' \
+    'DiskTest: 2 disks, 1 failed' 'Boot: powering off'
+same 'the disk beside it' "$work/good" "$work/v.img"
