@@ -77,6 +77,7 @@ if [ -x "$BUILD/orrery-sim" ] && [ -r "$BUILD/user/bench.elf" ]; then
     ORRERY_PROGRAM=$BUILD/user/bench.elf "$BUILD/orrery-sim" run user-speed |
         grep ",simulation," >>"$csv" || failed=1
 fi
+scripts/bench/user.sh >>"$csv" || failed=1
 # Pages and heap of each owner with the demo VM on.
 out=$BUILD/bench-memory.txt
 if scripts/run.sh --cmd 'exit 0' --timeout 900 --log "$out.log" >"$out" 2>"$out.err" </dev/null; then

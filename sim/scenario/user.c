@@ -8,6 +8,7 @@
  * busybox-smp    the same on four CPUs
  * commands       tests/user/busybox.sh, several hundred commands, likewise
  * user-speed     rows for `make bench`: system calls, forks and a shell loop in CPU time
+ * processes      a thousand processes at once, then 10,000 that come and go: nothing stays behind
  * program        the program that ORRERY_PROGRAM names, with nothing else; its output and status
  * boot           init from /etc/inittab, rcS, a shell on the console; somebody types at it, the
  * shell
@@ -24,8 +25,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/heap.h"
 #include "fs/tty.h"
 #include "fs/vfs.h"
+#include "mem/page.h"
 #include "sim/scenario/root_disk.h"
 #include "sim/scenario/scenario.h"
 
@@ -183,6 +186,61 @@ static void speed_run(unsigned host)
            (double)(plat_time_now() - start) / seconds / 1e6);
 }
 
+/* ---- processes ---- */
+
+static void shell_run(const char *command)
+{
+    const char *const arguments[] = {"sh", "-c", command, NULL};
+    uint32_t pid = 0;
+    int result = -1;
+
+    sim_check(user_start("/bin/sh", arguments, environment, "/dev/console", &pid) == VMK_OK &&
+                  user_wait(pid, &result) == VMK_OK && result == 0,
+              "%.40s ends with %#x", command, (unsigned)result);
+}
+
+struct owned {
+    uint64_t user_pages, user_heap, fs_pages, fs_heap, worlds;
+};
+
+/* After what is freed by the reaper is freed. */
+static struct owned owned_now(void)
+{
+    sim_check(world_sleep_until(plat_time_now() + 100000000) == VMK_OK, "sleep");
+    return (struct owned){
+        .user_pages = page_owned_count(MEM_OWNER_USER),
+        .user_heap = heap_owned(MEM_OWNER_USER),
+        .fs_pages = page_owned_count(MEM_OWNER_FS),
+        .fs_heap = heap_owned(MEM_OWNER_FS),
+        .worlds = heap_owned(MEM_OWNER_WORLD),
+    };
+}
+
+static void processes_run(unsigned host)
+{
+    struct owned before, after;
+
+    (void)host;
+    files_and_programs();
+    shell_run("for i in $(seq 1000); do sleep 3 & done; n=$(ls -d /proc/[0-9]* | wc -l); wait; "
+              "echo at once $((n >= 1000)); [ $n -ge 1000 ]");
+    before = owned_now();  // the books of shared pages have grown to what they need
+    shell_run("i=0; while [ $i -lt 10000 ]; do (exit 0); i=$((i+1)); done; echo forked $i");
+    after = owned_now();
+    fputs(screen, stdout);
+    printf("pages %llu, heap %llu of user worlds, before and after\n",
+           (unsigned long long)after.user_pages, (unsigned long long)after.user_heap);
+    sim_check(memcmp(&before, &after, sizeof(before)) == 0,
+              "user pages %llu then %llu, heap %llu then %llu, fs pages %llu then %llu, heap "
+              "%llu then "
+              "%llu, worlds %llu then %llu",
+              (unsigned long long)before.user_pages, (unsigned long long)after.user_pages,
+              (unsigned long long)before.user_heap, (unsigned long long)after.user_heap,
+              (unsigned long long)before.fs_pages, (unsigned long long)after.fs_pages,
+              (unsigned long long)before.fs_heap, (unsigned long long)after.fs_heap,
+              (unsigned long long)before.worlds, (unsigned long long)after.worlds);
+}
+
 /* ---- program ---- */
 
 /* As it comes: a program that hangs has shown how far it was. */
@@ -287,6 +345,11 @@ const struct scenario scenario_user_speed = {.name = "user-speed",
                                              .unlisted = true,
                                              .prepare = speed_prepare,
                                              .run = speed_run};
+const struct scenario scenario_processes = {.name = "processes",
+                                            .what = "1,000 processes, 10,000 forks, no leak",
+                                            .cpus = 2,
+                                            .prepare = speed_prepare,
+                                            .run = processes_run};
 const struct scenario scenario_program = {.name = "program",
                                           .what = "the program ORRERY_PROGRAM names",
                                           .cpus = 2,
