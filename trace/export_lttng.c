@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/trace.h"
 #include "trace/ctf_writer.h"
 #include "trace/export.h"
 #include "trace/tool.h"
@@ -95,15 +96,7 @@ static const char metadata_rest[] =
     "typealias integer { size = 64; align = 8; signed = false; map = clock.monotonic.value; } "
     ":= ts64_t;\n"
     "stream {\n"
-    "    id = 0;\n"
-    "    packet.context := struct {\n"
-    "        ts64_t timestamp_begin; ts64_t timestamp_end;\n"
-    "        uint32_t content_size; uint32_t packet_size;\n"
-    "        uint32_t events_discarded; uint32_t cpu_id;\n"
-    "        uint32_t packet_seq_num; uint32_t pad;\n"
-    "    };\n"
-    "    event.header := struct { uint8_t id; ts56_t timestamp; };\n"
-    "};\n"
+    "    id = 0;\n" TRACE_PACKET_TSDL "};\n"
     "event { name = \"sched_switch\"; id = 1; stream_id = 0; fields := struct {\n"
     "    comm_t _prev_comm[16]; int32_t _prev_tid; int32_t _prev_prio; int64_t _prev_state;\n"
     "    comm_t _next_comm[16]; int32_t _next_tid; int32_t _next_prio; }; };\n"

@@ -71,8 +71,7 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
                 a->file = argv[i];
         }
         if (!good) {
-            (void)tool_usage("import", "%s%s%s: not understood", argv[i],
-                             used && value ? " " : "", used && value ? value : "");
+            (void)tool_not_understood("import", argv[i], used ? value : NULL);
             return false;
         }
         i += used;

@@ -43,6 +43,12 @@ int tool_usage(const char *command, const char *format, ...)
     return TOOL_USAGE;
 }
 
+int tool_not_understood(const char *command, const char *option, const char *value)
+{
+    return tool_usage(command, "%s%s%s: not understood", option, value ? " " : "",
+                      value ? value : "");
+}
+
 bool tool_number(const char *text, uint64_t *value)
 {
     char *end;

@@ -23,6 +23,8 @@ enum tool_status {
 /* "orrery-trace: MESSAGE" to stderr; returns TOOL_BAD, or TOOL_USAGE with a hint at --help. */
 int tool_fail(const char *format, ...) printf_like(1, 2);
 int tool_usage(const char *command, const char *format, ...) printf_like(2, 3);
+/* The same for an option and its value, which may be null. */
+int tool_not_understood(const char *command, const char *option, const char *value);
 
 /* "1.5s", "20ms", "300us", "12ns", a plain number is seconds; false: not a time. */
 bool tool_time(const char *text, uint64_t *ns);

@@ -632,8 +632,7 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
             a->input = argv[i];
         }
         if (!good) {
-            (void)tool_usage("whatif", "%s%s%s: not understood", argv[i],
-                             used && value ? " " : "", used && value ? value : "");
+            (void)tool_not_understood("whatif", argv[i], used ? value : NULL);
             return false;
         }
         i += used;

@@ -10,11 +10,8 @@
 #
 # usage: docs/experiments/cosched.sh [OUT]      BUILD=build; writes OUT/cosched.{png,svg,dat}
 set -eu
-cd "$(dirname "$0")/../.."
-BUILD=${BUILD:-build}
-out=${1:-$BUILD/experiments}
-sim=$BUILD/orrery-sim
-mkdir -p "$out"
+# shellcheck source=docs/experiments/lib.sh
+. "$(dirname "$0")/lib.sh"
 : >"$out/cosched.dat"
 for mode in off relaxed strict; do
     for hogs in 0 1 2 3 4 6 8 10 12; do
@@ -51,28 +48,22 @@ for column in 3 4 5; do
         { key = $1 " " $2; if (key != last) { if (n) print last, v[int((n + 1) / 2)]; n = 0; last = key } v[++n] = $c }
         END { print last, v[int((n + 1) / 2)] }' >"$out/cosched-$column.dat"
 done
-for type in png svg; do
-    terminal=$type
-    [ $type = png ] && terminal=pngcairo
-    gnuplot <<END
-set terminal $terminal size 1200,430 font 'sans,11'
-set output '$out/cosched.$type'
+draw cosched 1200,430 <<END
 set multiplot layout 1,3
-set grid lc rgb '#dddddd'
 set xlabel 'vCPUs and worlds per CPU, %'
 set xrange [90:410]
 modes = 'off relaxed strict'
 colors = '#d55e00 #0072b2 #009e73'
 points = '5 7 9'
-set key outside bottom center horizontal
+set key above horizontal samplen 2
 set yrange [0:*]
 set title 'Barriers passed per second of CPU time'
 set ylabel '1/s'
 plot for [i=1:3] '< grep ^'.word(modes, i).' $out/cosched-3.dat' using 2:3 with linespoints lw 2 \
      pt (word(points, i)+0) lc rgb word(colors, i) title word(modes, i)
-set key outside bottom center horizontal
+set key above horizontal samplen 2
 set title 'Largest lead of a vCPU over its slowest sibling'
-set ylabel 'ms'
+set ylabel 'ms (0.1: that or less)'
 set logscale y
 set yrange [0.1:*]
 plot for [i=1:3] '< grep ^'.word(modes, i).' $out/cosched-4.dat' using 2:(\$3 > 0.1 ? \$3 : 0.1) with linespoints lw 2 \
@@ -84,5 +75,3 @@ set ylabel '% of each vCPU (%CSTP)'
 plot for [i=1:3] '< grep ^'.word(modes, i).' $out/cosched-5.dat' using 2:3 with linespoints lw 2 \
      pt (word(points, i)+0) lc rgb word(colors, i) title word(modes, i)
 END
-done
-echo "$out/cosched.png"

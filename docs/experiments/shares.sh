@@ -10,11 +10,8 @@
 #
 # usage: docs/experiments/shares.sh [OUT]      BUILD=build; writes OUT/shares.{png,svg,dat}
 set -eu
-cd "$(dirname "$0")/../.."
-BUILD=${BUILD:-build}
-out=${1:-$BUILD/experiments}
-sim=$BUILD/orrery-sim
-mkdir -p "$out"
+# shellcheck source=docs/experiments/lib.sh
+. "$(dirname "$0")/lib.sh"
 : >"$out/shares-ratio.dat"
 for ratio in 1 2 3 4 5 6 7 8 9 10; do
     for seed in 1 2 3 4 5; do
@@ -52,14 +49,8 @@ END
         echo "$policy $window $worst" >>"$out/shares-error.dat"
     done
 done
-for type in png svg; do
-    terminal=$type
-    [ $type = png ] && terminal=pngcairo
-    gnuplot <<END
-set terminal $terminal size 1100,460 font 'sans,11'
-set output '$out/shares.$type'
+draw shares 1100,460 <<END
 set multiplot layout 1,2
-set grid lc rgb '#dddddd'
 set key top left
 set title 'Ratio of CPU time, two worlds, 60 s, 5 seeds'
 set xlabel 'ratio of shares'
@@ -73,10 +64,8 @@ set xlabel 'length of the window, ms'
 set ylabel 'error of a world, % of its due'
 set logscale xy
 set xrange [40:6000]
-set yrange [0.01:1000]
+set yrange [0.01:10000]
 set key top right
 plot for [i=1:3] '< grep ^'.word('share credit2 rr', i).' $out/shares-error.dat' using 2:3 with linespoints \
      lw 2 pt (word('7 5 9', i)+0) lc rgb (word('#0072b2 #e69f00 #009e73', i)) title word('share credit2 rr', i)
 END
-done
-echo "$out/shares.png"

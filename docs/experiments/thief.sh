@@ -5,17 +5,14 @@
 #
 # A scheduler that charges whole ticks to whoever runs when the tick comes never sees a world that
 # computes for 9.5 ms of each 10 ms and then halts until the tick is over; it was reported to take some
-# 95 % of a CPU in that way (Xen commit 78c9b2a6). Here time is charged by the nanosecond. Left:
-# what the thief gets against an equal honest world, as it works a larger part of each tick. The curve of
-# a tick-charging scheduler is drawn as reckoned: it gets all it asks for. Right: the same over time.
+# 95 % of a CPU in that way (Xen commit 78c9b2a6). Here time is charged by the nanosecond. The
+# picture: what the thief gets against an equal honest world, as it works a larger part of each tick. The
+# curve of a tick-charging scheduler is drawn as reckoned: it gets all it asks for.
 #
 # usage: docs/experiments/thief.sh [OUT]      BUILD=build; writes OUT/thief.{png,svg,dat}
 set -eu
-cd "$(dirname "$0")/../.."
-BUILD=${BUILD:-build}
-out=${1:-$BUILD/experiments}
-sim=$BUILD/orrery-sim
-mkdir -p "$out"
+# shellcheck source=docs/experiments/lib.sh
+. "$(dirname "$0")/lib.sh"
 : >"$out/thief.dat"
 for part in 1 2 3 4 5 6 7 8 9 9.5 9.9; do
     for seed in 1 2 3 4 5; do
@@ -29,13 +26,7 @@ world honest start=uniform(0,10ms)
 END
     done
 done
-for type in png svg; do
-    terminal=$type
-    [ $type = png ] && terminal=pngcairo
-    gnuplot <<END
-set terminal $terminal size 700,460 font 'sans,11'
-set output '$out/thief.$type'
-set grid lc rgb '#dddddd'
+draw thief 700,460 <<END
 set key top left
 set title 'A world that halts before each tick, against an equal honest one (20 s, 5 seeds)'
 set xlabel 'part of each 10 ms tick that the thief wants, %'
@@ -47,5 +38,3 @@ plot x with lines dt 2 lw 2 lc rgb '#d55e00' title 'thief, if ticks were charged
      '$out/thief.dat' using 1:2 with points pt 7 ps 0.8 lc rgb '#0072b2' title 'thief', \
      '' using 1:3 with points pt 6 ps 0.8 lc rgb '#009e73' title 'honest'
 END
-done
-echo "$out/thief.png"

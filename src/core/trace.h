@@ -39,9 +39,19 @@ enum {
 };
 
 #define TRACE_PACKET_SIZE 65536u
-#define TRACE_STREAMS     (PLAT_CPUS_MAX + 1)  // one per CPU and `sys`
-#define TRACE_SYS         PLAT_CPUS_MAX        // its index
-#define TRACE_NOW         PLAT_NS_NEVER        // as a time: read the clock
+/* What stands behind a packet's uuid and stream id, and in front of each record, in TSDL; ts56_t and
+ * ts64_t are the clock's. */
+#define TRACE_PACKET_TSDL                                                                      \
+    "    packet.context := struct {\n"                                                         \
+    "        ts64_t timestamp_begin; ts64_t timestamp_end;\n"                                  \
+    "        uint32_t content_size; uint32_t packet_size;\n"                                   \
+    "        uint32_t events_discarded; uint32_t cpu_id;\n"                                    \
+    "        uint32_t packet_seq_num; uint32_t pad;\n"                                         \
+    "    };\n"                                                                                 \
+    "    event.header := struct { uint8_t id; ts56_t timestamp; };\n"
+#define TRACE_STREAMS (PLAT_CPUS_MAX + 1)  // one per CPU and `sys`
+#define TRACE_SYS     PLAT_CPUS_MAX        // its index
+#define TRACE_NOW     PLAT_NS_NEVER        // as a time: read the clock
 
 /* Records are read and written as 64-bit words whatever struct they are. */
 typedef uint64_t __attribute__((may_alias, aligned(1))) trace_word;

@@ -93,16 +93,7 @@ static void add_head(struct text *t, const struct trace_state *trace)
         "typealias integer { size = 64; align = 8; signed = false; map = clock.vclk.value; } "
         ":= ts64_t;\n");
     for (unsigned id = 0; id < 2; id++)
-        add(t,
-            "stream {\n    id = %u;\n"
-            "    packet.context := struct {\n"
-            "        ts64_t timestamp_begin; ts64_t timestamp_end;\n"
-            "        uint32_t content_size; uint32_t packet_size;\n"
-            "        uint32_t events_discarded; uint32_t cpu_id;\n"
-            "        uint32_t packet_seq_num; uint32_t pad;\n"
-            "    };\n"
-            "    event.header := struct { uint8_t id; ts56_t timestamp; };\n};\n",
-            id);
+        add(t, "stream {\n    id = %u;\n" TRACE_PACKET_TSDL "};\n", id);
 }
 
 static void add_names(struct text *t, const struct trace_field *f)

@@ -489,17 +489,28 @@ void tree_root_init(struct sched_machine *m)
     add(m, &m->root->node, &in, NULL, 0);
 }
 
-vmk_status tree_pool_add(struct sched_machine *m, const struct sched_input *in)
+/* Where a new node may hang, with so many levels of its own. */
+static vmk_status place_for(const struct sched_machine *m, const struct sched_input *in,
+                            uint32_t levels, struct sched_pool **parent)
 {
-    struct sched_pool *parent = sched_pool_find(m, in->arg ? in->arg : SCHED_ROOT_ID);
-
+    *parent = sched_pool_find(m, in->arg ? in->arg : SCHED_ROOT_ID);
     if (!in->storage || !in->id || in->value > SCHED_SHARES_MAX)
         return VMK_BAD_PARAM;
     if (sched_node_find(m, in->id))
         return VMK_EXISTS;
-    if (!parent)
+    if (!*parent)
         return VMK_NOT_FOUND;
-    if (parent->node.depth + 2u > SCHED_DEPTH_MAX || (parent->node.flags & SCHED_POOL_VM))
+    return (*parent)->node.depth + levels > SCHED_DEPTH_MAX ? VMK_LIMIT : VMK_OK;
+}
+
+vmk_status tree_pool_add(struct sched_machine *m, const struct sched_input *in)
+{
+    struct sched_pool *parent;
+    vmk_status status = place_for(m, in, 2, &parent);
+
+    if (status != VMK_OK)
+        return status;
+    if (parent->node.flags & SCHED_POOL_VM)
         return VMK_LIMIT;
 
     struct sched_pool *p = in->storage;
@@ -529,16 +540,11 @@ vmk_status tree_pool_remove(struct sched_machine *m, const struct sched_input *i
 
 vmk_status tree_world_add(struct sched_machine *m, const struct sched_input *in)
 {
-    struct sched_pool *parent = sched_pool_find(m, in->arg ? in->arg : SCHED_ROOT_ID);
+    struct sched_pool *parent;
+    vmk_status status = place_for(m, in, 1, &parent);
 
-    if (!in->storage || !in->id || in->value > SCHED_SHARES_MAX)
-        return VMK_BAD_PARAM;
-    if (sched_node_find(m, in->id))
-        return VMK_EXISTS;
-    if (!parent)
-        return VMK_NOT_FOUND;
-    if (parent->node.depth + 1u > SCHED_DEPTH_MAX)
-        return VMK_LIMIT;
+    if (status != VMK_OK)
+        return status;
 
     struct sched_entity *e = in->storage;
 
