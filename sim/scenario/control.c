@@ -67,7 +67,8 @@ static const char script[] =
     " echo \"= start again $?\"\n"
     "esxcli vm process list; esxcli vm process list | grep -c 'VMX Cartel ID: [1-9]' |"
     " sed 's/^/= listed /'\n"
-    "vm list\n"
+    "vm list; vm console stay </dev/null | tr -d '\\r' | grep -c staying | sed 's/^/= console "
+    "/'\n"
     "esxcli vm process kill -t $how -w $(world); echo \"= kill $how $?\"; gone\n"
     "[ $how = hard ] || tail -n 1 vmware.log | sed 's/.*I005: /= log: /'\n"
     "done\n"
@@ -94,6 +95,7 @@ static const char script[] =
     "esxtop -b -d 1 -n 2 >top.csv; echo \"= esxtop $?, $(wc -l <top.csv) lines\"\n"
     "head -c 26 top.csv; echo; awk -F'\",\"' '{ print NF }' top.csv | sort -u | wc -l |"
     " sed 's/^/= widths /'\n"
+    "esxtop -n 2 -d 1 </dev/null; echo; echo \"= screen $?\"\n"
     "grep -c 'Group Cpu([0-9]*:spin)' top.csv | sed 's/^/= spin in titles /'\n"
     "vm kill spin; echo \"= vm kill $?\"; gone\n"
     // The list.
@@ -114,19 +116,19 @@ static const char *const wanted[] = {
     "rpc ends 0", "guest pages 0", "1 line of the guest", "1 value of the guest", "PASS rpc",
     "reset ends 0", "before the reset", "after the reset", "PASS rpc", "guest pages 0",
     //
-    "start 0", "start again 1", "listed 1", "kill soft 0", "guest pages 0",
+    "start 0", "start again 1", "listed 1", "console 1", "kill soft 0", "guest pages 0",
     "log: VMX ends with status 143",
     //
-    "start 0", "start again 1", "listed 1", "kill hard 0", "guest pages 0",
+    "start 0", "start again 1", "listed 1", "console 1", "kill hard 0", "guest pages 0",
     //
-    "start 0", "start again 1", "listed 1", "kill force 0", "guest pages 0",
+    "start 0", "start again 1", "listed 1", "console 1", "kill force 0", "guest pages 0",
     "log: VMX ends with status 1",
     //
     "guest pages 0", "nobody 1", "usage 2", "bad 3", "nowhere 3", "nokernel 3", "junk 3",
     "guest pages 0",
     //
     "owner nobody", "uid=65534", "not his 3", "not his shares 3", "his shares 0", "his 0",
-    "limit 0", "esxtop 0, 3 lines", "widths 1", "spin in titles 1", "vm kill 0",
+    "limit 0", "esxtop 0, 3 lines", "widths 1", "screen 0", "spin in titles 1", "vm kill 0",
     "guest pages 0",
     //
     "registered 2", "twice 1", "auto stay", "stop 0", "unregistered 0", "guest pages 0", "end"};
@@ -135,8 +137,10 @@ static bool control_prepare(void)
 {
     char *vmtools = strdup(root_disk_built("agents/vmtools"));
     char *guest = strdup(root_disk_built("guest/rpc.elf"));
+    char *console = strdup(root_disk_built("agents/vm-console"));
     const struct root_disk_entry entries[] = {
         {.name = "bin/vmtools", .path = vmtools},
+        {.name = "bin/vm-console", .path = console},
         {.name = "bin/vm", .link = "vmtools"},
         {.name = "bin/vmx", .link = "vmtools"},
         {.name = "bin/esxcli", .link = "vmtools"},
@@ -206,6 +210,7 @@ static void control_run(unsigned host)
     sim_check(status == VMK_OK, "user_wait: %s", vmk_status_text(status));
     fputs(screen, stdout);
     compare();
+    sim_check(strstr(screen, "PCPU USED(%):") && strstr(screen, "   %USED"), "esxtop's screen");
     sim_check(page_owned_count(MEM_OWNER_GUEST) == guest, "guest pages leaked");
     sim_check(page_owned_count(MEM_OWNER_P2M) == tables, "nested tables leaked");
     sim_check(heap_owned(MEM_OWNER_VMM) == vmm, "%llu bytes of VMs leaked",

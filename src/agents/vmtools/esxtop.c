@@ -76,6 +76,7 @@ static struct top_group *group_get(struct top_look *look, uint32_t id, const cha
     g->id = id;
     snprintf(g->name, sizeof(g->name), "%s", name);
     g->sum.id = id;
+    g->shown = id;
     return g;
 }
 
@@ -106,6 +107,8 @@ static struct top_group *group_of(struct top_look *look, const struct lists *l,
             struct top_group *g =
                 group_get(look, 0x80000000u | w->cartel_id, l->processes[i].name);
 
+            if (g->sum.worlds == 0 || s->id < g->shown)
+                g->shown = s->id;
             g->size_mb = l->processes[i].virtual_kb / 1024;
             g->used_kb = l->processes[i].resident_kb;
             return g;

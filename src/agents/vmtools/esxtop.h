@@ -11,6 +11,7 @@
 struct top_group {
     uint32_t id;
     char name[VMK_NAME_SIZE];
+    uint32_t shown;           // its ID and GID: a group, or the first world of a process
     struct sched_sample sum;  // of its worlds
     bool is_vm;
     uint64_t size_mb;  // of a VM: memSize; of a process: mapped

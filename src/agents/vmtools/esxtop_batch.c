@@ -53,7 +53,7 @@ static void value(uint64_t hundredths)
 /* In a title, quotes and backslashes would end it. */
 static char *instance_of(const struct top_group *g)
 {
-    char *text = text_of("%u:%s", g->id & 0x7fffffffu, g->name);
+    char *text = text_of("%u:%s", g->shown, g->name);
 
     for (char *c = text; *c; c++) {
         if (*c == '"' || *c == '\\' || *c == '(' || *c == ')')

@@ -151,9 +151,8 @@ static void cpu_page(struct screen *s, const struct top_look *before,
     for (uint32_t i = 0; i < now->group_count; i++) {
         const struct top_group *g = lines[i].group;
         char text[LINE_MAX_COLUMNS + 1];
-        size_t n =
-            (size_t)snprintf(text, sizeof(text), "%10u %10u %-16.16s %4u", g->id & 0x7fffffffu,
-                             g->id & 0x7fffffffu, g->name, g->sum.worlds);
+        size_t n = (size_t)snprintf(text, sizeof(text), "%10u %10u %-16.16s %4u", g->shown,
+                                    g->shown, g->name, g->sum.worlds);
 
         for (unsigned c = 0; c <= ESXTOP_SWPWT; c++)
             n += (size_t)snprintf(text + n, sizeof(text) - n, " %4llu.%02llu",
@@ -183,9 +182,8 @@ static void memory_page(struct screen *s, const struct top_look *before,
 
         if (g->size_mb == 0 && g->used_kb == 0)
             continue;
-        put(s, "%10u %-20.20s %4u %12.2f %12.2f %12.2f", g->id & 0x7fffffffu, g->name,
-            g->sum.worlds, (double)g->size_mb, (double)g->used_kb / 1024,
-            (double)g->overhead_kb / 1024);
+        put(s, "%10u %-20.20s %4u %12.2f %12.2f %12.2f", g->shown, g->name, g->sum.worlds,
+            (double)g->size_mb, (double)g->used_kb / 1024, (double)g->overhead_kb / 1024);
     }
     free(lines);
 }

@@ -132,6 +132,7 @@ static void become_vmx(const char *path, int ready)
         dup2(null, 0);
         dup2(null, 1);
     }
+    execvp("vmx", (char *const *)(uintptr_t)arguments);  // by its name, for ps
     execv(SELF, (char *const *)(uintptr_t)arguments);
     complain("%s: %s", SELF, strerror(errno));
     _exit(EXIT_FAILED);
