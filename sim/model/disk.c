@@ -53,7 +53,7 @@ struct disk_model {
     struct undo *undo;
     size_t undo_count, undo_room;
     uint64_t writes, cut_after;
-    bool cut;
+    bool cut, durable;
     void (*before_write)(void *context);
     void *watch_context;
     uint64_t fail_offset, fail_size;
@@ -124,7 +124,8 @@ static bool write_block(struct disk_model *disk, uint64_t offset, const unsigned
         return false;
     }
     disk->writes++;
-    if (durable) {
+    if (disk->durable) {
+    } else if (durable) {
         size_t kept = 0;
 
         for (size_t i = 0; i < disk->undo_count; i++) {
@@ -357,6 +358,12 @@ void disk_model_destroy(struct disk_model *disk)
 struct block_device *disk_model_device(struct disk_model *disk)
 {
     return &disk->device;
+}
+
+void disk_model_durable(struct disk_model *disk)
+{
+    disk->durable = true;
+    disk->undo_count = 0;
 }
 
 uint64_t disk_model_writes(const struct disk_model *disk)

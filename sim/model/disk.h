@@ -30,6 +30,8 @@ void disk_model_watch(struct disk_model *disk, void (*before_write)(void *contex
                       void *context);
 struct block_device *disk_model_device(struct disk_model *disk);
 
+/* From now on each write is durable when it is done: nothing is kept for a power cut. */
+void disk_model_durable(struct disk_model *disk);
 /* Writes (sectors count apart) since creation; each is a place where the power can go. */
 uint64_t disk_model_writes(const struct disk_model *disk);
 /* After that many more blocks written, everything answers NO_DEVICE. UINT64_MAX: never. */

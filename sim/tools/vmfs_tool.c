@@ -25,6 +25,7 @@
 #include "core/core.h"
 #include "core/log.h"
 #include "fs/vmfs/vmfs.h"
+#include "fs/vmfs/vmfs_format.h"
 #include "io/io.h"
 #include "mem/page.h"
 #include "sched/sched.h"
@@ -52,10 +53,11 @@ static const char usage[] =
     "  truncate PATH SIZE          set the length\n"
     "  allocate PATH SIZE [zeroed|eager]\n"
     "                              give a file all its blocks\n"
+    "  grow [IMAGE [SIZE]]         use what the last image has grown, or add an image\n"
     "  label LABEL                 rename the volume\n"
     "  df                          size, free space, and what else is left\n"
     "  fsck                        check everything; status 1 if there are problems\n"
-    "  dump                        superblock and counts\n"
+    "  dump                        heads, superblock, heartbeats, bitmaps as on disk\n"
     "\n"
     "Virtual disks (a path in the volume begins with ':'; IMAGE may be the word none):\n"
     "  vmkfstools OPTIONS PATH     as on the host: create, clone, extend ...; see vmkfstools "
@@ -485,6 +487,142 @@ static int command_label(struct volume *vol, int argc, char **argv)
     return status == VMK_OK ? 0 : fail("label", status);
 }
 
+static void dump_uuid(const char *name, const uint8_t *raw)
+{
+    struct vmfs_uuid uuid;
+    char text[VMFS_UUID_TEXT];
+
+    memcpy(uuid.raw, raw, sizeof(uuid.raw));
+    vmfs_uuid_text(&uuid, text);
+    printf("  %-14s %s\n", name, text);
+}
+
+/* The LVM head and the volume entry of one extent. */
+static vmk_status dump_lvm(struct block_device *device)
+{
+    uint8_t head[VMFS_SECTOR];
+    uint8_t entry[VMFS_SECTOR];
+    vmk_status status = block_read(device, LVM_BASE, head, sizeof(head));
+
+    if (status == VMK_OK)
+        status = block_read(device, LVM_VOLUME, entry, sizeof(entry));
+    if (status != VMK_OK)
+        return status;
+    printf("LVM %s\n", device->name);
+    printf("  %-14s 0x%08x, version %u.%u\n", "magic", le32(head + LVM_D_MAGIC),
+           le32(head + LVM_D_MAJOR), le32(head + LVM_D_MINOR));
+    printf("  %-14s %llu, %u extents of 256 MiB from 0x%llx\n", "bytes",
+           (unsigned long long)le64(head + LVM_D_TOTAL_BYTES), le32(head + LVM_D_PES),
+           (unsigned long long)le64(head + LVM_D_DATA));
+    dump_uuid("device", head + LVM_D_UUID);
+    dump_uuid("volume", entry + LVM_V_UUID);
+    printf("  %-14s %llu bytes on %u devices, generation %llu, here extents %llu to %llu\n",
+           "volume", (unsigned long long)le64(entry + LVM_V_SIZE), le32(entry + LVM_V_DEVICES),
+           (unsigned long long)le64(entry + LVM_V_GENERATION),
+           (unsigned long long)le64(entry + LVM_V_FIRST_PE),
+           (unsigned long long)le64(entry + LVM_V_LAST_PE));
+    return VMK_OK;
+}
+
+/* The system files' heads: where and how large each bitmap is. All lie in the first extent. */
+static vmk_status dump_resources(struct block_device *device)
+{
+    static const struct {
+        unsigned item;
+        const char *name;
+    } files[] = {{FD_FBB, ".fbb.sf"},
+                 {FD_FDC, ".fdc.sf"},
+                 {FD_PBC, ".pbc.sf"},
+                 {FD_SBC, ".sbc.sf"},
+                 {FD_PB2, ".pb2.sf"}};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(files); i++) {
+        uint8_t fd[VMFS_FD_SIZE];
+        uint8_t head[VMFS_SECTOR];
+        uint64_t at = FS_BASE + (2u << 20) + 0x20000u + files[i].item * VMFS_FD_SIZE;
+        vmk_status status = block_read(device, LVM_DATA + at, fd, sizeof(fd));
+        uint64_t block = addr_fb_block(le32(fd + FD_DATA));
+
+        if (status == VMK_OK)
+            status =
+                block_read(device, LVM_DATA + (block << VMFS_FB_SHIFT), head, sizeof(head));
+        if (status != VMK_OK)
+            return status;
+        printf("%s at block %llu, %llu bytes\n", files[i].name, (unsigned long long)block,
+               (unsigned long long)le64(fd + FD_META + FD_LENGTH));
+        printf("  %u items of %u bytes, %u per cluster, %u clusters per group, %u groups of %u "
+               "bytes\n",
+               le32(head + RES_H_TOTAL), le32(head + RES_H_ITEM_SIZE),
+               le32(head + RES_H_PER_CLUSTER), le32(head + RES_H_PER_GROUP),
+               le32(head + RES_H_GROUPS), le32(head + RES_H_GROUP_SIZE));
+    }
+    return VMK_OK;
+}
+
+static int command_dump(struct volume *vol, int argc, char **argv)
+{
+    struct block_device *first = vol->devices[0];
+    uint8_t super[VMFS_SECTOR];
+    uint8_t slot[VMFS_SECTOR];
+    vmk_status status = VMK_OK;
+
+    (void)argc;
+    for (unsigned i = 0; i < vol->count && status == VMK_OK; i++) {
+        struct vmfs_extent_info info;
+
+        status = dump_lvm(vol->devices[i]);
+        if (status == VMK_OK && vmfs_probe(vol->devices[i], &info) == VMK_OK && !info.first)
+            first = vol->devices[i];
+    }
+    if (status == VMK_OK)
+        status = block_read(first, LVM_DATA + FS_BASE, super, sizeof(super));
+    if (status != VMK_OK)
+        return fail(argv[0], status);
+    printf("superblock\n  %-14s 0x%08x, version %u.%u, mode %u\n", "magic",
+           le32(super + FS_MAGIC_AT), le32(super + FS_MAJOR_AT), super[FS_MINOR_AT],
+           le32(super + FS_MODE));
+    dump_uuid("file system", super + FS_UUID);
+    dump_uuid("made by", super + FS_HOST);
+    printf("  %-14s %.128s\n  %-14s %llu, sub-blocks %u, made %u\n", "label",
+           (const char *)super + FS_LABEL, "block size",
+           (unsigned long long)le64(super + FS_BLOCK_SIZE), le32(super + FS_SUB_BLOCK),
+           le32(super + FS_CREATED));
+    for (unsigned i = 0; i < HB_SLOTS && status == VMK_OK; i++) {
+        status = block_read(first, LVM_DATA + HB_BASE + i * VMFS_SECTOR, slot, sizeof(slot));
+        if (status != VMK_OK || le32(slot + HB_STATE) == HB_FREE)
+            continue;
+        printf("heartbeat %u\n  %-14s 0x%08x, generation %llu, stamp %llu us, journal block "
+               "%u, %.45s\n",
+               i, "state", le32(slot + HB_STATE),
+               (unsigned long long)le64(slot + HB_GENERATION),
+               (unsigned long long)le64(slot + HB_STAMP),
+               addr_fb_block(le32(slot + HB_JOURNAL_FB)), (const char *)slot + HB_HOST);
+        dump_uuid("owner", slot + HB_OWNER);
+    }
+    if (status == VMK_OK)
+        status = dump_resources(first);
+    return status == VMK_OK ? 0 : fail(argv[0], status);
+}
+
+static int command_grow(struct volume *vol, int argc, char **argv)
+{
+    struct block_device *extra = NULL;
+    uint64_t size = 0;
+    vmk_status status;
+
+    if (argc > 3 || (argc == 3 && !tool_parse_size(argv[2], &size))) {
+        fputs("vmfs-tool: grow [IMAGE [SIZE]]\n", stderr);
+        return 2;
+    }
+    if (argc > 1) {
+        extra = disk_file_open(argv[1], size, false);
+        if (!extra)
+            return 3;
+    }
+    status = vmfs_grow(vol->v, extra);
+    return status == VMK_OK ? 0 : fail("grow", status);
+}
+
 static int command_df(struct volume *vol, int argc, char **argv)
 {
     struct vmfs_statistics s;
@@ -573,25 +711,16 @@ static const struct {
     int (*run)(struct volume *, int, char **);
     bool write;
 } commands[] = {
-    {"ls", command_ls, false},
-    {"stat", command_stat, false},
-    {"cat", command_cat, false},
-    {"cp", command_cp, true},
-    {"mkdir", command_names, true},
-    {"rmdir", command_names, true},
-    {"rm", command_names, true},
-    {"mv", command_names, true},
-    {"ln", command_names, true},
-    {"truncate", command_size, true},
-    {"allocate", command_size, true},
-    {"label", command_label, true},
-    {"df", command_df, false},
-    {"dump", command_df, false},
-    {"fsck", command_fsck, false},
-    {"vmkfstools", command_vmdk, true},
-    {"vmdk-read", command_vmdk, false},
-    {"vmdk-write", command_vmdk, true},
-    {"vmdk-discard", command_vmdk, true},
+    {"ls", command_ls, false},          {"stat", command_stat, false},
+    {"cat", command_cat, false},        {"cp", command_cp, true},
+    {"mkdir", command_names, true},     {"rmdir", command_names, true},
+    {"rm", command_names, true},        {"mv", command_names, true},
+    {"ln", command_names, true},        {"truncate", command_size, true},
+    {"allocate", command_size, true},   {"label", command_label, true},
+    {"grow", command_grow, true},       {"df", command_df, false},
+    {"dump", command_dump, false},      {"fsck", command_fsck, false},
+    {"vmkfstools", command_vmdk, true}, {"vmdk-read", command_vmdk, false},
+    {"vmdk-write", command_vmdk, true}, {"vmdk-discard", command_vmdk, true},
 };
 
 int main(int argc, char **argv)

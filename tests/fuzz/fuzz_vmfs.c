@@ -79,6 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct vmfs_mount mount = {.private_volume = true};
     struct vmfs_volume *v;
 
+    disk_model_durable(disk);
+
     for (; size >= 6; data += 6, size -= 6) {
         /* Metadata lies in the first 40 MiB. */
         uint64_t at =

@@ -89,5 +89,13 @@ clean 'vmfs two extents' "$dir/x1" "$dir/x2"
 grep -q 'all extents\|no such object' "$dir/log" && pass 'vmfs missing extent is said' ||
     fail 'vmfs missing extent is said' "$(cat "$dir/log")"
 
+"$tool" "$dir/g1" mkfs -s 300M -L grows >"$dir/log" 2>&1 && "$tool" "$dir/g1" cp "$dir/big" :/big &&
+    truncate -s 3G "$dir/g1" && "$tool" "$dir/g1" grow && clean 'vmfs grown on a larger image' "$dir/g1"
+"$tool" "$dir/g1" grow "$dir/g2" 600M && clean 'vmfs grown by a second extent' "$dir/g1" "$dir/g2"
+"$tool" "$dir/g1,$dir/g2" cat /big | cmp -s - "$dir/big" && pass 'vmfs file of before it grew' ||
+    fail 'vmfs file of before it grew' cmp
+"$tool" "$dir/g1,$dir/g2" dump >"$dir/log" 2>&1 && [ "$(grep -c '^LVM' "$dir/log")" = 2 ] &&
+    grep -q '4096 items\|3328 items' "$dir/log" && pass 'vmfs dump' || fail 'vmfs dump' "$(cat "$dir/log")"
+
 "$tool" "$dir/huge" mkfs -s 2T -L huge >"$dir/log" 2>&1 || fail 'vmfs 2 TiB' "$(cat "$dir/log")"
 "$tool" "$dir/huge" cp "$dir/big" :/big && clean 'vmfs 2 TiB' "$dir/huge"

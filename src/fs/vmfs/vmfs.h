@@ -85,6 +85,14 @@ must_check vmk_status vmfs_statistics(struct vmfs_volume *volume, struct vmfs_st
 must_check vmk_status vmfs_label_set(struct vmfs_volume *volume, const char *label);
 
 /*
+ * The volume becomes larger: its last device has grown (extent null), or `extent` joins it and must live
+ * as long. Only while no other host has it mounted (BUSY). NO_SPACE: nothing to gain. A power cut
+ * leaves the old size or the new one, or new space that is not used until this is called again; the
+ * heads of several devices change one after the other, so a cut between them needs the same call again.
+ */
+must_check vmk_status vmfs_grow(struct vmfs_volume *volume, struct block_device *extent);
+
+/*
  * Every few seconds (HB_BEAT_NS): beats, commits, lets go of locks nobody here needs. FENCED: stop.
  * vmfs_beat() only beats, and waits for no other call: a world that does nothing else should call it.
  */

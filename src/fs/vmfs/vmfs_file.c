@@ -353,7 +353,7 @@ vmk_status vmfs_read(struct vmfs_volume *v, vmfs_id file, uint64_t offset, void 
 
 /* ---- writing ---- */
 
-static vmk_status zero_range(struct vmfs_volume *v, uint64_t at, uint64_t size)
+vmk_status zero_range(struct vmfs_volume *v, uint64_t at, uint64_t size)
 {
     uint8_t *zero = vmfs_alloc(ZERO_SIZE);
     vmk_status status = zero ? VMK_OK : VMK_NO_MEMORY;

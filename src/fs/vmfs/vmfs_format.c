@@ -414,6 +414,84 @@ static vmk_status write_lvm(struct making *m, unsigned i, uint64_t first)
     return status == VMK_OK ? block_write(device, LVM_BASE, s, sizeof(s)) : status;
 }
 
+/* An old device's head and entry say the new sizes; its names and UUIDs stay. */
+static vmk_status update_lvm(struct making *m, unsigned i, uint64_t first)
+{
+    struct block_device *device = m->devices[i];
+    uint8_t entry[VMFS_SECTOR];
+    uint8_t head[VMFS_SECTOR];
+    uint64_t now_us = m->how->seconds * 1000000ull;
+    vmk_status status = write_pe_maps(m, i, first);
+
+    if (status == VMK_OK)
+        status = block_read(device, LVM_VOLUME, entry, sizeof(entry));
+    if (status == VMK_OK)
+        status = block_read(device, LVM_BASE, head, sizeof(head));
+    if (status == VMK_OK && i == 0) {
+        memset(m->chunk, 0, 32 * 256);
+        for (unsigned k = 0; k < m->count; k++)
+            text_put(m->chunk + k * 256, 256, m->devices[k]->name);
+        status = block_write(device, LVM_NAMES, m->chunk, 32 * 256);
+    }
+    if (status != VMK_OK)
+        return status;
+    put_le64(entry + LVM_V_SIZE, m->total_pes << LVM_PE_SHIFT);
+    put_le64(entry + LVM_V_GENERATION, m->total_pes + m->count);
+    put_le32(entry + LVM_V_PES, (uint32_t)m->pes[i]);
+    put_le64(entry + LVM_V_LAST_PE, first + m->pes[i] - 1);
+    put_le64(entry + LVM_V_MOD_TIME, now_us);
+    put_le32(entry + LVM_V_DEVICES, m->count);
+    put_le64(head + LVM_D_TOTAL_BYTES, device->size);
+    put_le32(head + LVM_D_PES, (uint32_t)m->pes[i]);
+    put_le32(head + LVM_D_LAST_PE, (uint32_t)(m->pes[i] - 1));
+    put_le64(head + LVM_D_MOD_TIME, now_us);
+    put_le32(head + LVM_D_PE_MAPS,
+             (uint32_t)((m->pes[i] + LVM_PES_PER_MAP - 1) / LVM_PES_PER_MAP));
+    status = block_flush(device);
+    if (status == VMK_OK)
+        status = block_write(device, LVM_BASE, head, sizeof(head));
+    if (status == VMK_OK)
+        status = block_write(device, LVM_VOLUME, entry, sizeof(entry));
+    return status == VMK_OK ? block_flush(device) : status;
+}
+
+vmk_status lvm_grow(struct vmfs_volume *v, struct block_device *const *devices,
+                    const uint64_t *pes, unsigned count)
+{
+    const struct vmfs_format how = {.seconds = volume_seconds(v),
+                                    .random = {0, 0, le64(v->super + FS_LV_UUID + 8) + count,
+                                               le64(v->super + FS_UUID + 4)}};
+    struct making *m = vmfs_alloc(sizeof(*m));
+    uint64_t first = 0;
+    vmk_status status = VMK_NO_MEMORY;
+
+    if (!m)
+        return status;
+    m->devices = devices;
+    m->count = count;
+    m->how = &how;
+    memcpy(m->lv_uuid.raw, v->super + FS_LV_UUID, VMFS_UUID_SIZE);
+    m->chunk = vmfs_alloc(TABLES_CHUNK);
+    for (unsigned i = 0; i < count; i++) {
+        m->pes[i] = pes[i];
+        m->total_pes += pes[i];
+    }
+    /* From the end: the new device first, and the first one last. */
+    for (unsigned i = count; m->chunk && i > 0; i--) {
+        first = 0;
+        for (unsigned k = 0; k + 1 < i; k++)
+            first += pes[k];
+        status = i > v->extent_count ? write_lvm(m, i - 1, first) : update_lvm(m, i - 1, first);
+        if (status == VMK_OK)
+            status = block_flush(devices[i - 1]);
+        if (status != VMK_OK)
+            break;
+    }
+    heap_free(m->chunk);
+    heap_free(m);
+    return status;
+}
+
 static vmk_status check_devices(struct making *m)
 {
     for (unsigned i = 0; i < m->count; i++) {

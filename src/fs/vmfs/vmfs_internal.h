@@ -209,6 +209,14 @@ must_check vmk_status resource_alloc(struct vmfs_volume *v, enum resource_kind k
 must_check vmk_status resource_free(struct vmfs_volume *v, uint32_t address);
 must_check vmk_status resource_count_free(struct vmfs_volume *v, enum resource_kind kind,
                                           uint64_t *count);
+/* The file blocks become `total`; the volume has them already. May commit. */
+must_check vmk_status resource_grow(struct vmfs_volume *v, uint32_t total);
+/* Writes the LVM heads for `count` devices, of which the last may be new. */
+must_check vmk_status lvm_grow(struct vmfs_volume *v, struct block_device *const *devices,
+                               const uint64_t *pes, unsigned count);
+/* Is a heartbeat in use that is not ours? */
+must_check vmk_status hb_others(struct vmfs_volume *v, bool *others);
+must_check vmk_status zero_range(struct vmfs_volume *v, uint64_t at, uint64_t size);
 /* The journal block: taken and given back in place, outside any transaction. */
 must_check vmk_status journal_block_take(struct vmfs_volume *v, uint32_t *block);
 must_check vmk_status journal_block_give(struct vmfs_volume *v, uint32_t block);

@@ -351,6 +351,22 @@ void hb_release(struct vmfs_volume *v)
         vmk_log(VMK_LOG_WARN, "VMFS: heartbeat not released: %s", vmk_status_text(status));
 }
 
+vmk_status hb_others(struct vmfs_volume *v, bool *others)
+{
+    uint8_t *slots = vmfs_alloc(HB_SLOTS * VMFS_SECTOR);
+    vmk_status status =
+        slots ? lv_read(v, HB_BASE, slots, HB_SLOTS * VMFS_SECTOR) : VMK_NO_MEMORY;
+
+    *others = false;
+    for (unsigned i = 0; status == VMK_OK && i < HB_SLOTS; i++) {
+        if (le32(slots + (size_t)i * VMFS_SECTOR + HB_STATE) != HB_FREE &&
+            v->hb_address != HB_BASE + i * VMFS_SECTOR)
+            *others = true;
+    }
+    heap_free(slots);
+    return status;
+}
+
 /* ---- locks ---- */
 
 void lock_image_make(uint8_t *image, uint32_t type, uint64_t address, uint64_t mtime)

@@ -366,6 +366,116 @@ vmk_status resource_count_free(struct vmfs_volume *v, enum resource_kind kind, u
     return VMK_OK;
 }
 
+/* ---- growing ---- */
+
+/* Blocks for the bitmaps of so many groups; not used until the totals say so. */
+static vmk_status grow_file(struct vmfs_volume *v, uint32_t groups)
+{
+    struct resource *r = &v->resources[RES_FBB];
+    uint64_t length = r->header + (uint64_t)groups * r->group_size;
+    uint32_t blocks = (uint32_t)((length + VMFS_FB_SIZE - 1) >> VMFS_FB_SHIFT);
+    struct fd fd;
+    vmk_status status;
+
+    if (blocks > VMFS_FD_WORDS)
+        return VMK_TOO_BIG;
+    status = fd_get(v, (vmfs_id){addr_fd(0, FD_FBB), 0}, true, &fd);
+    for (uint32_t i = r->file_block_count; i < blocks && status == VMK_OK; i++) {
+        uint32_t address;
+
+        status = resource_alloc(v, RES_FBB, UINT32_MAX, &address, NULL);
+        if (status == VMK_OK)
+            status = zero_range(v, resource_position(v, address), VMFS_FB_SIZE);
+        if (status == VMK_OK)
+            status = word_put(v, fd.position + FD_DATA + 4ull * i, address);
+        if (status == VMK_OK)
+            status = fd_put64(&fd, FD_BLOCKS, i + 1ull);
+        if (status == VMK_OK)
+            status = fd_put32(&fd, FD_NEW_COUNT, i + 1);
+        if (status == VMK_OK)
+            r->file_blocks[i] = addr_fb_block(address);
+    }
+    if (status == VMK_OK && length > fd_length(&fd))
+        status = fd_put64(&fd, FD_LENGTH, length);
+    return status;
+}
+
+/* Heads of clusters that nothing counts yet. */
+static vmk_status grow_heads(struct vmfs_volume *v, uint32_t clusters, uint32_t total)
+{
+    const struct resource *r = &v->resources[RES_FBB];
+    uint8_t head[RES_CLUSTER_SIZE];
+    vmk_status status = VMK_OK;
+
+    for (uint32_t c = r->clusters; c < clusters && status == VMK_OK; c++) {
+        uint32_t count = MIN(r->per_cluster, total - c * r->per_cluster);
+        uint64_t at = resource_cluster_position(r, c);
+        uint8_t *meta = head + VMFS_SECTOR;
+
+        memset(head, 0, sizeof(head));
+        lock_image_make(head, r->lock_type, at, 1u << 20 | c);
+        put_le32(meta + RES_C_NUMBER, c);
+        put_le32(meta + RES_C_COUNT, count);
+        put_le32(meta + RES_C_FREE, count);
+        for (uint32_t i = 0; i < count; i++)
+            meta[RES_C_BITMAP + i / 8] |= (uint8_t)(1u << (i % 8));
+        status = at ? lv_write(v, at, head, sizeof(head)) : VMK_CORRUPT;
+    }
+    return status == VMK_OK ? lv_flush(v) : status;
+}
+
+/* The totals, and the rest of the cluster that was not full. */
+static vmk_status grow_totals(struct vmfs_volume *v, uint32_t groups, uint32_t total)
+{
+    const struct resource *r = &v->resources[RES_FBB];
+    uint32_t last = r->clusters - 1;
+    uint32_t end = MIN(r->per_cluster, total - last * r->per_cluster);
+    struct meta_sector *meta;
+    vmk_status status = cluster_lock(v, r, last, &meta);
+
+    if (status == VMK_OK)
+        status = meta_dirty(v, meta);
+    if (status != VMK_OK)
+        return status;
+    for (uint32_t i = le32(meta->data + RES_C_COUNT); i < end; i++)
+        bit_change(meta->data, i, true);
+    put_le32(meta->data + RES_C_COUNT, end);
+    status = word_put(v, file_position(r, 0) + RES_H_TOTAL, total);
+    return status == VMK_OK ? word_put(v, file_position(r, 0) + RES_H_GROUPS, groups) : status;
+}
+
+vmk_status resource_grow(struct vmfs_volume *v, uint32_t total)
+{
+    struct resource *r = &v->resources[RES_FBB];
+    uint32_t clusters = (total + r->per_cluster - 1) / r->per_cluster;
+    uint32_t groups = (clusters + r->per_group - 1) / r->per_group;
+    vmk_status status = op_begin(v);
+
+    if (status == VMK_OK)
+        status = op_end(v, grow_file(v, groups));
+    if (status == VMK_OK)
+        status = journal_commit(v);
+    if (status == VMK_OK) {
+        uint64_t length = r->header + (uint64_t)groups * r->group_size;
+
+        r->file_block_count =
+            MAX(r->file_block_count, (uint32_t)((length + VMFS_FB_SIZE - 1) >> VMFS_FB_SHIFT));
+        status = grow_heads(v, clusters, total);
+    }
+    if (status == VMK_OK)
+        status = op_begin(v);
+    if (status == VMK_OK)
+        status = op_end(v, grow_totals(v, groups, total));
+    if (status == VMK_OK)
+        status = journal_commit(v);
+    if (status == VMK_OK) {
+        r->total = total;
+        r->clusters = clusters;
+        r->groups = groups;
+    }
+    return status;
+}
+
 /* ---- the journal block: outside any transaction, because there is no journal yet ---- */
 
 static vmk_status journal_bit(struct vmfs_volume *v, uint32_t block, bool to_free)

@@ -440,6 +440,75 @@ vmk_status vmfs_sync(struct vmfs_volume *v)
     return volume_leave(v, status);
 }
 
+/* ---- growing ---- */
+
+static vmk_status grow(struct vmfs_volume *v, struct block_device *extent)
+{
+    struct block_device *devices[LVM_EXTENTS_MAX];
+    uint64_t pes[LVM_EXTENTS_MAX];
+    unsigned count = v->extent_count;
+    uint64_t old = v->size >> LVM_PE_SHIFT;
+    uint64_t total = 0;
+    bool others;
+    vmk_status status = hb_others(v, &others);
+
+    if (status != VMK_OK || others)
+        return status == VMK_OK ? VMK_BUSY : status;
+    /* In the order of the volume. */
+    for (unsigned i = 0; i < count; i++) {
+        unsigned place = 0;
+
+        for (unsigned k = 0; k < count; k++)
+            place += v->extents[k].first_pe < v->extents[i].first_pe;
+        devices[place] = v->extents[i].device;
+        pes[place] = v->extents[i].pes;
+    }
+    if (extent) {
+        if (count == LVM_EXTENTS_MAX)
+            return VMK_LIMIT;
+        if (extent->block_size != VMFS_SECTOR || extent->read_only ||
+            extent->can_compare_write < devices[0]->can_compare_write)
+            return VMK_UNSUPPORTED;
+        devices[count] = extent;
+        pes[count++] = 0;
+    }
+
+    struct block_device *last = devices[count - 1];
+
+    if (last->size > LVM_DATA)
+        pes[count - 1] = MAX(pes[count - 1], MIN((last->size - LVM_DATA) >> LVM_PE_SHIFT,
+                                                 (uint64_t)LVM_PES_PER_MAP * LVM_PE_MAPS_MAX));
+    for (unsigned i = 0; i < count; i++)
+        total += pes[i];
+    /* The heads may have grown already, before the power went. */
+    if (!pes[count - 1] ||
+        (total == old && v->resources[RES_FBB].total == old << (LVM_PE_SHIFT - VMFS_FB_SHIFT)))
+        return VMK_NO_SPACE;
+    if (total > 50ull * 4096)
+        return VMK_TOO_BIG;
+    status = journal_commit(v);
+    if (status == VMK_OK)
+        status = lvm_grow(v, devices, pes, count);
+    if (status != VMK_OK)
+        return status;
+    v->size = 0;
+    for (unsigned i = 0; i < count; i++) {
+        v->extents[i].device = devices[i];
+        v->extents[i].pes = pes[i];
+        v->extents[i].first_pe = v->size >> LVM_PE_SHIFT;
+        v->size += pes[i] << LVM_PE_SHIFT;
+    }
+    v->extent_count = count;
+    return resource_grow(v, (uint32_t)(total << (LVM_PE_SHIFT - VMFS_FB_SHIFT)));
+}
+
+vmk_status vmfs_grow(struct vmfs_volume *v, struct block_device *extent)
+{
+    vmk_status status = volume_enter(v, true);
+
+    return volume_leave(v, status == VMK_OK ? grow(v, extent) : status);
+}
+
 uint64_t vmfs_holder_beats(struct vmfs_volume *v)
 {
     return __atomic_load_n(&v->holder_beats, __ATOMIC_RELAXED);
