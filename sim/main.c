@@ -39,6 +39,7 @@ static const struct scenario *const scenarios[] = {
     &scenario_user_speed,  &scenario_program,       &scenario_processes,   &scenario_pools,
     &scenario_sleeper,     &scenario_coschedule,    &scenario_service,     &scenario_control,
     &scenario_vmfs_crash,  &scenario_vmfs_files,
+    &scenario_vmfs_speed,
 };
 
 struct arguments {
