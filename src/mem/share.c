@@ -81,7 +81,7 @@ void share_destroy(struct share_table *t)
 {
     vmk_assert(t->counters.common == 0);
     for (uint32_t i = 0; i < t->made; i += CHUNK)
-        page_free(paddr_to_mpn(plat_unmap_address(t->chunks[i / CHUNK])), 0, MEM_OWNER_P2M);
+        page_free(paddr_to_mpn(plat_unmap_address(t->chunks[i / CHUNK])), 0, MEM_OWNER_VMM);
     heap_free(t->chunks);
     heap_free(t->buckets);
 }
@@ -103,7 +103,7 @@ static void chunk_add(struct share_table *t)
 {
     mpn_t mpn;
 
-    if (t->made >= t->capacity || page_alloc_zeroed(0, MEM_OWNER_P2M, &mpn) != VMK_OK)
+    if (t->made >= t->capacity || page_alloc_zeroed(0, MEM_OWNER_VMM, &mpn) != VMK_OK)
         return;
     t->chunks[t->made / CHUNK] = mpn_map(mpn);
     for (uint32_t last = t->made + CHUNK; t->made < last; t->made++) {

@@ -3,11 +3,11 @@
  * vmm/vmm_mem.c -- the memory scheduler at work: a world that watches, decides and shares.
  *
  * Once a second it tells the policy (mem/memsched.h) what each VM holds and how much is free, and
- * hands the balloons their targets; every 15 s it has all targets made anew, and every 30 s it ends
+ * hands the balloons their targets; every 15 s it has all targets made anew, and (mem.sample=30) it ends
  * a sampling period. In between it offers random guest pages to the table of shared pages.
  *
  * Options: mem.NAME=VALUE for the policy's settings (mem/memsched_tunables.def); mem.share.rate=N pages
- * a second and VM (0: no sharing); mem.salting=0 shares between all VMs, 2 (ESXi's default) only
+ * a second and VM (0: no sharing); mem.sample=N periods of a sampling period (0: none); mem.salting=0 shares between all VMs, 2 (ESXi's default) only
  * within one; mem.period=MS in place of a second, for tests.
  *
  * Invariants
@@ -31,9 +31,9 @@
 #include "world/world.h"
 
 #define PERIOD_MS       1000u
-#define REALLOCATE      15u  // periods
-#define SAMPLE          30u
-#define SHARE_RATE      50u   // pages a second and VM
+#define REALLOCATE      15u   // periods
+#define SAMPLE_PERIODS  0u    // off: docs/caveats.md
+#define SHARE_RATE      0u    // pages a second and VM; off: docs/caveats.md
 #define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
 #define BALLOON_PERCENT 65u   // [ESX] Mem.CtlMaxPercent
 
@@ -43,7 +43,7 @@ struct vmm_mem {
     struct share_table share;
     struct rng rng;
     uint32_t next_id;  // (m)
-    uint64_t rate, salting;
+    uint64_t rate, sample, salting;
     plat_ns period;
     uint64_t periods;
 };
@@ -105,9 +105,20 @@ vmk_status vmm_mem_add(struct vm *vm)
 void vmm_mem_remove(struct vm *vm)
 {
     struct vmm_mem *m = this_host()->vmm->mem;
+    struct share_counters c;
 
     if (!m || !vm->mem_id)
         return;
+    share_counters_get(&m->share, &c);
+    if (c.scanned)
+        vmk_log(VMK_LOG_INFO,
+                "Mem: %s ends: %llu pages looked at, %llu joined, %llu left, %llu unlike, %llu "
+                "stale "
+                "hints; %llu pages in %llu now",
+                vm->config.name, (unsigned long long)c.scanned, (unsigned long long)c.joined,
+                (unsigned long long)c.broken, (unsigned long long)c.unlike,
+                (unsigned long long)c.stale_hints, (unsigned long long)c.pages,
+                (unsigned long long)c.common);
     if (input(m, &(struct memsched_input){.op = MEMSCHED_REMOVE, .id = vm->mem_id}) != VMK_OK)
         vmk_log(VMK_LOG_WARN, "Mem: %s was not known", vm->config.name);
     share_forget(&m->share, (uint16_t)vm->index);
@@ -173,7 +184,7 @@ static void mem_world(void *argument)
                 continue;
             if (vm->mem_id && __atomic_load_n(&vm->state, __ATOMIC_RELAXED) == VM_STATE_ON) {
                 watch(m, vm);
-                if (m->periods % SAMPLE == 0)
+                if (m->sample && m->periods % m->sample == 0)
                     sample(m, vm);
                 share(m, vm);
             }
@@ -210,6 +221,7 @@ static void options_take(struct vmm_mem *m)
                     options[i].name, (unsigned long long)value);
     }
     m->rate = core_option_u64("mem.share.rate", SHARE_RATE);
+    m->sample = core_option_u64("mem.sample", SAMPLE_PERIODS);
     m->salting = core_option_u64("mem.salting", 2);
     m->period = MAX(core_option_u64("mem.period", PERIOD_MS), 1ull) * 1000000u;
 }
