@@ -3,7 +3,15 @@
  * tests/unit/test_loader_multiboot.c -- made-up Multiboot kernels, and vCPU 0's state at its start.
  */
 #include "tests/unit/device_fixture.h"
+#include "vmm/dev/bios.h"
 #include "vmm/loader.h"
+
+/* No guest here has a BIOS. */
+vmk_status bios_load(struct vm *vm)
+{
+    (void)vm;
+    return VMK_UNSUPPORTED;
+}
 
 #define SIZE 0x400u
 

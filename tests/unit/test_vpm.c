@@ -5,6 +5,15 @@
 #include "tests/unit/device_fixture.h"
 #include "vmm/dev/debug_exit.h"
 #include "vmm/dev/vpm.h"
+#include "vmm/vm_client.h"
+
+/* The backdoor passes on what it does not know; nobody listens here. */
+bool vm_client_call(struct vcpu *v, uint32_t regs[VM_CALL_REGS])
+{
+    (void)v;
+    (void)regs;
+    return false;
+}
 
 START_TEST(test_vpm_timer__counts_at_its_frequency)
 {
