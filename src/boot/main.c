@@ -9,6 +9,7 @@
  *
  * Options: log=com1|com2|none, debug, vcpus=N (overrides every VM), stay (no power-off at the end),
  * init=PATH, console=PATH, batch (user_boot.c), fault=ADDRESS (writes there, to see the panic screen).
+ * disktest=SEED, diskbench=N, disk-timeout=MS (drivers/, io/disk.h).
  * tsc-error=PPM (the clock is measured that much wrong, to see that it is noticed).
  * No locks here: one CPU until start_cpus(), one world after it.
  */

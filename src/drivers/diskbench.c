@@ -123,13 +123,12 @@ static void measure(struct bench *b, const char *name, unsigned depth, uint64_t 
     run(b, count);
     took = plat_time_now() - start;
     turns = b->turns - turns;
-    vmk_log(
-        VMK_LOG_INFO,
-        "DiskBench: %s: %llu reads of %u bytes, %u in flight: %llu ns busy each, %llu us in "
-        "all, %llu failed",
-        name, (unsigned long long)count, READ, depth,
-        (unsigned long long)((took - MIN(took, TURN * turns)) / count),
-        (unsigned long long)(took / 1000), (unsigned long long)b->failed);
+    vmk_log(VMK_LOG_INFO,
+            "DiskBench: %s: %llu reads of %u bytes, %u in flight: %llu instructions each, "
+            "%llu us in all, %llu failed",
+            name, (unsigned long long)count, READ, depth,
+            (unsigned long long)((took - MIN(took, TURN * turns)) / count),
+            (unsigned long long)(took / 1000), (unsigned long long)b->failed);
 }
 
 void diskbench_run(void)

@@ -21,7 +21,8 @@
 #define DISK_DEPTH_MAX   256u
 #define DISK_NAME_SIZE   24u
 #define DISK_TRIES_MAX   5u  // of a command, before its request fails
-#define DISK_RESETS_MAX  6u  // in a row that do not help, before the port is given up: more than tries
+#define DISK_RESETS_MAX                                                                        \
+    6u  // in a row that do not help, before the port is given up: more than tries
 
 /* How a command ended. */
 enum disk_result {
