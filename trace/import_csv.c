@@ -77,10 +77,11 @@ bool import_planetlab(const char *path, struct workload *w, uint64_t period)
     while (fgets(line, sizeof(line), file)) {
         char *end;
         unsigned long percent = strtoul(line, &end, 10);
+        bool any = end != line;
 
         while (*end == ' ' || *end == '\r' || *end == '\n')
             end++;
-        if (end == line || *end || percent > 100 || number >= ROWS_MAX) {
+        if (!any || *end || percent > 100 || number >= ROWS_MAX) {
             (void)tool_fail("%s:%llu: a line is a whole number from 0 to 100, the CPU use in "
                             "percent of five minutes",
                             path, (unsigned long long)number + 1);
@@ -103,9 +104,12 @@ struct row {
     double cores, mhz, use_mhz, percent, memory_kb, active_kb;
 };
 
-/* The first seven columns; false if one is no number. */
-static bool row_read(char *line, struct row *r)
+/* The first seven columns. Returns the name of one that is no number of that kind, or null. */
+static const char *row_read(char *line, struct row *r)
 {
+    static const char *const names[] = {
+        "timestamp",       "CPU cores",   "CPU capacity", "CPU usage", "CPU usage in percent",
+        "memory capacity", "memory usage"};
     double value[7];
     char *at = line;
 
@@ -117,7 +121,7 @@ static bool row_read(char *line, struct row *r)
         while (*end == ' ' || *end == '\t' || *end == '\r' || *end == '\n')
             end++;
         if (end == at || errno || !(value[i] >= 0) || value[i] > 1e15 || (*end && *end != ';'))
-            return false;
+            return names[i];
         at = *end ? end + 1 : end;
     }
     r->time = (uint64_t)value[0];
@@ -127,7 +131,7 @@ static bool row_read(char *line, struct row *r)
     r->percent = value[4];
     r->memory_kb = value[5];
     r->active_kb = value[6];
-    return r->cores >= 1 && r->cores <= CORES_MAX;
+    return r->cores >= 1 && r->cores <= CORES_MAX ? NULL : names[1];
 }
 
 static bool bitbrains_rows(const char *path, FILE *file, struct row **rows, size_t *count)
@@ -142,12 +146,15 @@ static bool bitbrains_rows(const char *path, FILE *file, struct row **rows, size
         number++;
         if (number == 1 && !(line[0] >= '0' && line[0] <= '9'))
             continue;  // the header
-        if (!row_read(line, &r) || *count >= ROWS_MAX ||
-            (*count && r.time <= (*rows)[*count - 1].time)) {
+        const char *wrong = row_read(line, &r);
+
+        if (!wrong && *count && r.time <= (*rows)[*count - 1].time)
+            wrong = "timestamp (it does not rise)";
+        if (wrong || *count >= ROWS_MAX) {
             (void)tool_fail(
-                "%s:%llu: a row has at least seven numbers with ';' between, one to "
+                "%s:%llu: %s: a row has at least seven numbers with ';' between, one to "
                 "%u cores, and time rises",
-                path, (unsigned long long)number, CORES_MAX);
+                path, (unsigned long long)number, wrong ? wrong : "too many rows", CORES_MAX);
             return false;
         }
         if (*count == room) {

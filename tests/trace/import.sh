@@ -97,6 +97,39 @@ if command -v perf >/dev/null; then
     fresh "many threads" perf bench sched messaging -t -g 1 -l 10
 fi
 
+# Odd but legal, and wrong: an error names line and field.
+# wrong NAME FORMAT PATTERN: standard input is refused with status 3 and a message like that.
+wrong() {
+    cat >"$dir/odd"
+    "$tool" import "$2" "$dir/odd" -o "$dir/odd.wl" >"$dir/odd.out" 2>&1
+    status=$?
+    if [ $status -eq 3 ] && grep -q "$3" "$dir/odd.out"; then
+        pass "$1"
+    else
+        fail "$1" "status $status: $(head -n 1 "$dir/odd.out")"
+    fi
+}
+head='prev_prio=1 prev_state=S ==> next_comm=b'
+printf ' a 7 [000] 5.1: sched:sched_switch: prev_comm=a prev_pid=7 %s next_pid=8 next_prio=1\n a 8 [000] 5.2: sched:sched_switch: prev_comm=a prev_pid=8 %s next_pid=x next_prio=1\n' \
+    "$head" "$head" | wrong "perf text, a field is no number" perf 'odd:2: sched_switch without a number behind next_pid='
+printf ' a 7 5.1: sched:sched_switch: prev_comm=a prev_pid=7 %s next_pid=8\n' "$head" |
+    wrong "perf text without a CPU" perf 'odd:1: no CPU in brackets'
+printf '10\n\n20\n' | wrong "planetlab, a blank line" planetlab 'odd:2: a line is a whole number'
+printf 'head\n1;4;11703.99;10912;93.2;67108864;6129274\n2;4;11703.99;10912;zz;67108864;6129274\n' |
+    wrong "bitbrains, a column is no number" bitbrains 'odd:3: CPU usage in percent: a row has'
+printf 'head\n1;4;11703.99;10912\n' | wrong "bitbrains, columns are missing" bitbrains 'odd:2: CPU usage in percent: a row has'
+
+# With CRLF, samples of other events, a comment and a loss between, and names with blanks: the same.
+sed -e 's/$/\r/' -e '20i # comment\r' -e '30i  x y:z 9 [001] 1.0: PERF_RECORD_LOST lost 5\r' "$dir/golden.txt" >"$dir/crlf.txt"
+"$tool" import perf "$dir/golden.txt" -o "$dir/lf.wl" 2>/dev/null
+"$tool" import perf "$dir/crlf.txt" -o "$dir/crlf.wl" 2>/dev/null
+grep -v '^source\|^workload' "$dir/lf.wl" >"$dir/a"
+if grep -v '^source\|^workload' "$dir/crlf.wl" | cmp -s - "$dir/a"; then
+    pass "perf text with CRLF and other lines: the same"
+else
+    fail "perf text with CRLF and other lines" "another workload"
+fi
+
 # Our own trace, out as others' formats and in again: the same run time of each world.
 "$sim" replay sim/scenario/limits.wl --duration 2s --trace "$dir/own" >/dev/null 2>&1
 "$sim" replay sim/scenario/limits.wl --duration 2s --csv 2>/dev/null |
