@@ -24,6 +24,8 @@
 
 enum {
     REG_CAP = 0x00,
+    REG_INTMS = 0x0c,
+    REG_INTMC = 0x10,
     REG_CC = 0x14,
     REG_CSTS = 0x1c,
     REG_AQA = 0x24,
@@ -84,6 +86,7 @@ struct nvme {
     struct pci_device *pci;
     volatile char *registers;
     unsigned stride;  // bytes between doorbells
+    bool line;        // interrupts by a line, which stays up until it is dealt with or masked
     plat_ns ready_timeout;
     struct spinlock admin_lock;
     struct ring admin;
@@ -277,6 +280,8 @@ static vmk_status restart(struct nvme *n)
     write64(n, REG_ASQ, bus_address(n->admin.entries));
     write64(n, REG_ACQ, bus_address(n->admin.answers));
     write32(n, REG_CC, CC_ENABLE);
+    if (n->line)
+        write32(n, REG_INTMC, 1);
     return wait_ready(n, true);
 }
 
@@ -391,8 +396,11 @@ static void interrupt(void *argument)
 
     if (q->index == 0)
         admin_poll(n);
-    if (!disk_queue_enter(q, &irqs))
+    if (!disk_queue_enter(q, &irqs)) {
+        if (n->line)
+            write32(n, REG_INTMS, 1);  // until the reset is over
         return;
+    }
     poll(q);
     disk_queue_leave(q, irqs);
 }
@@ -576,6 +584,7 @@ static vmk_status add_queues(struct nvme *n, unsigned wanted)
         irqs[i] = (struct pci_irq){interrupt, &n->port.queues[i], i};
     if (pci_irq_attach(n->pci, irqs, wanted, &kind) < wanted)
         return VMK_UNSUPPORTED;
+    n->line = kind == PCI_IRQ_LINE;
     return create_queues(n);
 }
 
