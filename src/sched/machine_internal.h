@@ -2,8 +2,10 @@
 /*
  * sched/machine_internal.h -- what the files of the state machine share.
  *
- *   machine.c    inputs, states and their times, the switch, kicks
- *   tree.c       pools: where nodes hang, who is active, admission control
+ *   times.c      the times of an entity, exact
+ *   machine.c    inputs, states, the switch, kicks
+ *   tree.c       pools: where nodes hang, who is active
+ *   admit.c      admission control of reservations
  *   limit.c      limits: buckets of CPU time
  *   reserve.c    reservations: whose next nanosecond is due
  *   place.c      which CPU: topology, wake-ups, pulling, balancing
@@ -175,6 +177,16 @@ uint64_t tree_part(const struct sched_entity *e);
 uint64_t tree_least(const struct sched_machine *m, const struct sched_entity *e);
 /* a * b / c for c > 0; the error is below 1 in 2^20 of the result. */
 uint64_t tree_scale(uint64_t a, uint64_t b, uint64_t c);
+
+/* ---- admit.c ---- */
+/* What a node takes from its parent, with that minimum and so much promised to children; as it is. */
+uint32_t admit_taken(const struct sched_node *n, uint32_t min, uint32_t reserved);
+uint32_t admit_taken_now(const struct sched_node *n);
+/* A child of p takes `now` MHz instead of `before`: applied if it may. */
+bool admit_change(struct sched_machine *m, struct sched_pool *p, uint32_t before, uint32_t now);
+/* Notes who lacked what, for sched_admission_text(); false. */
+bool admit_refuse(struct sched_machine *m, const struct sched_pool *p, uint64_t wanted,
+                  uint64_t had);
 
 /* ---- reserve.c ---- */
 /* A node, an entity and all pools above it, has used so much of what is reserved. */

@@ -22,19 +22,13 @@
  *     shares.
  *   - If nobody waits in the whole pool, nobody can owe or be owed: all are at the mean.
  *
- * Admission control: a child's reservation comes out of the parent's; what does not fit is
- * taken from the grandparent if the parent may expand, and so on. The root has the CPUs.
- *
  * Invariants
  *   - node.active = entities below that are READY or RUN; node.waiting = of these, queued.
  *   - joined exactly if active > 0; pool.active_shares = shares of the joined children.
- *   - pool.reserved_mhz = sum over children of max(min, reserved), at most what the pool may
- *     reserve.
  * Locking    the caller's. No recursion deeper than SCHED_DEPTH_MAX.
- * Start at   tree_charge(), tree_activate(), admit().
+ * Start at   tree_charge(), tree_activate(), admit_change().
  * Sources    [GPS], [BVT]; docs/design/scheduler.md
  */
-#include "lib/format.h"
 #include "sched/machine_internal.h"
 
 /* ---- ids ---- */
@@ -352,94 +346,6 @@ void tree_retune(struct sched_machine *m)
     }
 }
 
-/* ---- admission control ---- */
-
-/* What a node takes from its parent. */
-static uint32_t taken(const struct sched_node *n, uint32_t min, uint32_t reserved)
-{
-    return n->is_pool ? MAX(min, reserved) : min;
-}
-
-static uint32_t taken_now(const struct sched_node *n)
-{
-    return taken(n, n->min_mhz, n->is_pool ? pool_of((struct sched_node *)n)->reserved_mhz : 0);
-}
-
-static bool refuse(struct sched_machine *m, const struct sched_pool *p, uint64_t wanted,
-                   uint64_t had)
-{
-    m->admission.node = p->node.id;
-    m->admission.wanted = (uint32_t)MIN(wanted, (uint64_t)UINT32_MAX);
-    m->admission.free = (uint32_t)MIN(had, (uint64_t)UINT32_MAX);
-    m->admission.status = VMK_LIMIT;
-    return false;
-}
-
-/* A child of p takes `now` MHz instead of `before`: may it? Applied only if asked to. */
-static bool reserve(struct sched_machine *m, struct sched_pool *p, uint32_t before,
-                    uint32_t now, bool apply)
-{
-    for (; p && before != now; p = p->node.parent) {
-        uint64_t total = (uint64_t)p->reserved_mhz - before + now;
-        uint64_t room = p->node.parent ? p->node.min_mhz : m->capacity_mhz;
-
-        if (now > before && total > room &&
-            !(p->node.parent && (p->node.flags & SCHED_POOL_EXPANDABLE)))
-            return refuse(m, p, now - before, room - MIN(room, (uint64_t)p->reserved_mhz));
-        before = taken_now(&p->node);
-        now = taken(&p->node, p->node.min_mhz, (uint32_t)total);
-        if (apply)
-            p->reserved_mhz = (uint32_t)total;
-    }
-    return true;
-}
-
-/* Both steps of it. */
-static bool admit(struct sched_machine *m, struct sched_pool *p, uint32_t before, uint32_t now)
-{
-    return reserve(m, p, before, now, false) && reserve(m, p, before, now, true);
-}
-
-bool tree_pin_fits(const struct sched_machine *m, const struct sched_entity *e,
-                   uint64_t affinity, uint32_t min_mhz)
-{
-    if (sched_mask_count(affinity) != 1 || !min_mhz)
-        return true;
-
-    uint32_t cpu = (uint32_t)__builtin_ctzll(affinity);
-    uint32_t own = e->affinity == affinity ? e->node.min_mhz : 0;
-
-    return (uint64_t)m->cpu[cpu].pinned_mhz - own + min_mhz <= m->cpu[cpu].mhz;
-}
-
-void tree_pin(struct sched_machine *m, const struct sched_entity *e, uint64_t affinity,
-              uint32_t min_mhz)
-{
-    if (sched_mask_count(e->affinity) == 1)
-        m->cpu[__builtin_ctzll(e->affinity)].pinned_mhz -= e->node.min_mhz;
-    if (sched_mask_count(affinity) == 1)
-        m->cpu[__builtin_ctzll(affinity)].pinned_mhz += min_mhz;
-}
-
-void tree_release(struct sched_machine *m, struct sched_entity *e)
-{
-    (void)!admit(m, e->node.parent, e->node.min_mhz, 0);
-    tree_pin(m, e, e->affinity, 0);
-    e->node.min_mhz = 0;
-}
-
-size_t sched_admission_text(const struct sched_machine *m, char *out, size_t room)
-{
-    if (!m->admission.status) {
-        if (room)
-            out[0] = 0;
-        return 0;
-    }
-    return (size_t)vmk_snprintf(out, room, "%s %u has %u MHz unreserved, %u MHz wanted",
-                                m->admission.node == SCHED_ROOT_ID ? "host, pool" : "pool",
-                                m->admission.node, m->admission.free, m->admission.wanted);
-}
-
 /* ---- coming and going ---- */
 
 static void attach(struct sched_machine *m, struct sched_node *n, struct sched_pool *parent)
@@ -528,7 +434,7 @@ vmk_status tree_pool_remove(struct sched_machine *m, const struct sched_input *i
         return p ? VMK_BAD_PARAM : VMK_NOT_FOUND;
     if (p->child_count)
         return VMK_BUSY;
-    (void)!admit(m, p->node.parent, taken_now(&p->node), 0);
+    (void)!admit_change(m, p->node.parent, admit_taken_now(&p->node), 0);
     p->node.max_mhz = SCHED_UNLIMITED;
     limit_reset(m, &p->node);
     list_remove(&p->node.siblings);
@@ -661,11 +567,11 @@ vmk_status tree_set_pool(struct sched_machine *m, const struct sched_input *in)
 
     /* Out of the old pool first: both may draw on the same ancestor. */
     struct sched_pool *from = n->parent;
-    uint32_t mhz = taken_now(n);
+    uint32_t mhz = admit_taken_now(n);
 
-    (void)!admit(m, from, mhz, 0);
-    if (!admit(m, to, 0, mhz)) {
-        (void)!admit(m, from, 0, mhz);
+    (void)!admit_change(m, from, mhz, 0);
+    if (!admit_change(m, to, 0, mhz)) {
+        (void)!admit_change(m, from, 0, mhz);
         return VMK_LIMIT;
     }
     tree_walk(m, n, entity_out);
@@ -713,11 +619,11 @@ vmk_status tree_set_min(struct sched_machine *m, const struct sched_input *in)
     if (!n->parent || in->arg > n->max_mhz || in->arg == SCHED_UNLIMITED)
         return VMK_BAD_PARAM;
     if (!n->is_pool && tune(m, SCHED_TUNABLE_VCPU_MIN_CHECK) && in->arg > m->reference_mhz) {
-        (void)refuse(m, n->parent, in->arg, m->reference_mhz);
+        (void)admit_refuse(m, n->parent, in->arg, m->reference_mhz);
         return VMK_LIMIT;
     }
     if (!n->is_pool && !tree_pin_fits(m, entity_of(n), entity_of(n)->affinity, in->arg)) {
-        (void)refuse(m, n->parent, in->arg, 0);
+        (void)admit_refuse(m, n->parent, in->arg, 0);
         return VMK_LIMIT;
     }
 
@@ -725,10 +631,10 @@ vmk_status tree_set_min(struct sched_machine *m, const struct sched_input *in)
 
     /* A pool may not fall below what it has promised, unless it may expand. */
     if (n->is_pool && in->arg < reserved && !(n->flags & SCHED_POOL_EXPANDABLE)) {
-        (void)refuse(m, pool_of(n), reserved, in->arg);
+        (void)admit_refuse(m, pool_of(n), reserved, in->arg);
         return VMK_LIMIT;
     }
-    if (!admit(m, n->parent, taken_now(n), taken(n, in->arg, reserved)))
+    if (!admit_change(m, n->parent, admit_taken_now(n), admit_taken(n, in->arg, reserved)))
         return VMK_LIMIT;
     if (!n->is_pool) {
         tree_pin(m, entity_of(n), entity_of(n)->affinity, in->arg);
