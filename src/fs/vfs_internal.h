@@ -39,8 +39,8 @@ struct fs_state {
     int console_port;       // (a) serial port that feeds the console, plus 1; 0: none
     void (*console_output)(const char *text, size_t length);
     struct list tardisks;
-    struct mutex sockets;  // every unix-domain socket
-    struct list abstract;  // sockets; those with a name that is no path
+    struct mutex sockets;   // every unix-domain socket
+    struct list abstract;   // sockets; those with a name that is no path
     uint8_t host_uuid[16];  // mount_lock; in VMFS heartbeats; zero until a volume is mounted
 };
 

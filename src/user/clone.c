@@ -48,6 +48,7 @@ static void copy_context(const struct thread *t, struct thread *child,
     if (c->flags & L_CLONE_SETTLS)
         child->regs.fs_base = c->tls;
     child->blocked = t->blocked;
+    child->affinity = t->affinity;
     if (!(c->flags & L_CLONE_VM) || (c->flags & L_CLONE_VFORK))
         child->altstack = t->altstack;
     if (c->flags & L_CLONE_CHILD_SETTID)

@@ -374,6 +374,7 @@ vmk_status thread_start(struct thread *t)
         .switch_out = thread_switch_out,
         .owner = t,
         .sched = {.shares = nice_shares(t->process->nice)},
+        .affinity = t->affinity,
     };
 
     /* It may have run, ended and been freed when this returns. */

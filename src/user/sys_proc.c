@@ -425,26 +425,6 @@ int64_t sys_sched_yield(struct thread *t, const uint64_t *a)
     return 0;
 }
 
-int64_t sys_sched_getaffinity(struct thread *t, const uint64_t *a)
-{
-    unsigned count = plat_cpu_count();
-    uint64_t mask = count >= 64 ? ~0ull : BIT(count) - 1;
-
-    if (a[1] < 8 || (a[1] & 7))
-        return -L_EINVAL;
-    return user_out(t, a[2], &mask, 8) ? -L_EFAULT : 8;
-}
-
-int64_t sys_sched_setaffinity(struct thread *t, const uint64_t *a)
-{
-    uint64_t mask = 0;
-    unsigned count = plat_cpu_count();
-
-    if (user_in(t, &mask, a[2], (size_t)MIN(a[1], 8u)))
-        return -L_EFAULT;
-    return mask & (count >= 64 ? ~0ull : BIT(count) - 1) ? 0 : -L_EINVAL;
-}
-
 int64_t sys_getcpu(struct thread *t, const uint64_t *a)
 {
     const uint32_t node = 0;

@@ -8,6 +8,7 @@
  *
  * Locking    the user lock for other processes; policy and priority are words of their own.
  */
+#include "sched/sched.h"
 #include "user/user_internal.h"
 
 #define POLICY_OTHER 0
@@ -144,4 +145,62 @@ int64_t sys_sched_rr_get_interval(struct thread *t, const uint64_t *a)
     slice.nsec = p->sched_policy == POLICY_RR ? SLICE_NS : SLICE_NS / 25;
     process_put(p);
     return user_out(t, a[1], &slice, sizeof(slice));
+}
+
+/* ---- affinity: of one thread; what it makes later has the same ---- */
+
+static uint64_t all_cpus(void)
+{
+    unsigned count = plat_cpu_count();
+
+    return count >= 64 ? ~0ull : BIT(count) - 1;
+}
+
+int64_t sys_sched_getaffinity(struct thread *t, const uint64_t *a)
+{
+    struct user_state *user = user_state();
+    struct thread *other;
+    uint64_t mask = 0;
+    bool irqs;
+
+    if (a[1] < 8 || (a[1] & 7))
+        return -L_EINVAL;
+    irqs = spin_lock(&user->lock);
+    other = a[0] ? thread_find_locked((uint32_t)a[0]) : t;
+    if (other)
+        mask = other->affinity ? other->affinity : all_cpus();
+    spin_unlock(&user->lock, irqs);
+    if (!other)
+        return -L_ESRCH;
+    return user_out(t, a[2], &mask, 8) ? -L_EFAULT : 8;
+}
+
+int64_t sys_sched_setaffinity(struct thread *t, const uint64_t *a)
+{
+    struct user_state *user = user_state();
+    struct thread *other;
+    uint64_t mask = 0;
+    int64_t result = 0;
+    bool irqs;
+
+    if (user_in(t, &mask, a[2], (size_t)MIN(a[1], 8u)))
+        return -L_EFAULT;
+    mask &= all_cpus();
+    if (!mask)
+        return -L_EINVAL;
+    irqs = spin_lock(&user->lock);
+    other = a[0] ? thread_find_locked((uint32_t)a[0]) : t;
+    if (!other) {
+        result = -L_ESRCH;
+    } else if (t->process->euid && t->process->euid != other->process->uid &&
+               t->process->euid != other->process->euid) {
+        result = -L_EPERM;
+    } else {
+        other->affinity = mask;
+        /* One that has not run yet starts with it. */
+        if (other->world && sched_set_affinity(other->world_id.raw, mask) != VMK_OK)
+            result = -L_EINVAL;
+    }
+    spin_unlock(&user->lock, irqs);
+    return result;
 }

@@ -164,6 +164,7 @@ struct thread {
     uint64_t fpu_xcr0;           // (i)
     uint64_t user_tsc;           // own; ticks in ring 3
     uint32_t work;               // (a) THREAD_WORK_*
+    uint64_t affinity;           // user lock; CPUs it may use, 0: all
     int64_t syscall;             // own; number, -1: not in one
     // Own; the last exception, for signal frames.
     uint32_t fault_vector, fault_error;
