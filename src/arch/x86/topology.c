@@ -116,8 +116,10 @@ void topology_report(void)
         if (same == i)
             report_cache(i);
     }
-    for (unsigned i = 0; i < acpi_facts.range_count; i++)
+    for (unsigned i = 0; i < acpi_facts.range_count; i++) {
+        const uint64_t base = acpi_facts.ranges[i].base, end = base + acpi_facts.ranges[i].size;
+
         vmk_log(VMK_LOG_INFO, "Mem: node of domain %u: %012llx-%012llx",
-                acpi_facts.ranges[i].domain, (unsigned long long)acpi_facts.ranges[i].base,
-                (unsigned long long)(acpi_facts.ranges[i].base + acpi_facts.ranges[i].size));
+                acpi_facts.ranges[i].domain, (unsigned long long)base, (unsigned long long)end);
+    }
 }
