@@ -1,164 +1,24 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * fs/fat/fat_dir.c -- directories: names found, made, removed and moved.
+ * fs/fat/fat_dir.c -- directories: names found and made.
  *
  * A file has one short entry, and in front of it the parts of its long name. What counts is the short
  * entry: it is written last when a name is made and goes first when one is removed, so a power cut
  * leaves parts of a long name that belong to nobody, never a name that leads to another's clusters. In
  * front of the end of a directory nothing is ever written behind it before what lies between.
  *
- * A rename is one write where the old and the new name fit in one sector. Otherwise the old name goes
- * before the new one comes: two names for one chain would be worse than a chain without a name. A file
- * that replaces another takes over the other's entry, so the replaced name always leads to the old
- * contents or to the new.
- *
  * Invariants
  *   - A node's place is where its short entry is, or 0.
  *   - A directory is read no further than 65536 entries.
  * Locking    none: the caller's.
- * Start at   scan_next(), name_add(), fat_rename().
+ * Start at   fat_scan_next(), fat_name_add().
  * Sources    FATGEN "Directory Structure".
  */
-#include "core/assert.h"
 #include "core/heap.h"
 #include "fs/fat/fat_internal.h"
 #include "lib/endian.h"
 #include "lib/string.h"
 #include "lib/utf16.h"
-
-/* ---- times ---- */
-
-static int64_t days_of(int64_t year, unsigned month, unsigned day)
-{
-    year -= month <= 2;
-
-    int64_t era = year / 400;
-    int64_t of_era = year - era * 400;
-    int64_t of_year = (153 * ((int64_t)month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-int64_t fat_time_get(uint16_t date, uint16_t time, uint8_t ten_ms)
-{
-    unsigned month = date >> 5 & 15;
-    unsigned day = date & 31;
-    int64_t seconds;
-
-    if (!month || month > 12 || !day)
-        return 315532800ll * 1000000000;  // 1980
-    seconds = days_of(1980 + (date >> 9), month, day) * 86400 + (time >> 11) * 3600 +
-              (time >> 5 & 63) * 60 + (time & 31) * 2;
-    return seconds * 1000000000 + MIN(ten_ms, 199) * 10000000ll;
-}
-
-void fat_time_put(int64_t ns, uint8_t *out, bool date_only)
-{
-    int64_t seconds = MAX(ns / 1000000000, 315532800ll);
-    int64_t days = MIN(seconds / 86400, 47481);  // 2099
-    int64_t of_day = seconds % 86400;
-    int64_t z = days + 719468;
-    int64_t of_era = z % 146097;
-    int64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t mp = (5 * of_year + 2) / 153;
-    int64_t month = mp < 10 ? mp + 3 : mp - 9;
-    int64_t year = year_of_era + z / 146097 * 400 + (month <= 2);
-    uint16_t date =
-        (uint16_t)((year - 1980) << 9 | month << 5 | (of_year - (153 * mp + 2) / 5 + 1));
-
-    if (date_only) {
-        put_le16(out, date);
-        return;
-    }
-    put_le16(out, (uint16_t)(of_day / 3600 << 11 | of_day / 60 % 60 << 5 | of_day % 60 / 2));
-    put_le16(out + 2, date);
-}
-
-/* ---- nodes ---- */
-
-static uint32_t entry_first(const struct fat_volume *v, const uint8_t *e)
-{
-    uint32_t low = le16(e + ENTRY_CLUSTER_LOW);
-
-    return v->bits == 32 ? low | (uint32_t)(le16(e + ENTRY_CLUSTER_HIGH) & 0x0fff) << 16 : low;
-}
-
-static struct fat_node *node_at(struct fat_volume *v, uint64_t place)
-{
-    list_for_each (at, &v->nodes) {
-        struct fat_node *n = list_entry(at, struct fat_node, link);
-
-        if (n->place == place)
-            return n;
-    }
-    return NULL;
-}
-
-static uint64_t inode_of(struct fat_volume *v, uint64_t place)
-{
-    const struct fat_node *there = node_at(v, place);
-
-    return there ? there->inode : place / FAT_ENTRY_SIZE + 2;
-}
-
-struct fat_node *fat_node_new(struct fat_volume *v, const uint8_t *e, uint64_t place)
-{
-    struct fat_node *n = node_at(v, place);
-    uint64_t inode = place / FAT_ENTRY_SIZE + 2;
-
-    if (n) {
-        n->refs++;
-        return n;
-    }
-    n = heap_alloc(sizeof(*n), MEM_OWNER_FS);
-    if (!n)
-        return NULL;
-    list_for_each (at, &v->nodes) {
-        if (list_entry(at, struct fat_node, link)->inode == inode)
-            inode = v->next_inode++;
-    }
-    *n = (struct fat_node){.v = v,
-                           .refs = 1,
-                           .place = place,
-                           .inode = inode,
-                           .first = entry_first(v, e),
-                           .size = le32(e + ENTRY_SIZE),
-                           .attr = e[ENTRY_ATTR],
-                           .chain = UINT32_MAX};
-    n->mtime_ns = fat_time_get(le16(e + ENTRY_MODIFIED + 2), le16(e + ENTRY_MODIFIED), 0);
-    n->ctime_ns = fat_time_get(le16(e + ENTRY_CREATED + 2), le16(e + ENTRY_CREATED),
-                               e[ENTRY_CREATED_10MS]);
-    n->atime_ns = fat_time_get(le16(e + ENTRY_ACCESSED), 0, 0);
-    list_add_tail(&v->nodes, &n->link);
-    return n;
-}
-
-struct fat_node *fat_root(struct fat_volume *v)
-{
-    v->root->refs++;
-    return v->root;
-}
-
-void fat_node_ref(struct fat_node *n)
-{
-    n->refs++;
-}
-
-void fat_node_put(struct fat_node *n)
-{
-    vmk_assert(n->refs > 0);
-    if (--n->refs || node_is_root(n))
-        return;
-    if (!n->place) {
-        if (n->first && fat_barrier(n->v) == VMK_OK)
-            (void)!fat_chain_free(n->v, n->first);
-    } else if (n->changed) {
-        (void)!fat_node_sync(n);
-    }
-    list_remove(&n->link);
-    heap_free(n);
-}
 
 /* ---- slots ---- */
 
@@ -187,8 +47,7 @@ static vmk_status slot_place(struct fat_node *dir, uint32_t index, uint64_t *pla
     return VMK_OK;
 }
 
-static vmk_status slot_get(struct fat_node *dir, uint32_t index, uint8_t **entry,
-                           uint64_t *place)
+vmk_status fat_slot_get(struct fat_node *dir, uint32_t index, uint8_t **entry, uint64_t *place)
 {
     struct fat_volume *v = dir->v;
     uint8_t *s;
@@ -201,37 +60,17 @@ static vmk_status slot_get(struct fat_node *dir, uint32_t index, uint8_t **entry
     return status;
 }
 
-static vmk_status slot_put(struct fat_node *dir, uint64_t place, const uint8_t *entry)
+vmk_status fat_slot_put(struct fat_node *dir, uint64_t place, const uint8_t *entry)
 {
     struct fat_volume *v = dir->v;
 
     return fat_sector_put(v, place / v->sector_size, entry - place % v->sector_size);
 }
 
-struct found {
-    uint32_t first_slot, slot;  // of the long name, of the short entry
-    uint64_t place;
-    uint8_t entry[FAT_ENTRY_SIZE];
-    uint8_t units[2 * FAT_LONG_ENTRIES * FAT_LONG_UNITS];
-    unsigned length;
-    uint8_t short_units[24];
-    unsigned short_length;
-};
-
-struct scan {
-    struct fat_node *dir;
-    uint32_t next;
-    /* The long name that is being read: the number expected next, 0 for none. */
-    unsigned expected, length;
-    uint8_t sum;
-    uint32_t first_slot;
-    struct found found;
-};
-
 static const uint8_t long_places[FAT_LONG_UNITS] = {1,  3,  5,  7,  9,  14, 16,
                                                     18, 20, 22, 24, 28, 30};
 
-static void long_part(struct scan *s, const uint8_t *e, uint32_t slot)
+static void long_part(struct fat_scan *s, const uint8_t *e, uint32_t slot)
 {
     unsigned number = e[0] & 0x3f;
 
@@ -259,14 +98,14 @@ static void long_part(struct scan *s, const uint8_t *e, uint32_t slot)
 }
 
 /* The next name in s->found; NOT_FOUND at the end. */
-static vmk_status scan_next(struct scan *s)
+vmk_status fat_scan_next(struct fat_scan *s)
 {
     for (;;) {
         uint32_t slot = s->next;
-        struct found *f = &s->found;
+        struct fat_found *f = &s->found;
         uint64_t place;
         uint8_t *e;
-        vmk_status status = slot_get(s->dir, slot, &e, &place);
+        vmk_status status = fat_slot_get(s->dir, slot, &e, &place);
 
         if (status != VMK_OK)
             return status;
@@ -302,17 +141,18 @@ static vmk_status scan_next(struct scan *s)
     }
 }
 
-static bool is_dot(const struct found *f)
+bool fat_is_dot(const struct fat_found *f)
 {
     return f->entry[0] == '.' &&
            (f->entry[1] == ' ' || (f->entry[1] == '.' && f->entry[2] == ' '));
 }
 
 /* A scan is large, so it comes from the heap. */
-static vmk_status find(struct fat_node *dir, const char *name, size_t length, struct scan **out)
+vmk_status fat_find(struct fat_node *dir, const char *name, size_t length,
+                    struct fat_scan **out)
 {
     struct fat_name *wanted = heap_alloc(sizeof(*wanted), MEM_OWNER_FS);
-    struct scan *s = heap_alloc(sizeof(*s), MEM_OWNER_FS);
+    struct fat_scan *s = heap_alloc(sizeof(*s), MEM_OWNER_FS);
     vmk_status status = wanted && s ? VMK_OK : VMK_NO_MEMORY;
 
     if (status == VMK_OK && !node_is_dir(dir))
@@ -327,8 +167,8 @@ static vmk_status find(struct fat_node *dir, const char *name, size_t length, st
     if (status == VMK_OK)
         s->dir = dir;
     while (status == VMK_OK) {
-        status = scan_next(s);
-        if (status == VMK_OK && !is_dot(&s->found) &&
+        status = fat_scan_next(s);
+        if (status == VMK_OK && !fat_is_dot(&s->found) &&
             (fat_units_equal(s->found.units, s->found.length, wanted->units, wanted->length) ||
              fat_units_equal(s->found.short_units, s->found.short_length, wanted->units,
                              wanted->length)))
@@ -346,8 +186,8 @@ static vmk_status find(struct fat_node *dir, const char *name, size_t length, st
 vmk_status fat_lookup(struct fat_node *dir, const char *name, size_t length,
                       struct fat_node **out)
 {
-    struct scan *s;
-    vmk_status status = find(dir, name, length, &s);
+    struct fat_scan *s;
+    vmk_status status = fat_find(dir, name, length, &s);
 
     if (status != VMK_OK)
         return status;
@@ -387,13 +227,13 @@ static vmk_status dotdot_of(struct fat_node *dir, uint32_t *first)
 {
     uint64_t place;
     uint8_t *e;
-    vmk_status status = slot_get(dir, 1, &e, &place);
+    vmk_status status = fat_slot_get(dir, 1, &e, &place);
 
     if (status != VMK_OK)
         return status;
     if (e[0] != '.' || e[1] != '.')
         return VMK_CORRUPT;
-    *first = entry_first(dir->v, e);
+    *first = fat_entry_first(dir->v, e);
     if (*first == dir->v->root_cluster)
         *first = 0;
     return VMK_OK;
@@ -404,7 +244,7 @@ vmk_status fat_parent(struct fat_node *dir, struct fat_node **out)
     struct fat_volume *v = dir->v;
     struct fat_node above = {.v = v, .attr = FAT_ATTR_DIR, .chain = UINT32_MAX};
     struct fat_node parent = above;
-    struct scan *s;
+    struct fat_scan *s;
     vmk_status status;
 
     if (!dir->place)
@@ -432,9 +272,9 @@ vmk_status fat_parent(struct fat_node *dir, struct fat_node **out)
         return status == VMK_OK ? VMK_NO_MEMORY : status;
     s->dir = above.first ? &above : v->root;
     do
-        status = scan_next(s);
+        status = fat_scan_next(s);
     while (status == VMK_OK &&
-           (is_dot(&s->found) || entry_first(v, s->found.entry) != parent.first ||
+           (fat_is_dot(&s->found) || fat_entry_first(v, s->found.entry) != parent.first ||
             !(s->found.entry[ENTRY_ATTR] & FAT_ATTR_DIR)));
     if (status == VMK_OK) {
         *out = fat_node_new(v, s->found.entry, s->found.place);
@@ -446,7 +286,7 @@ vmk_status fat_parent(struct fat_node *dir, struct fat_node **out)
 
 vmk_status fat_entry(struct fat_node *dir, uint64_t *position, struct fat_entry *out)
 {
-    struct scan *s;
+    struct fat_scan *s;
     vmk_status status;
 
     if (!node_is_dir(dir))
@@ -459,14 +299,14 @@ vmk_status fat_entry(struct fat_node *dir, uint64_t *position, struct fat_entry 
     s->dir = dir;
     s->next = (uint32_t)*position;
     do
-        status = scan_next(s);
+        status = fat_scan_next(s);
     while (status == VMK_OK &&
-           (is_dot(&s->found) || utf8_from_utf16(s->found.units, s->found.length, out->name,
-                                                 sizeof(out->name)) == SIZE_MAX));
+           (fat_is_dot(&s->found) || utf8_from_utf16(s->found.units, s->found.length, out->name,
+                                                     sizeof(out->name)) == SIZE_MAX));
     if (status == VMK_OK) {
         *position = s->next;
         out->directory = s->found.entry[ENTRY_ATTR] & FAT_ATTR_DIR;
-        out->inode = inode_of(dir->v, s->found.place);
+        out->inode = fat_inode_of(dir->v, s->found.place);
     }
     heap_free(s);
     return status;
@@ -475,9 +315,9 @@ vmk_status fat_entry(struct fat_node *dir, uint64_t *position, struct fat_entry 
 /* ---- making names ---- */
 
 /* A short name that nobody in the directory has. */
-static vmk_status short_name_choose(struct fat_node *dir, struct fat_name *name)
+vmk_status fat_short_name_choose(struct fat_node *dir, struct fat_name *name)
 {
-    struct scan *s = heap_alloc(sizeof(*s), MEM_OWNER_FS);
+    struct fat_scan *s = heap_alloc(sizeof(*s), MEM_OWNER_FS);
     unsigned most = 0;
     bool taken = false;
     vmk_status status;
@@ -485,7 +325,7 @@ static vmk_status short_name_choose(struct fat_node *dir, struct fat_name *name)
     if (!s)
         return VMK_NO_MEMORY;
     s->dir = dir;
-    while ((status = scan_next(s)) == VMK_OK) {
+    while ((status = fat_scan_next(s)) == VMK_OK) {
         const uint8_t *e = s->found.entry;
         unsigned tilde = 0;
         unsigned number = 0;
@@ -516,16 +356,15 @@ static vmk_status short_name_choose(struct fat_node *dir, struct fat_name *name)
     return VMK_OK;
 }
 
-static unsigned slots_needed(const struct fat_name *name)
+unsigned fat_slots_needed(const struct fat_name *name)
 {
     return name->needs_long ? 1 + (name->length + FAT_LONG_UNITS - 1) / FAT_LONG_UNITS : 1;
 }
 
 /* Entry `i` of the slots of a name; the last one is `entry` with the short name in it. */
-static void slot_fill(const struct fat_name *name, const uint8_t *entry, unsigned i,
-                      uint8_t *out)
+void fat_slot_fill(const struct fat_name *name, const uint8_t *entry, unsigned i, uint8_t *out)
 {
-    unsigned count = slots_needed(name);
+    unsigned count = fat_slots_needed(name);
     unsigned number = count - 1 - i;
 
     if (i == count - 1) {
@@ -553,8 +392,7 @@ static void slot_fill(const struct fat_name *name, const uint8_t *entry, unsigne
 }
 
 /* `count` slots that are free and behind each other; the directory grows if it must. */
-static vmk_status slots_find(struct fat_node *dir, unsigned count, uint32_t *first,
-                             bool *past_end)
+vmk_status fat_slots_find(struct fat_node *dir, unsigned count, uint32_t *first, bool *past_end)
 {
     struct fat_volume *v = dir->v;
     uint32_t run = 0;
@@ -564,7 +402,7 @@ static vmk_status slots_find(struct fat_node *dir, unsigned count, uint32_t *fir
     for (uint32_t i = 0;; i++) {
         uint64_t place;
         uint8_t *e;
-        vmk_status status = slot_get(dir, i, &e, &place);
+        vmk_status status = fat_slot_get(dir, i, &e, &place);
 
         if (status == VMK_NOT_FOUND) {
             uint32_t fresh;
@@ -581,7 +419,7 @@ static vmk_status slots_find(struct fat_node *dir, unsigned count, uint32_t *fir
                 (void)!fat_chain_free(v, fresh);
                 return status;
             }
-            status = slot_get(dir, i, &e, &place);
+            status = fat_slot_get(dir, i, &e, &place);
         }
         if (status != VMK_OK)
             return status;
@@ -601,13 +439,13 @@ static vmk_status slots_end(struct fat_node *dir, uint32_t from, uint32_t to)
     for (uint32_t i = from; i <= to; i++) {
         uint64_t place;
         uint8_t *e;
-        vmk_status status = slot_get(dir, i, &e, &place);
+        vmk_status status = fat_slot_get(dir, i, &e, &place);
 
         if (status == VMK_NOT_FOUND)
             break;
         if (status == VMK_OK && e[0] && e[0] != FAT_DELETED) {
             memset(e, 0, FAT_ENTRY_SIZE);
-            status = slot_put(dir, place, e);
+            status = fat_slot_put(dir, place, e);
         }
         if (status != VMK_OK)
             return status;
@@ -620,7 +458,7 @@ static vmk_status slots_write(struct fat_node *dir, uint32_t first, const struct
                               const uint8_t *entry, uint64_t *place)
 {
     struct fat_volume *v = dir->v;
-    unsigned count = slots_needed(name);
+    unsigned count = fat_slots_needed(name);
     uint64_t held = UINT64_MAX;
     uint8_t *held_entry = NULL;
     uint64_t held_place = 0;
@@ -632,31 +470,31 @@ static vmk_status slots_write(struct fat_node *dir, uint32_t first, const struct
 
         status = slot_place(dir, first + i, &at);
         if (status == VMK_OK && held != UINT64_MAX && at / v->sector_size != held) {
-            status = slot_put(dir, held_place, held_entry);
+            status = fat_slot_put(dir, held_place, held_entry);
             if (status == VMK_OK)
                 status = fat_barrier(v);
         }
         if (status == VMK_OK)
-            status = slot_get(dir, first + i, &e, &at);
+            status = fat_slot_get(dir, first + i, &e, &at);
         if (status != VMK_OK)
             return status;
-        slot_fill(name, entry, i, e);
+        fat_slot_fill(name, entry, i, e);
         held = at / v->sector_size;
         held_place = at;
         held_entry = e;
         *place = at;
     }
-    return slot_put(dir, held_place, held_entry);
+    return fat_slot_put(dir, held_place, held_entry);
 }
 
 /* A name for what `entry` says; the name and its short name are known not to be there. */
-static vmk_status name_add(struct fat_node *dir, struct fat_name *name, const uint8_t *entry,
-                           uint64_t *place)
+vmk_status fat_name_add(struct fat_node *dir, struct fat_name *name, const uint8_t *entry,
+                        uint64_t *place)
 {
-    unsigned count = slots_needed(name);
+    unsigned count = fat_slots_needed(name);
     uint32_t first;
     bool past_end;
-    vmk_status status = slots_find(dir, count, &first, &past_end);
+    vmk_status status = fat_slots_find(dir, count, &first, &past_end);
 
     if (status == VMK_OK && past_end)
         status = slots_end(dir, first, first + count);
@@ -666,7 +504,7 @@ static vmk_status name_add(struct fat_node *dir, struct fat_name *name, const ui
 }
 
 /* The short entry goes first, the parts of the long name after it. */
-static vmk_status name_remove(struct fat_node *dir, const struct found *f)
+vmk_status fat_name_remove(struct fat_node *dir, const struct fat_found *f)
 {
     struct fat_volume *v = dir->v;
     uint64_t sector = f->place / v->sector_size;
@@ -677,12 +515,12 @@ static vmk_status name_remove(struct fat_node *dir, const struct found *f)
             uint64_t place;
             uint8_t *e;
 
-            status = slot_get(dir, i, &e, &place);
+            status = fat_slot_get(dir, i, &e, &place);
             if (status != VMK_OK || (place / v->sector_size == sector) == (pass == 1))
                 continue;
             e[0] = FAT_DELETED;
             if (pass || i == f->slot)  // one write for the sector with the short entry
-                status = slot_put(dir, place, e);
+                status = fat_slot_put(dir, place, e);
         }
         if (status == VMK_OK && !pass)
             status = fat_barrier(v);
@@ -734,11 +572,11 @@ vmk_status fat_create(struct fat_node *dir, const char *name, size_t length, boo
 {
     struct fat_volume *v = dir->v;
     struct fat_name *fat_name;
-    struct scan *there;
+    struct fat_scan *there;
     uint8_t entry[FAT_ENTRY_SIZE];
     uint32_t first = 0;
     uint64_t place;
-    vmk_status status = find(dir, name, length, &there);
+    vmk_status status = fat_find(dir, name, length, &there);
 
     if (status == VMK_OK) {
         heap_free(there);
@@ -754,9 +592,9 @@ vmk_status fat_create(struct fat_node *dir, const char *name, size_t length, boo
         status = directory_make(dir, &first);
     if (status == VMK_OK) {
         entry_make(v, directory ? FAT_ATTR_DIR : FAT_ATTR_ARCHIVE, first, entry);
-        status = short_name_choose(dir, fat_name);
+        status = fat_short_name_choose(dir, fat_name);
         if (status == VMK_OK)
-            status = name_add(dir, fat_name, entry, &place);
+            status = fat_name_add(dir, fat_name, entry, &place);
         if (status != VMK_OK && first)
             (void)!fat_chain_free(v, first);
     }
@@ -765,252 +603,4 @@ vmk_status fat_create(struct fat_node *dir, const char *name, size_t length, boo
         return status;
     *out = fat_node_new(v, entry, place);
     return *out ? VMK_OK : VMK_NO_MEMORY;
-}
-
-/* ---- removing and moving ---- */
-
-static vmk_status is_empty(struct fat_node *dir)
-{
-    struct scan *s = heap_alloc(sizeof(*s), MEM_OWNER_FS);
-    vmk_status status;
-
-    if (!s)
-        return VMK_NO_MEMORY;
-    s->dir = dir;
-    do
-        status = scan_next(s);
-    while (status == VMK_OK && is_dot(&s->found));
-    heap_free(s);
-    return status == VMK_OK ? VMK_NOT_EMPTY : status == VMK_NOT_FOUND ? VMK_OK : status;
-}
-
-vmk_status fat_remove(struct fat_node *dir, const char *name, size_t length)
-{
-    struct fat_node *victim;
-    struct scan *s;
-    vmk_status status = find(dir, name, length, &s);
-
-    if (status != VMK_OK)
-        return status;
-    victim = fat_node_new(dir->v, s->found.entry, s->found.place);
-    status = victim ? VMK_OK : VMK_NO_MEMORY;
-    if (status == VMK_OK && node_is_dir(victim))
-        status = is_empty(victim);
-    if (status == VMK_OK)
-        status = fat_dirty(dir->v);
-    if (status == VMK_OK)
-        status = name_remove(dir, &s->found);
-    if (status == VMK_OK)
-        victim->place = 0;
-    heap_free(s);
-    if (victim)
-        fat_node_put(victim);
-    return status;
-}
-
-static vmk_status dotdot_set(struct fat_node *dir, const struct fat_node *parent)
-{
-    struct fat_volume *v = dir->v;
-    uint32_t first = node_is_root(parent) ? 0 : parent->first;
-    uint64_t place;
-    uint8_t *e;
-    vmk_status status = slot_get(dir, 1, &e, &place);
-
-    if (status != VMK_OK)
-        return status;
-    put_le16(e + ENTRY_CLUSTER_LOW, (uint16_t)first);
-    put_le16(e + ENTRY_CLUSTER_HIGH, v->bits == 32 ? (uint16_t)(first >> 16) : 0);
-    status = slot_put(dir, place, e);
-    return status == VMK_OK ? fat_barrier(v) : status;
-}
-
-struct move {
-    struct fat_node *from, *to, *moved;
-    struct scan *old;
-    struct fat_name *name;
-    uint8_t entry[FAT_ENTRY_SIZE];  // what the new name is to say
-};
-
-/* Both names in one sector of one directory: one write. False: they do not fit. */
-static bool rename_in_sector(const struct move *m, vmk_status *status)
-{
-    struct fat_volume *v = m->from->v;
-    const struct found *f = &m->old->found;
-    uint32_t per_sector = v->sector_size / FAT_ENTRY_SIZE;
-    uint32_t begin = f->slot - f->slot % per_sector;
-    unsigned count = slots_needed(m->name);
-    unsigned run = 0;
-    uint8_t *s;
-
-    *status = fat_sector_get(v, f->place / v->sector_size, &s);
-    if (m->from != m->to || f->first_slot < begin || count > per_sector || *status != VMK_OK)
-        return *status != VMK_OK;
-    for (uint32_t i = 0; i < per_sector; i++) {
-        uint32_t slot = begin + i;
-        bool mine = slot >= f->first_slot && slot <= f->slot;
-
-        run = mine || s[i * FAT_ENTRY_SIZE] == FAT_DELETED ? run + 1 : 0;
-        if (!s[i * FAT_ENTRY_SIZE])
-            return false;
-        if (run < count)
-            continue;
-        for (uint32_t j = f->first_slot; j <= f->slot; j++)
-            s[(j - begin) * FAT_ENTRY_SIZE] = FAT_DELETED;
-        for (unsigned j = 0; j < count; j++)
-            slot_fill(m->name, m->entry, j, s + (i + 1 - count + j) * FAT_ENTRY_SIZE);
-        *status = fat_sector_put(v, f->place / v->sector_size, s);
-        m->moved->place =
-            f->place / v->sector_size * v->sector_size + (uint64_t)i * FAT_ENTRY_SIZE;
-        return true;
-    }
-    return false;
-}
-
-static vmk_status rename_apart(struct move *m)
-{
-    bool past_end;
-    uint32_t first;
-    uint64_t place;
-    /* Room first: what fails then fails before anything has changed. */
-    vmk_status status = slots_find(m->to, slots_needed(m->name), &first, &past_end);
-
-    if (status == VMK_OK)
-        status = name_remove(m->from, &m->old->found);
-    if (status == VMK_OK)
-        status = fat_barrier(m->from->v);
-    if (status != VMK_OK)
-        return status;
-    m->moved->place = 0;
-    if (node_is_dir(m->moved) && m->from != m->to)
-        status = dotdot_set(m->moved, m->to);
-    if (status == VMK_OK)
-        status = name_add(m->to, m->name, m->entry, &place);
-    if (status == VMK_OK)
-        m->moved->place = place;
-    return status;
-}
-
-/* The victim's entry says from now on what the moved one's said. */
-static vmk_status rename_over(struct move *m, const struct found *victim)
-{
-    struct fat_volume *v = m->from->v;
-    uint64_t place = victim->place;
-    struct fat_node *replaced = fat_node_new(v, victim->entry, place);
-    uint8_t *s;
-    uint8_t *e;
-    vmk_status status = replaced ? VMK_OK : VMK_NO_MEMORY;
-
-    if (status == VMK_OK && node_is_dir(replaced))
-        status = is_empty(replaced);
-    if (status == VMK_OK)
-        status = name_remove(m->from, &m->old->found);
-    if (status == VMK_OK)
-        status = fat_barrier(v);
-    if (status == VMK_OK && node_is_dir(m->moved) && m->from != m->to)
-        status = dotdot_set(m->moved, m->to);
-    if (status == VMK_OK)
-        status = fat_sector_get(v, place / v->sector_size, &s);
-    if (status == VMK_OK) {
-        e = s + place % v->sector_size;
-        memcpy(e + ENTRY_ATTR, m->entry + ENTRY_ATTR, 1);
-        memcpy(e + ENTRY_CREATED_10MS, m->entry + ENTRY_CREATED_10MS,
-               FAT_ENTRY_SIZE - ENTRY_CREATED_10MS);
-        status = fat_sector_put(v, place / v->sector_size, s);
-    }
-    if (status == VMK_OK) {
-        replaced->place = 0;
-        m->moved->place = place;
-    }
-    if (replaced)
-        fat_node_put(replaced);
-    return status;
-}
-
-vmk_status fat_rename(struct fat_node *from, const char *name, size_t length,
-                      struct fat_node *to, const char *new_name, size_t new_length)
-{
-    struct move m = {.from = from, .to = to};
-    struct fat_volume *v = from->v;
-    struct scan *victim = NULL;
-    vmk_status status = find(from, name, length, &m.old);
-
-    if (status != VMK_OK)
-        return status;
-    m.name = heap_alloc(sizeof(*m.name), MEM_OWNER_FS);
-    m.moved = fat_node_new(v, m.old->found.entry, m.old->found.place);
-    status = m.name && m.moved ? fat_name_make(new_name, new_length, m.name) : VMK_NO_MEMORY;
-    if (status == VMK_OK)
-        status = find(to, new_name, new_length, &victim);
-    if (status == VMK_NOT_FOUND && (to->place || node_is_root(to)))
-        status = VMK_OK;
-    if (victim && victim->found.place == m.old->found.place) {  // another spelling of itself
-        heap_free(victim);
-        victim = NULL;
-    }
-    if (status == VMK_OK)
-        status = fat_dirty(v);
-    if (status == VMK_OK)
-        status = fat_node_sync(m.moved);
-    if (status == VMK_OK) {
-        uint8_t *s;
-
-        status = fat_sector_get(v, m.moved->place / v->sector_size, &s);
-        if (status == VMK_OK)
-            memcpy(m.entry, s + m.moved->place % v->sector_size, FAT_ENTRY_SIZE);
-    }
-    if (status == VMK_OK && victim) {
-        status = rename_over(&m, &victim->found);
-    } else if (status == VMK_OK) {
-        status = short_name_choose(to, m.name);
-        if (status == VMK_EXISTS && from == to)
-            status = VMK_OK;  // its own short name
-        if (status == VMK_OK && !rename_in_sector(&m, &status) && status == VMK_OK)
-            status = rename_apart(&m);
-    }
-    heap_free(victim);
-    heap_free(m.name);
-    heap_free(m.old);
-    if (m.moved)
-        fat_node_put(m.moved);
-    return status;
-}
-
-/* ---- attributes ---- */
-
-void fat_attr_get(struct fat_node *n, struct fat_attr *out)
-{
-    uint32_t chain = 0;
-
-    (void)!fat_node_chain(n, &chain);
-    *out = (struct fat_attr){.directory = node_is_dir(n),
-                             .read_only = n->attr & FAT_ATTR_READONLY,
-                             .hidden = n->attr & FAT_ATTR_HIDDEN,
-                             .system = n->attr & FAT_ATTR_SYSTEM,
-                             .size = n->size,
-                             .inode = n->inode,
-                             .clusters = chain,
-                             .mtime_ns = n->mtime_ns,
-                             .atime_ns = n->atime_ns,
-                             .ctime_ns = n->ctime_ns};
-    if (node_is_dir(n))
-        out->size = node_is_root(n) && n->v->bits != 32
-                        ? n->v->root_sectors * n->v->sector_size
-                        : (uint32_t)MIN((uint64_t)chain * n->v->cluster_size, UINT32_MAX);
-}
-
-vmk_status fat_attr_set(struct fat_node *n, unsigned what, const struct fat_attr *from)
-{
-    vmk_status status = fat_dirty(n->v);
-
-    if (status != VMK_OK)
-        return status;
-    if (what & FAT_SET_READ_ONLY)
-        n->attr = (uint8_t)((n->attr & ~FAT_ATTR_READONLY) |
-                            (from->read_only ? FAT_ATTR_READONLY : 0));
-    if (what & FAT_SET_MTIME)
-        n->mtime_ns = from->mtime_ns;
-    if (what & FAT_SET_ATIME)
-        n->atime_ns = from->atime_ns;
-    n->changed = true;
-    return VMK_OK;
 }

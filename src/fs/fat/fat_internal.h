@@ -176,8 +176,55 @@ vmk_status fat_node_write(struct fat_node *n);
 vmk_status fat_zero_clusters(struct fat_volume *v, uint32_t first, uint32_t count);
 void fat_node_forget(struct fat_node *n);
 
-/* ---- fat_dir.c ---- */
+/* ---- fat_dir.c: entries ---- */
 
+struct fat_found {
+    uint32_t first_slot, slot;  // of the long name, of the short entry
+    uint64_t place;
+    uint8_t entry[FAT_ENTRY_SIZE];
+    uint8_t units[2 * FAT_LONG_ENTRIES * FAT_LONG_UNITS];
+    unsigned length;
+    uint8_t short_units[24];
+    unsigned short_length;
+};
+
+struct fat_scan {
+    struct fat_node *dir;
+    uint32_t next;
+    /* The long name that is being read: the number expected next, 0 for none. */
+    unsigned expected, length;
+    uint8_t sum;
+    uint32_t first_slot;
+    struct fat_found found;
+};
+
+/* Entry `index` of a directory and its place on disk; NOT_FOUND past its space. */
+vmk_status fat_slot_get(struct fat_node *dir, uint32_t index, uint8_t **entry, uint64_t *place);
+/* Writes the sector of an entry that was got and changed. */
+vmk_status fat_slot_put(struct fat_node *dir, uint64_t place, const uint8_t *entry);
+/* The next name in s->found; NOT_FOUND at the end. */
+vmk_status fat_scan_next(struct fat_scan *s);
+bool fat_is_dot(const struct fat_found *f);
+/* A name's entry in a scan from the heap. */
+vmk_status fat_find(struct fat_node *dir, const char *name, size_t length,
+                    struct fat_scan **out);
+/* A short name that nobody in the directory has. */
+vmk_status fat_short_name_choose(struct fat_node *dir, struct fat_name *name);
+unsigned fat_slots_needed(const struct fat_name *name);
+/* Entry `i` of a name; the last one is `entry` with the short name in it. */
+void fat_slot_fill(const struct fat_name *name, const uint8_t *entry, unsigned i, uint8_t *out);
+/* `count` slots that are free and behind each other; the directory grows if it must. */
+vmk_status fat_slots_find(struct fat_node *dir, unsigned count, uint32_t *first,
+                          bool *past_end);
+vmk_status fat_name_add(struct fat_node *dir, struct fat_name *name, const uint8_t *entry,
+                        uint64_t *place);
+vmk_status fat_name_remove(struct fat_node *dir, const struct fat_found *f);
+
+/* ---- fat_node.c ---- */
+
+uint32_t fat_entry_first(const struct fat_volume *v, const uint8_t *e);
+/* The number that a file with its entry at `place` has or would have. */
+uint64_t fat_inode_of(struct fat_volume *v, uint64_t place);
 struct fat_node *fat_node_new(struct fat_volume *v, const uint8_t *entry, uint64_t place);
 int64_t fat_time_get(uint16_t date, uint16_t time, uint8_t ten_ms);
 void fat_time_put(int64_t ns, uint8_t *date_and_time, bool date_only);
