@@ -992,6 +992,62 @@ START_TEST(test_vmfs__power_cut_while_it_grows__old_or_new_size_and_again_works)
 }
 END_TEST
 
+/* A second extent joins: the heads of two devices change, and the power goes between any two writes. */
+START_TEST(test_vmfs__power_cut_while_an_extent_joins__mounts_and_again_works)
+{
+    struct disk_model *patterns[2];
+    bool finished = false;
+
+    begin();
+    for (unsigned i = 0; i < 2; i++)
+        patterns[i] = disk_model_create(i ? "second" : "first", 600ull << 20);
+    format(disk_model_device(patterns[0]));
+    for (uint64_t cut = 0; !finished; cut += cut < 4000 ? 73 : 1) {
+        struct disk_model *disks[2];
+        struct block_device *devices[2];
+        const struct vmfs_mount how = {.host = host_uuid(1), .seconds = fixed_seconds};
+        struct vmfs_statistics s;
+        struct vmfs_volume *v;
+        vmk_status status;
+
+        for (unsigned i = 0; i < 2; i++) {
+            disks[i] = disk_model_clone(patterns[i]);
+            devices[i] = disk_model_device(disks[i]);
+        }
+        v = mount_as(devices[0], 1, false);
+        disk_model_cut_after(disks[cut & 1], cut);
+        status = vmfs_grow(v, devices[1]);
+        finished = status == VMK_OK && cut > 4400;
+        vmfs_abandon(v);
+        for (unsigned i = 0; i < 2; i++)
+            disk_model_power_on(disks[i], 0);
+        status = vmfs_mount(devices, 2, &how, &v);
+        if (status == VMK_BAD_FORMAT) {  // the new one is not part of anything yet
+            v = mount_as(devices[0], 1, false);
+            status = VMK_OK;
+        }
+        ck_assert_msg(status == VMK_OK, "cut %llu: %s", (unsigned long long)cut,
+                      vmk_status_text(status));
+        ck_assert_uint_eq(vmfs_statistics(v, &s), VMK_OK);
+        status = vmfs_grow(v, s.extents == 1 ? devices[1] : NULL);
+        ck_assert_msg(status == VMK_OK || status == VMK_NO_SPACE, "cut %llu: %s",
+                      (unsigned long long)cut, vmk_status_text(status));
+        ck_assert_uint_eq(problems(v), 0);
+        ck_assert_uint_eq(vmfs_statistics(v, &s), VMK_OK);
+        ck_assert_uint_eq(s.size >> 20, 1024);
+        ck_assert_uint_eq(s.extents, 2);
+        ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
+        ck_assert_uint_eq(vmfs_mount(devices, 2, &how, &v), VMK_OK);
+        ck_assert_uint_eq(problems(v), 0);
+        ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
+        for (unsigned i = 0; i < 2; i++)
+            disk_model_destroy(disks[i]);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        disk_model_destroy(patterns[i]);
+}
+END_TEST
+
 static int run_all(void)
 {
     Suite *suite = suite_create("vmfs");
@@ -1019,6 +1075,7 @@ static int run_all(void)
     tcase_add_test(tcase, test_vmfs__rotten_bit__check_finds_it);
     tcase_add_test(tcase, test_vmfs__grown_twice__all_of_it_can_be_used);
     tcase_add_test(tcase, test_vmfs__power_cut_while_it_grows__old_or_new_size_and_again_works);
+    tcase_add_test(tcase, test_vmfs__power_cut_while_an_extent_joins__mounts_and_again_works);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

@@ -255,6 +255,7 @@ static bool mount_found(struct scan *s, unsigned first)
 {
     const struct candidate *c = &s->found[first];
     unsigned have = 0;
+    unsigned devices = c->info.devices;
     size_t at = 0;
     vmk_status status;
 
@@ -264,13 +265,15 @@ static bool mount_found(struct scan *s, unsigned first)
         if (memcmp(o->info.volume.raw, c->info.volume.raw, sizeof(c->info.volume.raw)) != 0)
             continue;
         o->done = true;
+        devices =
+            MIN(devices, o->info.devices);  // a new extent knows of itself before the others do
         if (have++ < EXTENTS_MAX && at < sizeof(s->source))
             at += (size_t)vmk_snprintf(s->source + at, sizeof(s->source) - at, "%s%s",
                                        at ? "," : "", o->name);
     }
-    if (have != c->info.devices) {
+    if (have < devices) {
         vmk_log(VMK_LOG_WARN, "LVM: %s: %u of the volume's %u extents are here: not mounted",
-                c->name, have, c->info.devices);
+                c->name, have, devices);
         return false;
     }
     status = mount_volume(s->source, 0);

@@ -87,8 +87,7 @@ must_check vmk_status vmfs_label_set(struct vmfs_volume *volume, const char *lab
 /*
  * The volume becomes larger: its last device has grown (extent null), or `extent` joins it and must live
  * as long. Only while no other host has it mounted (BUSY). NO_SPACE: nothing to gain. A power cut
- * leaves the old size or the new one, or new space that is not used until this is called again; the
- * heads of several devices change one after the other, so a cut between them needs the same call again.
+ * leaves the old size or the new one, or new space that is not used until this is called again.
  */
 must_check vmk_status vmfs_grow(struct vmfs_volume *volume, struct block_device *extent);
 

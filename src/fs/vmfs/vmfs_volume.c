@@ -234,11 +234,6 @@ static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device
     else if (v->extent_count &&
              memcmp(entry + LVM_V_UUID, volume_entry + LVM_V_UUID, VMFS_UUID_SIZE) != 0)
         wrong = "of another volume (UUID)";
-    else if (v->extent_count &&
-             (le64(entry + LVM_V_GENERATION) != le64(volume_entry + LVM_V_GENERATION) ||
-              le32(entry + LVM_V_DEVICES) != le32(volume_entry + LVM_V_DEVICES) ||
-              le64(entry + LVM_V_SIZE) != le64(volume_entry + LVM_V_SIZE)))
-        wrong = "of another generation of the volume";
     for (unsigned i = 0; i < v->extent_count && !wrong; i++) {
         const struct vmfs_extent *o = &v->extents[i];
 
@@ -249,10 +244,38 @@ static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device
         vmk_log(VMK_LOG_ERROR, "LVM: %s: %s", device->name, wrong);
         return VMK_CORRUPT;
     }
-    memcpy(volume_entry, entry, sizeof(entry));
+    /* The oldest head counts: see settle_extents(). */
+    if (!v->extent_count ||
+        le64(entry + LVM_V_GENERATION) < le64(volume_entry + LVM_V_GENERATION))
+        memcpy(volume_entry, entry, sizeof(entry));
     v->extent_count++;
-    v->size += e->pes << LVM_PE_SHIFT;
     return VMK_OK;
+}
+
+/*
+ * Heads of one volume may differ if the power went while it grew: the last extent was made larger, or
+ * added, before the first one knew of it. What the oldest head says is what everything else on the
+ * volume agrees with; the rest is cut off, until the volume is grown again.
+ */
+static void settle_extents(struct vmfs_volume *v, const uint8_t *volume_entry)
+{
+    uint64_t pes = le64(volume_entry + LVM_V_SIZE) >> LVM_PE_SHIFT;
+    unsigned kept = 0;
+
+    v->size = 0;
+    for (unsigned i = 0; i < v->extent_count; i++) {
+        struct vmfs_extent e = v->extents[i];
+
+        if (e.first_pe >= pes || e.pes > pes - e.first_pe)
+            vmk_log(VMK_LOG_WARN, "LVM: %s: the volume was not grown to its end: grow it again",
+                    e.device->name);
+        if (e.first_pe >= pes)
+            continue;
+        e.pes = MIN(e.pes, pes - e.first_pe);
+        v->extents[kept++] = e;
+        v->size += e.pes << LVM_PE_SHIFT;
+    }
+    v->extent_count = kept;
 }
 
 static vmk_status load_super(struct vmfs_volume *v, const uint8_t *volume_entry)
@@ -376,8 +399,10 @@ vmk_status vmfs_mount(struct block_device *const *devices, unsigned count,
             v->how.private_volume = true;
         }
     }
-    if (status == VMK_OK)
+    if (status == VMK_OK) {
+        settle_extents(v, volume_entry);
         status = load_super(v, volume_entry);
+    }
     if (status == VMK_OK)
         status = resources_load(v);
     if (status == VMK_OK && !v->how.read_only) {
