@@ -131,10 +131,10 @@ static void init_world(void *argument)
 
     (void)argument;
     trace_world_start();
+    fault_if_asked();
     driver_boot();
     vmm_mem_start();
     disktest_run();
-    fault_if_asked();
     end = serve();
     mem_print_owners();
     arch_clock_check();
