@@ -47,7 +47,9 @@ struct fat_statistics {
     char label[12];
     bool was_dirty;
 };
+/* Counts the free clusters the first time, which may take a while. */
 must_check vmk_status fat_statistics(struct fat_volume *v, struct fat_statistics *out);
+uint32_t fat_cluster_size(const struct fat_volume *v);
 
 struct fat_attr {
     bool directory, read_only, hidden, system;

@@ -195,13 +195,11 @@ static vmk_status vfs_readdir(struct vnode *dir, uint64_t *position, struct vfs_
 static vmk_status vfs_getattr(struct vnode *vnode, struct vfs_attr *out)
 {
     struct fat_mount *m = mount_of(vnode);
-    struct fat_statistics s;
+    uint32_t cluster_size = fat_cluster_size(m->v);
     struct fat_attr a;
-    vmk_status status;
 
     mutex_lock(&m->lock);
     fat_attr_get(node_of(vnode), &a);
-    status = fat_statistics(m->v, &s);
     mutex_unlock(&m->lock);
     *out = (struct vfs_attr){.mode =
                                  vnode->type | (0777u & ~m->umask & ~(a.read_only ? 0222u : 0)),
@@ -211,12 +209,12 @@ static vmk_status vfs_getattr(struct vnode *vnode, struct vfs_attr *out)
                              .inode = vnode->inode,
                              .device = vnode->mount->device,
                              .size = a.size,
-                             .blocks = (uint64_t)a.clusters * s.cluster_size / 512,
-                             .block_size = s.cluster_size,
+                             .blocks = (uint64_t)a.clusters * cluster_size / 512,
+                             .block_size = cluster_size,
                              .atime_ns = a.atime_ns,
                              .mtime_ns = a.mtime_ns,
                              .ctime_ns = a.ctime_ns};
-    return status;
+    return VMK_OK;
 }
 
 static vmk_status vfs_setattr(struct vnode *vnode, const struct vfs_attr *attr, unsigned what)

@@ -342,3 +342,8 @@ vmk_status fat_statistics(struct fat_volume *v, struct fat_statistics *out)
     memcpy(out->label, v->label, sizeof(out->label));
     return status;
 }
+
+uint32_t fat_cluster_size(const struct fat_volume *v)
+{
+    return v->cluster_size;
+}
