@@ -7,6 +7,7 @@ platform=qemu
 for name in hello exceptions apic nmi io msr memory mmio_nowhere ring3 triple; do
     guest $name .
 done
+guest pvscsi . --disk scsi0:0=1M
 guest smp 'cpus 1' --vcpus 1
 guest smp 'cpus 2' --vcpus 2
 guest smp 'cpus 4' --vcpus 4
