@@ -38,8 +38,7 @@ static const struct scenario *const scenarios[] = {
     &scenario_busybox,     &scenario_busybox_smp,   &scenario_boot,        &scenario_commands,
     &scenario_user_speed,  &scenario_program,       &scenario_processes,   &scenario_pools,
     &scenario_sleeper,     &scenario_coschedule,    &scenario_service,     &scenario_control,
-    &scenario_vmfs_crash,  &scenario_vmfs_files,
-    &scenario_vmfs_speed,
+    &scenario_vmfs_crash,  &scenario_vmfs_files,    &scenario_vmfs_speed,
 };
 
 struct arguments {
@@ -54,7 +53,8 @@ static const char usage[] =
     "                           [--trace DIR] [--ops N]\n"
     "       orrery-sim list\n"
     "       orrery-sim replay FILE.wl [...]\n"
-    "       orrery-sim guest FILE [--vcpus N] [--memory MB] [--append ARGS] [--exits] [...]\n"
+    "       orrery-sim guest FILE [--vcpus N] [--memory MB] [--append ARGS] [--exits]\n"
+    "                         [--host-options TEXT] [...]\n"
     "       orrery-sim engine-bench FILE\n"
     "\n"
     "Runs a scenario of the kernel on simulated hosts. The same seed gives the same run; the "
@@ -195,6 +195,7 @@ static int run(const struct arguments *a)
     snprintf(again, sizeof(again), "orrery-sim run %s --seed %llu --cpus %u --hosts %u%s",
              current->name, (unsigned long long)a->seed, cpus, hosts, shake ? " --shake" : "");
 
+    char line[512];
     const struct sim_options options = {
         .seed = a->seed, .shake = shake, .verbose = a->verbose, .command = again};
 
@@ -204,9 +205,10 @@ static int run(const struct arguments *a)
     if (current->prepare && !current->prepare())
         return 3;
     atexit(recorders_close);
+    snprintf(line, sizeof(line), "%s %s", a->verbose ? "log=screen debug" : "log=none",
+             a->guest.host ? a->guest.host : "");
     for (unsigned i = 0; i < hosts; i++) {
-        sim_host_start(sim_host_create(cpus, 256, a->verbose ? "log=screen debug" : "log=none"),
-                       boot);
+        sim_host_start(sim_host_create(cpus, 256, line), boot);
     }
     if (!sim_run())
         sim_fail("every world waits and nothing will come");
@@ -253,6 +255,8 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
             a->guest.append = argv[++i];
         else if (!strcmp(argv[i], "--exits"))
             a->guest.exits = true;
+        else if (!strcmp(argv[i], "--host-options") && i + 1 < argc)
+            a->guest.host = argv[++i];
         else if (!strcmp(argv[i], "--shake"))
             a->shake = true;
         else if (!strcmp(argv[i], "--verbose"))

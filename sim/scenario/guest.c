@@ -21,6 +21,7 @@
 #include "sim/engine/guest.h"
 #include "sim/scenario/scenario.h"
 #include "vmm/vm.h"
+#include "vmm/vmm_mem.h"
 #include "vmm/vmm_state.h"
 #include "vmm/vmx_config.h"
 
@@ -111,6 +112,7 @@ static void guest_run(unsigned host)
     (void)host;
     this_host()->vmm->backend = &vt_backend_unicorn;
     sim_check(vt_init_cpu() == VMK_OK, "the engine cannot run guests");
+    vmm_mem_start();
     status = vm_create(&config, &vm);
     sim_check(status == VMK_OK, "%s: cannot make the machine: %s", options.file,
               vmk_status_text(status));

@@ -11,6 +11,7 @@ struct guest_options {
     const char *append;         // its command line
     uint64_t vcpus, memory_mb;  // 0: one, 64
     bool exits;                 // print how often it exited, by kind
+    const char *host;           // options of the host's command line, or null
 };
 
 /* Reads the file and makes the configuration; false: said why. Before the simulation runs. */

@@ -42,4 +42,3 @@ void vm_sample(struct vm *vm, uint32_t *touched, uint32_t *sampled);
 
 /* The PPN of a RAM page number. */
 ppn_t vm_ppn_of(const struct vm *vm, uint64_t index);
-

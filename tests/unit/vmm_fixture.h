@@ -28,7 +28,6 @@ static struct vmcb *vmcb;
 
 static void fixture_start(void)
 {
-
     sim_test_begin();
     sim_virt_reset();
     sim_cpuid_set(0x80000000u, 0, (struct plat_cpuid){0x8000001fu, 0, 0, 0});
