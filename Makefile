@@ -283,7 +283,7 @@ check-tools: vmfs-tool trace-tool ## tests/tools: our formats judged by tools we
 	$(Q)scripts/check.sh tools
 check-trace: sim trace-tool ## orrery-trace on recorded scenarios, read back by others
 	$(Q)scripts/check.sh trace
-check-qemu: image guests ## tests/qemu: the image in QEMU (AMD-V)
+check-qemu: image guests vmfs-tool ## tests/qemu: the image in QEMU (AMD-V)
 	$(Q)scripts/check.sh qemu
 check-bochs: image guests ## tests/bochs: the image in Bochs (VT-x)
 	$(Q)scripts/check.sh bochs
