@@ -79,6 +79,8 @@ WARN  := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissi
 METAL_FLAGS := $(STD) -O2 -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
          -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
          -DORRERY_METAL -I$(BUILD)/metal/gen
+# A world's stack has 16 KB: no function may take much of it.
+FRAME := -Wframe-larger-than=3072
 ACPI_FLAGS := -U__linux__ -Isrc/arch/x86/acpi/include -isystem $(ACPICA)/include -isystem $(ACPICA)/core
 GUEST_FLAGS := $(STD) -O2 -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
          -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
@@ -102,7 +104,7 @@ image: $(IMAGE) ## the image: ELF, modules, ISO
 
 $(METAL)/obj/%.c.o: %.c | $(OFFSETS)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(METAL_FLAGS) $(WARN) $(if $(findstring /acpi/,$<),$(ACPI_FLAGS)) $(if $(filter src/fs/visorfs/% src/fs/vmdk/%,$<),$(ZLIB_FLAGS)) -c -o $@ $<
+	$(Q)$(CC) $(METAL_FLAGS) $(WARN) $(FRAME) $(if $(findstring /acpi/,$<),$(ACPI_FLAGS)) $(if $(filter src/fs/visorfs/% src/fs/vmdk/%,$<),$(ZLIB_FLAGS)) -c -o $@ $<
 $(METAL)/obj/%.S.o: %.S $(OFFSETS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(METAL_FLAGS) -Wa,--noexecstack -c -o $@ $<

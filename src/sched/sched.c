@@ -284,6 +284,8 @@ static void switch_to(struct sched_entity *entity)
 
     if (next == prev)
         return;
+    vmk_assert_msg(!prev->stack || *(const uint64_t *)prev->stack == WORLD_STACK_MARK,
+                   "the stack of %s ran over", prev->name);
     vmk_assert(spin_held_count() == 1);
     own->current = next;
     if (prev->switch_out)

@@ -31,12 +31,6 @@
 #define SHARES_MAX    1000000u
 #define MHZ_MAX       64000000u
 
-/* A disk of which a key was seen. */
-struct disk_seen {
-    struct vm_disk_config config;
-    bool present;
-};
-
 struct parser {
     const char *file;
     const char *text;
@@ -48,8 +42,10 @@ struct parser {
     bool serial_absent;    // serial0.present = "FALSE"
     bool serial_is_file;   // serial0.fileType = "file"
     unsigned serial_line;  // of serial0.fileName
-    struct disk_seen disks[VM_DISKS_MAX];
-    size_t disk_count;
+    /* The disks of which a key was seen are in the configuration until disks_finish() sorts them out. */
+    struct vm_disk_config *disks;
+    bool disk_present[VM_DISKS_MAX];
+    unsigned disk_count;
     char *error;
     size_t error_size;
 };
@@ -424,24 +420,21 @@ static vmk_status truth_read(struct parser *p, bool *out)
     return *out || same_word(p->value, "false") ? VMK_OK : fail(p, "must be TRUE or FALSE");
 }
 
-/* Disks appear in the table as their first key is seen, whether they are present or not. */
-static struct disk_seen *disk_of(struct parser *p, enum vm_disk_bus bus, unsigned number,
-                                 unsigned unit)
+/* Disks appear in the table as their first key is seen, whether they are present or not: a number, or
+ * VM_DISKS_MAX if there is no room. */
+static unsigned disk_of(struct parser *p, enum vm_disk_bus bus, unsigned number, unsigned unit)
 {
-    struct disk_seen *d;
+    unsigned i = 0;
 
-    for (size_t i = 0; i < p->disk_count; i++) {
-        d = &p->disks[i];
-        if (d->config.bus == bus && d->config.number == number && d->config.unit == unit)
-            return d;
+    while (i < p->disk_count &&
+           (p->disks[i].bus != bus || p->disks[i].number != number || p->disks[i].unit != unit))
+        i++;
+    if (i == p->disk_count && i < VM_DISKS_MAX) {
+        p->disks[i] = (struct vm_disk_config){
+            .bus = bus, .number = (uint8_t)number, .unit = (uint8_t)unit};
+        p->disk_count++;
     }
-    if (p->disk_count == ARRAY_COUNT(p->disks))
-        return NULL;
-    d = &p->disks[p->disk_count++];
-    d->config.bus = bus;
-    d->config.number = (uint8_t)number;
-    d->config.unit = (uint8_t)unit;
-    return d;
+    return i;
 }
 
 static vmk_status set_bus(struct parser *p, struct vm_config *out, enum vm_disk_bus bus,
@@ -455,13 +448,14 @@ static vmk_status set_bus(struct parser *p, struct vm_config *out, enum vm_disk_
     return VMK_OK;
 }
 
-static vmk_status set_disk(struct parser *p, struct disk_seen *d, const char *property)
+static vmk_status set_disk(struct parser *p, unsigned disk, const char *property)
 {
+    struct vm_disk_config *d = &p->disks[disk];
+
     if (same_word(property, "present"))
-        return truth_read(p, &d->present);
+        return truth_read(p, &p->disk_present[disk]);
     if (same_word(property, "fileName"))
-        return p->value[0] ? string_copy(p, d->config.file, sizeof(d->config.file))
-                           : fail(p, "empty");
+        return p->value[0] ? string_copy(p, d->file, sizeof(d->file)) : fail(p, "empty");
     if (same_word(property, "deviceType")) {
         if (same_word(p->value, "disk") || same_word(p->value, "scsi-hardDisk"))
             return VMK_OK;
@@ -474,7 +468,7 @@ static vmk_status set_disk(struct parser *p, struct disk_seen *d, const char *pr
         if (!keeps && !same_word(p->value, "independent-nonpersistent"))
             return fail(p, "must be persistent, independent-persistent or "
                            "independent-nonpersistent");
-        d->config.mode = keeps ? VM_DISK_PERSISTENT : VM_DISK_NONPERSISTENT;
+        d->mode = keeps ? VM_DISK_PERSISTENT : VM_DISK_NONPERSISTENT;
     }
     return VMK_OK;
 }
@@ -504,10 +498,10 @@ static bool disk_key(struct parser *p, struct vm_config *out, vmk_status *status
             return true;
         }
 
-        struct disk_seen *d =
-            disk_of(p, (enum vm_disk_bus)bus, (unsigned)number, (unsigned)unit);
+        unsigned disk = disk_of(p, (enum vm_disk_bus)bus, (unsigned)number, (unsigned)unit);
 
-        *status = d ? set_disk(p, d, at + 1) : fail(p, "more than 16 disks");
+        *status =
+            disk < VM_DISKS_MAX ? set_disk(p, disk, at + 1) : fail(p, "more than 16 disks");
         return true;
     }
     return false;
@@ -532,36 +526,39 @@ static vmk_status foreign_controller(struct parser *p)
 }
 
 /* A key that is wrong only together with others; the line is the file's last. */
-static vmk_status fail_disk(struct parser *p, const struct disk_seen *d, const char *what)
+static vmk_status fail_disk(struct parser *p, const struct vm_disk_config *d, const char *what)
 {
-    vmk_snprintf(p->key, sizeof(p->key), "%s%u:%u", bus_words[d->config.bus], d->config.number,
-                 d->config.unit);
+    vmk_snprintf(p->key, sizeof(p->key), "%s%u:%u", bus_words[d->bus], d->number, d->unit);
     return fail(p, what);
 }
 
-/* What is present goes into the configuration, in the order of bus, number and unit. */
+static unsigned disk_order(const struct vm_disk_config *d)
+{
+    return (d->bus * VM_BUSES_MAX + d->number) * VM_DISK_UNITS + d->unit;
+}
+
+/* What is present stays in the configuration, in the order of bus, number and unit. */
 static vmk_status disks_finish(struct parser *p, struct vm_config *out)
 {
-    for (size_t i = 0; i < p->disk_count; i++) {
-        const struct disk_seen *d = &p->disks[i];
-        size_t at = out->disk_count;
+    unsigned count = 0;
 
-        if (!d->present)
+    for (unsigned i = 0; i < p->disk_count; i++) {
+        const struct vm_disk_config d = out->disks[i];
+        unsigned at = count;
+
+        if (!p->disk_present[i])
             continue;
-        if (!d->config.file[0])
-            return fail_disk(p, d, "present but without fileName");
-        if (!out->buses[d->config.bus][d->config.number])
-            return fail_disk(p, d, "its bus is not present: set the bus's .present");
-        while (at > 0 && (out->disks[at - 1].bus > d->config.bus ||
-                          (out->disks[at - 1].bus == d->config.bus &&
-                           out->disks[at - 1].number * VM_DISK_UNITS + out->disks[at - 1].unit >
-                               d->config.number * VM_DISK_UNITS + d->config.unit))) {
+        if (!d.file[0])
+            return fail_disk(p, &d, "present but without fileName");
+        if (!out->buses[d.bus][d.number])
+            return fail_disk(p, &d, "its bus is not present: set the bus's .present");
+        for (; at > 0 && disk_order(&out->disks[at - 1]) > disk_order(&d); at--)
             out->disks[at] = out->disks[at - 1];
-            at--;
-        }
-        out->disks[at] = d->config;
-        out->disk_count++;
+        out->disks[at] = d;
+        count++;
     }
+    memset(&out->disks[count], 0, (VM_DISKS_MAX - count) * sizeof(out->disks[0]));
+    out->disk_count = count;
     return VMK_OK;
 }
 
@@ -635,47 +632,51 @@ static void name_make(const char *file, struct vm_config *out)
 vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
                             struct vm_config *out, char *error, size_t error_size)
 {
-    struct parser p = {
-        .file = file, .text = text, .size = size, .error = error, .error_size = error_size};
-    struct vm_config config = {.memory_mb = 32,
-                               .vcpus = 1,
-                               .shares = SHARES_NORMAL,
-                               .serial_port = -1,
-                               .bios = "bios-256k.bin"};
+    struct parser p = {.file = file,
+                       .text = text,
+                       .size = size,
+                       .disks = out->disks,
+                       .error = error,
+                       .error_size = error_size};
     bool uuid_given = false;
     vmk_status status;
 
+    memset(out, 0, sizeof(*out));
+    out->memory_mb = 32;
+    out->vcpus = 1;
+    out->shares = SHARES_NORMAL;
+    out->serial_port = -1;
+    memcpy(out->bios, "bios-256k.bin", sizeof("bios-256k.bin"));
     if (size > FILE_SIZE_MAX)
         return fail(&p, "file longer than 16384 bytes");
     while ((status = setting_next(&p)) == VMK_OK) {
         if (key_seen_before(&p))
             return fail(&p, "given twice");
-        status = setting_apply(&p, &config, &uuid_given);
+        status = setting_apply(&p, out, &uuid_given);
         if (status != VMK_OK)
             return status;
     }
     if (status != VMK_NOT_FOUND)
         return status;
-    status = disks_finish(&p, &config);
+    status = disks_finish(&p, out);
     if (status != VMK_OK)
         return status;
-    if (config.kernel[0] == '\0' && config.firmware == VM_FIRMWARE_DIRECT) {
+    if (out->kernel[0] == '\0' && out->firmware == VM_FIRMWARE_DIRECT) {
         memcpy(p.key, "orrery.kernel", sizeof("orrery.kernel"));
         return fail(&p, "missing");
     }
-    if (config.serial_file[0] && !p.serial_is_file) {
+    if (out->serial_file[0] && !p.serial_is_file) {
         memcpy(p.key, "serial0.fileName", sizeof("serial0.fileName"));
         p.line = p.serial_line;
         return fail(&p, "must be com1, com2 or none; serial0.fileType = \"file\" for a file");
     }
     if (p.serial_absent) {
-        config.serial_port = -1;
-        config.serial_file[0] = '\0';
+        out->serial_port = -1;
+        out->serial_file[0] = '\0';
     }
-    if (config.name[0] == '\0')
-        name_make(file, &config);
+    if (out->name[0] == '\0')
+        name_make(file, out);
     if (!uuid_given)
-        uuid_make(&config);
-    *out = config;
+        uuid_make(out);
     return VMK_OK;
 }

@@ -146,6 +146,7 @@ vmk_status world_create(const struct world_params *params, world_id *id)
     w->owner = params->owner;
     w->stack = mpn_map(stack);
     w->stack_size = (size_t)(PAGE_SIZE << WORLD_STACK_ORDER);
+    *(uint64_t *)w->stack = WORLD_STACK_MARK;
     plat_context_init(&w->context, w->stack, w->stack_size, world_begin, w);
     list_add_tail(&worlds->all, &w->all_link);
     *id = w->id;

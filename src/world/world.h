@@ -63,6 +63,9 @@ struct world {
     void *owner;  // struct vcpu for a VMM world
 };
 
+/* In the lowest bytes of every stack: a switch finds it gone when the stack ran over. */
+#define WORLD_STACK_MARK 0x6f76657272756e21ull
+
 struct world_params {
     const char *name;
     void (*entry)(void *);
