@@ -12,7 +12,7 @@
 #   zlib/     the unpacked Debian source package zlib: the kernel's own inflate is built of it,
 #             because the packaged libz.a uses vector registers
 #   guest/    vmlinuz (Debian's cloud kernel), its disk drivers (modules/, in the order of
-#             modules/order) and busybox (static), for guests
+#             modules/order), its balloon driver and busybox (static), for guests
 #
 # The package sources are the machine's own: its configured Debian entries are copied into a
 # private list that also names the source packages. Nothing of the system's apt set-up changes.
@@ -46,7 +46,7 @@ missing_packages() {
 
 have_guest() {
     [ -f "$cache/guest/vmlinuz" ] && [ -f "$cache/guest/busybox" ] &&
-        [ -f "$cache/guest/modules/order" ]
+        [ -f "$cache/guest/modules/order" ] && [ -f "$cache/guest/modules/vmw_balloon.ko" ]
 }
 
 have_zlib() {
@@ -222,6 +222,11 @@ fetch_modules() {
         cp "$file" "$cache/guest/modules/"
         echo "${file##*/}"
     done >"$cache/guest/modules/order.new"
+    # Loaded by the tests that want them.
+    for module in vmw_vmci vmw_balloon; do
+        find "$work/root/lib/modules" -name "$module.ko" -exec cp {} "$cache/guest/modules/" \;
+    done
+    [ -f "$cache/guest/modules/vmw_balloon.ko" ] || die "no vmw_balloon in $meta"
     [ -s "$cache/guest/modules/order.new" ] || die "no disk drivers in $meta"
     mv "$cache/guest/modules/order.new" "$cache/guest/modules/order"
 }

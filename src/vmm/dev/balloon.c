@@ -157,12 +157,15 @@ static enum balloon_status start(struct vm *vm, uint32_t wanted, uint64_t *caps)
     bool irqs = spin_lock(&vm->lock);
 
     vm_balloon_reset_locked(vm);
-    vm->balloon.connected = true;
+    vm->balloon.connected = wanted != 0;
     vm->balloon.resets++;
     // Before capabilities the argument was the version, 2, which reads as BASIC alone.
     vm->balloon.caps = wanted == CAP_BASIC ? (uint32_t)CAP_BASIC : wanted & CAPS;
     *caps = vm->balloon.caps;
     spin_unlock(&vm->lock, irqs);
+    // A driver that leaves asks for nothing. If it were given that it would forget about 2 MB pages.
+    if (wanted == 0)
+        return BALLOON_BAD_COMMAND;
     return wanted == CAP_BASIC ? BALLOON_OK : BALLOON_OK_WITH_CAPS;
 }
 
