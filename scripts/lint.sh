@@ -95,7 +95,7 @@ tidy() {  # tidy FLAGS FOLDER...
     export flags
     files "$@" | grep '\.c$' | grep -v '/acpi/' |
         xargs -P "$(nproc)" -n 8 sh -c 'clang-tidy --quiet --warnings-as-errors="*" \
-            --checks="-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-narrowing-conversions,-bugprone-macro-parentheses,-bugprone-implicit-widening-of-multiplication-result,-bugprone-assignment-in-if-condition,-bugprone-branch-clone,-bugprone-signed-char-misuse" \
+            --checks="-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-narrowing-conversions,-bugprone-macro-parentheses,-bugprone-implicit-widening-of-multiplication-result,-bugprone-assignment-in-if-condition,-bugprone-branch-clone,-bugprone-signed-char-misuse,-bugprone-not-null-terminated-result" \
             "$@" -- -std=gnu17 -Isrc -I. $flags 2>&1 |
             grep -v "^[0-9]* warnings\{0,1\}.*generated" |
             awk "{ print; bad = 1 } END { exit bad }"' tidy

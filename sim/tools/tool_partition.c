@@ -40,7 +40,8 @@ static int list(const struct partition_table *t)
             printf("%s %s %llu %s", guid, partition_kind_name(p->kind),
                    (unsigned long long)p->attributes, p->name);
         else
-            printf("%u %s %u", p->mbr_type, partition_kind_name(p->kind), p->active ? 128 : 0);
+            printf("%u %s %u", p->mbr_type, partition_kind_name(p->kind),
+                   p->active ? 128u : 0u);
         puts(p->bad ? " (bad)" : "");
     }
     return t->problems ? 1 : 0;

@@ -50,7 +50,7 @@ static vmk_status volume_open(struct vmdk_store *store, const char *path,
     struct vmfs_attributes a;
     const char *name;
     vmfs_id dir;
-    vmfs_id id;
+    vmfs_id id = {0};
     vmk_status status = parent_of(v, path, &dir, &name);
 
     if (status == VMK_OK && how == VMDK_OPEN_CREATE)
@@ -249,7 +249,7 @@ static int dump_lock(void *context, const char *path)
     const struct vmdk_store *store = context;
     struct vmfs_lock_info lock;
     char owner[VMFS_UUID_TEXT];
-    vmfs_id id;
+    vmfs_id id = {0};
     vmk_status status = VMK_BAD_PARAM;
 
     if (*path == ':' && store->context)

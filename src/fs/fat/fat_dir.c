@@ -14,6 +14,7 @@
  * Start at   fat_scan_next(), fat_name_add().
  * Sources    FATGEN "Directory Structure".
  */
+#include "core/assert.h"
 #include "core/heap.h"
 #include "fs/fat/fat_internal.h"
 #include "lib/endian.h"
@@ -64,6 +65,7 @@ vmk_status fat_slot_put(struct fat_node *dir, uint64_t place, const uint8_t *ent
 {
     struct fat_volume *v = dir->v;
 
+    vmk_assert(entry);
     return fat_sector_put(v, place / v->sector_size, entry - place % v->sector_size);
 }
 

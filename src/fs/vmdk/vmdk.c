@@ -180,7 +180,7 @@ static vmk_status extent_fits(const struct layer *l, const struct extent *e,
         (e->in->size / VMDK_SECTOR < e->line->offset ||
          e->in->size / VMDK_SECTOR - e->line->offset < sectors)) {
         vmdk_say(report, "%s: extent \"%s\": %llu sectors are described, the file has %llu",
-                 l->name, e->line->name, (unsigned long long)(e->line->offset + sectors),
+                 l->name, e->line->name, (unsigned long long)e->line->offset + sectors,
                  (unsigned long long)(e->in->size / VMDK_SECTOR));
         return VMK_BAD_FORMAT;
     }

@@ -417,6 +417,8 @@ static void put_others(struct writer *w, const char *other, bool ddb)
     while (other && *other) {
         const char *end = strchr(other, '\n');
 
+        if (!end)
+            return;  // each line was stored with its end
         if ((strncmp(other, "ddb.", 4) == 0) == ddb)
             put(w, "%.*s", (int)(end + 1 - other), other);
         other = end + 1;

@@ -708,7 +708,7 @@ vmk_status vmfs_source_uuid(const char *source, char uuid[VMFS_UUID_TEXT])
 struct vmfs_uuid vmfs_host_uuid(void)
 {
     struct fs_state *fs = fs_state();
-    struct vmfs_uuid uuid;
+    struct vmfs_uuid uuid = {0};
 
     memcpy(uuid.raw, fs->host_uuid, sizeof(uuid.raw));
     if (!le32(uuid.raw + 4)) {

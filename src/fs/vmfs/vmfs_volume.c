@@ -541,7 +541,7 @@ uint64_t vmfs_holder_beats(struct vmfs_volume *v)
 
 struct vmfs_uuid vmfs_logical_uuid(const struct vmfs_volume *v)
 {
-    struct vmfs_uuid uuid;
+    struct vmfs_uuid uuid = {0};
 
     memcpy(uuid.raw, v->super + FS_LV_UUID, VMFS_UUID_SIZE);
     return uuid;
