@@ -418,14 +418,17 @@ static enum next stop_register(struct guest_cpu *g, uint32_t code, const struct 
         exit->cr.kind = VM_CR_CLTS;
     } else if (d->opcode == 0x01) {
         exit->cr.kind = VM_CR_LMSW;
-        if (d->has_memory) {
-            vmk_log(VMK_LOG_WARN, "VT: LMSW from memory at %#llx is not supported",
-                    (unsigned long long)exit->rip);
-            return leave(exit, VM_EXIT_UNKNOWN);
-        }
         uc_guest_store(g->cpu, g->v->regs.gpr);
-        exit->cr.value =
-            (uint16_t)(d->rm == 4 ? uc_guest_get(g->cpu, VT_RSP) : g->v->regs.gpr[d->rm]);
+        if (d->has_memory) {
+            uint16_t word;
+
+            if (!emulate_read_word(g->v, &word, &exit->length))
+                return leave(exit, VM_EXIT_INTERRUPT);
+            exit->cr.value = word;
+        } else {
+            exit->cr.value =
+                (uint16_t)(d->rm == 4 ? uc_guest_get(g->cpu, VT_RSP) : g->v->regs.gpr[d->rm]);
+        }
     }
     return leave(exit, VM_EXIT_CR_ACCESS);
 }

@@ -17,7 +17,7 @@ int test_processes(void)
     struct rlimit limit;
     struct rusage usage;
     siginfo_t info;
-    int status, ends[2];
+    int status, was, ends[2];
     char text[64];
     cpu_set_t cpus;
     ssize_t n;
@@ -129,9 +129,10 @@ int test_processes(void)
         _exit(0);
     }
     waitpid(child, &status, 0);
-    SHOW(getpriority(PRIO_PROCESS, 0));
-    SHOW(nice(3));
-    SHOW(getpriority(PRIO_PROCESS, 0));
+    was = getpriority(PRIO_PROCESS, 0);  // whatever started us may have been nice
+    SHOW(getpriority(PRIO_PROCESS, 0) - was);
+    SHOW(nice(3) - was);
+    SHOW(getpriority(PRIO_PROCESS, 0) - was);
     SHOW(sched_getscheduler(0));
     SHOW(sched_getparam(0, &param));
     SHOW(sched_get_priority_max(SCHED_FIFO));
