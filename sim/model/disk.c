@@ -302,7 +302,7 @@ struct disk_model *disk_model_create(const char *name, uint64_t size)
     struct disk_model *disk = calloc(1, sizeof(*disk));
 
     disk->chunk_count = (size_t)((size + CHUNK_SIZE - 1) / CHUNK_SIZE);
-    disk->chunks = calloc(disk->chunk_count, sizeof(disk->chunks[0]));
+    disk->chunks = calloc(disk->chunk_count, sizeof(void *));
     disk->cut_after = UINT64_MAX;
     snprintf(disk->device.name, sizeof(disk->device.name), "%s", name);
     disk->device.ops = &ops;

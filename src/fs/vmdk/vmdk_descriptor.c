@@ -414,14 +414,17 @@ static void put(struct writer *w, const char *format, ...)
 /* Lines of the disk data base, or the others. */
 static void put_others(struct writer *w, const char *other, bool ddb)
 {
-    while (other && *other) {
-        const char *end = strchr(other, '\n');
+    if (!other)
+        return;
+    while (*other) {
+        int length = 0;
 
-        if (!end)
-            return;  // each line was stored with its end
+        while (other[length] && other[length] != '\n')
+            length++;
+        length += other[length] != '\0';
         if ((strncmp(other, "ddb.", 4) == 0) == ddb)
-            put(w, "%.*s", (int)(end + 1 - other), other);
-        other = end + 1;
+            put(w, "%.*s", length, other);
+        other += length;
     }
 }
 
