@@ -94,9 +94,10 @@ key 'more ends' 'q' '\]# '
 say 'top' 'top -d 1\r' 'Load average'
 say 'top refreshes' '' 'Mem: '
 key 'top ends' 'q' '\]# '
-say 'watch' 'watch -n 1 "echo w$((5*5))"\r' 'w25'
+# watch ignores Ctrl-C while its command runs: the key comes half a second behind a refresh, and the next
+# is two seconds away.
+say 'watch' 'watch -n 2 "echo w$((5*5))"\r' 'w25'
 say 'watch refreshes' '' 'w25'
-sleep 0.5
 key 'watch ends' '\003' '\]# '
 run 'stty' 'stty -a | head -n 1' 'rows 24; columns 80'
 run 'nice becomes shares' 'nice -n 5 sh -c "nice; exit 4"; echo st$?' '^5'
