@@ -307,7 +307,7 @@ static void name_node(struct vm_console *c, const char *vm_name)
     char name[32];
     size_t n = 0;
 
-    for (; vm_name[n] && n < sizeof(name) - 1; n++) {
+    for (; n < sizeof(name) - 1 && vm_name[n]; n++) {
         char ch = vm_name[n];
         bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
                      (ch >= '0' && ch <= '9') || ch == '-' || ch == '_' || (ch == '.' && n > 0);
