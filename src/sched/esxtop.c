@@ -84,3 +84,26 @@ void esxtop_columns(const struct sched_sample *before, const struct sched_sample
         out[i] = passed ? ratio(grown(&rows[i], before, after), factor, passed) : 0;
     }
 }
+
+void sched_sample_add(struct sched_sample *sum, const struct sched_sample *part)
+{
+    sum->at = part->at;
+    sum->elapsed += part->elapsed;
+    sum->used += part->used;
+    sum->run += part->run;
+    sum->ready += part->ready;
+    sum->limited += part->limited;
+    sum->costop += part->costop;
+    sum->wait += part->wait;
+    sum->wait_idle += part->wait_idle;
+    sum->wait_io += part->wait_io;
+    sum->wait_swap += part->wait_swap;
+    sum->system += part->system;
+    sum->overlap += part->overlap;
+    sum->smt += part->smt;
+    sum->switches += part->switches;
+    sum->migrations += part->migrations;
+    sum->quantum_expiries += part->quantum_expiries;
+    sum->wakes += part->wakes;
+    sum->worlds += part->worlds;
+}

@@ -78,6 +78,8 @@ enum esxtop_column {
     ESXTOP_COLUMNS
 };
 
+/* The sums of a group, taken when its parts are, grow by a part. */
+void sched_sample_add(struct sched_sample *sum, const struct sched_sample *part);
 /* "%USED", "SWTCH/s". */
 const char *esxtop_column_name(enum esxtop_column column);
 /*

@@ -55,29 +55,6 @@ static struct sched_sample of_times(const struct sched_machine *m, plat_ns now,
     return s;
 }
 
-/* The sums of a group grow by a part of it. */
-static void add(struct sched_sample *sum, const struct sched_sample *part)
-{
-    sum->elapsed += part->elapsed;
-    sum->used += part->used;
-    sum->run += part->run;
-    sum->ready += part->ready;
-    sum->limited += part->limited;
-    sum->costop += part->costop;
-    sum->wait += part->wait;
-    sum->wait_idle += part->wait_idle;
-    sum->wait_io += part->wait_io;
-    sum->wait_swap += part->wait_swap;
-    sum->system += part->system;
-    sum->overlap += part->overlap;
-    sum->smt += part->smt;
-    sum->switches += part->switches;
-    sum->migrations += part->migrations;
-    sum->quantum_expiries += part->quantum_expiries;
-    sum->wakes += part->wakes;
-    sum->worlds += part->worlds;
-}
-
 static void set_name(struct sched_sample *s, const char *name)
 {
     _Static_assert(SCHED_SAMPLE_NAME == WORLD_NAME_SIZE, "names are cut");
@@ -135,7 +112,7 @@ static struct sched_sample visit(struct collector *c, const struct sched_node *n
             struct sched_sample part =
                 visit(c, list_entry(link, const struct sched_node, siblings));
 
-            add(&s, &part);
+            sched_sample_add(&s, &part);
         }
     }
     s.id = n->id;

@@ -117,29 +117,6 @@ static struct top_group *group_of(struct top_look *look, const struct lists *l,
     return group_get(look, 0x80000000u | w->cartel_id, w->name);
 }
 
-static void add(struct sched_sample *sum, const struct sched_sample *part)
-{
-    sum->at = part->at;
-    sum->elapsed += part->elapsed;
-    sum->used += part->used;
-    sum->run += part->run;
-    sum->ready += part->ready;
-    sum->limited += part->limited;
-    sum->costop += part->costop;
-    sum->wait += part->wait;
-    sum->wait_idle += part->wait_idle;
-    sum->wait_io += part->wait_io;
-    sum->wait_swap += part->wait_swap;
-    sum->system += part->system;
-    sum->overlap += part->overlap;
-    sum->smt += part->smt;
-    sum->switches += part->switches;
-    sum->migrations += part->migrations;
-    sum->quantum_expiries += part->quantum_expiries;
-    sum->wakes += part->wakes;
-    sum->worlds++;
-}
-
 struct top_look *top_look(void)
 {
     struct top_look *look = allocate(sizeof(*look));
@@ -155,7 +132,7 @@ struct top_look *top_look(void)
 
         if (s->kind == SCHED_SAMPLE_WORLD || s->kind == SCHED_SAMPLE_VCPU ||
             s->kind == SCHED_SAMPLE_IDLE)
-            add(&group_of(look, &l, s)->sum, s);
+            sched_sample_add(&group_of(look, &l, s)->sum, s);
     }
     lists_free(&l);
     return look;
