@@ -30,23 +30,6 @@ struct view {
     struct aspace_use use;
 };
 
-static char state_of(const struct process *p)
-{
-    char state = 'S';
-
-    if (p->state == PROCESS_ZOMBIE)
-        return 'Z';
-    if (p->stopped)
-        return 'T';
-    list_for_each (node, &p->threads) {
-        const struct thread *t = list_entry(node, struct thread, process_link);
-
-        if (t->world && !__atomic_load_n(&t->world->waiting_on, __ATOMIC_RELAXED))
-            state = 'R';
-    }
-    return state;
-}
-
 static vmk_status view_get(uint32_t pid, struct view *v)
 {
     struct user_state *user = user_state();
@@ -65,7 +48,7 @@ static vmk_status view_get(uint32_t pid, struct view *v)
     if (v->mm)
         mm_ref(v->mm);
     memcpy(v->name, p->name, sizeof(v->name));
-    v->state = state_of(p);
+    v->state = process_state_letter_locked(p);
     v->ppid = p->parent ? p->parent->pid : 0;
     v->group = p->group;
     v->session = p->session->id;

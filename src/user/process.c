@@ -761,6 +761,21 @@ void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns)
     spin_unlock(&user->lock, irqs);
 }
 
+char process_state_letter_locked(const struct process *p)
+{
+    if (p->state == PROCESS_ZOMBIE)
+        return 'Z';
+    if (p->stopped)
+        return 'T';
+    list_for_each (node, &p->threads) {
+        const struct thread *t = list_entry(node, struct thread, process_link);
+
+        if (t->world && !__atomic_load_n(&t->world->waiting_on, __ATOMIC_RELAXED))
+            return 'R';
+    }
+    return 'S';
+}
+
 void process_init(void)
 {
     static const struct world_params params = {.name = "user-reaper", .entry = reaper};

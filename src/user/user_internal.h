@@ -258,6 +258,8 @@ must_check bool process_single_thread(struct thread *t);
 void process_vfork_release(struct thread *t);
 void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void thread_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns);
+/* As /proc/<pid>/stat has it: R, S, T or Z. */
+char process_state_letter_locked(const struct process *p);
 void process_session_set_locked(struct process *p, struct user_session *session);
 void session_put_locked(struct user_session *session, struct tty **tty_to_put);
 

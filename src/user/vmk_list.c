@@ -126,21 +126,6 @@ static void gather_worlds(struct gather *g)
 
 /* ---- processes ---- */
 
-static char process_state(const struct process *p)
-{
-    if (p->state == PROCESS_ZOMBIE)
-        return 'Z';
-    if (p->stopped)
-        return 'T';
-    list_for_each (node, &p->threads) {
-        const struct thread *t = list_entry(node, struct thread, process_link);
-
-        if (t->world && !__atomic_load_n(&t->world->waiting_on, __ATOMIC_RELAXED))
-            return 'R';
-    }
-    return 'S';
-}
-
 /* User lock held. */
 static void process_fill(const struct process *p, struct vmk_process *out)
 {
@@ -149,7 +134,7 @@ static void process_fill(const struct process *p, struct vmk_process *out)
                                 .uid = p->euid,
                                 .gid = p->egid,
                                 .threads = p->thread_count,
-                                .state = (uint32_t)process_state(p),
+                                .state = (uint32_t)process_state_letter_locked(p),
                                 .started_ns = p->started};
     text_copy(out->name, sizeof(out->name), p->name);
 }
