@@ -11,10 +11,8 @@
  *   - When the process is gone, user memory is what it was before, but for cached copy buffers.
  * Locking    none: one input at a time.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/log.h"
 #include "tests/unit/user_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -91,32 +89,13 @@ static void calls(void *argument_thread)
 
 static void one(void *unused)
 {
-    uint64_t heap = heap_owned(MEM_OWNER_USER);
-
     (void)unused;
-    user_fixture_join(user_fixture_start(calls)->process->pid);
-    if (heap_owned(MEM_OWNER_USER) != heap ||
-        page_owned_count(MEM_OWNER_USER) > USER_FIXTURE_BUFFERS)
-        abort();
-}
-
-static void up(void *unused)
-{
-    (void)unused;
-    user_fixture_up();
+    user_fixture_run(calls);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool ready;
-
-    if (!ready) {
-        sim_test_begin();
-        log_sinks_set(0);
-        sim_test_run(up, NULL);
-        ready = true;
-    }
     input = (struct input){data, size, 0};
-    sim_test_run(one, NULL);
+    user_fixture_fuzz(one);
     return 0;
 }

@@ -13,12 +13,8 @@
  */
 #include <string.h>
 
-#include "core/log.h"
-#include "sim/engine/guest.h"
 #include "tests/unit/user_fixture.h"
 #include "user/abi/vmk.h"
-#include "vmm/vmm_state.h"
-#include "vmm/vt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -157,39 +153,14 @@ static void calls(void *thread)
 
 static void one(void *unused)
 {
-    uint64_t heap = heap_owned(MEM_OWNER_USER);
-    uint64_t vmm = heap_owned(MEM_OWNER_VMM);
-    uint64_t tables = page_owned_count(MEM_OWNER_P2M);
-
     (void)unused;
-    user_fixture_join(user_fixture_start(calls)->process->pid);
-    if (heap_owned(MEM_OWNER_USER) != heap || heap_owned(MEM_OWNER_VMM) != vmm ||
-        page_owned_count(MEM_OWNER_P2M) != tables || page_owned_count(MEM_OWNER_GUEST) ||
-        page_owned_count(MEM_OWNER_USER) > USER_FIXTURE_BUFFERS)
-        abort();
-}
-
-static void up(void *unused)
-{
-    (void)unused;
-    this_host()->vmm->backend = &vt_backend_unicorn;
-    if (vt_init_cpu() != VMK_OK)
-        abort();
-    user_fixture_up();
+    user_fixture_run(calls);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool ready;
-
-    if (!ready) {
-        sim_test_begin();
-        log_sinks_set(0);
-        sim_test_run(up, NULL);
-        ready = true;
-    }
     input = data;
     left = size;
-    sim_test_run(one, NULL);
+    user_fixture_fuzz(one);
     return 0;
 }

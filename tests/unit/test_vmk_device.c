@@ -13,12 +13,9 @@
 #include <string.h>
 
 #include "sched/esxtop.h"
-#include "sim/engine/guest.h"
 #include "tests/unit/kernel_test.h"
 #include "tests/unit/user_fixture.h"
 #include "user/abi/vmk.h"
-#include "vmm/vmm_state.h"
-#include "vmm/vt.h"
 
 #define DATA       0x10000000ull
 #define OUT        0x20000000ull
@@ -85,14 +82,6 @@ static void become(uint32_t uid)
     p->cred.uid = uid;
 }
 
-static void up(void *unused)
-{
-    (void)unused;
-    this_host()->vmm->backend = &vt_backend_unicorn;
-    ck_assert_int_eq(vt_init_cpu(), VMK_OK);
-    user_fixture_up();
-}
-
 static void (*body)(void);
 
 static void run_body(void *thread)
@@ -105,16 +94,8 @@ static void run_body(void *thread)
 /* Nothing of a VM is left when the process that held it is gone. */
 static void one(void *unused)
 {
-    uint64_t vmm = heap_owned(MEM_OWNER_VMM);
-    uint64_t user = heap_owned(MEM_OWNER_USER);
-    uint64_t tables = page_owned_count(MEM_OWNER_P2M);
-
     (void)unused;
-    user_fixture_join(user_fixture_start(run_body)->process->pid);
-    ck_assert_uint_eq(heap_owned(MEM_OWNER_VMM), vmm);
-    ck_assert_uint_eq(heap_owned(MEM_OWNER_USER), user);
-    ck_assert_uint_eq(page_owned_count(MEM_OWNER_P2M), tables);
-    ck_assert_uint_eq(page_owned_count(MEM_OWNER_GUEST), 0);
+    user_fixture_run(run_body);
 }
 
 #define VMK_TEST(name, function)                                                               \
@@ -122,7 +103,7 @@ static void one(void *unused)
     {                                                                                          \
         sim_test_begin();                                                                      \
         body = function;                                                                       \
-        sim_test_run(up, NULL);                                                                \
+        sim_test_run(user_fixture_up, NULL);                                                   \
         sim_test_run(one, NULL);                                                               \
     }                                                                                          \
     END_TEST

@@ -6,16 +6,26 @@
  */
 #pragma once
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "core/log.h"
 #include "mem/page.h"
+#include "sim/engine/guest.h"
 #include "sim/platform/sim.h"
 #include "user/user_internal.h"
+#include "vmm/vmm_state.h"
+#include "vmm/vt.h"
 
 #define USER_FIXTURE_BUFFERS 32u  // pages that buffer_put() may keep
 
-static inline void user_fixture_up(void)
+/* User worlds, and VMs on the engine; a body for sim_test_run(). */
+static inline void user_fixture_up(void *unused)
 {
+    (void)unused;
+    this_host()->vmm->backend = &vt_backend_unicorn;
+    if (vt_init_cpu() != VMK_OK)
+        abort();
     if (fs_init() != VMK_OK)
         abort();
     user_init();
@@ -137,4 +147,47 @@ static inline void user_fixture_join(uint32_t pid)
             abort();
     }
     user_fixture_sleep_ms(10);  // the reaper
+}
+
+static inline void user_fixture_same(const char *what, uint64_t before, uint64_t now)
+{
+    if (before == now)
+        return;
+    fprintf(stderr, "user_fixture: %s: %llu, was %llu\n", what, (unsigned long long)now,
+            (unsigned long long)before);
+    abort();
+}
+
+/*
+ * Runs body in a process and waits for its end: memory of user worlds and of VMs is then what it was
+ * before, but for cached copy buffers.
+ */
+static inline void user_fixture_run(void (*body)(void *thread))
+{
+    uint64_t user = heap_owned(MEM_OWNER_USER);
+    uint64_t vmm = heap_owned(MEM_OWNER_VMM);
+    uint64_t tables = page_owned_count(MEM_OWNER_P2M);
+
+    user_fixture_join(user_fixture_start(body)->process->pid);
+    user_fixture_same("bytes of user worlds", user, heap_owned(MEM_OWNER_USER));
+    user_fixture_same("bytes of VMs", vmm, heap_owned(MEM_OWNER_VMM));
+    user_fixture_same("pages of tables", tables, page_owned_count(MEM_OWNER_P2M));
+    user_fixture_same("pages of guests", 0, page_owned_count(MEM_OWNER_GUEST));
+    if (page_owned_count(MEM_OWNER_USER) > USER_FIXTURE_BUFFERS)
+        user_fixture_same("pages of user worlds", USER_FIXTURE_BUFFERS,
+                          page_owned_count(MEM_OWNER_USER));
+}
+
+/* For fuzzers: one input; the host comes up at the first. */
+static inline void user_fixture_fuzz(void (*one)(void *unused))
+{
+    static bool ready;
+
+    if (!ready) {
+        sim_test_begin();
+        log_sinks_set(0);
+        sim_test_run(user_fixture_up, NULL);
+        ready = true;
+    }
+    sim_test_run(one, NULL);
 }
