@@ -52,14 +52,14 @@ void disk_model_latency(struct disk_model *disk, plat_ns base, plat_ns per_kib, 
 bool disk_model_save(const struct disk_model *disk, const char *path);
 
 /* One host's way to a disk that others use too. */
-struct disk_port;
-struct disk_port *disk_port_create(struct disk_model *disk, const char *name);
-void disk_port_destroy(struct disk_port *port);
-struct block_device *disk_port_device(struct disk_port *port);
-uint64_t disk_port_requests(const struct disk_port *port);
+struct host_port;
+struct host_port *host_port_create(struct disk_model *disk, const char *name);
+void host_port_destroy(struct host_port *port);
+struct block_device *host_port_device(struct host_port *port);
+uint64_t host_port_requests(const struct host_port *port);
 /* After that many more requests nothing of this host reaches the disk any more. */
-void disk_port_cut_after(struct disk_port *port, uint64_t requests);
+void host_port_cut_after(struct host_port *port, uint64_t requests);
 /* Called behind each request that was submitted; only for disks without latency. */
-void disk_port_watch(struct disk_port *port,
+void host_port_watch(struct host_port *port,
                      void (*after)(void *context, const struct block_request *request),
                      void *context);

@@ -87,15 +87,15 @@ static void disk_up(unsigned host)
 {
     const struct storage_inquiry inquiry = {.vendor = "Orrery", .model = "Shared"};
     struct storage_adapter *adapter;
-    struct disk_port *port;
+    struct host_port *port;
 
     if (!disk) {
         disk = disk_model_create("shared", DISK_SIZE);
         disk_model_latency(disk, 100000, 2000, 8);
     }
-    port = disk_port_create(disk, host ? "port2" : "port1");
+    port = host_port_create(disk, host ? "port2" : "port1");
     must(storage_adapter_add("model", "nowhere", "the modelled disk", &adapter), "adapter");
-    must(storage_device_add(adapter, 0, 0, 0, disk_port_device(port), &inquiry), "device");
+    must(storage_device_add(adapter, 0, 0, 0, host_port_device(port), &inquiry), "device");
 }
 
 static void datastore_new(void)

@@ -139,7 +139,7 @@ static unsigned read_bar(struct pci_device *d, unsigned i, unsigned count)
         }
     }
     bar.size = ~mask + 1;
-    if (!mask || !bar.base)  // not implemented, or nobody gave it a place
+    if (!mask || !bar.base)  // the device has no such BAR, or nobody gave it a place
         return bar.wide ? 2 : 1;
     if (bar.size & (bar.size - 1) || bar.base & (bar.size - 1) ||
         (!bar.io && bar.base + bar.size < bar.base))

@@ -19,7 +19,7 @@
 
 static struct {
     struct disk_model *disk;
-    struct disk_port *ports[HOSTS];
+    struct host_port *ports[HOSTS];
     struct vmfs_volume *v[HOSTS];
     unsigned life[HOSTS];
     vmfs_id files[FILES];
@@ -35,15 +35,15 @@ static void others_live(void)
 static void host_up(unsigned i)
 {
     vmfs_wait = others_live;
-    lab.ports[i] = disk_port_create(lab.disk, "port");
-    lab.v[i] = mount_as(disk_port_device(lab.ports[i]), 10 * ++lab.life[i] + i, false);
+    lab.ports[i] = host_port_create(lab.disk, "port");
+    lab.v[i] = mount_as(host_port_device(lab.ports[i]), 10 * ++lab.life[i] + i, false);
 }
 
 static void host_dead(unsigned i)
 {
     vmfs_abandon(lab.v[i]);
     lab.v[i] = NULL;
-    disk_port_destroy(lab.ports[i]);
+    host_port_destroy(lab.ports[i]);
     lab.ports[i] = NULL;
 }
 
@@ -70,7 +70,7 @@ static void lab_down(void)
     for (unsigned i = 0; i < HOSTS; i++) {
         if (lab.v[i]) {
             ck_assert_uint_eq(vmfs_unmount(lab.v[i]), VMK_OK);
-            disk_port_destroy(lab.ports[i]);
+            host_port_destroy(lab.ports[i]);
         }
     }
     disk_model_destroy(lab.disk);
@@ -155,9 +155,9 @@ START_TEST(test_vmfs_hosts__killed_at_every_request__others_take_over_in_time_an
         ck_assert_uint_eq(vmfs_beat(lab.v[0]), VMK_OK);
         plat_ns beat = plat_time_now();
 
-        disk_port_cut_after(lab.ports[0], kill);
+        host_port_cut_after(lab.ports[0], kill);
         finished = history(lab.v[0], &synced) == VMK_OK;
-        owned = disk_port_requests(lab.ports[0]) && synced;
+        owned = host_port_requests(lab.ports[0]) && synced;
         host_dead(0);
         take_over(1, owned ? beat + HB_DEAD_NS : 0);
         expect_synced(1, synced);
@@ -227,9 +227,9 @@ static void held_up(plat_ns stall, bool may_lose)
         slow.stall = stall;
         ck_assert_uint_eq(vmfs_open(lab.v[0], lab.files[0], true), VMK_OK);
         ck_assert_uint_eq(vmfs_tick(lab.v[0]), VMK_OK);
-        disk_port_watch(lab.ports[0], while_slow, NULL);
+        host_port_watch(lab.ports[0], while_slow, NULL);
         status = history(lab.v[0], &synced);
-        disk_port_watch(lab.ports[0], NULL, NULL);
+        host_port_watch(lab.ports[0], NULL, NULL);
         reached = slow.requests > at;
         ck_assert_msg(slow.writes_after == 0, "wrote %llu times after its lock was broken",
                       (unsigned long long)slow.writes_after);
@@ -306,7 +306,7 @@ START_TEST(test_vmfs_hosts__three_hosts_at_random__one_owner_per_file)
         }
         dying = rng_below(&rng, 40) == 0;
         if (dying)
-            disk_port_cut_after(lab.ports[host], rng_below(&rng, 30));
+            host_port_cut_after(lab.ports[host], rng_below(&rng, 30));
         if (!own[host][f]) {
             status = vmfs_open(lab.v[host], lab.files[f], true);
             if (status == VMK_OK) {
@@ -372,7 +372,7 @@ START_TEST(test_vmfs_hosts__three_hosts_at_random__one_owner_per_file)
     for (unsigned k = 0; k < HOSTS; k++) {
         ck_assert_uint_eq(vmfs_unmount(lab.v[k]), VMK_OK);
         lab.v[k] = NULL;
-        disk_port_destroy(lab.ports[k]);
+        host_port_destroy(lab.ports[k]);
     }
     /* An offline tool buries the dead of whom nobody wanted anything, and finds all in order. */
     const struct vmfs_mount tool = {.host = host_uuid(99), .break_stale = true};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim/model/disk_port.c -- one host's way to a disk that several hosts share.
+ * sim/model/host_port.c -- one host's way to a disk that several hosts share.
  *
  * Each host has a port of its own to the same disk. A host dies when its port is cut: the request that
  * is one too many, and all after it, answer NO_DEVICE and do nothing, while the disk goes on for the
@@ -14,7 +14,7 @@
 
 #include "sim/model/disk.h"
 
-struct disk_port {
+struct host_port {
     struct block_device device;
     struct block_device *disk;
     uint64_t requests, cut_after;
@@ -24,7 +24,7 @@ struct disk_port {
 
 static void submit(struct block_device *device, struct block_request *request)
 {
-    struct disk_port *port = device->context;
+    struct host_port *port = device->context;
 
     if (port->requests >= port->cut_after) {
         request->status = VMK_NO_DEVICE;
@@ -39,9 +39,9 @@ static void submit(struct block_device *device, struct block_request *request)
 
 static const struct block_ops ops = {.submit = submit};
 
-struct disk_port *disk_port_create(struct disk_model *disk, const char *name)
+struct host_port *host_port_create(struct disk_model *disk, const char *name)
 {
-    struct disk_port *port = calloc(1, sizeof(*port));
+    struct host_port *port = calloc(1, sizeof(*port));
 
     port->disk = disk_model_device(disk);
     port->device = *port->disk;
@@ -52,27 +52,27 @@ struct disk_port *disk_port_create(struct disk_model *disk, const char *name)
     return port;
 }
 
-void disk_port_destroy(struct disk_port *port)
+void host_port_destroy(struct host_port *port)
 {
     free(port);
 }
 
-struct block_device *disk_port_device(struct disk_port *port)
+struct block_device *host_port_device(struct host_port *port)
 {
     return &port->device;
 }
 
-uint64_t disk_port_requests(const struct disk_port *port)
+uint64_t host_port_requests(const struct host_port *port)
 {
     return port->requests;
 }
 
-void disk_port_cut_after(struct disk_port *port, uint64_t requests)
+void host_port_cut_after(struct host_port *port, uint64_t requests)
 {
     port->cut_after = port->requests + requests;
 }
 
-void disk_port_watch(struct disk_port *port,
+void host_port_watch(struct host_port *port,
                      void (*after)(void *context, const struct block_request *request),
                      void *context)
 {
