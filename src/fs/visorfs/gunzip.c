@@ -15,8 +15,8 @@
 #include "fs/visorfs/gunzip.h"
 
 #include "core/heap.h"
+#include "fs/zlib_heap.h"
 #include "lib/string.h"
-#include "zlib.h"
 
 struct gunzip {
     z_stream stream;
@@ -24,18 +24,6 @@ struct gunzip {
     size_t size, at;  // of the file
     bool packed, open, ended;
 };
-
-static voidpf take(voidpf opaque, uInt items, uInt size)
-{
-    (void)opaque;
-    return heap_alloc((size_t)items * size, MEM_OWNER_FS);
-}
-
-static void give(voidpf opaque, voidpf address)
-{
-    (void)opaque;
-    heap_free(address);
-}
 
 vmk_status gunzip_open(const void *data, size_t size, struct gunzip **out)
 {
@@ -46,8 +34,7 @@ vmk_status gunzip_open(const void *data, size_t size, struct gunzip **out)
     z->data = data;
     z->size = size;
     z->packed = size >= 2 && z->data[0] == 0x1f && z->data[1] == 0x8b;
-    z->stream.zalloc = take;
-    z->stream.zfree = give;
+    z->stream = zlib_heap_stream();
     if (z->packed && inflateInit2(&z->stream, 15 + 16) != Z_OK) {
         heap_free(z);
         return VMK_NO_MEMORY;

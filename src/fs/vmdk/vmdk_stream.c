@@ -16,9 +16,9 @@
  */
 #include "core/heap.h"
 #include "fs/vmdk/vmdk_internal.h"
+#include "fs/zlib_heap.h"
 #include "lib/endian.h"
 #include "lib/string.h"
-#include "zlib.h"
 
 #define GRAIN_SIZE  (VMDK_GRAIN_SECTORS * VMDK_SECTOR)
 #define PACKED_MOST (GRAIN_SIZE + GRAIN_SIZE / 64 + 1024)
@@ -31,22 +31,10 @@ enum marker {
     MARKER_FOOTER = 3,
 };
 
-static voidpf take(voidpf opaque, uInt items, uInt size)
-{
-    (void)opaque;
-    return heap_alloc((size_t)items * size, MEM_OWNER_FS);
-}
-
-static void give(voidpf opaque, voidpf address)
-{
-    (void)opaque;
-    heap_free(address);
-}
-
 vmk_status vmdk_stream_grain(const struct vmdk_file *file, uint64_t at, uint64_t lba, void *out,
                              uint32_t grain_size)
 {
-    z_stream z = {.zalloc = take, .zfree = give};
+    z_stream z = zlib_heap_stream();
     uint8_t marker[MARKER_SIZE];
     uint8_t *packed;
     uint32_t size;
@@ -227,8 +215,7 @@ vmk_status vmdk_stream_write(struct vmdk *disk, struct vmdk_file *to, const char
         return VMK_NO_MEMORY;
     s->to = to;
     s->sector = VMDK_GRAIN_SECTORS;  // overhead: header and descriptor
-    s->z.zalloc = take;
-    s->z.zfree = give;
+    s->z = zlib_heap_stream();
     s->grain = heap_alloc(GRAIN_SIZE, MEM_OWNER_FS);
     s->packed = heap_alloc(PACKED_MOST, MEM_OWNER_FS);
     s->directory = heap_alloc(tables * sizeof(*s->directory), MEM_OWNER_FS);
