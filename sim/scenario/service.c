@@ -7,6 +7,9 @@
  * served world's %SYS and as the hogs' %OVRLP, to the nanosecond, and nowhere in what they are charged:
  * the CPU's time is divided among the three as shares say when system time counts and overlap does not.
  *
+ * Then the same timer works for nobody, and longer, as the end of a quantum or a kick does where interrupts
+ * are dear, and hits one hog only: then nothing is overlap, and the hogs are even in %RUN.
+ *
  * Invariants
  *   - Every world's times add up at the end (scenario_check_times()).
  * Locking    the device's wait queue.
@@ -25,6 +28,7 @@ struct device {
     plat_ns period, cost, until;
     uint64_t fired, seen;
     world_id served;
+    world_id hit;  // of idle_fires(): whom it works in
 };
 
 static void device_fires(struct timer *timer)
@@ -36,6 +40,19 @@ static void device_fires(struct timer *timer)
     if (!wait_queue_wake(&d->queue, WAIT_QUEUE_ALL))
         sched_irq_for(d->served.raw);  // it has not come to the last one yet
     sim_work(d->cost - d->cost / 2);
+    if (timer->deadline < d->until)
+        timer_arm(timer, timer->deadline + d->period);
+}
+
+/* Works for nobody while that world runs; its neighbour is left alone. */
+static void idle_fires(struct timer *timer)
+{
+    struct device *d = timer->owner;
+
+    if (world_current()->id.raw == d->hit.raw) {
+        d->fired++;
+        sim_work(d->cost);
+    }
     if (timer->deadline < d->until)
         timer_arm(timer, timer->deadline + d->period);
 }
@@ -88,14 +105,13 @@ static void show(const char *name, const struct sched_sample *before,
     printf("\n");
 }
 
-static void service_run(unsigned host)
+static void charge_served(void)
 {
     plat_ns start = plat_time_now();
     struct device d = {.period = MS, .cost = 50000, .until = start + 2000 * MS};
     struct sched_sample before[3], after[3];
     world_id id[3];
 
-    (void)host;
     wait_queue_init(&d.queue, "device");
     timer_init(&d.timer, device_fires, &d);
     id[0] = scenario_spawn("served", serve, &d, 0, 0);
@@ -149,6 +165,47 @@ static void service_run(unsigned host)
     for (unsigned i = 0; i < 3; i++)
         scenario_join(id[i]);
     timer_cancel(&d.timer);
+}
+
+static void charge_nobody(void)
+{
+    plat_ns start = plat_time_now();
+    struct device d = {.period = MS, .cost = 300000, .until = start + 2000 * MS};
+    struct sched_sample before[2], after[2];
+    world_id id[2];
+
+    for (unsigned i = 0; i < 2; i++)
+        id[i] = scenario_spawn("hog", compute, &d, 0, 0);
+    d.hit = id[0];
+    timer_init(&d.timer, idle_fires, &d);
+    timer_arm(&d.timer, start + d.period);
+    sim_check(world_sleep_until(start + 500 * MS) == VMK_OK, "sleep");
+    for (unsigned i = 0; i < 2; i++)
+        before[i] = sample(id[i]);
+    sim_check(world_sleep_until(start + 1500 * MS) == VMK_OK, "sleep");
+    for (unsigned i = 0; i < 2; i++) {
+        after[i] = sample(id[i]);
+        show(i ? "spared" : "hit", &before[i], &after[i]);
+        /* The end of the sleep is for somebody. */
+        sim_check(after[i].overlap - before[i].overlap <= MS, "nobody's work is overlap");
+    }
+    sim_check(d.fired >= 500, "%llu interrupts in two seconds", (unsigned long long)d.fired);
+
+    plat_ns run[2] = {after[0].run - before[0].run, after[1].run - before[1].run};
+
+    sim_check(run[0] + 12 * MS >= run[1] && run[1] + 12 * MS >= run[0],
+              "equal hogs ran %llu and %llu us", (unsigned long long)run[0] / 1000,
+              (unsigned long long)run[1] / 1000);
+    for (unsigned i = 0; i < 2; i++)
+        scenario_join(id[i]);
+    timer_cancel(&d.timer);
+}
+
+static void service_run(unsigned host)
+{
+    (void)host;
+    charge_served();
+    charge_nobody();
     scenario_check_times();
 }
 

@@ -98,7 +98,8 @@ static void kick(struct sched_state *sched, unsigned cpu)
     plat_cpu_kick(cpu);
 }
 
-/* One input of this CPU, and who is kicked for it. Lock held. */
+/* One input of this CPU, and who is kicked for it: all of its decision but the switch and the deadline.
+ * Whoever makes the last input of a row calls deadline_arm(). Lock held. */
 static struct sched_decision step_one(struct sched_state *sched, struct sched_input *in,
                                       plat_ns now)
 {
@@ -127,6 +128,18 @@ static void tell_service(struct sched_state *sched, plat_ns now)
     s->count = 0;
 }
 
+/* When this CPU has to think again, as last decided. Lock held. */
+static void deadline_arm(struct sched_state *sched)
+{
+    unsigned cpu = plat_cpu_self();
+    plat_ns deadline = sched->machine.cpu[cpu].deadline;
+
+    if (deadline != sched->local[cpu].armed) {
+        sched->local[cpu].armed = deadline;
+        timer_quantum_arm(deadline);
+    }
+}
+
 /* One input of this CPU, and all of its decision but the switch. Lock held. */
 static struct sched_decision step(struct sched_state *sched, struct sched_input in)
 {
@@ -136,10 +149,7 @@ static struct sched_decision step(struct sched_state *sched, struct sched_input 
     if (__builtin_expect(sched_own()->service.count != 0, 0))
         tell_service(sched, now);
     d = step_one(sched, &in, now);
-    if (d.deadline != sched->local[in.cpu].armed) {
-        sched->local[in.cpu].armed = d.deadline;
-        timer_quantum_arm(d.deadline);
-    }
+    deadline_arm(sched);
     return d;
 }
 
@@ -149,6 +159,7 @@ void sched_service_tell(void)
 
     spin_lock_irqs_off(&sched->lock);
     tell_service(sched, MAX(plat_time_now(), sched->machine.now));
+    deadline_arm(sched);  // this CPU refills what limits this emptied, and may idle now
     spin_unlock_irqs_off(&sched->lock);
 }
 

@@ -431,13 +431,15 @@ void vm_print_statistics(struct vm *vm)
 
         v->guest_ns = cycles_to_ns(v->guest_cycles);
         if (world_times_get(v->world, &t) == VMK_OK)
-            vmk_log(VMK_LOG_INFO,
-                    "VM: %s: vCPU %u: run %llu us (guest %llu), ready %llu, wait %llu, %llu "
-                    "switches",
-                    vm->config.name, i, (unsigned long long)(t.run / 1000),
-                    (unsigned long long)(v->guest_ns / 1000),
-                    (unsigned long long)(t.ready / 1000), (unsigned long long)(t.wait / 1000),
-                    (unsigned long long)t.switches);
+            vmk_log(
+                VMK_LOG_INFO,
+                "VM: %s: vCPU %u: run %llu us (guest %llu), for others %llu, by others %llu, "
+                "ready %llu, wait %llu, %llu switches",
+                vm->config.name, i, (unsigned long long)(t.run / 1000),
+                (unsigned long long)(v->guest_ns / 1000),
+                (unsigned long long)(t.overlap / 1000), (unsigned long long)(t.system / 1000),
+                (unsigned long long)(t.ready / 1000), (unsigned long long)(t.wait / 1000),
+                (unsigned long long)t.switches);
         for (unsigned kind = 0; kind < VM_EXIT_KIND_COUNT; kind++) {
             if (v->exit_counts[kind])
                 vmk_log(VMK_LOG_INFO, "VM: %s: vCPU %u: %-14s %llu", vm->config.name, i,

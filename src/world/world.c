@@ -323,6 +323,8 @@ vmk_status world_times_get(world_id id, struct world_times *out)
                                     .ready = t.ready,
                                     .costop = t.costop,
                                     .wait = t.wait,
+                                    .system = t.system,
+                                    .overlap = t.overlap,
                                     .created = t.created,
                                     .switches = t.switches};
     }

@@ -22,6 +22,7 @@ typedef struct {
 /* struct sched_times in short. */
 struct world_times {
     plat_ns run, ready, costop, wait;  // sum is exactly now - created
+    plat_ns system, overlap;           // work for it in others' time, for others in its own
     plat_ns created;
     uint64_t switches;
 };

@@ -2,7 +2,7 @@
 #
 # vms.sh -- two busy VMs of two vCPUs share one CPU, and two, one to one.
 #
-# Judged from the VMkernel's own figures ("run N us" of each vCPU): within 2 %.
+# Judged from the VMkernel's own figures ("run N us" of each vCPU): within 2 %. The first VM starts alone.
 # Instructions count as time, so a computer that stalls under the emulator changes nothing.
 platform=qemu
 . tests/lib.sh
