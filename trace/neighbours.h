@@ -12,7 +12,7 @@
 
 #include "trace/reader.h"
 
-#define RECORD_BYTES_MAX 64u
+#define RECORD_BYTES_MAX 128u
 
 struct neighbours {
     unsigned room;

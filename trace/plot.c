@@ -167,32 +167,22 @@ static void choose_all(struct plot *p, struct accounts *all)
     p->cpus = all->model.cpu_count;
 }
 
-static void note_memory(struct plot *p, const struct trace_record *r)
+/* The VMs whose memory is shown: the first, by their ids. */
+static void choose_memory(struct plot *p, const struct memory_model *m)
 {
-    uint32_t vm;
-    unsigned i = 0;
+    for (unsigned i = 0; i < m->count; i++) {
+        const struct memory_vm *vm = &m->vms[i];
+        bool known = vm->is_pool;
 
-    p->has_memory = true;
-    p->has_kind[r->event->id] = true;
-    if (r->event->id == RECORD_mem_state)
-        return;
-    vm = (uint32_t)trace_field_get(&r->event->fields[0], r->bytes);
-    while (i < p->vm_count && p->vms[i] != vm)
-        i++;
-    if (i == p->vm_count && i < PLOT_VMS)
-        p->vms[p->vm_count++] = vm;
-}
-
-static void name_vms(struct plot *p, const struct model *m)
-{
-    for (unsigned i = 0; i < p->vm_count; i++) {
-        struct model_node *n = model_find(m, p->vms[i]);
-
-        if (n && n->name[0])
-            snprintf(p->vm_names[i], sizeof(p->vm_names[i]), "%s", n->name);
-        else
-            snprintf(p->vm_names[i], sizeof(p->vm_names[i]), "vm %u", p->vms[i]);
+        for (unsigned k = 0; k < p->vm_count; k++)
+            known = known || p->vms[k] == vm->id;
+        if (known || p->vm_count == PLOT_VMS)
+            continue;
+        snprintf(p->vm_names[p->vm_count], sizeof(p->vm_names[0]), "%s", vm->name);
+        p->vms_have_truth = p->vms_have_truth || vm->has_truth;
+        p->vms[p->vm_count++] = vm->id;
     }
+    p->has_memory = p->vm_count > 0;
 }
 
 /* 1, 2 or 5 times a power of ten, at least `ns`. */
@@ -232,35 +222,36 @@ static void choose_times(struct plot *p, const struct accounts *all)
 static int first_pass(struct plot *p, struct trace_reader *reader)
 {
     struct accounts *all = malloc(sizeof(*all));
+    struct memory_model memory;
     struct trace_record r;
     int more = 0, status = TOOL_OK;
 
     if (!all)
         return tool_fail("no memory");
+    memory_init(&memory);
     accounts_init(all);
     all->from = p->from;
     all->to = p->to;
     all->use_gps = false;
     while ((more = trace_next(reader, &r)) == 1) {
         tool_progress("plot", trace_percent(reader) / 2);
-        if (!strcmp(r.event->class_name, "MEM"))
-            note_memory(p, &r);
-        if (!accounts_feed(all, &r))
+        if (!memory_feed(&memory, &r) || !accounts_feed(all, &r))
             break;
     }
     if (more < 0) {
         status = tool_fail("%s", trace_error(reader));
-    } else if (all->failed) {
+    } else if (all->failed || memory.failed) {
         status = tool_fail("no memory");
     } else {
         accounts_end(all, trace_info(reader)->last_time);
         choose_all(p, all);
-        name_vms(p, &all->model);
+        choose_memory(p, &memory);
         choose_times(p, all);
         if (!p->has_sched && !p->has_memory)
             status = tool_fail("%s: no world ran and no memory was recorded: nothing to draw",
                                p->directory);
     }
+    memory_free(&memory);
     accounts_free(all);
     free(all);
     return status;

@@ -13,12 +13,13 @@
 #include <stdio.h>
 
 #include "trace/account.h"
+#include "trace/memory.h"
 
 #define PLOT_COLOURS 8u   // worlds with a colour of their own
 #define PLOT_LANES   24u  // worlds with a lane of their own
 #define PLOT_GROUPS  7u   // all worlds, and VMs (or worlds) with a panel of their own
 #define PLOT_PIXELS  2000u
-#define PLOT_VMS     8u  // with memory figures
+#define PLOT_VMS     6u  // with memory figures
 
 /* How a world's lane is coloured. */
 enum plot_state {
@@ -50,8 +51,7 @@ struct plot {
     bool groups_are_vms;
     uint32_t vms[PLOT_VMS];
     char vm_names[PLOT_VMS][40];
-    bool has_sched, has_latency, has_memory;
-    bool has_kind[256];  // events that occur
+    bool has_sched, has_latency, has_memory, vms_have_truth;
 };
 
 /* Colour index of a world: 0 to PLOT_COLOURS - 1; PLOT_COLOURS: it is among the others. */

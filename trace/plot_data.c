@@ -34,21 +34,13 @@ struct timeline {
     struct lane lanes[MODEL_CPUS_MAX];
 };
 
-/* What memory events add up to; pages. */
-struct memory {
-    uint64_t free;
-    unsigned level;
-    int64_t shared, compressed, swapped;
-    uint64_t balloon[PLOT_VMS], active[PLOT_VMS], entitlement[PLOT_VMS];
-    bool seen;
-};
-
 struct data {
     struct plot *p;
     struct accounts all;
     struct timeline cpus, worlds;
     FILE *share, *states, *memory;
-    struct memory mem;
+    struct memory_model mem;
+    uint64_t memory_next;  // time of the next row
     uint64_t group_state[PLOT_GROUPS][PLOT_STATES];
     bool failed;
 };
@@ -219,24 +211,45 @@ static void write_states(struct data *d, double middle)
 
 static double megabytes(double pages)
 {
-    return pages * 4096 / 1e6;
+    return pages / 256;
 }
 
-static void write_memory(struct data *d, double time)
+static void write_memory(struct data *d, uint64_t time)
 {
-    const struct memory *m = &d->mem;
-    uint64_t balloons = 0;
+    static const enum memory_figure way[] = {MEMORY_balloon, MEMORY_shared, MEMORY_compressed,
+                                             MEMORY_swapped};
+    const struct memory_model *m = &d->mem;
 
-    if (!m->seen)
-        return;
-    for (unsigned i = 0; i < d->p->vm_count; i++)
-        balloons += m->balloon[i];
-    fprintf(d->memory, "%.6f %.3f %u %.3f %.3f %.3f %.3f", time, megabytes((double)m->free),
-            m->level, megabytes((double)balloons), megabytes((double)m->shared),
-            megabytes((double)m->compressed), megabytes((double)m->swapped));
-    for (unsigned i = 0; i < d->p->vm_count; i++)
-        fprintf(d->memory, " %.3f %.3f", megabytes((double)m->active[i]),
-                megabytes((double)m->entitlement[i]));
+    fprintf(d->memory, "%.6f %.3f %u", (double)time / 1e9, megabytes((double)m->free),
+            m->level);
+    for (unsigned k = 0; k < ARRAY_COUNT(way); k++) {
+        double sum = 0;
+
+        for (unsigned i = 0; i < m->count; i++)
+            sum += m->vms[i].alive ? m->vms[i].now[way[k]] : 0;
+        fprintf(d->memory, " %.3f", megabytes(sum));
+    }
+    for (unsigned i = 0; i < d->p->vm_count; i++) {
+        static const enum memory_figure of_vm[] = {
+            MEMORY_held,   MEMORY_compressed, MEMORY_swapped, MEMORY_balloon,
+            MEMORY_shared, MEMORY_active,     MEMORY_target,  MEMORY_true_active};
+        const struct memory_vm *vm = NULL;
+        double stacked = 0;
+
+        for (unsigned j = m->count; !vm && j-- > 0;) {
+            if (m->vms[j].id == d->p->vms[i] && m->vms[j].alive)
+                vm = &m->vms[j];
+        }
+        for (unsigned k = 0; k < ARRAY_COUNT(of_vm); k++) {
+            double value = vm ? megabytes(vm->now[of_vm[k]]) : 0;
+
+            stacked += value;
+            if (!vm || (of_vm[k] == MEMORY_true_active && !vm->has_truth))
+                fputs(" NaN", d->memory);
+            else
+                fprintf(d->memory, " %.3f", k <= 4 ? stacked : value);
+        }
+    }
     fputc('\n', d->memory);
 }
 
@@ -250,40 +263,19 @@ static void on_window(void *context, struct accounts *all, uint64_t from, uint64
         return;
     write_share(d, middle, (double)(to - from));
     write_states(d, middle);
-    if (d->memory)
-        write_memory(d, (double)to / 1e9);
 }
 
-static void take_memory(struct data *d, const struct trace_record *r)
+/* A row whenever a picture's column is over: the figures in front of the record. */
+static bool take_memory(struct data *d, const struct trace_record *r)
 {
-    struct memory *m = &d->mem;
-    uint32_t vm = (uint32_t)trace_field_get(&r->event->fields[0], r->bytes);
-    unsigned i = 0;
+    const struct plot *p = d->p;
+    uint64_t column = MAX((p->to - p->from) / 1000, 1u);
 
-    m->seen = true;
-    while (i < d->p->vm_count && d->p->vms[i] != vm)
-        i++;
-    switch (r->event->id) {
-    case RECORD_mem_state:
-        m->free = TRACE_AS(mem_state, r)->host_free;
-        m->level = TRACE_AS(mem_state, r)->level;
-        return;
-    case RECORD_share_merge: m->shared++; return;
-    case RECORD_share_break: m->shared--; return;
-    case RECORD_compress: m->compressed++; return;
-    case RECORD_decompress: m->compressed--; return;
-    case RECORD_swap_out: m->swapped++; return;
-    case RECORD_swap_in: m->swapped--; return;
-    default: break;
+    if (d->mem.any && r->time >= p->from && r->time <= p->to && r->time >= d->memory_next) {
+        write_memory(d, MAX(d->mem.time, p->from));
+        d->memory_next = r->time + column;
     }
-    if (i == d->p->vm_count)
-        return;
-    if (r->event->id == RECORD_balloon)
-        m->balloon[i] = TRACE_AS(balloon, r)->current;
-    else if (r->event->id == RECORD_mem_sample)
-        m->active[i] = TRACE_AS(mem_sample, r)->est_active;
-    else if (r->event->id == RECORD_mem_target)
-        m->entitlement[i] = TRACE_AS(mem_target, r)->entitlement;
+    return memory_feed(&d->mem, r);
 }
 
 /* --- latency --------------------------------------------------------------------------------- */
@@ -353,9 +345,10 @@ static bool begin(struct data *d)
         d->memory = plot_create(p, "memory", "dat");
         if (!d->memory)
             return false;
-        fprintf(d->memory,
-                "# time_s free_mb level ballooned_mb shared_mb compressed_mb swapped_mb"
-                " [active_mb entitlement_mb] per vm\n");
+        fprintf(
+            d->memory,
+            "# time_s free_mb level ballooned_mb shared_mb compressed_mb swapped_mb, per vm: "
+            "held, +compressed, +swapped, +ballooned, +shared, active, target, true_active\n");
     }
     timeline_begin(&d->cpus, p, cpus, p->cpus);
     timeline_begin(&d->worlds, p, worlds, p->lane_count);
@@ -368,6 +361,7 @@ static bool begin(struct data *d)
         fprintf(d->states, " \"%s\"", p->groups[i].label);
     fprintf(d->share, "\n");
     fprintf(d->states, "\n");
+    memory_init(&d->mem);
     accounts_init(&d->all);
     d->all.from = p->from;
     d->all.to = p->to;
@@ -391,6 +385,8 @@ static bool end(struct data *d)
     good = plot_close(p, d->worlds.out, "timeline-world", "dat") && good;
     good = plot_close(p, d->share, "share", "dat") && good;
     good = plot_close(p, d->states, "states", "dat") && good;
+    if (d->memory && d->mem.any)
+        write_memory(d, MIN(d->mem.time, p->to));
     if (d->memory)
         good = plot_close(p, d->memory, "memory", "dat") && good;
     return good;
@@ -413,8 +409,8 @@ int plot_write_data(struct plot *p, struct trace_reader *reader)
         tool_progress("plot", 50 + trace_percent(reader) / 2);
         if (!accounts_feed(&d->all, &r))
             break;
-        if (!strcmp(r.event->class_name, "MEM"))
-            take_memory(d, &r);
+        if (d->memory && memory_concerns(r.event) && !take_memory(d, &r))
+            d->all.failed = true;
     }
     if (more < 0)
         status = tool_fail("%s", trace_error(reader));
@@ -424,6 +420,7 @@ int plot_write_data(struct plot *p, struct trace_reader *reader)
         status = tool_fail("no memory");
     if (!end(d))
         status = TOOL_BAD;
+    memory_free(&d->mem);
     accounts_free(&d->all);
     free(d);
     return status;

@@ -298,6 +298,41 @@ static bool states_over_time(const struct plot *p,
     fprintf(out, "unset multiplot\n");
     return end(p, out, name, made);
 }
+
+/* A VM's memory: where its pages are, stacked, and what it uses and should hold as lines. */
+static void memory_panel(FILE *out, const struct plot *p, unsigned vm, bool is_last)
+{
+    static const struct {
+        unsigned column;
+        const char *colour, *name;
+    } parts[] = {{4, "#009E73", "shared"},
+                 {3, "#0072B2", "ballooned"},
+                 {2, "#D55E00", "swapped"},
+                 {1, "#E69F00", "compressed"},
+                 {0, "#CFE8F7", "held"}};
+    unsigned first = 8 + 8 * vm;
+
+    heading(out, p->vm_names[vm], 16);
+    if (is_last)
+        fprintf(out, "set format x \"%%g\"\nset xlabel \"time since boot (s)\"\n");
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++)
+        fprintf(out, "%s \"memory.dat\" using 1:%u with filledcurves y1=0 lc rgb \"%s\" %s%s%s",
+                i ? ", \\\n    " : "plot", first + parts[i].column, parts[i].colour,
+                vm ? "notitle" : "title \"", vm ? "" : parts[i].name, vm ? "" : "\"");
+    fprintf(out,
+            ", \\\n     \"memory.dat\" using 1:%u with lines lw 3 lc rgb \"black\" %s"
+            ", \\\n     \"memory.dat\" using 1:%u with lines lw 2.5 dt (8,4) lc rgb "
+            "\"black\" %s",
+            first + 5, vm ? "notitle" : "title \"active\"", first + 6,
+            vm ? "notitle" : "title \"target\"");
+    if (p->vms_have_truth)
+        fprintf(out,
+                ", \\\n     \"memory.dat\" using 1:%u with lines lw 3 dt (2,3) lc rgb "
+                "\"#CC79A7\" %s",
+                first + 7, vm ? "notitle" : "title \"truly active\"");
+    fputc('\n', out);
+}
+
 static bool memory(const struct plot *p, bool (*made)(const struct plot *p, const char *name))
 {
     static const char name[] = "memory";
@@ -308,48 +343,35 @@ static bool memory(const struct plot *p, bool (*made)(const struct plot *p, cons
                 {5, "#009E73", "shared"},
                 {6, "#E69F00", "compressed"},
                 {7, "#D55E00", "swapped"}};
-    FILE *out = begin(p, name, 1500, p->vm_count ? 1250 : 900);
+    FILE *out = begin(p, name, 1500, 640 + 300 * p->vm_count);
 
     if (!out)
         return false;
-    heading(out, "Free memory of the host, and its level", 18);
+    heading(out, "Free memory of the host, and its level", 16);
     fprintf(
         out,
-        "set multiplot layout %u,1 margins 0.08,0.80,0.08,0.95 spacing 0,0.09\n"
+        "set multiplot layout %u,1 margins screen 0.08,0.80,%.3f,%.3f spacing screen 0,%.3f\n"
         "set xrange [%.6f:%.6f]\nset format x \"\"\n"
-        "set ylabel \"MB\"\nset yrange [0:*]\nset y2range [-0.2:3.2]\n"
-        "set y2tics (\"high\" 0, \"soft\" 1, \"hard\" 2, \"low\" 3)\n"
+        "set ylabel \"MB\"\nset yrange [0:*]\nset y2range [-0.2:4.2]\n"
+        "set y2tics (\"high\" 0, \"clear\" 1, \"soft\" 2, \"hard\" 3, \"low\" 4)\n"
         "set border 11\n"
-        "set key at screen 0.855,graph 1 left top\n"
+        "set key at screen 0.86,graph 1 left top\n"
         "plot \"memory.dat\" using 1:2 with lines lw 3 lc rgb \"#0072B2\" title \"free\", \\\n"
         "     \"memory.dat\" using 1:3 axes x1y2 with steps lw 2 dt 2 lc rgb \"#D55E00\" title "
         "\"level (right)\"\n"
         "set key at screen 0.82,graph 1 left top\n"
         "unset y2tics\nset border 3\n",
-        p->vm_count ? 3 : 2, (double)p->from / 1e9, (double)p->to / 1e9);
-    heading(out, "Memory reclaimed, by mechanism", 18);
-    if (!p->vm_count)
-        fprintf(out, "set format x \"%%g\"\nset xlabel \"time since boot (s)\"\n");
+        2 + p->vm_count, 75.0 / (640 + 300 * p->vm_count), 1 - 45.0 / (640 + 300 * p->vm_count),
+        60.0 / (640 + 300 * p->vm_count), (double)p->from / 1e9, (double)p->to / 1e9);
+    heading(out, "Memory taken from all VMs, by mechanism", 16);
     for (size_t i = 0; i < ARRAY_COUNT(ways); i++)
         fprintf(
             out,
             "%s \"memory.dat\" using 1:%u with lines lw 3 dt %zu lc rgb \"%s\" title \"%s\"",
             i ? ", \\\n    " : "plot", ways[i].column, i + 1, ways[i].colour, ways[i].name);
     fputc('\n', out);
-    if (p->vm_count) {
-        heading(out, "Working set as estimated (lines) and entitlement (dashes)", 18);
-        fprintf(out, "set format x \"%%g\"\nset xlabel \"time since boot (s)\"\n");
-        for (unsigned i = 0; i < p->vm_count; i++) {
-            fprintf(out, "%s \"memory.dat\" using 1:%u with lines lw 3 lc rgb \"%s\" title ",
-                    i ? ", \\\n    " : "plot", 8 + 2 * i, colours[i]);
-            put_name(out, p->vm_names[i]);
-            fprintf(out,
-                    ", \\\n     \"memory.dat\" using 1:%u with lines lw 2 dt 2 lc rgb \"%s\" "
-                    "notitle",
-                    9 + 2 * i, colours[i]);
-        }
-        fputc('\n', out);
-    }
+    for (unsigned i = 0; i < p->vm_count; i++)
+        memory_panel(out, p, i, i + 1 == p->vm_count);
     fprintf(out, "unset multiplot\n");
     return end(p, out, name, made);
 }

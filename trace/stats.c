@@ -28,6 +28,7 @@ static const char help[] =
     "\n"
     "  --csv            a line per world, VM, pool and the host; times in ns\n"
     "  --json           the same and the CPUs, as one JSON object\n"
+    "  --memory         memory per VM as CSV: mean, largest and last, in 4 KB pages\n"
     "  --output FILE    there instead of on stdout\n"
     "  --world ID,...   only these worlds (ids or names)\n"
     "  --from T, --to T only this part: 1.5s, 20ms; a plain number is seconds since boot\n"
@@ -42,7 +43,8 @@ struct options {
     enum {
         TABLE,
         CSV,
-        JSON
+        JSON,
+        MEMORY_CSV
     } format;
     const char *output;
     uint64_t from, to, window;
@@ -175,6 +177,7 @@ static int write_out(const struct stats *s, const struct options *o)
     switch (o->format) {
     case TABLE: stats_write_table(out, s); break;
     case CSV: stats_write_csv(out, s); break;
+    case MEMORY_CSV: stats_memory_csv(out, s->memory); break;
     case JSON: good = stats_write_json(out, s); break;
     }
     if (!tool_finish(out, o->output))
@@ -188,7 +191,8 @@ static int run(const char *directory, const struct options *o)
     struct trace_record record;
     struct accounts *all = malloc(sizeof(*all));
     struct trace_reader *reader = all ? trace_open(directory, error) : NULL;
-    struct stats s = {.all = all};
+    struct memory_model memory;
+    struct stats s = {.all = all, .memory = &memory};
     int status, more;
 
     if (!reader) {
@@ -196,13 +200,16 @@ static int run(const char *directory, const struct options *o)
         return tool_fail("%s", all ? error : "no memory");
     }
     accounts_init(all);
+    memory_init(&memory);
+    memory.from = o->from;
+    memory.to = o->to;
     all->from = o->from;
     all->to = o->to;
     all->window = o->window;
     all->use_gps = o->ideal;
     while ((more = trace_next(reader, &record)) == 1) {
         tool_progress("stats", trace_percent(reader));
-        if (!accounts_feed(all, &record))
+        if (!accounts_feed(all, &record) || !memory_feed(&memory, &record))
             break;
     }
     tool_progress_end();
@@ -211,8 +218,9 @@ static int run(const char *directory, const struct options *o)
         status = tool_fail("%s", trace_error(reader));
     } else {
         accounts_end(all, s.info->last_time);
+        memory_settle(&memory, s.info->last_time);
         s.jain = accounts_jain(all, &s.jain_worlds);
-        if (all->failed || !collect(&s, o))
+        if (all->failed || memory.failed || !collect(&s, o))
             status = tool_fail("%s: no memory", directory);
         else if (o->world_count && !s.count)
             status = tool_fail("%s: no such world ran or waited there", directory);
@@ -222,6 +230,7 @@ static int run(const char *directory, const struct options *o)
     for (unsigned i = 0; i < s.count; i++)
         account_release(&s.rows[i].sum);
     free(s.rows);
+    memory_free(&memory);
     accounts_free(all);
     free(all);
     trace_close(reader);
@@ -233,6 +242,7 @@ int stats_main(int argc, char **argv)
     enum {
         CSV_ = 1,
         JSON_,
+        MEMORY,
         OUTPUT,
         WORLD,
         FROM,
@@ -244,6 +254,7 @@ int stats_main(int argc, char **argv)
     static const struct option options[] = {
         {"csv", no_argument, NULL, CSV_},
         {"json", no_argument, NULL, JSON_},
+        {"memory", no_argument, NULL, MEMORY},
         {"output", required_argument, NULL, OUTPUT},
         {"world", required_argument, NULL, WORLD},
         {"from", required_argument, NULL, FROM},
@@ -262,6 +273,7 @@ int stats_main(int argc, char **argv)
         switch (c) {
         case CSV_: o.format = CSV; break;
         case JSON_: o.format = JSON; break;
+        case MEMORY: o.format = MEMORY_CSV; break;
         case OUTPUT: o.output = optarg; break;
         case WORLD:
             for (char *name = strtok(optarg, ","); name; name = strtok(NULL, ",")) {

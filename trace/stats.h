@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "trace/account.h"
+#include "trace/memory.h"
 
 enum stats_kind {
     STATS_HOST,
@@ -30,12 +31,20 @@ struct stats_row {
 
 struct stats {
     const struct accounts *all;
+    const struct memory_model *memory;
     const struct trace_info *info;
     struct stats_row *rows;  // by kind, then id
     unsigned count, room;
     double jain;
     unsigned jain_worlds;
 };
+
+struct cJSON;
+
+/* stats_mem.c: the memory part; nothing if none was recorded. */
+void stats_memory_table(FILE *out, const struct memory_model *m);
+void stats_memory_csv(FILE *out, const struct memory_model *m);
+void stats_memory_json(struct cJSON *root, const struct memory_model *m);
 
 void stats_write_table(FILE *out, const struct stats *s);
 void stats_write_csv(FILE *out, const struct stats *s);

@@ -207,6 +207,7 @@ bool stats_write_json(FILE *out, const struct stats *s)
     cJSON *arrays[STATS_KINDS], *cpus;
 
     json_trace(root, s);
+    stats_memory_json(root, s->memory);
     for (unsigned kind = 0; kind < STATS_KINDS; kind++)
         arrays[kind] = cJSON_AddArrayToObject(root, names[kind]);
     for (unsigned i = 0; i < s->count; i++)
@@ -390,6 +391,7 @@ void stats_write_table(FILE *out, const struct stats *s)
     if (has_ideal(s))
         table_ideal(out, s);
     table_cpus(out, s);
+    stats_memory_table(out, s->memory);
     for (unsigned i = 0; i < s->count; i++) {
         if (s->rows[i].kind == STATS_WORLD)
             error = MAX(error, llabs(account_identity_error(&s->rows[i].sum)));

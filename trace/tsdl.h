@@ -11,7 +11,7 @@
 #include "lib/types.h"
 
 #define TSDL_EVENTS_MAX 256u
-#define TSDL_FIELDS_MAX 16u
+#define TSDL_FIELDS_MAX 32u
 #define TSDL_ENV_MAX    32u
 #define TSDL_NAME       40u
 #define TSDL_STREAMS    2u

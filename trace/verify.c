@@ -29,17 +29,22 @@
 #include "trace/print.h"
 #include "trace/prompt.h"
 #include "trace/tool.h"
+#include "trace/verify_mem.h"
 
 static const char help[] =
     "usage: orrery-trace verify DIR [option ...]\n"
     "\n"
-    "Feeds the recorded inputs to the scheduler and compares every decision with the recorded "
-    "one.\n"
+    "Feeds the recorded inputs to the schedulers of CPUs and memory and compares every "
+    "decision "
+    "with\n"
+    "the recorded one. Memory begins at the first recorded state, so a flight recorder will "
+    "do.\n"
     "Exit status 0: all are equal; 1: the first that is not is shown; 3: the trace is bad, or "
     "lost\n"
     "records, or does not have the beginning.\n"
     "\n"
     "  --neighbours N   so many records before and behind a difference (10)\n"
+    "  --only cpu|memory  that scheduler alone (both)\n"
     "  --check          also check the scheduler's whole state after every input (slow)\n";
 
 #define EXPECTED_MAX 4096u
@@ -54,11 +59,13 @@ struct verify {
     const char *directory;
     struct trace_reader *reader;
     struct sched_machine *machine;
+    struct verify_mem *memory;
     struct storage *storage;
     struct neighbours before;
     struct prompt prompt;
     unsigned neighbours;
     bool check;
+    bool cpu, only_memory;  // which half is looked at
 
     // The step in hand.
     bool stepped;
@@ -366,11 +373,18 @@ static int one_record(struct verify *v, const struct trace_record *r)
 {
     int status = TOOL_OK;
 
+    if (v->memory) {
+        status = verify_mem_feed(v->memory, r);
+        if (status != TOOL_OK)
+            return status;
+    }
+    if (!v->cpu)
+        return TOOL_OK;
     if (is_input(r)) {
-        const char *why = refusal(v);
-
-        if (why)
-            return tool_fail("verify: cannot be decided: %s", why);
+        if (refusal(v)) {
+            v->cpu = false;  // said at the end: the memory scheduler's may be all there
+            return TOOL_OK;
+        }
         status = check_rest(v, r);
         if (status == TOOL_OK && !step(v, r))
             return tool_fail("no memory");
@@ -378,6 +392,8 @@ static int one_record(struct verify *v, const struct trace_record *r)
             return tool_fail("verify: input %" PRIu64 " has more than %u decisions", v->inputs,
                              EXPECTED_MAX);
     } else if (is_decision(r)) {
+        if (!v->stepped && refusal(v))
+            return TOOL_OK;
         status = compare(v, r);
     }
     if (status == TOOL_OK)
@@ -400,6 +416,32 @@ static void report(const struct verify *v)
     prompt_print(&v->prompt, v->machine, stdout);
 }
 
+static int finish(struct verify *v)
+{
+    bool memory = v->memory && verify_mem_any(v->memory);
+    const char *why = v->only_memory ? NULL : refusal(v);
+    int status = TOOL_OK;
+
+    if (memory || v->only_memory) {
+        if (!memory)
+            return tool_fail("verify: no input of the memory scheduler was recorded");
+        status = verify_mem_end(v->memory);
+    }
+    if (status != TOOL_OK || v->only_memory)
+        return status;
+    if (why)
+        return tool_fail("verify: cannot be decided: %s%s", why,
+                         memory ? " (--only memory leaves the CPUs out)" : "");
+    if (!v->inputs && memory)
+        return TOOL_OK;
+    if (!v->inputs)
+        return tool_fail("verify: no input of the scheduler was recorded (class SCHED off?)");
+    status = check_rest(v, NULL);
+    if (status == TOOL_OK)
+        report(v);
+    return status;
+}
+
 static int walk(struct verify *v)
 {
     struct trace_record r;
@@ -414,20 +456,10 @@ static int walk(struct verify *v)
     tool_progress_end();
     if (more < 0)
         return tool_fail("%s", trace_error(v->reader));
-
-    const char *why = refusal(v);
-
-    if (why)
-        return tool_fail("verify: cannot be decided: %s", why);
-    if (!v->inputs)
-        return tool_fail("verify: no input of the scheduler was recorded (class SCHED off?)");
-    status = check_rest(v, NULL);
-    if (status == TOOL_OK)
-        report(v);
-    return status;
+    return finish(v);
 }
 
-static int run(const char *directory, unsigned neighbours, bool check)
+static int run(const char *directory, unsigned neighbours, bool check, const char *only)
 {
     char error[TRACE_ERROR];
     struct verify *v = calloc(1, sizeof(*v));
@@ -439,7 +471,12 @@ static int run(const char *directory, unsigned neighbours, bool check)
         status = tool_fail("no memory");
     } else if (!(v->reader = trace_open(directory, error))) {
         status = tool_fail("%s", error);
+    } else if (strcmp(only, "cpu") != 0 &&
+               !(v->memory = verify_mem_create(v->reader, neighbours))) {
+        status = tool_fail("no memory");
     } else {
+        v->cpu = strcmp(only, "memory") != 0;
+        v->only_memory = !v->cpu;
         v->neighbours = neighbours;
         v->check = check;
         v->directory = directory;
@@ -451,6 +488,7 @@ static int run(const char *directory, unsigned neighbours, bool check)
     if (v) {
         while (v->storage)
             storage_free(v->storage->bytes);
+        verify_mem_free(v->memory);
         trace_close(v->reader);
         neighbours_free(&v->before);
         free(v->machine);
@@ -464,16 +502,19 @@ int verify_main(int argc, char **argv)
     enum {
         NEIGHBOURS = 1,
         CHECK,
+        ONLY,
         HELP
     };
     static const struct option options[] = {
         {"neighbours", required_argument, NULL, NEIGHBOURS},
         {"check", no_argument, NULL, CHECK},
+        {"only", required_argument, NULL, ONLY},
         {"help", no_argument, NULL, HELP},
         {NULL, 0, NULL, 0},
     };
     uint64_t neighbours = 10;
     bool check = false;
+    const char *only = "";
 
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -483,11 +524,16 @@ int verify_main(int argc, char **argv)
                 return tool_usage("verify", "\"%s\" is no number of records", optarg);
             break;
         case CHECK: check = true; break;
+        case ONLY:
+            if (strcmp(optarg, "cpu") != 0 && strcmp(optarg, "memory") != 0)
+                return tool_usage("verify", "--only takes cpu or memory, not \"%s\"", optarg);
+            only = optarg;
+            break;
         case HELP: fputs(help, stdout); return TOOL_OK;
         default: return TOOL_USAGE;
         }
     }
     if (optind + 1 != argc)
         return tool_usage("verify", "expected one trace directory");
-    return run(argv[optind], (unsigned)neighbours, check);
+    return run(argv[optind], (unsigned)neighbours, check, only);
 }

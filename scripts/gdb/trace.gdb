@@ -155,13 +155,55 @@ define vmk-trace-enum-mem_level
     printf "HIGH"
   end
   if $arg0 == 1
-    printf "SOFT"
+    printf "CLEAR"
   end
   if $arg0 == 2
-    printf "HARD"
+    printf "SOFT"
   end
   if $arg0 == 3
+    printf "HARD"
+  end
+  if $arg0 == 4
     printf "LOW"
+  end
+end
+
+define vmk-trace-enum-mem_op
+  if $arg0 == 0
+    printf "HOST"
+  end
+  if $arg0 == 1
+    printf "POOL_ADD"
+  end
+  if $arg0 == 2
+    printf "VM_ADD"
+  end
+  if $arg0 == 3
+    printf "REMOVE"
+  end
+  if $arg0 == 4
+    printf "SET_SHARES"
+  end
+  if $arg0 == 5
+    printf "SET_MIN"
+  end
+  if $arg0 == 6
+    printf "SET_MAX"
+  end
+  if $arg0 == 7
+    printf "USAGE"
+  end
+  if $arg0 == 8
+    printf "SAMPLE"
+  end
+  if $arg0 == 9
+    printf "FREE"
+  end
+  if $arg0 == 10
+    printf "TICK"
+  end
+  if $arg0 == 11
+    printf "TUNE"
   end
 end
 
@@ -414,15 +456,17 @@ define vmk-trace-record
     printf "mem_sample"
     printf " vm=%u", *(unsigned int *)($vmk_b + 8)
     printf " est_active=%u", *(unsigned int *)($vmk_b + 12)
-    printf " true_active=%u", *(unsigned int *)($vmk_b + 16)
-    printf " sampled=%u", *(unsigned int *)($vmk_b + 20)
+    printf " slow=%u", *(unsigned int *)($vmk_b + 16)
+    printf " fast=%u", *(unsigned int *)($vmk_b + 20)
   end
   if $vmk_b[0] == 34
     printf "mem_target"
     printf " vm=%u", *(unsigned int *)($vmk_b + 8)
     printf " entitlement=%u", *(unsigned int *)($vmk_b + 12)
     printf " balloon_target=%u", *(unsigned int *)($vmk_b + 16)
-    printf " tax_permille=%u", *(unsigned int *)($vmk_b + 20)
+    printf " swap_target=%u", *(unsigned int *)($vmk_b + 20)
+    printf " price=%u", *(unsigned int *)($vmk_b + 24)
+    printf " blocked=%u", *(unsigned short *)($vmk_b + 28)
   end
   if $vmk_b[0] == 35
     printf "balloon"
@@ -480,6 +524,80 @@ define vmk-trace-record
     printf " distance=%u", *(unsigned int *)($vmk_b + 16)
     printf " cause=%u", *(unsigned int *)($vmk_b + 20)
   end
+  if $vmk_b[0] == 43
+    printf "mem_input"
+    printf " seq=%u", *(unsigned int *)($vmk_b + 8)
+    printf " op="
+    set $vmk_v = *(unsigned short *)($vmk_b + 12)
+    vmk-trace-enum-mem_op $vmk_v
+    printf " small=%u", *(unsigned short *)($vmk_b + 14)
+    printf " id=%u", *(unsigned int *)($vmk_b + 16)
+    printf " a=%u", *(unsigned int *)($vmk_b + 20)
+    printf " b=%u", *(unsigned int *)($vmk_b + 24)
+    printf " c=%u", *(unsigned int *)($vmk_b + 28)
+    printf " d=%u", *(unsigned int *)($vmk_b + 32)
+    printf " e=%u", *(unsigned int *)($vmk_b + 36)
+  end
+  if $vmk_b[0] == 44
+    printf "mem_refused"
+    printf " id=%u", *(unsigned int *)($vmk_b + 8)
+    printf " status=%u", *(unsigned short *)($vmk_b + 12)
+    printf " of_swap=%u", *(unsigned short *)($vmk_b + 14)
+    printf " wanted=%u", *(unsigned int *)($vmk_b + 16)
+    printf " left=%u", *(unsigned int *)($vmk_b + 20)
+  end
+  if $vmk_b[0] == 45
+    printf "mem_checkpoint"
+    printf " seq=%u", *(unsigned int *)($vmk_b + 8)
+    printf " level="
+    set $vmk_v = *(unsigned short *)($vmk_b + 12)
+    vmk-trace-enum-mem_level $vmk_v
+    printf " nodes=%u", *(unsigned short *)($vmk_b + 14)
+    printf " managed=%llu", *(unsigned long long *)($vmk_b + 16)
+    printf " swap=%llu", *(unsigned long long *)($vmk_b + 24)
+    printf " min_free=%llu", *(unsigned long long *)($vmk_b + 32)
+    printf " free=%llu", *(unsigned long long *)($vmk_b + 40)
+    printf " free_then=%llu", *(unsigned long long *)($vmk_b + 48)
+  end
+  if $vmk_b[0] == 46
+    printf "mem_tunable"
+    printf " tunable=%u", *(unsigned int *)($vmk_b + 8)
+    printf " value=%u", *(unsigned int *)($vmk_b + 12)
+  end
+  if $vmk_b[0] == 47
+    printf "mem_node"
+    printf " id=%u", *(unsigned int *)($vmk_b + 8)
+    printf " slot=%u", *(unsigned short *)($vmk_b + 12)
+    printf " parent=%u", *(unsigned short *)($vmk_b + 14)
+    printf " flags=%u", *(unsigned short *)($vmk_b + 16)
+    printf " depth=%u", *(unsigned short *)($vmk_b + 18)
+    printf " shares=%u", *(unsigned int *)($vmk_b + 20)
+    printf " min=%u", *(unsigned int *)($vmk_b + 24)
+    printf " max=%u", *(unsigned int *)($vmk_b + 28)
+    printf " overhead=%u", *(unsigned int *)($vmk_b + 32)
+    printf " size=%u", *(unsigned int *)($vmk_b + 36)
+    printf " touched=%u", *(unsigned int *)($vmk_b + 40)
+    printf " ballooned=%u", *(unsigned int *)($vmk_b + 44)
+    printf " swapped=%u", *(unsigned int *)($vmk_b + 48)
+    printf " compressed=%u", *(unsigned int *)($vmk_b + 52)
+    printf " saved=%u", *(unsigned int *)($vmk_b + 56)
+    printf " balloon_max=%u", *(unsigned int *)($vmk_b + 60)
+    printf " slow=%u", *(unsigned int *)($vmk_b + 64)
+    printf " fast=%u", *(unsigned int *)($vmk_b + 68)
+    printf " partial=%u", *(unsigned int *)($vmk_b + 72)
+    printf " entitlement=%u", *(unsigned int *)($vmk_b + 76)
+    printf " balloon_target=%u", *(unsigned int *)($vmk_b + 80)
+    printf " swap_target=%u", *(unsigned int *)($vmk_b + 84)
+    printf " price=%u", *(unsigned int *)($vmk_b + 88)
+    printf " reserved=%llu", *(unsigned long long *)($vmk_b + 96)
+    printf " name=\""
+    set $vmk_c = 0
+    while $vmk_c < 16 && ($vmk_b + 104)[$vmk_c] != 0
+      printf "%c", ($vmk_b + 104)[$vmk_c]
+      set $vmk_c = $vmk_c + 1
+    end
+    printf "\""
+  end
   if $vmk_b[0] == 48
     printf "io_submit"
     printf " vm=%u", *(unsigned int *)($vmk_b + 8)
@@ -507,6 +625,13 @@ define vmk-trace-record
     printf " tid=%u", *(unsigned int *)($vmk_b + 8)
     printf " number=%u", *(unsigned int *)($vmk_b + 12)
     printf " result=%llu", *(unsigned long long *)($vmk_b + 16)
+  end
+  if $vmk_b[0] == 80
+    printf "mem_truth"
+    printf " vm=%u", *(unsigned int *)($vmk_b + 8)
+    printf " active=%u", *(unsigned int *)($vmk_b + 12)
+    printf " missing=%u", *(unsigned int *)($vmk_b + 16)
+    printf " faults=%u", *(unsigned int *)($vmk_b + 20)
   end
   if $vmk_b[0] == 250
     printf "checkpoint"

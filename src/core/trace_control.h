@@ -120,7 +120,7 @@ size_t trace_metadata(const struct trace_state *trace, char *out, size_t room);
 must_check bool trace_packet_copy(unsigned stream, uint64_t *number, void *out);
 
 /* A record as a line: "sched_switch prev_tid=3 next_tid=4 prev_state=WAIT ..."; its length. */
-#define TRACE_LINE_MAX 256u
+#define TRACE_LINE_MAX 640u
 size_t trace_format(const trace_word *record, char *out, size_t room);
 /* Words of a record by id, 0: no such event. scripts/gdb/trace-walk.gdb reads it too. */
 extern const uint8_t trace_words_of[256];

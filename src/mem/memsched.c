@@ -62,9 +62,15 @@ const struct memsched_node *memsched_find(const struct memsched *m, uint32_t id)
     return NULL;
 }
 
+static void tell(const struct memsched *m, const struct memsched_event *event)
+{
+    if (m->observer.event)
+        m->observer.event(m->observer.context, event);
+}
+
 uint64_t memsched_held(const struct memsched_node *vm)
 {
-    uint64_t taken = (uint64_t)vm->ballooned + vm->swapped + vm->saved;
+    uint64_t taken = (uint64_t)vm->ballooned + vm->swapped + vm->compressed + vm->saved;
 
     return vm->touched > taken ? vm->touched - taken : 0;
 }
@@ -93,8 +99,7 @@ static void level_set(struct memsched *m, enum memsched_level level)
     };
 
     m->level = level;
-    if (m->observer.event)
-        m->observer.event(m->observer.context, &event);
+    tell(m, &event);
 }
 
 /* Down as soon as free memory is below a bound, up only when it is clearly above. */
@@ -241,19 +246,26 @@ static vmk_status max_set(struct memsched *m, struct memsched_node *node, uint32
 
 static vmk_status usage(struct memsched_node *vm, const struct memsched_input *in)
 {
-    if (in->a > vm->size || in->small > 100 || (uint64_t)in->b + in->c + in->d > in->a)
+    if (in->a > vm->size || in->small > 100 || (uint64_t)in->b + in->c + in->d + in->e > in->a)
         return VMK_BAD_PARAM;
     vm->touched = in->a;
     vm->ballooned = in->b;
     vm->swapped = in->c;
+    vm->compressed = in->e;
     vm->saved = in->d;
     vm->balloon_max = (uint32_t)memsched_percent(vm->size, in->small);
     return VMK_OK;
 }
 
+bool memsched_tunable_fits(enum memsched_tunable t, uint64_t value)
+{
+    return t < MEMSCHED_TUNABLE_COUNT && value >= tunables[t].least &&
+           value <= tunables[t].most;
+}
+
 static vmk_status tune(struct memsched *m, unsigned t, uint64_t value)
 {
-    if (t >= MEMSCHED_TUNABLE_COUNT || value < tunables[t].least || value > tunables[t].most)
+    if (!memsched_tunable_fits((enum memsched_tunable)t, value))
         return VMK_BAD_PARAM;
     m->tunable[t] = value;
     return VMK_OK;
@@ -306,7 +318,27 @@ static vmk_status of_node(struct memsched *m, const struct memsched_input *in)
     if (in->b == 0 || in->a > in->b)
         return VMK_BAD_PARAM;
     memsched_sampled(m, &node->active, in->a, in->b, in->small != 0);
+    tell(m, &(struct memsched_event){.kind = MEMSCHED_EVENT_ACTIVE,
+                                     .id = node->id,
+                                     .a = (uint32_t)memsched_active_pages(node),
+                                     .b = node->active.slow,
+                                     .c = node->active.fast});
     return VMK_OK;
+}
+
+static void refused(struct memsched *m, const struct memsched_input *in, vmk_status status)
+{
+    bool lacks = status == VMK_LIMIT;
+
+    m->refused++;
+    tell(m, &(struct memsched_event){
+                .kind = MEMSCHED_EVENT_REFUSED,
+                .small = (uint16_t)status,
+                .id = in->id,
+                .a = lacks ? (uint32_t)MIN(m->admission.wanted, UINT32_MAX) : 0,
+                .b = lacks ? (uint32_t)MIN(m->admission.free, UINT32_MAX) : 0,
+                .c = lacks && m->admission.is_swap,
+            });
 }
 
 vmk_status memsched_step(struct memsched *m, const struct memsched_input *in)
@@ -318,7 +350,7 @@ vmk_status memsched_step(struct memsched *m, const struct memsched_input *in)
 
     m->inputs++;
     if (status != VMK_OK)
-        m->refused++;
+        refused(m, in, status);
     else if (changes_targets)
         memsched_reallocate(m);
     return status;

@@ -50,8 +50,8 @@
  *   SET_SHARES                   any    shares
  *   SET_MIN                      any    pages
  *   SET_MAX                      any    pages (UNLIMITED)
- *   USAGE       balloon's most,  VM     touched      ballooned  swapped or  saved by sharing
- *               % of the VM                                     compressed
+ *   USAGE       balloon's most,  VM     touched      ballooned  swapped     saved by sharing
+ *               % of the VM                                                     (and e: compressed)
  *   SAMPLE      1: period ended  VM     touched      sampled
  *   FREE                                free
  *   TICK                                                      time to reallocate
@@ -79,7 +79,7 @@ enum memsched_op {
 struct memsched_input {
     uint32_t op;
     uint16_t small;
-    uint32_t id, a, b, c, d;
+    uint32_t id, a, b, c, d, e;
 };
 
 enum memsched_tunable {
@@ -121,7 +121,7 @@ struct memsched_node {
     uint32_t overhead;
     uint32_t size;      // VM: configured
     uint64_t reserved;  // promised to children, or a VM's own min and overhead
-    uint32_t touched, ballooned, swapped, saved;
+    uint32_t touched, ballooned, swapped, compressed, saved;
     uint32_t balloon_max;  // pages; 0: no driver
     struct memsched_active active;
     struct memsched_target target;
@@ -130,13 +130,15 @@ struct memsched_node {
 };
 
 enum memsched_event_kind {
-    MEMSCHED_EVENT_LEVEL,   // a = free, small = level
-    MEMSCHED_EVENT_TARGET,  // id, a = entitlement, b = balloon, c = swap, small = blocked
+    MEMSCHED_EVENT_LEVEL,  // a = free, small = level
+    MEMSCHED_EVENT_TARGET,  // id, a = entitlement, b = balloon, c = swap, d = price, small = blocked
+    MEMSCHED_EVENT_ACTIVE,  // id, a = active pages, b, c = slow, fast average in Q16
+    MEMSCHED_EVENT_REFUSED,  // id, small = status; LIMIT: a = pages wanted, b = left, c = of swap
 };
 struct memsched_event {
     uint32_t kind;
     uint16_t small;
-    uint32_t id, a, b, c;
+    uint32_t id, a, b, c, d;
 };
 struct memsched_observer {
     /* Called inside memsched_step(): must not call the machine. */
@@ -171,5 +173,7 @@ uint64_t memsched_active_pages(const struct memsched_node *vm);
 uint64_t memsched_min_free(uint64_t managed);
 /* Writes who lacked how much at the last refusal; returns its length, 0 if there was none. */
 size_t memsched_admission_text(const struct memsched *m, char *out, size_t room);
+/* What is wrong with the state, or null. */
+const char *memsched_check(const struct memsched *m);
 const char *memsched_level_name(enum memsched_level level);
 enum memsched_tunable memsched_tunable_by_name(const char *name);

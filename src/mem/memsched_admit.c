@@ -48,15 +48,20 @@ static uint64_t room_of(const struct memsched *m, const struct memsched_node *po
 static uint64_t promised(const struct memsched *m, const struct memsched_node *pool,
                          const struct memsched_node *node, uint64_t reserved)
 {
-    uint64_t sum = taken(node, reserved, node->min);
+    uint64_t sum = node ? taken(node, reserved, node->min) : 0;
 
     for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
         const struct memsched_node *n = &m->nodes[i];
 
-        if (n->id && n != node && &m->nodes[n->parent] == pool)
+        if (n != node && n->id && &m->nodes[n->parent] == pool)
             sum += taken(n, n->reserved, n->min);
     }
     return sum;
+}
+
+uint64_t memsched_promised(const struct memsched *m, const struct memsched_node *pool)
+{
+    return promised(m, pool, NULL, 0);
 }
 
 vmk_status memsched_admit(struct memsched *m, struct memsched_node *node, uint64_t reserved)

@@ -23,6 +23,9 @@ must_check vmk_status memsched_admit(struct memsched *m, struct memsched_node *n
 must_check vmk_status memsched_admit_swap(struct memsched *m, uint32_t id, uint64_t more);
 /* What a VM takes from its parent: its reservation, or all of it where nothing can be taken back. */
 uint64_t memsched_vm_reserved(const struct memsched *m, const struct memsched_node *vm);
+/* The sum of what the children of a pool take. */
+uint64_t memsched_promised(const struct memsched *m, const struct memsched_node *pool);
+bool memsched_tunable_fits(enum memsched_tunable t, uint64_t value);
 
 /* memsched_target.c: all targets anew, from what the nodes hold now. */
 void memsched_reallocate(struct memsched *m);

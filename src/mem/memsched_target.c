@@ -122,8 +122,8 @@ static uint32_t price_of(const struct memsched *m, const struct memsched_node *v
 static void target_set(struct memsched *m, struct memsched_node *vm)
 {
     uint64_t gone = vm->touched - vm->saved - vm->given;  // guest pages that should not be here
-    uint64_t balloon =
-        MIN(gone > vm->swapped ? gone - vm->swapped : 0, (uint64_t)vm->balloon_max);
+    uint64_t out = (uint64_t)vm->swapped + vm->compressed;
+    uint64_t balloon = MIN(gone > out ? gone - out : 0, (uint64_t)vm->balloon_max);
     uint64_t swap = gone > vm->ballooned ? gone - vm->ballooned : 0;
     const struct memsched_target before = vm->target;
     struct memsched_event event = {.kind = MEMSCHED_EVENT_TARGET, .id = vm->id};
@@ -131,7 +131,7 @@ static void target_set(struct memsched *m, struct memsched_node *vm)
     if (m->level < MEMSCHED_SOFT || !memsched_tune(m, MEMSCHED_TUNABLE_BALLOON))
         balloon = MIN(balloon, (uint64_t)vm->ballooned);
     if (m->level < MEMSCHED_HARD || !memsched_tune(m, MEMSCHED_TUNABLE_SWAP))
-        swap = MIN(swap, (uint64_t)vm->swapped);
+        swap = MIN(swap, out);
     vm->target = (struct memsched_target){
         .entitlement = (uint32_t)vm->given,
         .balloon = (uint32_t)balloon,
@@ -142,6 +142,7 @@ static void target_set(struct memsched *m, struct memsched_node *vm)
     event.a = vm->target.entitlement;
     event.b = vm->target.balloon;
     event.c = vm->target.swap;
+    event.d = vm->target.price;
     event.small = vm->target.blocked;
     if (m->observer.event && (event.a != before.entitlement || event.b != before.balloon ||
                               event.c != before.swap || vm->target.blocked != before.blocked))

@@ -20,10 +20,9 @@
 #include "core/core.h"
 #include "core/host.h"
 #include "core/log.h"
-#include "core/trace.h"
 #include "lib/rng.h"
 #include "lib/string.h"
-#include "mem/memsched.h"
+#include "mem/memsched_record.h"
 #include "plat/plat.h"
 #include "vmm/vm_reclaim.h"
 #include "vmm/vmm_state.h"
@@ -39,7 +38,8 @@
 
 struct vmm_mem {
     struct mutex mutex;
-    struct memsched policy;  // (m)
+    struct memsched policy;         // (m)
+    struct memsched_record record;  // (m)
     struct share_table share;
     struct rng rng;
     uint32_t next_id;  // (m)
@@ -54,10 +54,6 @@ static void observed(void *context, const struct memsched_event *event)
     if (event->kind == MEMSCHED_EVENT_LEVEL) {
         vmk_log(VMK_LOG_INFO, "Mem: free memory is %s: %u MB",
                 memsched_level_name((enum memsched_level)event->small), event->a / 256);
-        TRACE(mem_state, .host_free = event->a, .level = event->small);
-    } else {
-        TRACE(mem_target, .vm = event->id, .entitlement = event->a, .balloon_target = event->b,
-              .tax_permille = 0);
     }
 }
 
@@ -66,7 +62,7 @@ static vmk_status input(struct vmm_mem *m, const struct memsched_input *in)
     vmk_status status;
 
     mutex_lock(&m->mutex);
-    status = memsched_step(&m->policy, in);
+    status = memsched_record_step(&m->record, TRACE_NOW, in);
     mutex_unlock(&m->mutex);
     return status;
 }
@@ -89,7 +85,9 @@ vmk_status vmm_mem_add(struct vm *vm)
         return VMK_OK;
     mutex_lock(&m->mutex);
     in.id = m->next_id++;
-    status = memsched_step(&m->policy, &in);
+    status = memsched_record_step(&m->record, TRACE_NOW, &in);
+    if (status == VMK_OK)
+        memsched_record_name(&m->record, in.id, vm->config.name);
     memsched_admission_text(&m->policy, why, sizeof(why));
     mutex_unlock(&m->mutex);
     if (status != VMK_OK) {
@@ -141,7 +139,7 @@ static void watch(struct vmm_mem *m, struct vm *vm)
     in.b = (uint32_t)count[P2M_BALLOONED];
     spin_unlock(&vm->lock, irqs);
     mutex_lock(&m->mutex);
-    if (memsched_step(&m->policy, &in) == VMK_OK) {
+    if (memsched_record_step(&m->record, TRACE_NOW, &in) == VMK_OK) {
         node = memsched_find(&m->policy, vm->mem_id);
         target = node->target.balloon;
     }
@@ -154,11 +152,8 @@ static void sample(struct vmm_mem *m, struct vm *vm)
     struct memsched_input in = {.op = MEMSCHED_SAMPLE, .small = 1, .id = vm->mem_id};
 
     vm_sample(vm, &in.a, &in.b);
-    if (in.b && input(m, &in) == VMK_OK)
-        TRACE(mem_sample, .vm = vm->mem_id,
-              .est_active =
-                  (uint32_t)memsched_active_pages(memsched_find(&m->policy, vm->mem_id)),
-              .true_active = 0, .sampled = in.b);
+    if (in.b && input(m, &in) != VMK_OK)
+        vmk_log(VMK_LOG_WARN, "Mem: the sample of %s is refused", vm->config.name);
 }
 
 static void share(struct vmm_mem *m, struct vm *vm)
@@ -242,7 +237,8 @@ void vmm_mem_start(void)
     mutex_init(&m->mutex, "memsched");
     rng_init(&m->rng, plat_entropy(), "share", 0);
     memsched_init(&m->policy);
-    m->policy.observer.event = observed;
+    memsched_record_init(&m->record, &m->policy);
+    m->record.then.event = observed;
     m->next_id = MEMSCHED_ROOT_ID + 1;
     options_take(m);
     // There is no swap space yet, so what could be lost is not counted: mem.swap=0 is strict.

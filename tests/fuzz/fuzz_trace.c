@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mem/memsched_record.h"
 #include "trace/ctf_writer.h"
 #include "trace/tool.h"
 
@@ -124,11 +125,32 @@ static void raw_stream(const uint8_t *data, size_t size)
     write_file("sys", packet, PACKET_HEADER + size / 3 % (body + 1));
 }
 
+/* A good state of the memory scheduler, so that inputs behind it are taken. */
+static void state_put(void *context, plat_ns now, const trace_word *record, size_t words)
+{
+    trace_word copy[16];
+
+    memcpy(copy, record, words * 8);
+    ctf_stream_put(context, now, (uint8_t)record[0], copy, (uint32_t)words * 8);
+}
+
+static void memory_begin(struct ctf_stream *sys)
+{
+    static struct memsched machine;
+    struct memsched_record r;
+
+    memsched_init(&machine);
+    memsched_record_init(&r, &machine);
+    r.put = state_put;
+    r.context = sys;
+    memsched_record_state(&r);
+}
+
 static void records(const uint8_t *data, size_t size)
 {
     struct ctf_stream s[CPUS + 1];
     uint64_t time = 0;
-    uint32_t seq = 0;
+    uint32_t seq = 0, memory_seq = 0;
 
     for (unsigned i = 0; i <= CPUS; i++) {
         char name[16];
@@ -138,6 +160,8 @@ static void records(const uint8_t *data, size_t size)
             abort();
         s[i].packet_bytes = 1024;
     }
+    if (size && data[0] & 1)
+        memory_begin(&s[CPUS]);
     while (size >= 3) {
         const struct trace_event *e = trace_event_of(data[0]);
         uint8_t record[256] = {0};
@@ -159,6 +183,11 @@ static void records(const uint8_t *data, size_t size)
             cpu %= CPUS;
             memcpy(record + offsetof(struct record_sched_input, seq), &seq, 4);
             seq++;
+        }
+        if (e->id == RECORD_mem_input) {
+            cpu = CPUS;
+            memcpy(record + offsetof(struct record_mem_input, seq), &memory_seq, 4);
+            memory_seq++;
         }
         ctf_stream_put(&s[cpu], time, e->id, record, e->size);
     }

@@ -535,6 +535,9 @@ START_TEST(test_step__any_inputs__bounds_hold_and_the_same_again)
             struct memsched_input in = any_input(&rng);
             struct memsched before = m;
             vmk_status status = put(in);
+            const char *why = memsched_check(&m);
+
+            ck_assert_msg(!why, "op %u: %s", in.op, why);
 
             if (status != VMK_OK) {
                 before.inputs = m.inputs;

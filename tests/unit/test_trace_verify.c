@@ -5,9 +5,8 @@
  * trace_run.h drives sched/machine.h and records. What was recorded has to pass; with one field of one
  * record changed it has to fail at that record; figures of stats have to be the scheduler's own.
  */
-#include <sys/wait.h>
-
 #include "tests/unit/kernel_test.h"
+#include "tests/unit/trace_command.h"
 #include "tests/unit/trace_run.h"
 #include "trace/account.h"
 
@@ -15,59 +14,6 @@
 
 static struct fx fx;
 static struct run run;
-
-/* Runs a command with stdout kept; its status. */
-static char output[16384];
-
-static int command(int (*main_of)(int, char **), char *arg1, char *arg2, char *arg3)
-{
-    char *argv[] = {"command", arg1, arg2, arg3, NULL};
-    int argc = arg3 ? 4 : arg2 ? 3 : 2, status, fds[2];
-    size_t n = 0;
-    pid_t pid;
-
-    ck_assert_int_eq(pipe(fds), 0);
-    fflush(stdout);
-    pid = fork();
-    if (pid == 0) {
-        dup2(fds[1], 1);
-        dup2(fds[1], 2);
-        close(fds[0]);
-        close(fds[1]);
-        status = main_of(argc, argv);
-        fflush(stdout);
-        _exit(status);
-    }
-    close(fds[1]);
-    for (ssize_t got; n < sizeof(output) - 1 &&
-                      (got = read(fds[0], output + n, sizeof(output) - 1 - n)) > 0;)
-        n += (size_t)got;
-    output[n] = '\0';
-    close(fds[0]);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFEXITED(status), "died: %s", output);
-    return WEXITSTATUS(status);
-}
-
-/* The file offset of the n-th record of an event in pcpu0, or -1. */
-static long find_record(unsigned id, unsigned n, const char **stream)
-{
-    char error[TRACE_ERROR];
-    struct trace_reader *reader = trace_open(fx.directory, error);
-    struct trace_record r;
-    long found = -1;
-    static char name[32];
-
-    while (found < 0 && trace_next(reader, &r) == 1) {
-        if (r.event->id == id && n-- == 0) {
-            found = (long)r.offset;
-            strcpy(name, trace_stream_name(reader, r.stream));
-        }
-    }
-    *stream = name;
-    trace_close(reader);
-    return found;
-}
 
 START_TEST(test_verify__any_number_of_cpus__passes)
 {
@@ -107,7 +53,7 @@ START_TEST(test_verify__one_field_changed__found_there__all)
     fx_begin(&fx, 3);
     run_mixed(&run, &fx, 3, 5, 300 * MS);
     fx_close(&fx);
-    at = find_record(changes[_i].id, 20, &stream);
+    at = find_record(&fx, changes[_i].id, 20, &stream);
     ck_assert_int_ge(at, 0);
 
     char path[256];
@@ -138,7 +84,7 @@ START_TEST(test_verify__record_missing_or_too_many__found)
     run_mixed(&run, &fx, 2, 5, 200 * MS);
     fx_close(&fx);
     /* A state record and a kick are of one size: the decision is gone. */
-    at = find_record(RECORD_sched_state, 9, &stream);
+    at = find_record(&fx, RECORD_sched_state, 9, &stream);
     fx_patch(&fx, stream, at, &other, 1);
     ck_assert_int_eq(command(verify_main, fx.directory, NULL, NULL), TOOL_NO);
     ck_assert_msg(strstr(output, "the scheduler decides sched_state, which was not recorded") ||
@@ -164,7 +110,7 @@ START_TEST(test_verify__lost_records__refused)
     fx_patch(&fx, "pcpu1", 48, &lost, 4);
     ck_assert_int_eq(command(verify_main, fx.directory, NULL, NULL), TOOL_OK);
     /* An input is gone: whatever stands there instead. */
-    at = find_record(RECORD_sched_input, 30, &stream);
+    at = find_record(&fx, RECORD_sched_input, 30, &stream);
     fx_patch(&fx, stream, at, (uint8_t[]){RECORD_sched_migrate}, 1);
     ck_assert_int_ne(command(verify_main, fx.directory, NULL, NULL), TOOL_OK);
     fx_end(&fx);
@@ -250,7 +196,7 @@ START_TEST(test_diff__same_seed_and_other__equal_and_named)
     ck_assert_msg(strncmp(output, "equal: ", 7) == 0, "%s", output);
 
     const char *stream;
-    long at = find_record(RECORD_sched_switch, 50, &stream);
+    long at = find_record(&fx, RECORD_sched_switch, 50, &stream);
     uint32_t tid = 4711;
     char expected[128];
 

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * trace/verify_mem.c -- are the recorded decisions those of the memory scheduler?
+ *
+ * The recorded inputs go through the code that recorded them (mem/memsched_record.h), and what comes
+ * out, record by record, has to be what the trace has: decisions, and every so often the whole state.
+ * It begins at the first checkpoint of the state, so a flight recorder's end is enough.
+ *
+ *   recorded:  checkpoint   input 7   target ...   input 8   state ...
+ *                  |           |         =            |         =
+ *   replayed:   restore      step --> expected[]    step --> expected[]
+ *
+ * Invariants
+ *   - Inputs that are missing end it: whatever came out would mean nothing.
+ * Locking    none: one thread.
+ * Sources    docs/orrery-trace.md
+ */
+#include "trace/verify_mem.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem/memsched_record.h"
+#include "trace/print.h"
+#include "trace/tool.h"
+
+#define EXPECTED_MAX 512u  // one input: its record, a state, and a decision for each node
+
+enum stage {
+    BEFORE,   // no checkpoint yet
+    RESTORE,  // inside the first
+    REPLAY,
+};
+
+struct verify_mem {
+    struct trace_reader *reader;
+    struct neighbours before;
+    unsigned neighbours;
+    struct memsched machine;
+    struct memsched_record recorder;
+    enum stage stage;
+    unsigned nodes, tunables;  // of the checkpoint, still to come
+    uint32_t first_seq;
+
+    // What has to come.
+    unsigned expected, compared;
+    bool overflow;
+    struct {
+        const struct trace_event *event;
+        uint8_t bytes[RECORD_BYTES_MAX];
+    } list[EXPECTED_MAX];
+
+    uint64_t inputs, decisions, checkpoints, skipped, events[256];
+    uint64_t from, to;  // times
+};
+
+static bool is_ours(unsigned id)
+{
+    switch (id) {
+    case RECORD_mem_state:
+    case RECORD_mem_sample:
+    case RECORD_mem_target:
+    case RECORD_mem_input:
+    case RECORD_mem_refused:
+    case RECORD_mem_checkpoint:
+    case RECORD_mem_tunable:
+    case RECORD_mem_node: return true;
+    default: return false;
+    }
+}
+
+static void expect(void *context, plat_ns now, const trace_word *record, size_t words)
+{
+    struct verify_mem *v = context;
+    unsigned id = record[0] & 0xff;
+
+    (void)now;
+    if (v->expected == EXPECTED_MAX || words * 8 > RECORD_BYTES_MAX) {
+        v->overflow = true;
+        return;
+    }
+    v->list[v->expected].event = trace_event_of(id);
+    memcpy(v->list[v->expected++].bytes, record, words * 8);
+}
+
+struct verify_mem *verify_mem_create(struct trace_reader *reader, unsigned neighbours)
+{
+    struct verify_mem *v = calloc(1, sizeof(*v));
+
+    if (!v || !neighbours_init(&v->before, neighbours)) {
+        free(v);
+        return NULL;
+    }
+    v->reader = reader;
+    v->neighbours = neighbours;
+    memsched_init(&v->machine);
+    memsched_record_init(&v->recorder, &v->machine);
+    v->recorder.put = expect;
+    v->recorder.context = v;
+    return v;
+}
+
+void verify_mem_free(struct verify_mem *v)
+{
+    if (v)
+        neighbours_free(&v->before);
+    free(v);
+}
+
+bool verify_mem_any(const struct verify_mem *v)
+{
+    return v->inputs || v->skipped;
+}
+
+/* ---- a difference ---- */
+
+static int show(struct verify_mem *v, const struct trace_record *r, const char *what)
+{
+    struct trace_record next;
+    unsigned behind = v->neighbours;
+
+    tool_progress_end();
+    printf("different: %s\n", what);
+    if (r)
+        printf("%s, byte %" PRIu64 ", record %" PRIu64 "; ",
+               trace_stream_name(v->reader, r->stream), r->offset, r->index);
+    printf("input %" PRIu64 " of the memory scheduler\n\nrecorded\n", v->inputs);
+    neighbours_print(&v->before, stdout, "  ");
+    if (r) {
+        fputs("> ", stdout);
+        print_record(stdout, r);
+        while (behind && trace_next(v->reader, &next) == 1) {
+            if (!is_ours(next.event->id))
+                continue;
+            fputs("  ", stdout);
+            print_record(stdout, &next);
+            behind--;
+        }
+    }
+    puts("\ndecided by the memory scheduler for that input");
+    for (unsigned i = 0; i < v->expected; i++) {
+        struct trace_record e = {
+            .time = v->to, .event = v->list[i].event, .bytes = v->list[i].bytes};
+
+        fputs(i == v->compared ? "> " : "  ", stdout);
+        print_record(stdout, &e);
+    }
+    if (v->compared == v->expected)
+        puts("> (nothing more)");
+    return TOOL_NO;
+}
+
+static int compare(struct verify_mem *v, const struct trace_record *r)
+{
+    char what[256], x[TRACE_FIELD_TEXT], y[TRACE_FIELD_TEXT];
+    const struct trace_event *event = v->list[v->compared].event;
+    const uint8_t *bytes = v->list[v->compared].bytes;
+
+    if (v->compared == v->expected) {
+        snprintf(what, sizeof(what),
+                 "%s was recorded, the memory scheduler decides no such thing", r->event->name);
+        return show(v, r, what);
+    }
+    if (event != r->event) {
+        snprintf(what, sizeof(what), "%s was recorded, the memory scheduler decides %s",
+                 r->event->name, event->name);
+        return show(v, r, what);
+    }
+    for (unsigned i = 0; i < event->field_count; i++) {
+        const struct trace_field *f = &event->fields[i];
+
+        if (!memcmp(r->bytes + f->offset, bytes + f->offset, f->size))
+            continue;
+        trace_field_text(f, r->bytes, x, sizeof(x));
+        trace_field_text(f, bytes, y, sizeof(y));
+        snprintf(what, sizeof(what), "%s: %s is %s as recorded, %s as decided", event->name,
+                 f->name, x, y);
+        return show(v, r, what);
+    }
+    v->compared++;
+    v->decisions += event->id != RECORD_mem_input;
+    v->events[event->id]++;
+    return TOOL_OK;
+}
+
+/* A decision that no record tells. */
+static int check_rest(struct verify_mem *v, const struct trace_record *r)
+{
+    char what[256];
+
+    if (v->compared == v->expected)
+        return TOOL_OK;
+    snprintf(what, sizeof(what), "the memory scheduler decides %s, which was not recorded",
+             v->list[v->compared].event->name);
+    return show(v, r, what);
+}
+
+/* ---- records ---- */
+
+/* A record of the first checkpoint. */
+static int restore(struct verify_mem *v, const struct trace_record *r)
+{
+    bool good;
+
+    switch (r->event->id) {
+    case RECORD_mem_tunable:
+        good = v->tunables && memsched_restore_tunable(&v->recorder, TRACE_AS(mem_tunable, r));
+        v->tunables -= good;
+        break;
+    case RECORD_mem_node:
+        good = v->nodes && memsched_restore_node(&v->recorder, TRACE_AS(mem_node, r));
+        v->nodes -= good;
+        break;
+    default: good = false;
+    }
+    if (good && !v->nodes && !v->tunables) {
+        good = memsched_restore_end(&v->recorder);
+        v->stage = REPLAY;
+    }
+    if (!good)
+        return tool_fail("verify: %s, byte %" PRIu64
+                         ": no state of a memory scheduler; the trace is of another version, "
+                         "or damaged",
+                         trace_stream_name(v->reader, r->stream), r->offset);
+    return TOOL_OK;
+}
+
+static int begin(struct verify_mem *v, const struct trace_record *r)
+{
+    const struct record_mem_checkpoint *c = TRACE_AS(mem_checkpoint, r);
+
+    if (r->event->id != RECORD_mem_checkpoint) {
+        v->skipped += r->event->id == RECORD_mem_input;
+        return TOOL_OK;
+    }
+    v->stage = RESTORE;
+    v->nodes = c->nodes;
+    v->tunables = MEMSCHED_TUNABLE_COUNT;
+    v->first_seq = c->seq;
+    v->from = r->time;
+    if (!memsched_restore_begin(&v->recorder, c) || !c->nodes)
+        return tool_fail("verify: %s, byte %" PRIu64 ": no state of a memory scheduler",
+                         trace_stream_name(v->reader, r->stream), r->offset);
+    return TOOL_OK;
+}
+
+static int input(struct verify_mem *v, const struct trace_record *r)
+{
+    const struct record_mem_input *i = TRACE_AS(mem_input, r);
+    const struct memsched_input in = {.op = i->op,
+                                      .small = i->small,
+                                      .id = i->id,
+                                      .a = i->a,
+                                      .b = i->b,
+                                      .c = i->c,
+                                      .d = i->d,
+                                      .e = i->e};
+    vmk_status refused;
+
+    if (i->seq != v->recorder.seq)
+        return tool_fail("verify: cannot be decided: input %u of the memory scheduler follows "
+                         "input %u; record again with a larger ring (--trace-buffer)",
+                         i->seq, v->recorder.seq - 1);
+    v->expected = v->compared = 0;
+    v->to = r->time;
+    refused = memsched_record_step(&v->recorder, r->time, &in);
+    (void)refused;  // a decision of its own
+    v->inputs++;
+    if (v->overflow)
+        return tool_fail("verify: input %" PRIu64 " of the memory scheduler has more than %u "
+                         "decisions",
+                         v->inputs, EXPECTED_MAX);
+    return TOOL_OK;
+}
+
+/* A later checkpoint: what comes has to be the state as it is here. */
+static int state(struct verify_mem *v, const struct trace_record *r)
+{
+    int status = check_rest(v, r);
+
+    if (status != TOOL_OK)
+        return status;
+    v->expected = v->compared = 0;
+    v->checkpoints++;
+    memsched_record_state(&v->recorder);
+    return TOOL_OK;
+}
+
+/* What somebody is called is no decision: it is learnt. */
+static void name(struct verify_mem *v, const struct record_mem_node *n)
+{
+    struct record_mem_node *mine = (struct record_mem_node *)(void *)v->list[v->compared].bytes;
+
+    if (n->slot >= MEMSCHED_NODES_MAX || v->compared == v->expected ||
+        v->list[v->compared].event->id != RECORD_mem_node)
+        return;
+    v->recorder.name[n->slot] = n->name;
+    mine->name = n->name;
+}
+
+int verify_mem_feed(struct verify_mem *v, const struct trace_record *r)
+{
+    int status = TOOL_OK;
+
+    if (!is_ours(r->event->id))
+        return TOOL_OK;
+    if (v->stage == BEFORE)
+        return begin(v, r);
+    if (v->stage == RESTORE)
+        return restore(v, r);
+    if (r->event->id == RECORD_mem_input) {
+        status = check_rest(v, r);
+        if (status == TOOL_OK)
+            status = input(v, r);
+        if (status == TOOL_OK)
+            status = compare(v, r);
+    } else {
+        if (r->event->id == RECORD_mem_checkpoint)
+            status = state(v, r);
+        if (r->event->id == RECORD_mem_node)
+            name(v, TRACE_AS(mem_node, r));
+        if (status == TOOL_OK)
+            status = compare(v, r);
+    }
+    if (status == TOOL_OK)
+        neighbours_add(&v->before, r);
+    return status;
+}
+
+int verify_mem_end(struct verify_mem *v)
+{
+    int status = check_rest(v, NULL);
+
+    if (status != TOOL_OK)
+        return status;
+    if (v->stage != REPLAY)
+        return tool_fail("verify: cannot be decided: no state of the memory scheduler was "
+                         "recorded, only %" PRIu64 " inputs; record again with a larger ring",
+                         v->skipped);
+    printf("memory: equal: %" PRIu64 " inputs from input %u on, %" PRIu64
+           " decisions and records of state over %.3f s\n",
+           v->inputs, v->first_seq, v->decisions, (double)(v->to - v->from) / 1e9);
+    for (unsigned id = 0; id < 256; id++) {
+        if (v->events[id] && id != RECORD_mem_input)
+            printf("  %-14s %" PRIu64 "\n", trace_event_of(id)->name, v->events[id]);
+    }
+    return TOOL_OK;
+}
