@@ -73,6 +73,7 @@ static bool page_fault(struct guest_cpu *g, uint64_t va, bool present, bool writ
 }
 
 struct step {
+    uint64_t gpa;
     uint8_t *entry;  // in the host's view
     uint64_t value;
 };
@@ -84,16 +85,24 @@ static bool entry_at(struct guest_cpu *g, uint64_t gpa, unsigned size, struct st
 
     if (!nested_walk(g, gpa, false, false, &machine, NULL))
         return false;
+    out->gpa = gpa;
     out->entry = plat_map(paddr_make(machine));
     out->value = 0;
     memcpy(&out->value, out->entry, size);
     return true;
 }
 
-static void entry_set(const struct step *step, uint64_t bits)
+/* A write like any other: the page may be shared, and then it is a nested fault. */
+static bool entry_set(struct guest_cpu *g, const struct step *step, uint64_t bits)
 {
-    if ((step->value & bits) != bits)
-        __atomic_fetch_or(step->entry, (uint8_t)bits, __ATOMIC_RELAXED);
+    uint64_t machine;
+
+    if ((step->value & bits) == bits)
+        return true;
+    if (!nested_walk(g, step->gpa, true, false, &machine, NULL))
+        return false;
+    __atomic_fetch_or(step->entry, (uint8_t)bits, __ATOMIC_RELAXED);
+    return true;
 }
 
 struct rights {
@@ -167,8 +176,10 @@ static bool guest_walk(struct guest_cpu *g, uint64_t va, enum uc_shim_access acc
     if ((user && !rights->user) || (write && !may_write) || (fetch && (rights->nx || smep)) ||
         smap)
         return page_fault(g, va, true, write, fetch, mode);
-    for (unsigned i = 0; i < count; i++)
-        entry_set(&steps[i], PTE_A | (write && i + 1 == count ? PTE_D : 0));
+    for (unsigned i = 0; i < count; i++) {
+        if (!entry_set(g, &steps[i], PTE_A | (write && i + 1 == count ? PTE_D : 0)))
+            return false;
+    }
     rights->dirty = write || (steps[count - 1].value & PTE_D);
     rights->write = may_write;
     rights->nx = rights->nx || smep;

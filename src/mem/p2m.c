@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * mem/p2m.c -- the book of a VM's pages: chunks, counts, pins.
+ * mem/p2m.c -- the book of a VM's pages: chunks and counts.
  *
  * An entry changes in one store of 8 bytes, so who looks without the lock sees the old or the new.
  *
@@ -75,30 +75,7 @@ void p2m_set(struct p2m *p, uint64_t index, enum p2m_state state, mpn_t mpn)
     struct p2m_page *e = entry(p, index);
 
     vmk_assert(p2m_has_page(state) == (mpn.raw != MPN_NONE_RAW) && mpn.raw <= UINT32_MAX);
-    vmk_assert(e->pins == 0);
     p->count[e->state]--;
     p->count[state]++;
     store(e, (struct p2m_page){.state = (uint8_t)state, .value = (uint32_t)mpn.raw});
-}
-
-bool p2m_pin(struct p2m *p, uint64_t index)
-{
-    struct p2m_page *e = entry(p, index);
-    struct p2m_page pinned = *e;
-
-    vmk_assert(e->state == P2M_PRESENT);
-    if (e->pins == P2M_PINS_MAX)
-        return false;
-    pinned.pins++;
-    store(e, pinned);
-    return true;
-}
-
-void p2m_unpin(struct p2m *p, uint64_t index)
-{
-    struct p2m_page unpinned = *entry(p, index);
-
-    vmk_assert(unpinned.pins > 0);
-    unpinned.pins--;
-    store(entry(p, index), unpinned);
 }

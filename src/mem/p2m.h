@@ -15,15 +15,15 @@
  * Invariants
  *   - value is a machine page number where p2m_has_page(), else 0.
  *   - count[s] is the number of entries in state s.
- *   - A pinned page is PRESENT: somebody outside of the VM's lock uses it (a device's transfer).
+ *   - A machine page that is not SHARED has a reference more for each device transfer that uses it
+ *     (page_pin()); it is PRESENT then, and stays.
  * Locking    the VM's lock, but for p2m_look(), which may be called without.
  */
 #pragma once
 
 #include "mem/page.h"
 
-#define P2M_CHUNK    512u
-#define P2M_PINS_MAX 255u
+#define P2M_CHUNK 512u
 
 enum p2m_state {
     P2M_NONE,  // never touched, or given back as zeroes
@@ -42,8 +42,7 @@ static inline bool p2m_has_page(unsigned state)
 
 struct p2m_page {
     uint8_t state;  // enum p2m_state
-    uint8_t pins;
-    uint16_t unused;
+    uint8_t unused[3];
     uint32_t value;
 };
 
@@ -52,6 +51,16 @@ struct p2m {
     uint64_t page_count;
     uint64_t count[P2M_STATE_COUNT];
 };
+
+/* How many pages have memory. */
+static inline uint64_t p2m_granted(const struct p2m *p)
+{
+    uint64_t granted = 0;
+
+    for (unsigned s = P2M_PRESENT; s <= P2M_SHARED; s++)
+        granted += p->count[s];
+    return granted;
+}
 
 /* Room for so many pages, all NONE. LIMIT above 16 TB, NO_MEMORY. */
 must_check vmk_status p2m_init(struct p2m *p, uint64_t pages);
@@ -80,8 +89,5 @@ static inline struct p2m_page p2m_look(const struct p2m *p, uint64_t index)
 }
 /* Makes the chunk of that page, so that setting it cannot fail. NO_MEMORY. */
 must_check vmk_status p2m_reserve(struct p2m *p, uint64_t index);
-/* p2m_reserve() was there before; not pinned. */
+/* p2m_reserve() was there before. */
 void p2m_set(struct p2m *p, uint64_t index, enum p2m_state state, mpn_t mpn);
-/* PRESENT pages only. False: pinned too often. */
-must_check bool p2m_pin(struct p2m *p, uint64_t index);
-void p2m_unpin(struct p2m *p, uint64_t index);

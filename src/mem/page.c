@@ -266,6 +266,12 @@ void page_put(mpn_t mpn)
     page_free(mpn, 0, frame->owner);
 }
 
+void page_unpin(mpn_t mpn)
+{
+    vmk_assert(
+        __atomic_fetch_sub(&this_host()->mem->frames[mpn.raw].shares, 1, __ATOMIC_ACQ_REL) > 0);
+}
+
 uint32_t page_references(mpn_t mpn)
 {
     return 1u + __atomic_load_n(&this_host()->mem->frames[mpn.raw].shares, __ATOMIC_ACQUIRE);

@@ -29,6 +29,12 @@ void page_free(mpn_t mpn, unsigned order, enum mem_owner owner);
 must_check bool page_share(mpn_t mpn);
 void page_put(mpn_t mpn);
 uint32_t page_references(mpn_t mpn);
+/* A device uses the page: a reference that keeps it where it is, and frees nothing at its end. */
+static inline must_check bool page_pin(mpn_t mpn)
+{
+    return page_share(mpn);
+}
+void page_unpin(mpn_t mpn);
 
 uint64_t page_total_count(void);
 uint64_t page_free_count(void);

@@ -67,7 +67,7 @@ void vmk_vm_fill(struct vm *vm, struct vmk_vm *out)
         .vcpus = vm->vcpu_count,
         .memory_mb = vm->config.memory_mb,
         .memory_pages = vm->page_count,
-        .granted_pages = vm->granted_count,
+        .granted_pages = p2m_granted(&vm->p2m),
         .overhead_pages = vm->nested.table_count,
         .status = vm->status,
         .resets = __atomic_load_n(&vm->reset_count, __ATOMIC_RELAXED),

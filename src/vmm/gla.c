@@ -36,16 +36,37 @@ static bool walk_fault(const struct walk *w, uint64_t gla, bool present,
     return false;
 }
 
-/* Sets bits in an entry without losing what another vCPU's walk sets at the same time. */
-static void entry_or(struct vm *vm, uint64_t gpa, uint8_t bits)
+/* One try; false: the entry was not `*was`, which is what it is then. */
+static bool entry_swap(void *at, unsigned size, uint64_t *was, uint64_t to)
+{
+    uint32_t narrow = (uint32_t)*was;
+    bool done;
+
+    if (size == 8)
+        return __atomic_compare_exchange_n((uint64_t *)at, was, to, false, __ATOMIC_RELAXED,
+                                           __ATOMIC_RELAXED);
+    done = __atomic_compare_exchange_n((uint32_t *)at, &narrow, (uint32_t)to, false,
+                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    *was = narrow;
+    return done;
+}
+
+/*
+ * Sets accessed and dirty bits in an entry that was `was`, without losing those of another vCPU's walk.
+ * An entry that a vCPU wrote anew meanwhile stays as it is.
+ */
+static void entry_mark(struct vm *vm, uint64_t gpa, unsigned size, uint64_t was, uint64_t bits)
 {
     bool irqs = spin_lock(&vm->lock);
+    uint64_t now = was;
     mpn_t mpn;
 
-    // Accessed and dirty both lie in the entry's first byte.
-    if (vm_page_in_locked(vm, gpa_to_ppn(gpa_make(gpa)), &mpn) == VMK_OK)
-        __atomic_fetch_or((uint8_t *)mpn_map(mpn) + (gpa & (PAGE_SIZE - 1)), bits,
-                          __ATOMIC_RELAXED);
+    if (vm_page_in_locked(vm, gpa_to_ppn(gpa_make(gpa)), &mpn) == VMK_OK) {
+        void *at = (uint8_t *)mpn_map(mpn) + (gpa & (PAGE_SIZE - 1));
+
+        while (((now ^ was) & ~(PTE_A | PTE_D)) == 0 && !entry_swap(at, size, &now, now | bits))
+            ;
+    }
     spin_unlock(&vm->lock, irqs);
 }
 
@@ -151,7 +172,7 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
             uint64_t wanted = PTE_A | (leaf && (access & GLA_WRITE) ? PTE_D : 0);
 
             if ((entries[i] & wanted) != wanted)
-                entry_or(v->vm, slots[i], (uint8_t)wanted);
+                entry_mark(v->vm, slots[i], entry_size, entries[i], wanted);
         }
         *out = gpa_make(base | (gla & (BIT(shift) - 1)));
         return true;

@@ -44,8 +44,6 @@ static void memory_free(struct vm *vm)
 
         if (!p2m_has_page(page.state))
             continue;
-        while (page.pins--)
-            p2m_unpin(&vm->p2m, i);
         p2m_set(&vm->p2m, i, P2M_NONE, mpn_make(MPN_NONE_RAW));
         if (page.state != P2M_SHARED || vm_share_leave_locked(vm, mpn))
             page_free(mpn, 0, MEM_OWNER_GUEST);
@@ -418,13 +416,14 @@ static plat_ns cycles_to_ns(uint64_t cycles)
 
 void vm_print_statistics(struct vm *vm)
 {
-    uint64_t pages = vm->granted_count;
+    uint64_t pages = p2m_granted(&vm->p2m);
 
     vmk_log(VMK_LOG_INFO,
             "VM: %s: ended: %s, status %d, %llu ms, %llu of %llu pages, %llu tables",
             vm->config.name, vm->end_reason ? vm->end_reason : "?", vm->status,
             (unsigned long long)(vm_time(vm) / 1000000u), (unsigned long long)pages,
             (unsigned long long)vm->page_count, (unsigned long long)vm->nested.table_count);
+    vm_balloon_log(vm);
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         struct vcpu *v = vm->vcpus[i];
         struct world_times t = {0};

@@ -135,7 +135,6 @@ struct vm {
     // Whose it is, when a user world made it (vmm/vm_client.h).
     struct vm_client *client;  // (i) null: the kernel's own
     struct vm_owner owner;     // (i) all 0: the kernel or root
-    uint64_t granted_count;    // (w) pages of the guest that have memory
     uint32_t reset_count;      // (a)
 };
 

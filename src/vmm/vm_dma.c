@@ -3,35 +3,57 @@
  * vmm/vm_dma.c -- guest memory as a scatter list of kernel addresses, for devices that move data.
  *
  * Addresses come from the guest and are believed in nothing: a list is made only of RAM of this VM,
- * checked page by page, and what a device or a disk then touches is what was checked, because a page
- * that was in a list is pinned until the VM is destroyed: reclamation leaves it alone. So a request in
- * flight needs no lock and no reference of its own.
+ * checked page by page, and what a device or a disk then touches is what was checked, because each page
+ * of a list is pinned until vm_dma_release(): reclamation leaves it alone. So a request in flight
+ * needs no lock.
  *
  * Invariants
  *   - Neighbours in a list that are neighbours in memory are one segment.
  *   - `size` is the sum of the segments.
+ *   - A page is pinned as often as lists and rings hold it, and noted for each.
  * Locking    vm->lock around each page, taken here.
  */
 #include "vmm/vm_dma.h"
 
 #include "lib/string.h"
+#include "mem/page.h"
 #include "vmm/vm.h"
+#include "vmm/vm_reclaim.h"
 
 vmk_status vm_dma_page(struct vm *vm, ppn_t ppn, void **out)
 {
     bool irqs = spin_lock(&vm->lock);
     mpn_t mpn;
+    uint64_t before = vm->flush_number;
     vmk_status status = vm_page_in_locked(vm, ppn, &mpn);
-    uint64_t index = vm_ram_index(vm, ppn);
+    uint64_t number = vm->flush_number;
 
-    // One pin for good: who gives transfers an end may count them.
-    if (status == VMK_OK && !p2m_get(&vm->p2m, index).pins && !p2m_pin(&vm->p2m, index))
+    if (status == VMK_OK && !page_pin(mpn))
         status = VMK_BUSY;
-
     spin_unlock(&vm->lock, irqs);
-    if (status == VMK_OK)
-        *out = mpn_map(mpn);
-    return status;
+    if (status != VMK_OK)
+        return status;
+    // If it was shared it moved: who sees what the device writes must not read the old one after.
+    if (number != before)
+        vm_flush_wait(vm, number);
+    *out = mpn_map(mpn);
+    return VMK_OK;
+}
+
+void vm_dma_page_release(void *page)
+{
+    page_unpin(paddr_to_mpn(plat_unmap_address(page)));
+}
+
+static void release_from(struct vm_scatter *list, uint32_t from)
+{
+    while (list->pin_count > from)
+        page_unpin(mpn_make(list->pins[--list->pin_count]));
+}
+
+void vm_dma_release(struct vm_scatter *list)
+{
+    release_from(list, 0);
 }
 
 static bool append(struct vm_scatter *list, uint8_t *at, uint32_t size)
@@ -57,19 +79,25 @@ vmk_status vm_dma_add(struct vm *vm, struct vm_scatter *list, gpa_t gpa, uint64_
 
     if (gpa.raw + size < gpa.raw)
         return VMK_NOT_FOUND;
-    while (size) {
+    while (size && status == VMK_OK) {
         uint64_t offset = gpa.raw & (PAGE_SIZE - 1);
         uint32_t part = (uint32_t)MIN(size, PAGE_SIZE - offset);
         void *page;
 
-        status = vm_dma_page(vm, gpa_to_ppn(gpa), &page);
-        if (status == VMK_OK && !append(list, (uint8_t *)page + offset, part))
-            status = VMK_LIMIT;
+        status =
+            list->pin_count < list->room ? vm_dma_page(vm, gpa_to_ppn(gpa), &page) : VMK_LIMIT;
+        if (status == VMK_OK) {
+            // Never more pages than segments there is room for: each page may be one.
+            list->pins[list->pin_count++] =
+                (uint32_t)paddr_to_mpn(plat_unmap_address(page)).raw;
+            if (!append(list, (uint8_t *)page + offset, part))
+                status = VMK_LIMIT;
+        }
         if (status != VMK_OK) {
+            release_from(list, before.pin_count);
             *list = before;
             if (list->count)
                 list->segments[list->count - 1].size = last_size;
-            break;
         }
         gpa.raw += part;
         size -= part;
@@ -118,6 +146,7 @@ uint64_t scatter_read(const struct block_segment *segments, uint32_t count, uint
     (void)scatter_step(&c, NULL, offset, false);
     return scatter_step(&c, to, size, false);
 }
+
 uint64_t scatter_size(const struct block_segment *segments, uint32_t count)
 {
     uint64_t size = 0;

@@ -49,7 +49,6 @@ static vmk_status page_give(struct vm *vm, uint64_t index, ppn_t ppn, mpn_t *mpn
     if (p2m_get(&vm->p2m, index).state == P2M_BALLOONED)
         __atomic_store_n(&vm->balloon.popped, true, __ATOMIC_RELAXED);
     p2m_set(&vm->p2m, index, P2M_PRESENT, *mpn);
-    vm->granted_count++;
     return VMK_OK;
 }
 
@@ -172,9 +171,13 @@ vmk_status vm_memory_write(struct vm *vm, gpa_t gpa, const void *in, size_t size
     while (size) {
         size_t part = MIN(size, (size_t)(PAGE_SIZE - (gpa.raw & (PAGE_SIZE - 1))));
         bool irqs = spin_lock(&vm->lock);
+        uint64_t before = vm->flush_number, number;
         vmk_status status = memory_copy(vm, gpa, NULL, in, part);
 
+        number = vm->flush_number;
         spin_unlock(&vm->lock, irqs);
+        if (__builtin_expect(number != before, 0))
+            vm_flush_wait(vm, number);  // a shared page moved: before the next write is seen
         if (status != VMK_OK)
             return status;
         gpa.raw += part;

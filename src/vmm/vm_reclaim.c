@@ -15,6 +15,8 @@
  *
  * Invariants
  *   - A page in limbo is in no nested table and no book; it is freed once, after all have seen.
+ *   - limbo_number is UNFLUSHED from the first page that comes in until vm_flush_locked(), and nothing
+ *     leaves then: a vCPU that sleeps now may wake with the old translation.
  *   - A FROZEN page that is still FROZEN after a grace period was not written during it.
  * Locking    the VM's lock; vCPUs' numbers are atomic.
  */
@@ -34,6 +36,7 @@
 #define LIMBO_PAGES 1024u
 #define SAMPLES     100u      // [WALDSPURGER02] section 5.3
 #define GRACE_STEP  50000ull  // ns between two looks whether all have seen
+#define UNFLUSHED   UINT64_MAX
 
 struct vm_reclaim {
     mpn_t limbo[LIMBO_PAGES];
@@ -55,6 +58,7 @@ vmk_status vm_reclaim_create(struct vm *vm)
 
 static void limbo_free(struct vm_reclaim *r)
 {
+    vmk_assert(r->limbo_number != UNFLUSHED);
     while (r->limbo_count)
         page_free(r->limbo[--r->limbo_count], 0, MEM_OWNER_GUEST);
 }
@@ -93,20 +97,29 @@ static bool may_use(struct vcpu *v, uint64_t number)
     return LOAD(v->on_cpu) && LOAD(v->flush_seen) < number;
 }
 
+static void others_leave(struct vm *vm, const struct vcpu *self, uint64_t number)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        // Kicked before: it leaves the guest within an interrupt's time.
+        while (vm->vcpus[i] != self && may_use(vm->vcpus[i], number))
+            plat_cpu_relax();
+    }
+}
+
 void vcpu_flush(struct vcpu *v)
 {
-    struct vm *vm = v->vm;
-    uint64_t number = LOAD(vm->flush_number);
+    uint64_t number = LOAD(v->vm->flush_number);
 
     if (LOAD(v->flush_seen) >= number)
         return;
     vt()->flush_vcpu(v);
     STORE(v->flush_seen, number);
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        // Kicked before: it leaves the guest within an interrupt's time.
-        while (vm->vcpus[i] != v && may_use(vm->vcpus[i], number))
-            plat_cpu_relax();
-    }
+    others_leave(v->vm, v, number);
+}
+
+void vm_flush_wait(struct vm *vm, uint64_t number)
+{
+    others_leave(vm, NULL, number);
 }
 
 /* Could it hold a pointer, or a translation, of before `number`? */
@@ -127,8 +140,10 @@ static bool all_have_seen(struct vm *vm, uint64_t number)
 
 void vm_limbo_collect_locked(struct vm *vm)
 {
-    if (vm->reclaim->limbo_count && all_have_seen(vm, vm->reclaim->limbo_number))
-        limbo_free(vm->reclaim);
+    struct vm_reclaim *r = vm->reclaim;
+
+    if (r->limbo_count && r->limbo_number != UNFLUSHED && all_have_seen(vm, r->limbo_number))
+        limbo_free(r);
 }
 
 static bool limbo_has_room(struct vm *vm)
@@ -141,7 +156,7 @@ static void limbo_add(struct vm *vm, mpn_t mpn)
 {
     vmk_assert(vm->reclaim->limbo_count < LIMBO_PAGES);
     vm->reclaim->limbo[vm->reclaim->limbo_count++] = mpn;
-    vm->reclaim->limbo_number = UINT64_MAX;  // until vm_flush_locked()
+    vm->reclaim->limbo_number = UNFLUSHED;
 }
 
 /* Flushes and waits until nobody uses what was before. World context; false: the VM ended. */
@@ -163,6 +178,12 @@ static bool grace(struct vm *vm)
 
 /* ---- giving away ---- */
 
+/* Does a device use it? Only what is PRESENT can be. */
+static bool is_pinned(struct p2m_page page)
+{
+    return page.state == P2M_PRESENT && page_references(mpn_make(page.value)) > 1;
+}
+
 vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn)
 {
     uint64_t index = vm_ram_index(vm, ppn);
@@ -174,7 +195,7 @@ vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn)
     page = p2m_get(&vm->p2m, index);
     if (page.state == P2M_BALLOONED)
         return VMK_EXISTS;
-    if (page.pins)
+    if (is_pinned(page))
         return VMK_BUSY;
     if (!limbo_has_room(vm))
         return VMK_AGAIN;
@@ -190,7 +211,6 @@ vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn)
         p2m_set(&vm->p2m, index, P2M_BALLOONED, mpn_make(MPN_NONE_RAW));
         if (page.state != P2M_SHARED || vm_share_leave_locked(vm, mpn))
             limbo_add(vm, mpn);
-        vm->granted_count--;
     } else {
         p2m_set(&vm->p2m, index, P2M_BALLOONED, mpn_make(MPN_NONE_RAW));
     }
@@ -256,7 +276,7 @@ static bool hash_of(void *context, uint16_t which, uint32_t index, uint64_t *has
     irqs = spin_lock(&vm->lock);
     if (index < vm->page_count) {
         page = p2m_get(&vm->p2m, index);
-        can = page.state == P2M_PRESENT && !page.pins;
+        can = page.state == P2M_PRESENT && !is_pinned(page);
         if (can)
             *hash = page_hash(mpn_map(mpn_make(page.value)));
     }
@@ -276,7 +296,7 @@ static bool freeze_locked(struct vm *vm, uint32_t index, bool *irqs)
         const struct p2m_page page = p2m_get(&vm->p2m, index);
 
         gpa = ppn_to_gpa(vm_ppn_of(vm, index));
-        can = page.state == P2M_PRESENT && !page.pins &&
+        can = page.state == P2M_PRESENT && !is_pinned(page) &&
               nested_protect(&vm->nested, gpa, false) == VMK_OK;
         if (can)
             p2m_set(&vm->p2m, index, P2M_FROZEN, mpn_make(page.value));
@@ -301,22 +321,19 @@ static void thaw_locked(struct vm *vm, uint32_t index)
         p2m_set(&vm->p2m, index, P2M_PRESENT, mpn_make(page.value));
 }
 
-static bool freeze(void *context, uint16_t which, uint32_t index,
-                   bool (*accept)(void *argument, mpn_t mpn, uint64_t hash), void *argument)
+/* What is done with a page nobody can write to: its VM's lock is held. False: it is thawed again. */
+typedef bool frozen_fn(struct vm *vm, uint32_t index, mpn_t mpn, void *argument);
+
+static bool with_frozen(uint16_t which, uint32_t index, frozen_fn *change, void *argument)
 {
     struct vm *vm = vm_table_hold(which);
     bool done = false, irqs;
 
-    (void)context;
     if (!vm)
         return false;
     if (freeze_locked(vm, index, &irqs)) {
-        mpn_t mpn = mpn_make(p2m_get(&vm->p2m, index).value);
-
-        done = accept(argument, mpn, page_hash(mpn_map(mpn)));
-        if (done)
-            p2m_set(&vm->p2m, index, P2M_SHARED, mpn);
-        else
+        done = change(vm, index, mpn_make(p2m_get(&vm->p2m, index).value), argument);
+        if (!done)
             thaw_locked(vm, index);
         spin_unlock(&vm->lock, irqs);
     }
@@ -324,33 +341,50 @@ static bool freeze(void *context, uint16_t which, uint32_t index,
     return done;
 }
 
-static bool join(void *context, uint16_t which, uint32_t index, mpn_t with)
+struct acceptance {
+    bool (*accept)(void *argument, mpn_t mpn, uint64_t hash);
+    void *argument;
+};
+
+static bool become_shared(struct vm *vm, uint32_t index, mpn_t mpn, void *argument)
 {
-    struct vm *vm = vm_table_hold(which);
-    bool done = false, irqs;
+    const struct acceptance *a = argument;
+
+    if (!a->accept(a->argument, mpn, page_hash(mpn_map(mpn))))
+        return false;
+    p2m_set(&vm->p2m, index, P2M_SHARED, mpn);
+    return true;
+}
+
+static bool freeze(void *context, uint16_t which, uint32_t index,
+                   bool (*accept)(void *argument, mpn_t mpn, uint64_t hash), void *argument)
+{
+    struct acceptance acceptance = {accept, argument};
 
     (void)context;
-    if (!vm)
-        return false;
-    if (freeze_locked(vm, index, &irqs)) {
-        mpn_t mpn = mpn_make(p2m_get(&vm->p2m, index).value);
-        ppn_t ppn = vm_ppn_of(vm, index);
+    return with_frozen(which, index, become_shared, &acceptance);
+}
 
-        done = limbo_has_room(vm) && memcmp(mpn_map(mpn), mpn_map(with), PAGE_SIZE) == 0 &&
-               nested_replace(&vm->nested, ppn_to_gpa(ppn), with) == VMK_OK;
-        if (done) {
-            p2m_set(&vm->p2m, index, P2M_SHARED, with);
-            limbo_add(vm, mpn);
-            vm_flush_locked(vm);
-            TRACE(share_merge, .vm = vm->sched_group, .ppn = (uint32_t)ppn.raw,
-                  .mpn = (uint32_t)with.raw, .refs = page_references(with));
-        } else {
-            thaw_locked(vm, index);
-        }
-        spin_unlock(&vm->lock, irqs);
-    }
-    vm_table_release(vm);
-    return done;
+static bool give_way(struct vm *vm, uint32_t index, mpn_t mpn, void *argument)
+{
+    const mpn_t *with = argument;
+    ppn_t ppn = vm_ppn_of(vm, index);
+
+    if (!limbo_has_room(vm) || memcmp(mpn_map(mpn), mpn_map(*with), PAGE_SIZE) != 0 ||
+        nested_replace(&vm->nested, ppn_to_gpa(ppn), *with) != VMK_OK)
+        return false;
+    p2m_set(&vm->p2m, index, P2M_SHARED, *with);
+    limbo_add(vm, mpn);
+    vm_flush_locked(vm);
+    TRACE(share_merge, .vm = vm->sched_group, .ppn = (uint32_t)ppn.raw,
+          .mpn = (uint32_t)with->raw, .refs = page_references(*with));
+    return true;
+}
+
+static bool join(void *context, uint16_t which, uint32_t index, mpn_t with)
+{
+    (void)context;
+    return with_frozen(which, index, give_way, &with);
 }
 
 const struct share_ops vm_share_ops = {hash_of, freeze, join};
@@ -381,7 +415,7 @@ void vm_sample(struct vm *vm, uint32_t *touched, uint32_t *sampled)
         uint64_t index = rng_below(&r->rng, vm->page_count);
         const struct p2m_page page = p2m_get(&vm->p2m, index);
 
-        if (page.state != P2M_PRESENT || page.pins ||
+        if (page.state != P2M_PRESENT || is_pinned(page) ||
             nested_unmap(&vm->nested, ppn_to_gpa(vm_ppn_of(vm, index))) != VMK_OK)
             continue;
         p2m_set(&vm->p2m, index, P2M_SAMPLED, mpn_make(page.value));

@@ -18,6 +18,8 @@ void vm_reclaim_destroy(struct vm *vm);
 void vm_flush_locked(struct vm *vm);
 /* The vCPU's part: before an entry. World context, nothing locked. */
 void vcpu_flush(struct vcpu *v);
+/* Waits until no vCPU is in the guest with what was before flush `number`; not a vCPU in its guest. */
+void vm_flush_wait(struct vm *vm, uint64_t number);
 
 /*
  * The guest gives a page away (its balloon). NOT_FOUND: no RAM. EXISTS: given before. BUSY: a device

@@ -3,17 +3,18 @@
  * vmm/vmm_mem.c -- the memory scheduler at work: a world that watches, decides and shares.
  *
  * Once a second it tells the policy (mem/memsched.h) what each VM holds and how much is free, and
- * hands the balloons their targets; every 15 s it has all targets made anew, and (mem.sample=30) it ends
- * a sampling period. In between it offers random guest pages to the table of shared pages.
+ * hands the balloons their targets; every 15 s it has all targets made anew, and every 30 s it
+ * ends a sampling period. In between it offers random guest pages to the table of shared pages.
  *
- * Options: mem.NAME=VALUE for the policy's settings (mem/memsched_tunables.def); mem.share.rate=N pages
- * a second and VM (0: no sharing); mem.sample=N periods of a sampling period (0: none); mem.salting=0 shares between all VMs, 2 (ESXi's default) only
- * within one; mem.period=MS in place of a second, for tests.
+ * Options: mem.NAME=VALUE for the policy's settings (mem/memsched_tunables.def);
+ * mem.share.rate=N pages a second and VM (0: no sharing; more than four VMs have no more
+ * than four); mem.sample=N periods of a sampling period (0: none); mem.salting=0 shares between
+ * all VMs, 2 (ESXi's default) only within one; mem.period=MS in place of a second, for tests.
  *
  * Invariants
  *   - Every VM in the table of VMs that has a mem_id is in the policy, by that id.
  * Locking    the mutex guards the policy; VMs are visited (vm_table_hold()) without it held.
- * Sources    [WALDSPURGER02]: periods and sample size
+ * Sources    [WALDSPURGER02]: periods, sample size, scan rates
  */
 #include "vmm/vmm_mem.h"
 
@@ -31,8 +32,9 @@
 
 #define PERIOD_MS       1000u
 #define REALLOCATE      15u   // periods
-#define SAMPLE_PERIODS  0u    // off: docs/caveats.md
-#define SHARE_RATE      0u    // pages a second and VM; off: docs/caveats.md
+#define SAMPLE_PERIODS  30u   // [WALDSPURGER02] section 5.3
+#define SHARE_RATE      50u   // pages a second and VM; section 4.3
+#define SHARE_VMS       4u    // as many VMs have that; more divide what these have
 #define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
 #define BALLOON_PERCENT 65u   // [ESX] Mem.CtlMaxPercent
 
@@ -46,6 +48,7 @@ struct vmm_mem {
     uint64_t rate, sample, salting;
     plat_ns period;
     uint64_t periods;
+    unsigned running;  // VMs at the last look
 };
 
 static void observed(void *context, const struct memsched_event *event)
@@ -110,9 +113,8 @@ void vmm_mem_remove(struct vm *vm)
     share_counters_get(&m->share, &c);
     if (c.scanned)
         vmk_log(VMK_LOG_INFO,
-                "Mem: %s ends: %llu pages looked at, %llu joined, %llu left, %llu unlike, %llu "
-                "stale "
-                "hints; %llu pages in %llu now",
+                "Mem: %s ends: %llu pages looked at, %llu joined, %llu left, %llu unlike, "
+                "%llu stale hints; %llu pages in %llu now",
                 vm->config.name, (unsigned long long)c.scanned, (unsigned long long)c.joined,
                 (unsigned long long)c.broken, (unsigned long long)c.unlike,
                 (unsigned long long)c.stale_hints, (unsigned long long)c.pages,
@@ -162,6 +164,9 @@ static void share(struct vmm_mem *m, struct vm *vm)
     uint64_t pages = vm->page_count, salt = vm->share_salt;
     uint64_t count = m->rate * (m->period / 1000000u) / 1000u;
 
+    if (m->running > SHARE_VMS)
+        count = (count * SHARE_VMS + m->running - 1) / m->running;
+
     for (uint64_t i = 0; i < count && !world_kill_pending(); i++)
         (void)share_page(&m->share, index, (uint32_t)rng_below(&m->rng, pages), salt);
 }
@@ -171,6 +176,8 @@ static void mem_world(void *argument)
     struct vmm_mem *m = argument;
 
     while (world_sleep_until(plat_time_now() + m->period) != VMK_KILLED) {
+        unsigned running = 0;
+
         m->periods++;
         for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
             struct vm *vm = vm_table_hold(i);
@@ -178,6 +185,7 @@ static void mem_world(void *argument)
             if (!vm)
                 continue;
             if (vm->mem_id && __atomic_load_n(&vm->state, __ATOMIC_RELAXED) == VM_STATE_ON) {
+                running++;
                 watch(m, vm);
                 if (m->sample && m->periods % m->sample == 0)
                     sample(m, vm);
@@ -185,6 +193,7 @@ static void mem_world(void *argument)
             }
             vm_table_release(vm);
         }
+        m->running = running;
         (void)input(
             m, &(struct memsched_input){.op = MEMSCHED_FREE, .a = (uint32_t)page_free_count()});
         if (m->periods % REALLOCATE == 0)

@@ -50,43 +50,10 @@ START_TEST(test_p2m__random_changes__counts_and_looks_agree)
         count[model[index].state]--;
         count[state]++;
         model[index] = (struct p2m_page){.state = state, .value = page};
-        if (state == P2M_PRESENT && i % 5 == 0) {
-            ck_assert(p2m_pin(&p2m, index));
-            ck_assert_uint_eq(p2m_look(&p2m, index).pins, 1);
-            ck_assert_uint_eq(p2m_look(&p2m, index).value, page);
-            p2m_unpin(&p2m, index);
-        }
     }
     ck_assert_mem_eq(count, p2m.count, sizeof(count));
 }
 END_TEST
 
-START_TEST(test_p2m__pinned__as_often_as_it_counts)
-{
-    sim_test_begin();
-    ck_assert_int_eq(p2m_init(&p2m, 10), VMK_OK);
-    ck_assert_int_eq(p2m_reserve(&p2m, 3), VMK_OK);
-    p2m_set(&p2m, 3, P2M_PRESENT, mpn_make(77));
-    for (unsigned i = 0; i < P2M_PINS_MAX; i++)
-        ck_assert(p2m_pin(&p2m, 3));
-    ck_assert(!p2m_pin(&p2m, 3));
-    p2m_unpin(&p2m, 3);
-    ck_assert(p2m_pin(&p2m, 3));
-}
-END_TEST
-
-START_TEST(test_p2m__taken_away_while_pinned__panics)
-{
-    sim_test_begin();
-    ck_assert_int_eq(p2m_init(&p2m, 10), VMK_OK);
-    ck_assert_int_eq(p2m_reserve(&p2m, 3), VMK_OK);
-    p2m_set(&p2m, 3, P2M_PRESENT, mpn_make(77));
-    ck_assert(p2m_pin(&p2m, 3));
-    p2m_set(&p2m, 3, P2M_NONE, mpn_make(MPN_NONE_RAW));
-}
-END_TEST
-
 KERNEL_TEST_MAIN("p2m", RUNS(test_p2m__untouched__costs_a_pointer_a_chunk),
-                 RUNS(test_p2m__random_changes__counts_and_looks_agree),
-                 RUNS(test_p2m__pinned__as_often_as_it_counts),
-                 PANICS(test_p2m__taken_away_while_pinned__panics))
+                 RUNS(test_p2m__random_changes__counts_and_looks_agree))

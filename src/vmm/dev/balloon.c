@@ -20,6 +20,7 @@
  */
 #include "vmm/dev/balloon.h"
 
+#include "core/log.h"
 #include "vmm/vm.h"
 #include "vmm/vm_reclaim.h"
 
@@ -205,11 +206,15 @@ bool vcpu_balloon(struct vcpu *v, bool in)
 
     if (!in || (uint32_t)gpr[GPR_RAX] != BALLOON_MAGIC)
         return false;
-    if (!vm->reclaim || !may(vm, command))
-        command = UINT64_MAX;
-    else if (command != BALLOON_START && command != BALLOON_GUEST_ID &&
-             __atomic_load_n(&vm->balloon.popped, __ATOMIC_RELAXED))
-        command = BALLOON_RESET | BIT(32);
+    if (!vm->reclaim || !may(vm, command)) {
+        gpr[GPR_RAX] = BALLOON_BAD_COMMAND;
+        return true;
+    }
+    if (command != BALLOON_START && command != BALLOON_GUEST_ID &&
+        __atomic_load_n(&vm->balloon.popped, __ATOMIC_RELAXED)) {
+        gpr[GPR_RAX] = BALLOON_RESET;
+        return true;
+    }
     switch (command) {
     case BALLOON_START: status = start(vm, (uint32_t)argument, &gpr[GPR_RCX]); break;
     case BALLOON_GET_TARGET:
@@ -227,11 +232,24 @@ bool vcpu_balloon(struct vcpu *v, bool in)
     case BALLOON_BATCHED_2M_UNLOCK:
         status = batch(vm, argument, gpr[GPR_RSI], false, true);
         break;
-    case BALLOON_RESET | BIT(32): status = BALLOON_RESET; break;
     default: break;
     }
     gpr[GPR_RAX] = status;
     if (status == BALLOON_OK && command != BALLOON_GUEST_ID)
         gpr[GPR_RBX] = target_of(vm);
     return true;
+}
+
+void vm_balloon_log(const struct vm *vm)
+{
+    const struct vm_balloon *b = &vm->balloon;
+
+    if (!b->resets)
+        return;
+    vmk_log(VMK_LOG_INFO,
+            "VM: %s: balloon: %llu pages given, %llu taken back, %llu refused, %llu starts, "
+            "%llu in it now; the driver sees %llu pages",
+            vm->config.name, (unsigned long long)b->locks, (unsigned long long)b->unlocks,
+            (unsigned long long)b->refused, (unsigned long long)b->resets,
+            (unsigned long long)held(vm), (unsigned long long)b->guest_pages);
 }

@@ -24,3 +24,5 @@ struct vm_balloon {
 bool vcpu_balloon(struct vcpu *v, bool in);
 /* The guest starts anew: nothing is given away any more. VM lock held. */
 void vm_balloon_reset_locked(struct vm *vm);
+/* What it did, into the log. */
+void vm_balloon_log(const struct vm *vm);

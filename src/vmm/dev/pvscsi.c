@@ -137,6 +137,24 @@ static bool pages_map(struct pvscsi *p, const uint8_t *ppns, uint32_t count, voi
     return true;
 }
 
+/* The guest's pages are its own again; there are no rings. Drained. */
+static void rings_end(struct pvscsi *p)
+{
+    void **const rings[] = {p->requests, p->completions};
+
+    if (p->state)
+        vm_dma_page_release(p->state);
+    p->state = NULL;
+    for (unsigned i = 0; i < ARRAY_COUNT(rings); i++) {
+        for (unsigned page = 0; page < PVSCSI_RING_PAGES; page++) {
+            if (rings[i][page])
+                vm_dma_page_release(rings[i][page]);
+            rings[i][page] = NULL;
+        }
+    }
+    p->request_pages = 0;
+}
+
 static bool pages_count_ok(uint32_t pages)
 {
     return pages >= 1 && pages <= PVSCSI_RING_PAGES && !(pages & (pages - 1));
@@ -152,13 +170,16 @@ static bool rings_setup(struct pvscsi *p)
 {
     const uint8_t *d = (const uint8_t *)p->descriptor;
     uint32_t requests = le32(d), completions = le32(d + 4);
-    void *state;
+    void *state = NULL;
 
-    p->request_pages = 0;
+    rings_end(p);
     if (!pages_count_ok(requests) || !pages_count_ok(completions) ||
         !pages_map(p, d + 8, 1, &state) || !pages_map(p, d + 16, requests, p->requests) ||
-        !pages_map(p, d + 16 + 8 * PVSCSI_RING_PAGES, completions, p->completions))
+        !pages_map(p, d + 16 + 8 * PVSCSI_RING_PAGES, completions, p->completions)) {
+        p->state = state;
+        rings_end(p);
         return false;
+    }
     p->state = state;
     p->request_pages = requests;
     p->completion_pages = completions;
@@ -187,7 +208,7 @@ static void settle(struct vm_settle *s)
 
     drain(p);
     switch ((enum pvscsi_command)p->settling) {
-    case CMD_ADAPTER_RESET: p->request_pages = 0; break;
+    case CMD_ADAPTER_RESET: rings_end(p); break;
     case CMD_SETUP_RINGS: status = rings_setup(p) ? STATUS_OK : STATUS_FAILED; break;
     case CMD_RESET_BUS: attention(p, UINT32_MAX); break;
     case CMD_RESET_DEVICE: attention(p, p->descriptor[0]); break;
@@ -378,6 +399,7 @@ vmk_status pvscsi_create(struct vm *vm, unsigned number, struct pvscsi **out)
 void pvscsi_destroy(struct pvscsi *p)
 {
     drain(p);
+    rings_end(p);
     vpci_remove_function(p->vm->pci, &p->function);
     heap_free(p);
 }

@@ -145,6 +145,7 @@ static void request_free(struct pvscsi *p, struct request *r)
     p->in_flight--;
     p->segments_in_flight -= r->list.room;
     vm_work_unlock(p->vm->work, irqs);
+    vm_dma_release(&r->list);
     heap_free(r);
 }
 
@@ -268,7 +269,8 @@ static enum host_status request_fill(struct pvscsi *p, const struct ring_request
 static bool request_take(struct pvscsi *p, const struct ring_request *q, uint32_t room,
                          bool sensible)
 {
-    struct request *r = heap_alloc(sizeof(*r) + room * sizeof(r->segments[0]), MEM_OWNER_VMM);
+    struct request *r = heap_alloc(
+        sizeof(*r) + room * (sizeof(r->segments[0]) + sizeof(r->list.pins[0])), MEM_OWNER_VMM);
     bool irqs;
 
     if (!r)
@@ -277,7 +279,9 @@ static bool request_take(struct pvscsi *p, const struct ring_request *q, uint32_
     r->context = q->context;
     r->sense_address = q->sense_address;
     r->sense_size = q->sense_size;
-    r->list = (struct vm_scatter){.segments = r->segments, .room = room};
+    r->list = (struct vm_scatter){.segments = r->segments,
+                                  .pins = (uint32_t *)(void *)(r->segments + room),
+                                  .room = room};
     irqs = vm_work_lock(p->vm->work);
     p->in_flight++;
     p->segments_in_flight += room;

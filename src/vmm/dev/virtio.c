@@ -185,6 +185,8 @@ static uint32_t room_of(const struct virtio *v, unsigned count)
 
 static void chain_drop(struct virtio_chain *c)
 {
+    vm_dma_release(&c->out);
+    vm_dma_release(&c->in);
     heap_free((uint8_t *)c - c->device->ops->chain_size);
 }
 
@@ -200,19 +202,25 @@ static vmk_status chain_start(struct virtio *v, uint16_t head)
 
     if (room == UINT32_MAX)
         return VMK_BAD_FORMAT;
-    memory = heap_alloc(before + sizeof(*c) + room * sizeof(c->segments[0]), MEM_OWNER_VMM);
+    memory = heap_alloc(before + sizeof(*c) +
+                            room * (sizeof(c->segments[0]) + sizeof(c->out.pins[0])),
+                        MEM_OWNER_VMM);
     if (!memory)
         return VMK_NO_MEMORY;
     c = (struct virtio_chain *)(memory + before);
     c->device = v;
     c->head = head;
-    c->out = (struct vm_scatter){.segments = c->segments, .room = room};
+    c->out = (struct vm_scatter){.segments = c->segments,
+                                 .pins = (uint32_t *)(void *)(c->segments + room),
+                                 .room = room};
     if (!buffers_add(v, count, false, &c->out)) {
         chain_drop(c);
         return VMK_BAD_FORMAT;
     }
-    c->in = (struct vm_scatter){.segments = c->segments + c->out.count,
-                                .room = room - c->out.count};
+    // Both arrays go on behind the pages of the first list, of which it has at least as many.
+    c->in = (struct vm_scatter){.segments = c->segments + c->out.pin_count,
+                                .pins = c->out.pins + c->out.pin_count,
+                                .room = room - c->out.pin_count};
     if (!buffers_add(v, count, true, &c->in)) {
         chain_drop(c);
         return VMK_BAD_FORMAT;
