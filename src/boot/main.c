@@ -14,7 +14,6 @@
  * No locks here: one CPU until start_cpus(), one world after it.
  */
 #include "arch/x86/arch.h"
-#include "boot/disk_source.h"
 #include "boot/driver_boot.h"
 #include "boot/user_boot.h"
 #include "boot/vm_boot.h"
@@ -107,7 +106,6 @@ static enum user_end serve(void)
     struct vm_boot *vms;
     enum user_end end = USER_END_EXIT;
 
-    disk_source_init();
     user = user_boot_start();
     vms = vm_boot_start();
     if (!vms || (vm_boot_count(vms) == 0 && !user))

@@ -3,7 +3,8 @@
  * boot/user_boot.c -- the boot's way into ring 3.
  *
  * Options: init=PATH[,ARGUMENT...] is process 1, else /sbin/init unless `batch` is there; console=PATH
- * is its terminal, else the console (COM1 and the screen). Tardisks that came as members of the module archive are loaded here,
+ * is its terminal, else the console (COM1 and the screen). autoPartition=TRUE or FALSE: which
+ * empty disks get a datastore (fs/vmfs/datastore.h). Tardisks that came as members of the module archive are loaded here,
  * because fs/ sees boot modules only; a host without files still runs its VMs.
  *
  * Invariants
@@ -50,6 +51,26 @@ static void load_member_tardisks(void)
     }
 }
 
+/* autoPartition=TRUE or FALSE; without it the first boot makes a datastore, but not for a batch run. */
+static enum datastore_auto auto_partition(void)
+{
+    char word[8];
+
+    if (!core_option("autoPartition", word, sizeof(word)))
+        return core_option_flag("batch") ? DATASTORE_AUTO_NEVER : DATASTORE_AUTO_FIRST;
+    if (!strcmp(word, "TRUE") || !strcmp(word, "true"))
+        return DATASTORE_AUTO_ALL;
+    if (strcmp(word, "FALSE") != 0 && strcmp(word, "false") != 0)
+        vmk_log(VMK_LOG_WARN, "Boot: autoPartition=%s: TRUE or FALSE; taken as FALSE", word);
+    return DATASTORE_AUTO_NEVER;
+}
+
+static void datastores_up(void)
+{
+    (void)datastore_scan();
+    (void)datastore_first_boot(auto_partition());
+}
+
 static bool files_up(void)
 {
     vmk_status status = fs_init();
@@ -61,7 +82,7 @@ static bool files_up(void)
     load_member_tardisks();
     status = vmfs_type_register();
     if (status == VMK_OK)
-        (void)datastore_scan();
+        datastores_up();
     else
         vmk_log(VMK_LOG_ERROR, "Boot: no datastores: %s", vmk_status_text(status));
     status = fat_type_register();

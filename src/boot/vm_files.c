@@ -36,6 +36,12 @@ static vmk_status open_file(struct vm *vm, const char *name, bool read_only,
     char path[VMDK_NAME_MAX];
     vmk_status status = VMK_NAME_TOO_LONG;
 
+    if (*name != '/' && !*beside) {
+        (void)vmk_snprintf(why, why_size,
+                           "must be an absolute path like "
+                           "/vmfs/volumes/datastore1/vm/vm.vmdk");
+        return VMK_NOT_FOUND;
+    }
     if ((size_t)vmk_snprintf(path, sizeof(path), "%.*s%s", (int)folder_of(beside), beside,
                              name) < sizeof(path))
         status = vmdk_device_open(path, read_only, out);

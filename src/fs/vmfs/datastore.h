@@ -28,6 +28,17 @@ bool datastore_get(unsigned index, struct datastore *out);
 unsigned datastore_scan(void);
 /* Makes a volume on a partition ("<device>:N") and mounts it. EXISTS: the label is taken. */
 must_check vmk_status datastore_create(const char *partition, const char *label);
+/* Which empty disks the first boot may take; the boot option autoPartition. */
+enum datastore_auto {
+    DATASTORE_AUTO_FIRST,  // one, if no disk has a VMFS partition
+    DATASTORE_AUTO_NEVER,  // FALSE
+    DATASTORE_AUTO_ALL,    // TRUE: each
+};
+/*
+ * Gives empty disks partitions and a datastore, and mounts it. A disk that holds anything at all is
+ * left alone; each decision is logged. Behind datastore_scan(). Returns how many were made.
+ */
+unsigned datastore_first_boot(enum datastore_auto how);
 /* By label or UUID. BUSY: files are open. NOT_FOUND. Everything is flushed. */
 must_check vmk_status datastore_unmount(const char *name);
 /* For the end of the host: as many as can be. Returns how many stay. */
