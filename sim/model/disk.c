@@ -54,7 +54,7 @@ struct disk_model {
     size_t undo_count, undo_room;
     uint64_t writes, cut_after;
     bool cut, durable;
-    void (*before_write)(void *context);
+    void (*before_write)(void *context, uint64_t offset);
     void *watch_context;
     uint64_t fail_offset, fail_size;
     unsigned fail_count;
@@ -118,7 +118,7 @@ static bool write_block(struct disk_model *disk, uint64_t offset, const unsigned
                         bool durable)
 {
     if (disk->before_write)
-        disk->before_write(disk->watch_context);
+        disk->before_write(disk->watch_context, offset);
     if (disk->writes >= disk->cut_after) {
         disk->cut = true;
         return false;
@@ -337,8 +337,8 @@ struct disk_model *disk_model_fork(const struct disk_model *disk)
     return copy;
 }
 
-void disk_model_watch(struct disk_model *disk, void (*before_write)(void *context),
-                      void *context)
+void disk_model_watch(struct disk_model *disk,
+                      void (*before_write)(void *context, uint64_t offset), void *context)
 {
     disk->before_write = before_write;
     disk->watch_context = context;

@@ -26,8 +26,8 @@ struct disk_model *disk_model_clone(const struct disk_model *disk);
 /* The same, but what is not flushed yet can still be lost by disk_model_power_on(). */
 struct disk_model *disk_model_fork(const struct disk_model *disk);
 /* Called before each block written, with the disk as it is then: a place to fork it. */
-void disk_model_watch(struct disk_model *disk, void (*before_write)(void *context),
-                      void *context);
+void disk_model_watch(struct disk_model *disk,
+                      void (*before_write)(void *context, uint64_t offset), void *context);
 struct block_device *disk_model_device(struct disk_model *disk);
 
 /* From now on each write is durable when it is done: nothing is kept for a power cut. */

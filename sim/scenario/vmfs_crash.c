@@ -2,9 +2,9 @@
 /*
  * sim/scenario/vmfs_crash.c -- vmfs-crash: every place where the power can go in a VMFS history.
  *
- * A history of random operations runs on the modelled disk (--ops N of them, default 60). Before each
+ * A history of random operations runs on the modelled disk (--ops N of them, default 200). Before each
  * block that the volume writes, the disk is forked (its memory is shared until it is written) and the
- * fork loses power there: once with all earlier writes in order, and at every few blocks with random
+ * fork loses power there (of a run beyond RUN blocks, at a sample of places): once with all earlier writes in order, and at every few blocks with random
  * subsets of what no FLUSH has covered. The fork is mounted, which replays, and judged:
  *
  *   check     vmfs_check() finds nothing
@@ -42,8 +42,9 @@
 #define CHUNKS     400u  // of a file: two file blocks
 #define WINDOW     40u
 #define SECTOR     512u
-#define DEFAULT    60u
+#define DEFAULT    200u
 #define PEER_EVERY 2500u
+#define RUN        48u
 
 uint64_t scenario_ops;
 
@@ -83,7 +84,7 @@ static struct {
     unsigned count;
     struct rng rng, chance;
     uint64_t op, acked_op;
-    bool mounting;  // the journal's zeroing has 2,048 blocks of one kind
+    uint64_t next, run;  // where the next block is of a run, and how many were
     uint64_t points, crashes, seconds_crashes, syncs, peers, commits;
 } h;
 
@@ -582,6 +583,7 @@ static void crash(uint64_t seed)
             vmfs_abandon(v);
         disk_model_power_on(disk, rng_below(&h.chance, 3) ? rng_next(&h.chance) : 0);
     }
+    disk_model_durable(disk);  // no power goes any more here
     status = mount_on(disk, &v);
     if (status != VMK_OK)
         failed(vmk_status_text(status), 0);
@@ -599,11 +601,19 @@ static void crash(uint64_t seed)
     disk_model_destroy(disk);
 }
 
-static void before_write(void *context)
+/* In a long run of blocks, data or zeros, one place is as another: far into it a sample will do. */
+static bool is_worth_it(uint64_t offset)
+{
+    h.run = offset == h.next ? h.run + 1 : 0;
+    h.next = offset + SECTOR;
+    return h.run < RUN || rng_below(&h.chance, 50) == 0;
+}
+
+static void before_write(void *context, uint64_t offset)
 {
     (void)context;
     h.points++;
-    if (h.mounting && rng_below(&h.chance, 50) != 0)
+    if (!is_worth_it(offset))
         return;
     crash(0);
     if (rng_below(&h.chance, 6) == 0) {
@@ -849,9 +859,7 @@ static void remount(void)
     }
     must(vmfs_unmount(h.v), "unmount");
     acknowledge();
-    h.mounting = true;
     must(mount_on(h.disk, &h.v), "mount");
-    h.mounting = false;
 }
 
 static void step(void)

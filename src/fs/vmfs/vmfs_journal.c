@@ -198,10 +198,11 @@ struct replay {
     uint64_t generation;
     const uint8_t *owner;
     uint64_t hb_address;
+    uint64_t good[JOURNAL_SECTORS / 64];  // where a transaction begins whose CRC was right
 };
 
 /* The transaction at sector `at`, or null. */
-static const uint8_t *transaction_at(const struct replay *r, uint32_t at, uint64_t sequence)
+static const uint8_t *transaction_at(struct replay *r, uint32_t at, uint64_t sequence)
 {
     uint8_t *head = r->ring + (size_t)at * VMFS_SECTOR;
     uint32_t size;
@@ -223,13 +224,19 @@ static const uint8_t *transaction_at(const struct replay *r, uint32_t at, uint64
             (uint64_t)le32(head + J_SECTORS) * VMFS_SECTOR !=
         size)
         return NULL;
+    /* It is looked at again for each sector that an earlier one has: one checksum is enough. */
+    if (r->good[at / 64] >> at % 64 & 1)
+        return head;
     crc = le32(head + J_CRC);
     put_le32(head + J_CRC, 0);
 
     bool good = crc32_add(0, head, size) == crc;
 
     put_le32(head + J_CRC, crc);
-    return good ? head : NULL;
+    if (!good)
+        return NULL;
+    r->good[at / 64] |= 1ull << at % 64;
+    return head;
 }
 
 static const uint8_t *lock_table(const uint8_t *head)
@@ -266,8 +273,8 @@ static vmk_status is_open(struct vmfs_volume *v, const struct replay *r, const u
 }
 
 /* Was the block at `address` freed by this transaction or one after it? */
-static bool is_revoked(struct vmfs_volume *v, const struct replay *r, uint32_t at,
-                       uint64_t sequence, uint64_t address)
+static bool is_revoked(struct vmfs_volume *v, struct replay *r, uint32_t at, uint64_t sequence,
+                       uint64_t address)
 {
     const uint8_t *head;
 
@@ -290,7 +297,7 @@ static bool is_revoked(struct vmfs_volume *v, const struct replay *r, uint32_t a
     return false;
 }
 
-static vmk_status apply(struct vmfs_volume *v, const struct replay *r, const uint8_t *head,
+static vmk_status apply(struct vmfs_volume *v, struct replay *r, const uint8_t *head,
                         uint32_t at)
 {
     uint32_t count = le32(head + J_SECTORS);
