@@ -31,6 +31,7 @@ usage: scripts/run.sh [options]
   --disk UNIT=WHAT   a disk of the VM: UNIT is scsi0:0, virtio0:1, ...; WHAT is a size (64M, in
                      memory), a file of this computer (changes stay in memory), or a name as in
                      a .vmx file (may be given again)
+  --host-disk FILE   a disk of the machine itself, raw; changes stay (QEMU only; may be given again)
   --firmware bios    start by SeaBIOS from the first disk instead of the kernel directly
   --append ARGS      the guest kernel's command line (for Linux: appended to it)
   --kernel-args ARGS more for the VMkernel's own command line
@@ -65,13 +66,13 @@ cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 platform=qemu
 batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' host_commands='' has_host='' guest='' append='' extra=''
 log='' limit='' gdb='' icount=''
-disks='' firmware=''
+disks='' firmware='' host_disks=''
 trace='' trace_classes=all trace_mode=stream trace_lossless='' trace_buffer=''
 
 while [ $# -gt 0 ]; do
     case $1 in
     --platform | --cpus | --vcpus | --vms | --memory | --cmd | --host-cmd | --guest | --append | \
-        --disk | --firmware | --kernel-args | --log | --timeout | --icount-shift | \
+        --disk | --host-disk | --firmware | --kernel-args | --log | --timeout | --icount-shift | \
         --trace | --trace-classes | --trace-mode | --trace-buffer)
         [ $# -ge 2 ] || die "$1 needs a value"
         ;;
@@ -88,6 +89,7 @@ while [ $# -gt 0 ]; do
     --guest) guest=$2 batch=yes && shift ;;
     --append) append=$2 && shift ;;
     --disk) disks="$disks $2" && shift ;;
+    --host-disk) host_disks="$host_disks $2" && shift ;;
     --firmware) firmware=$2 && shift ;;
     --kernel-args) extra=$2 && shift ;;
     --log) log=$2 && shift ;;
@@ -115,6 +117,10 @@ bochs) tool=bochs-bin ;;
 esac
 command -v $tool >/dev/null || die "no $tool here; run scripts/deps.sh"
 [ "$platform" != bochs ] || [ -z "$gdb$icount" ] || die "--gdb and --icount are for QEMU"
+[ "$platform" != bochs ] || [ -z "$host_disks" ] || die "--host-disk is for QEMU"
+for disk in $host_disks; do
+    [ -w "$disk" ] || die "--host-disk: cannot write $disk"
+done
 [ -z "$guest" ] || [ -z "$has_commands" ] || die "--cmd is for the Linux guest, not with --guest"
 [ -z "$guest" ] || [ -r "$guest" ] || die "cannot read $guest"
 case $firmware in '' | bios) ;; *) die "no firmware $firmware: bios, or leave it out" ;; esac
@@ -148,10 +154,13 @@ trap 'cleanup; exit 143' HUP TERM
 # --- the modules: guest kernel, initramfs, .vmx ----------------------------------------------
 
 mkdir "$work/modules"
+bios=/usr/share/seabios/bios-256k.bin
 # The host shell: there is none in a run that is only about guests.
 if [ -z "$batch" ] || [ -n "$has_host" ]; then
     [ -r "$build/system.v00" ] || die "no $build/system.v00; run make image"
     cp "$build/system.v00" "$work/modules/system.v00"
+    # For VMs that somebody starts there with firmware = "bios".
+    [ ! -r "$bios" ] || ln -s "$bios" "$work/modules/bios-256k.bin"
 fi
 if [ -n "$has_host" ]; then
     printf '%s\n' "$host_commands" >"$work/host-cmd"
@@ -228,9 +237,8 @@ if [ -n "$disks" ] && [ -z "$guest$firmware" ]; then
     cat "$work/disk.gz" >>"$work/modules/initrd.gz"
 fi
 if [ -n "$firmware" ]; then
-    bios=/usr/share/seabios/bios-256k.bin
     [ -r "$bios" ] || die "no $bios; run scripts/deps.sh"
-    ln -s "$bios" "$work/modules/bios-256k.bin"
+    ln -sf "$bios" "$work/modules/bios-256k.bin"
     rm -f "$work/modules/vmlinuz" "$work/modules/initrd.gz"
     sed -i -e '/^orrery\.\(kernel\|initrd\|cmdline\)/d' "$vmx"
     echo 'firmware = "bios"' >>"$vmx"
@@ -276,6 +284,12 @@ run_qemu() {
     else
         set -- "$@" -kernel "$kernel" -initrd "$work/modules.tar" -append "$arguments"
     fi
+    n=0
+    for disk in $host_disks; do
+        n=$((n + 1))
+        set -- "$@" -drive "if=none,id=hostdisk$n,format=raw,file=$disk" \
+            -device virtio-blk-pci,drive=hostdisk$n
+    done
     [ -z "$trace" ] || set -- "$@" -device piix3-ide,id=traceide \
         -drive if=none,id=trace,format=raw,cache=unsafe,file="$work/trace.img" \
         -device ide-hd,drive=trace,bus=traceide.1,model="ORRERY TRACE"

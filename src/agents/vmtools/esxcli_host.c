@@ -6,12 +6,14 @@
  * Locking    none: one thread.
  * Sources    [ESXCLI] "hardware", "storage core", "storage filesystem"
  */
+#include <dirent.h>
 #include <errno.h>
 #include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "agents/vmtools/esxcli.h"
 
@@ -225,6 +227,28 @@ static int path_list(const struct call *call)
     return EXIT_DONE;
 }
 
+/* The label of the volume mounted at `path`: the link beside it that names it; allocated. Else the name. */
+static char *volume_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = text_of("%.*s", slash ? (int)(slash - path) : 0, path);
+    char *found = NULL;
+    DIR *dir = slash ? opendir(folder[0] ? folder : "/") : NULL;
+    struct dirent *entry;
+
+    while (dir && !found && (entry = readdir(dir))) {
+        char target[256];
+        ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+
+        if (n > 0 && (target[n] = 0, strcmp(target, slash + 1) == 0))
+            found = text_of("%s", entry->d_name);
+    }
+    if (dir)
+        closedir(dir);
+    free(folder);
+    return found ? found : text_of("%s", slash ? slash + 1 : "");
+}
+
 static int filesystem_list(const struct call *call)
 {
     struct records *r = records_begin(RECORDS_TABLE, "FileSystemVolume", true);
@@ -235,16 +259,20 @@ static int filesystem_list(const struct call *call)
         fail(EXIT_FAILED, "/proc/mounts: %s", strerror(errno));
     while ((m = getmntent(f))) {
         const char *name = strrchr(m->mnt_dir, '/');
+        const bool vmfs = strcmp(m->mnt_type, "vmfs") == 0;
         struct statvfs s;
+        char *label;
 
         if (strcmp(m->mnt_type, "proc") == 0 || statvfs(m->mnt_dir, &s) < 0)
             continue;
         records_add(r, NULL);
         records_text(r, "Mount Point", "%s", m->mnt_dir);
-        records_text(r, "Volume Name", "%s", name ? name + 1 : "");
-        records_text(r, "UUID", "%s", m->mnt_fsname);
+        label = volume_name(m->mnt_dir);
+        records_text(r, "Volume Name", "%s", label);
+        records_text(r, "UUID", "%s", vmfs && name ? name + 1 : m->mnt_fsname);
+        free(label);
         records_flag(r, "Mounted", true);
-        records_text(r, "Type", "%s", m->mnt_type);
+        records_text(r, "Type", "%s", vmfs ? "VMFS-5" : m->mnt_type);
         records_number(r, "Size", (uint64_t)s.f_blocks * s.f_frsize);
         records_number(r, "Free", (uint64_t)s.f_bfree * s.f_frsize);
     }
