@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# guest_disk.sh -- Debian's own drivers on the guest's disks, and a boot from one by SeaBIOS, on AMD-V.
+# guest_disk.sh -- Debian's own drivers on the guest's disks, on AMD-V.
 #
-# Two runs. The first starts the kernel directly: vmw_pvscsi and virtio_blk move data with checksums,
-# mkfs.ext4, mount, write and fsck, all after a reset of the VM in the middle of writes; nothing in
-# dmesg may be a warning. Interrupts go by lines there, by messages in the second. The second is SeaBIOS, GRUB and the kernel from a PVSCSI disk with a virtio-blk
-# disk beside it.
+# The kernel is started directly: vmw_pvscsi and virtio_blk move data with checksums, mkfs.ext4, mount,
+# write and fsck, all after a reset of the VM in the middle of writes; nothing in dmesg may be a warning.
+# Interrupts go by lines; by messages, and with a boot by SeaBIOS, in first_boot.sh.
 platform=qemu
 . tests/lib.sh
 
@@ -45,19 +44,3 @@ CMD
 linux "disks lines" "$(cat "$results/guest-disk.cmd")" 7 'DISK vda good' \
     --disk scsi0:0=48M --disk virtio0:0=48M --vcpus 2 --append pci=nomsi
 grep -a -q "reset: reset register" "$results/out-qemu-linux-disks-lines.log" || echo "FAIL disks: no reset happened"
-
-printf 'echo "ROOT $(cat /proc/partitions | grep -c "[sv]da$") disks"; dmesg | grep "DMI: VMware"
-dmesg | grep -i "hypervisor detected"; exit 5\n' >"$results/guest-disk.boot"
-boot() {
-    b_name=$1 b_file=$results/out-qemu-boot-$2
-    shift 2
-    scripts/guest-initramfs.sh --overlay "$b_file.cmd.gz" "$results/guest-disk.boot" &&
-        scripts/guest-initramfs.sh --disk "$b_file.disk.gz" &&
-        cat "$BUILD/guest/initrd.gz" "$b_file.disk.gz" "$b_file.cmd.gz" >"$b_file.initrd.gz" &&
-        scripts/guest-disk.sh "$b_file.img" "$b_file.initrd.gz" 'console=ttyS0 panic=-1 quiet loglevel=1'
-    scripts/run.sh --batch --firmware bios "$@" --log "$b_file.log" --timeout 300 \
-        >"$b_file.txt" 2>"$b_file.err" </dev/null
-    verdict "$b_name" $? 5 "$b_file.txt" 'ROOT 2 disks' 'Hypervisor detected: VMware' 'DMI: VMware'
-    rm -f "$b_file".*.gz "$b_file.img"
-}
-boot 'SeaBIOS from pvscsi' bios --disk "scsi0:0=$results/out-qemu-boot-bios.img" --disk virtio0:0=1M --vcpus 2

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# first_boot.sh -- an empty disk becomes datastore1, and a Debian guest lives on it through a power cut.
+#
+# Boot 1: of three disks the empty one gets partitions and a datastore; one with a file system and one
+# with a few bytes in its middle stay as they are, to the bit. Then vmfs-tool puts a VM there: a bootable
+# VMDK and two empty ones. Boot 2: a vmx starts it, SeaBIOS and GRUB boot it from PVSCSI; the guest makes
+# an ext4, tries both kinds of disk, and writes files with checksums until the emulator is killed. Boot 3:
+# the datastore is mounted again (replay), the same VM looks at what it had synced.
+platform=qemu
+. tests/lib.sh
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tool=$BUILD/vmfs-tool
+out=$results/out-qemu-first-boot
+volume=/vmfs/volumes/datastore1
+
+check() {
+    name=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        echo "PASS $name"
+    else
+        echo "FAIL $name: $(tail -n 1 "$work/log")"
+    fi
+}
+
+# boot N COMMANDS: the host shell's output goes to $out-N.txt, the log to $out-N.log.
+boot() {
+    scripts/run.sh --vms 0 --host-disk "$work/ext4" --host-disk "$work/empty" --host-disk "$work/bytes" \
+        --timeout 400 --log "$out-$1.log" --host-cmd "$2" >"$out-$1.txt" 2>"$out-$1.err" </dev/null
+}
+
+fsck_vmfs() {
+    f_start=$("$tool" "$work/empty" part-list | awk '$1 == 3 { print int($2 / 2048) }')
+    dd if="$work/empty" of="$work/part" bs=1M skip="$f_start" conv=sparse status=none
+    fsck.vmfs "$work/part" >"$work/fsck" 2>&1
+    awk -F: '/^(Unallocated|Lost) blocks|^(Undefined|Orphaned) inodes|^Directory errors/ {
+        n++; if ($2 + 0) { print; bad = 1 } } END { exit bad || n != 5 }' "$work/fsck"
+}
+
+truncate -s 1400M "$work/empty" "$work/ext4" "$work/bytes"
+mke2fs -q -F -t ext4 "$work/ext4"
+printf 'something' | dd of="$work/bytes" bs=1 seek=5000 conv=notrunc status=none
+cksum <"$work/ext4" >"$work/before"
+cksum <"$work/bytes" >>"$work/before"
+boot 1 "ls /vmfs/volumes; echo first >$volume/first.txt && mkdir $volume/vm; esxcli storage filesystem list"
+verdict 'first boot makes datastore1' $? 0 "$out-1.txt" 'datastore1.*VMFS-5'
+{ cksum <"$work/ext4" && cksum <"$work/bytes"; } >"$work/after"
+check 'disks with content are left alone' cmp "$work/before" "$work/after"
+check 'partitions as ESXi numbers them' sh -c "'$tool' '$work/empty' part-list | tee '$work/parts' |
+    awk '\$1 == 3 && /vmfs/ { v = 1 } \$1 == 7 && /vmkcore/ { d = 1 } END { exit !(v && d) }'"
+check 'fsck.vmfs of the first datastore' fsck_vmfs
+
+cat >"$work/cmd" <<'CMD'
+exec 2>&1
+dmesg | grep -i 'hypervisor detected\|DMI: VMware'
+fail() { echo "FAIL $*"; exit 9; }
+mkdir -p /mnt
+# Linux names disks in the order in which they answer: the one of 24 MB is ours.
+data=sda
+[ "$(cat /sys/block/sdb/size)" != 49152 ] || data=sdb
+if dd if=/dev/$data bs=1k skip=1 count=1 2>/dev/null | od -An -tx2 -j56 -N2 | grep -q ef53; then
+    # After the power cut: what was synced is there, and the file systems are sound.
+    mount -t ext4 /dev/$data /mnt || fail "mount again"
+    n=0
+    while read -r sum name; do
+        [ "$(md5sum <"$name" | cut -c 1-32)" = "$sum" ] || fail "$name"
+        n=$((n + 1))
+    done </mnt/list
+    umount /mnt
+    /usr/sbin/e2fsck -f -n /dev/$data >/tmp/fsck || { cat /tmp/fsck; fail "fsck"; }
+    echo "HELD $n files"
+    exit 5
+fi
+for disk in vda $data; do
+    dd if=/dev/urandom of=/tmp/a bs=64k count=24 2>/dev/null
+    dd if=/tmp/a of=/dev/$disk bs=12k seek=5 2>/dev/null || fail "$disk write"
+    echo 3 >/proc/sys/vm/drop_caches
+    dd if=/dev/$disk of=/tmp/b bs=4k skip=15 count=384 2>/dev/null
+    cmp /tmp/a /tmp/b || fail "$disk data"
+    /usr/sbin/mke2fs -q -F -t ext4 /dev/$disk || fail "$disk mkfs"
+    /usr/sbin/e2fsck -f -n /dev/$disk >/tmp/fsck || { cat /tmp/fsck; fail "$disk fsck"; }
+    echo "DISK $disk good"
+done
+mount -t ext4 /dev/$data /mnt || fail mount
+n=0
+while n=$((n + 1)); do
+    name=/mnt/$((n % 40)).$n
+    head -c $((n % 7 * 30000 + 1000)) /dev/urandom >$name
+    md5sum $name >>/mnt/list
+    sync
+    echo "SYNCED $n"
+    [ $n -lt 2000 ] || fail "nobody cut the power"
+done
+CMD
+scripts/guest-initramfs.sh --overlay "$work/cmd.gz" "$work/cmd" &&
+    scripts/guest-initramfs.sh --disk "$work/disk.gz" &&
+    cat "$BUILD/guest/initrd.gz" "$work/disk.gz" "$work/cmd.gz" >"$work/initrd.gz" &&
+    scripts/guest-disk.sh "$work/boot-flat.img" "$work/initrd.gz" 'console=ttyS0 panic=-1 quiet loglevel=1'
+cat >"$work/boot.vmdk" <<END
+# Disk DescriptorFile
+version=1
+CID=12345678
+parentCID=ffffffff
+createType="monolithicFlat"
+RW $(($(stat -c %s "$work/boot-flat.img") / 512)) FLAT "boot-flat.img" 0
+ddb.adapterType = "lsilogic"
+END
+cat >"$work/vm.vmx" <<'END'
+displayName = "lives"
+guestOS = "debian12-64"
+memSize = "192"
+numvcpus = "1"
+firmware = "bios"
+serial0.present = "TRUE"
+serial0.fileType = "file"
+serial0.fileName = "vm.out"
+scsi0.present = "TRUE"
+scsi0.virtualDev = "pvscsi"
+scsi0:0.present = "TRUE"
+scsi0:0.fileName = "boot.vmdk"
+scsi0:1.present = "TRUE"
+scsi0:1.fileName = "data.vmdk"
+orrery.virtio0.present = "TRUE"
+orrery.virtio0:0.present = "TRUE"
+orrery.virtio0:0.fileName = "more.vmdk"
+END
+disk=$work/empty@p3
+check 'a VM moved into the datastore' sh -e -c "
+    '$tool' '$disk' vmkfstools -i '$work/boot.vmdk' -d thin :/vm/boot.vmdk
+    '$tool' '$disk' vmkfstools -c 24M -d eagerzeroedthick :/vm/data.vmdk
+    '$tool' '$disk' vmkfstools -c 16M -d thin :/vm/more.vmdk
+    '$tool' '$disk' cp '$work/vm.vmx' :/vm/vm.vmx
+    '$tool' '$disk' fsck"
+
+# Killed with everything in flight, a while after so many files were synced.
+wanted=$(($(date +%s) % 6 + 3))
+run_vm="cd $volume/vm && { vmx vm.vmx; echo \"vmx ends \$?\"; } & sleep 1; tail -n +1 -f $volume/vm/vm.out & wait %1"
+boot 2 "$run_vm" &
+run=$!
+tries=1200
+until LC_ALL=C grep -a -q "SYNCED $wanted" "$out-2.txt" 2>/dev/null || [ $((tries -= 1)) = 0 ]; do
+    kill -0 $run 2>/dev/null || break
+    sleep 0.25
+done
+descendants() {
+    for d_pid in $(ps -o pid= --ppid "$1"); do
+        descendants "$d_pid"
+        echo "$d_pid"
+    done
+}
+for pid in $(descendants $run); do
+    case $(ps -o comm= -p "$pid") in qemu-system*) kill -KILL "$pid" ;; esac
+done
+wait $run
+verdict 'guest on VMDKs of the datastore' 0 0 "$out-2.txt" 'Hypervisor detected: VMware' 'DMI: VMware' \
+    'DISK vda good' 'DISK sd[ab] good' "SYNCED $wanted"
+
+synced=$(LC_ALL=C tr -d '\r' <"$out-2.txt" | sed -n 's/.*SYNCED \([0-9]*\).*/\1/p' | tail -n 1)
+boot 3 "cat $volume/first.txt; cd $volume/vm && vmx vm.vmx; echo \"vmx ends \$?\"; cat vm.out"
+verdict 'after the power cut' $? 0 "$out-3.txt" '^first' 'vmx ends 5' '^HELD'
+held=$(LC_ALL=C tr -d '\r' <"$out-3.txt" | sed -n 's/^HELD \([0-9]*\).*/\1/p')
+check "what was synced is held ($synced, $held)" [ "${held:-0}" -ge "${synced:-1}" ]
+check 'vmfs-tool fsck in the end' "$tool" "$disk" fsck
+check 'fsck.vmfs in the end' fsck_vmfs
