@@ -51,6 +51,15 @@ run_one() {
         guest:*)
             what=${test#guest:}
             set -- guest "$BUILD/guest/${what%:*}.elf" --vcpus "${what#*:}" --exits
+            # A host that is short from the start, so that pages go out and come back all the time.
+            case $what in
+            reclaim*)
+                [ "${what#*:}" = 4 ] && cache=1 || cache=0
+                set -- "$@" --memory 32 --host-options "mem.swap.space=ramdisk:32M \
+mem.compress=$cache mem.period=1 mem.min-free=500 mem.clear-below=400 mem.soft-below=390 \
+mem.hard-below=380 mem.low-below=1 mem.goal=900"
+                ;;
+            esac
             ;;
         *) set -- run "$test" ;;
         esac
@@ -107,6 +116,7 @@ list_of() {
         done
         for vcpus in 1 2 4; do
             echo "guest:smp:$vcpus"
+            echo "guest:reclaim:$vcpus"
         done
         ;;
     *) for f in tests/"$1"/*.sh; do

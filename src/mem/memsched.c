@@ -126,6 +126,16 @@ static void free_changed(struct memsched *m, uint64_t free)
         memsched_reallocate(m);
 }
 
+uint64_t memsched_mark(const struct memsched *m)
+{
+    return m->level < MEMSCHED_LOW ? bound(m, m->level + 1, 0) : 0;
+}
+
+uint64_t memsched_floor(const struct memsched *m)
+{
+    return bound(m, MEMSCHED_LOW, 0);
+}
+
 /* ---- nodes ---- */
 
 static struct memsched_node *node_new(struct memsched *m, const struct memsched_input *in,

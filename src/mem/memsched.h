@@ -167,6 +167,10 @@ must_check vmk_status memsched_step(struct memsched *m, const struct memsched_in
 const struct memsched_node *memsched_find(const struct memsched *m, uint32_t id);
 /* Machine pages the VM holds: what it touched and nothing took. */
 uint64_t memsched_held(const struct memsched_node *vm);
+/* Free memory below this is less than the level's; 0 if there is none below. */
+uint64_t memsched_mark(const struct memsched *m);
+/* The bound of the level low: below it, only who is short of his reservation gets memory. */
+uint64_t memsched_floor(const struct memsched *m);
 /* The estimate that counts: the largest of the three. Pages. */
 uint64_t memsched_active_pages(const struct memsched_node *vm);
 /* minFree of a host of so many pages, by ESX's sliding scale. */

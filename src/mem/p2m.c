@@ -70,12 +70,24 @@ static void store(struct p2m_page *at, struct p2m_page page)
     __atomic_store_n((uint64_t *)(void *)at, both.raw, __ATOMIC_RELEASE);
 }
 
-void p2m_set(struct p2m *p, uint64_t index, enum p2m_state state, mpn_t mpn)
+static void change(struct p2m *p, uint64_t index, enum p2m_state state, uint32_t value)
 {
     struct p2m_page *e = entry(p, index);
 
-    vmk_assert(p2m_has_page(state) == (mpn.raw != MPN_NONE_RAW) && mpn.raw <= UINT32_MAX);
     p->count[e->state]--;
     p->count[state]++;
-    store(e, (struct p2m_page){.state = (uint8_t)state, .value = (uint32_t)mpn.raw});
+    store(e, (struct p2m_page){.state = (uint8_t)state, .value = value});
+}
+
+void p2m_set(struct p2m *p, uint64_t index, enum p2m_state state, mpn_t mpn)
+{
+    vmk_assert(p2m_has_page(state) == (mpn.raw != MPN_NONE_RAW) && mpn.raw <= UINT32_MAX);
+    vmk_assert(state != P2M_COMPRESSED && state != P2M_SWAPPED);
+    change(p, index, state, p2m_has_page(state) ? (uint32_t)mpn.raw : 0);
+}
+
+void p2m_set_away(struct p2m *p, uint64_t index, enum p2m_state state, uint32_t value)
+{
+    vmk_assert(state == P2M_COMPRESSED || state == P2M_SWAPPED);
+    change(p, index, state, value);
 }

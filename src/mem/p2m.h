@@ -12,8 +12,11 @@
  *               equal   ▼   │                                  ▼
  *                      SHARED                               PRESENT
  *
+ *     PRESENT ──► LEAVING ──► COMPRESSED ──► SWAPPED       the way out; any touch brings it back
+ *
  * Invariants
- *   - value is a machine page number where p2m_has_page(), else 0.
+ *   - value is a machine page number where p2m_has_page(), the place of a page that is COMPRESSED or
+ *     SWAPPED, else 0.
  *   - count[s] is the number of entries in state s.
  *   - A machine page that is not SHARED has a reference more for each device transfer that uses it
  *     (page_pin()); it is PRESENT then, and stays.
@@ -29,9 +32,12 @@ enum p2m_state {
     P2M_NONE,  // never touched, or given back as zeroes
     P2M_PRESENT,
     P2M_SAMPLED,  // there, and the next touch is counted: not mapped
-    P2M_FROZEN,   // there, and somebody looks whether it can be shared: read-only
-    P2M_SHARED,   // read-only, with others or not
+    P2M_LEAVING,  // there, and goes unless it is touched before all vCPUs have seen that: not mapped
+    P2M_FROZEN,  // there, and somebody looks whether it can be shared: read-only
+    P2M_SHARED,  // read-only, with others or not
     P2M_BALLOONED,
+    P2M_COMPRESSED,  // value: in the VM's compression cache
+    P2M_SWAPPED,     // value: slot of the VM's swap store
     P2M_STATE_COUNT
 };
 
@@ -91,3 +97,5 @@ static inline struct p2m_page p2m_look(const struct p2m *p, uint64_t index)
 must_check vmk_status p2m_reserve(struct p2m *p, uint64_t index);
 /* p2m_reserve() was there before. */
 void p2m_set(struct p2m *p, uint64_t index, enum p2m_state state, mpn_t mpn);
+/* The same for a page that is kept elsewhere: COMPRESSED or SWAPPED. */
+void p2m_set_away(struct p2m *p, uint64_t index, enum p2m_state state, uint32_t value);

@@ -294,14 +294,19 @@ enum exit_verdict exit_nested_fault(struct vcpu *v, const struct vm_exit *exit)
                    (uint32_t)exit->nested.fetch << 2,
           .ppn = exit->nested.gpa.raw >> 12);
     if (vm_is_ram(vm, exit->nested.gpa)) {
-        bool irqs = spin_lock(&vm->lock);
-        vmk_status status = exit->nested.write
-                                ? vm_page_in_locked(vm, gpa_to_ppn(exit->nested.gpa), &mpn)
-                                : vm_page_read_locked(vm, gpa_to_ppn(exit->nested.gpa), &mpn);
+        bool irqs;
+        vmk_status status =
+            vm_page_lock(vm, gpa_to_ppn(exit->nested.gpa), exit->nested.write, &mpn, &irqs);
 
-        spin_unlock(&vm->lock, irqs);
-        if (status == VMK_OK)
+        if (status == VMK_OK) {
+            spin_unlock(&vm->lock, irqs);
             return EXIT_RESUME;
+        }
+        // The VM ends, or its world is to: who said so logged it.
+        if (status == VMK_KILLED || status == VMK_IO_ERROR || status == VMK_CORRUPT) {
+            vm_stop(vm, 1, "a vCPU's world was told to end");
+            return EXIT_RESUME;
+        }
         vmk_log(VMK_LOG_ERROR, "VM: %s: no memory for guest page %#llx: %s", vm->config.name,
                 (unsigned long long)exit->nested.gpa.raw, vmk_status_text(status));
         vm_stop(vm, 1, "the host is out of memory");

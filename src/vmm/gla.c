@@ -57,16 +57,16 @@ static bool entry_swap(void *at, unsigned size, uint64_t *was, uint64_t to)
  */
 static void entry_mark(struct vm *vm, uint64_t gpa, unsigned size, uint64_t was, uint64_t bits)
 {
-    bool irqs = spin_lock(&vm->lock);
     uint64_t now = was;
+    bool irqs;
     mpn_t mpn;
+    void *at;
 
-    if (vm_page_in_locked(vm, gpa_to_ppn(gpa_make(gpa)), &mpn) == VMK_OK) {
-        void *at = (uint8_t *)mpn_map(mpn) + (gpa & (PAGE_SIZE - 1));
-
-        while (((now ^ was) & ~(PTE_A | PTE_D)) == 0 && !entry_swap(at, size, &now, now | bits))
-            ;
-    }
+    if (vm_page_lock(vm, gpa_to_ppn(gpa_make(gpa)), true, &mpn, &irqs) != VMK_OK)
+        return;
+    at = (uint8_t *)mpn_map(mpn) + (gpa & (PAGE_SIZE - 1));
+    while (((now ^ was) & ~(PTE_A | PTE_D)) == 0 && !entry_swap(at, size, &now, now | bits))
+        ;
     spin_unlock(&vm->lock, irqs);
 }
 

@@ -54,6 +54,7 @@ struct vcpu {
     bool kicked;               // (a) something to look at before the next entry
     unsigned on_cpu;           // (a) CPU + 1 while in the guest, else 0
     uint64_t flush_seen;       // (a) flush_number of the VM that it has flushed for
+    bool parked;               // (a) its world waits for a page and holds no pointer to another
     uint64_t xcr0;             // (c)
     uint64_t tsc_adjust;       // (c) what the guest added to the TSC of its VM
     uint64_t tsc_aux, misc_enable;

@@ -24,6 +24,7 @@
 #include "vmm/vm_client.h"
 #include "vmm/vm_disks.h"
 #include "vmm/vm_reclaim.h"
+#include "vmm/vm_swap.h"
 #include "vmm/vm_work.h"
 #include "vmm/vmm_mem.h"
 #include "vmm/vmm_state.h"
@@ -99,8 +100,10 @@ static void io_end(struct vm *vm)
 static void vm_free(struct vm *vm)
 {
     vm_table_remove(vm);
-    while (__atomic_load_n(&vm->visitors, __ATOMIC_ACQUIRE))
+    while (__atomic_load_n(&vm->visitors, __ATOMIC_ACQUIRE)) {
         world_yield();
+        plat_cpu_relax();
+    }
     vmm_mem_remove(vm);
     io_end(vm);
     vm_disks_close(vm);
@@ -109,6 +112,7 @@ static void vm_free(struct vm *vm)
             vcpu_destroy(vm->vcpus[i]);
     }
     vm_console_end(vm->console);
+    vm_swap_destroy(vm);
     memory_free(vm);
     nested_destroy(&vm->nested);
     heap_free(vm);
@@ -127,6 +131,9 @@ static vmk_status vm_fill(struct vm *vm)
     if (status != VMK_OK)
         return status;
     status = vm_reclaim_create(vm);
+    if (status != VMK_OK)
+        return status;
+    status = vm_swap_create(vm);
     if (status != VMK_OK)
         return status;
     status = vmm_mem_add(vm);
@@ -281,6 +288,7 @@ static void kick_all(struct vm *vm)
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         vcpu_kick(vm->vcpus[i]);
     wait_queue_wake(&vm->ended, WAIT_QUEUE_ALL);
+    vm_swap_kick(vm);
 }
 
 /* Moves the state if the VM is running. True: this caller did it. */
@@ -387,6 +395,7 @@ void vm_destroy(struct vm *vm)
             world_yield();
     }
     io_end(vm);  // its world is in the group
+    vm_swap_stop(vm);
     if (vm->sched_group && sched_pool_destroy(vm->sched_group) != VMK_OK)
         vmk_log(VMK_LOG_WARN, "VM: %s: its group stays: a vCPU was not collected",
                 vm->config.name);

@@ -59,6 +59,7 @@ enum vm_state {
 };
 
 struct vm_reclaim;
+struct vm_swap;
 struct vpic;
 struct vpit;
 struct vioapic;
@@ -94,6 +95,8 @@ struct vm {
     struct nested_table nested;
     uint64_t flush_number;       // (a) of changes that vCPUs have to flush for; vm_reclaim.c
     struct vm_reclaim *reclaim;  // (i)
+    struct vm_swap *swap;        // (i) null: neither compressed nor swapped
+    uint64_t mem_limit;          // (a) pages it may have when the host has nearly none
     struct vm_balloon balloon;
     uint64_t share_salt;  // (i) shares pages with VMs of the same
     uint32_t mem_id;      // (i) in the memory scheduler; 0: none
@@ -139,10 +142,17 @@ struct vm {
 };
 
 /* ---- memory; world context, vm->lock not held unless _locked ---- */
-/* Gives memory at a PPN of RAM if there is none. NOT_FOUND: not RAM. NO_MEMORY. */
+/* Gives memory at a PPN of RAM if there is none. NOT_FOUND: not RAM. NO_MEMORY. AGAIN: the page is
+ * swapped out, or memory must be made first: vm_page_wait() without the lock. CORRUPT: lost. */
 must_check vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
 /* The same for somebody who only reads: a shared page stays shared. */
 must_check vmk_status vm_page_read_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
+/*
+ * Takes the VM's lock with the page there, waiting for it if need be. Not OK: the lock is not held;
+ * KILLED and IO_ERROR as vm_page_wait() says. World context, nothing locked. [switch]
+ */
+must_check vmk_status vm_page_lock(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn,
+                                   bool *irqs);
 /* The RAM page number of a PPN, or page_count if it is not RAM. */
 uint64_t vm_ram_index(const struct vm *vm, ppn_t ppn);
 bool vm_is_ram(const struct vm *vm, gpa_t gpa);

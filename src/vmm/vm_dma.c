@@ -22,13 +22,15 @@
 
 vmk_status vm_dma_page(struct vm *vm, ppn_t ppn, void **out)
 {
-    bool irqs = spin_lock(&vm->lock);
+    uint64_t before = __atomic_load_n(&vm->flush_number, __ATOMIC_SEQ_CST), number;
+    bool irqs;
     mpn_t mpn;
-    uint64_t before = vm->flush_number;
-    vmk_status status = vm_page_in_locked(vm, ppn, &mpn);
-    uint64_t number = vm->flush_number;
+    vmk_status status = vm_page_lock(vm, ppn, true, &mpn, &irqs);
 
-    if (status == VMK_OK && !page_pin(mpn))
+    if (status != VMK_OK)
+        return status;
+    number = vm->flush_number;
+    if (!page_pin(mpn))
         status = VMK_BUSY;
     spin_unlock(&vm->lock, irqs);
     if (status != VMK_OK)

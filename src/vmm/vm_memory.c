@@ -14,6 +14,8 @@
 #include "lib/string.h"
 #include "vmm/vm.h"
 #include "vmm/vm_reclaim.h"
+#include "vmm/vm_swap.h"
+#include "vmm/vmm_mem.h"
 
 #define FOUR_GB_PPN (BIT(32) >> PAGE_SHIFT)
 
@@ -52,6 +54,23 @@ static vmk_status page_give(struct vm *vm, uint64_t index, ppn_t ppn, mpn_t *mpn
     return VMK_OK;
 }
 
+/* A page that has no memory gets some, unless the host is short of it. */
+static vmk_status page_back(struct vm *vm, uint64_t index, ppn_t ppn, unsigned state,
+                            mpn_t *mpn)
+{
+    vmk_status status;
+
+    if (vmm_mem_is_short(vm))
+        return VMK_AGAIN;
+    if (state == P2M_SHARED)
+        status = vm_share_break_locked(vm, index, ppn, mpn);
+    else if (state == P2M_COMPRESSED || state == P2M_SWAPPED)
+        status = vm_swap_in_locked(vm, ppn, mpn);
+    else
+        status = page_give(vm, index, ppn, mpn);
+    return status == VMK_NO_MEMORY && vm_swap_can_wait(vm) ? VMK_AGAIN : status;
+}
+
 /* Makes it PRESENT, or for a reader at least there. */
 static vmk_status page_in(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn)
 {
@@ -65,6 +84,7 @@ static vmk_status page_in(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn)
     *mpn = mpn_make(page.value);
     switch (page.state) {
     case P2M_PRESENT: return VMK_OK;
+    case P2M_LEAVING:  // not any more
     case P2M_SAMPLED:
         status = nested_map(&vm->nested, ppn_to_gpa(ppn), *mpn, true, false);
         break;
@@ -73,8 +93,8 @@ static vmk_status page_in(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn)
             return VMK_OK;
         status = nested_protect(&vm->nested, ppn_to_gpa(ppn), true);
         break;
-    case P2M_SHARED: return write ? vm_share_break_locked(vm, index, ppn, mpn) : VMK_OK;
-    default: return page_give(vm, index, ppn, mpn);
+    case P2M_SHARED: return write ? page_back(vm, index, ppn, page.state, mpn) : VMK_OK;
+    default: return page_back(vm, index, ppn, page.state, mpn);
     }
     if (status == VMK_OK)
         p2m_set(&vm->p2m, index, P2M_PRESENT, *mpn);
@@ -89,6 +109,22 @@ vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
 vmk_status vm_page_read_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
 {
     return page_in(vm, ppn, false, mpn);
+}
+
+vmk_status vm_page_lock(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn, bool *irqs)
+{
+    vmk_status status;
+
+    do {
+        *irqs = spin_lock(&vm->lock);
+        status = page_in(vm, ppn, write, mpn);
+        if (status == VMK_OK)
+            return VMK_OK;
+        spin_unlock(&vm->lock, *irqs);
+        if (status == VMK_AGAIN)
+            status = vm_page_wait(vm, ppn);
+    } while (status == VMK_OK);
+    return status;
 }
 
 /* Copies one way or the other, page by page. */
@@ -149,18 +185,31 @@ void *vm_ram_at(struct vm *vm, gpa_t gpa)
     if (index >= vm->page_count)
         return NULL;
     page = p2m_look(&vm->p2m, index);
-    if (!p2m_has_page(page.state))
+    if (!p2m_has_page(page.state) || page.state == P2M_LEAVING)
         return NULL;
     return (uint8_t *)mpn_map(mpn_make(page.value)) + (gpa.raw & (PAGE_SIZE - 1));
 }
 
 vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size)
 {
-    bool irqs = spin_lock(&vm->lock);
-    vmk_status status = vm_memory_read_locked(vm, gpa, out, size);
+    if (!range_is_ram(vm, gpa, size))
+        return VMK_NOT_FOUND;
+    while (size) {
+        uint64_t offset = gpa.raw & (PAGE_SIZE - 1);
+        size_t part = MIN(size, (size_t)(PAGE_SIZE - offset));
+        bool irqs;
+        mpn_t mpn;
+        vmk_status status = vm_page_lock(vm, gpa_to_ppn(gpa), false, &mpn, &irqs);
 
-    spin_unlock(&vm->lock, irqs);
-    return status;
+        if (status != VMK_OK)
+            return status;
+        memcpy(out, (const uint8_t *)mpn_map(mpn) + offset, part);
+        spin_unlock(&vm->lock, irqs);
+        gpa.raw += part;
+        out = (uint8_t *)out + part;
+        size -= part;
+    }
+    return VMK_OK;
 }
 
 /* Page by page, so that loading a kernel does not keep interrupts off. */
@@ -169,17 +218,20 @@ vmk_status vm_memory_write(struct vm *vm, gpa_t gpa, const void *in, size_t size
     if (!range_is_ram(vm, gpa, size))
         return VMK_NOT_FOUND;
     while (size) {
-        size_t part = MIN(size, (size_t)(PAGE_SIZE - (gpa.raw & (PAGE_SIZE - 1))));
-        bool irqs = spin_lock(&vm->lock);
-        uint64_t before = vm->flush_number, number;
-        vmk_status status = memory_copy(vm, gpa, NULL, in, part);
+        uint64_t offset = gpa.raw & (PAGE_SIZE - 1);
+        uint64_t before = __atomic_load_n(&vm->flush_number, __ATOMIC_SEQ_CST), number;
+        size_t part = MIN(size, (size_t)(PAGE_SIZE - offset));
+        bool irqs;
+        mpn_t mpn;
+        vmk_status status = vm_page_lock(vm, gpa_to_ppn(gpa), true, &mpn, &irqs);
 
+        if (status != VMK_OK)
+            return status;
+        memcpy((uint8_t *)mpn_map(mpn) + offset, in, part);
         number = vm->flush_number;
         spin_unlock(&vm->lock, irqs);
         if (__builtin_expect(number != before, 0))
             vm_flush_wait(vm, number);  // a shared page moved: before the next write is seen
-        if (status != VMK_OK)
-            return status;
         gpa.raw += part;
         in = (const uint8_t *)in + part;
         size -= part;

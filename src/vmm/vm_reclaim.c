@@ -27,6 +27,7 @@
 #include "core/trace.h"
 #include "lib/rng.h"
 #include "lib/string.h"
+#include "vmm/vm_swap.h"
 #include "vmm/vmm_state.h"
 #include "world/world.h"
 
@@ -125,11 +126,11 @@ void vm_flush_wait(struct vm *vm, uint64_t number)
 /* Could it hold a pointer, or a translation, of before `number`? */
 static bool has_seen(struct vcpu *v, uint64_t number)
 {
-    return LOAD(v->flush_seen) >= number || LOAD(v->state) != VCPU_RUNNING ||
+    return LOAD(v->flush_seen) >= number || LOAD(v->state) != VCPU_RUNNING || LOAD(v->parked) ||
            LOAD(v->vm->worlds_left) == 0;
 }
 
-static bool all_have_seen(struct vm *vm, uint64_t number)
+bool vm_flush_is_seen(struct vm *vm, uint64_t number)
 {
     bool all = true;
 
@@ -142,7 +143,7 @@ void vm_limbo_collect_locked(struct vm *vm)
 {
     struct vm_reclaim *r = vm->reclaim;
 
-    if (r->limbo_count && r->limbo_number != UNFLUSHED && all_have_seen(vm, r->limbo_number))
+    if (r->limbo_count && r->limbo_number != UNFLUSHED && vm_flush_is_seen(vm, r->limbo_number))
         limbo_free(r);
 }
 
@@ -168,7 +169,7 @@ static bool grace(struct vm *vm)
     vm_flush_locked(vm);
     number = vm->flush_number;
     spin_unlock(&vm->lock, irqs);
-    while (!all_have_seen(vm, number)) {
+    while (!vm_flush_is_seen(vm, number)) {
         if (LOAD(vm->state) != VM_STATE_ON ||
             world_sleep_until(plat_time_now() + GRACE_STEP) == VMK_KILLED)
             return false;
@@ -177,12 +178,6 @@ static bool grace(struct vm *vm)
 }
 
 /* ---- giving away ---- */
-
-/* Does a device use it? Only what is PRESENT can be. */
-static bool is_pinned(struct p2m_page page)
-{
-    return page.state == P2M_PRESENT && page_references(mpn_make(page.value)) > 1;
-}
 
 vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn)
 {
@@ -195,7 +190,7 @@ vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn)
     page = p2m_get(&vm->p2m, index);
     if (page.state == P2M_BALLOONED)
         return VMK_EXISTS;
-    if (is_pinned(page))
+    if (vm_page_is_pinned(page))
         return VMK_BUSY;
     if (!limbo_has_room(vm))
         return VMK_AGAIN;
@@ -205,13 +200,14 @@ vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn)
     if (p2m_has_page(page.state)) {
         mpn_t mpn = mpn_make(page.value);
 
-        // A page under a sample is not mapped.
+        // A page under a sample, or about to be swapped out, is not mapped.
         if (nested_unmap(&vm->nested, ppn_to_gpa(ppn)) != VMK_OK)
-            vmk_assert(page.state == P2M_SAMPLED);
+            vmk_assert(page.state == P2M_SAMPLED || page.state == P2M_LEAVING);
         p2m_set(&vm->p2m, index, P2M_BALLOONED, mpn_make(MPN_NONE_RAW));
         if (page.state != P2M_SHARED || vm_share_leave_locked(vm, mpn))
             limbo_add(vm, mpn);
     } else {
+        vm_swap_drop_locked(vm, page);
         p2m_set(&vm->p2m, index, P2M_BALLOONED, mpn_make(MPN_NONE_RAW));
     }
     return VMK_OK;
@@ -276,7 +272,7 @@ static bool hash_of(void *context, uint16_t which, uint32_t index, uint64_t *has
     irqs = spin_lock(&vm->lock);
     if (index < vm->page_count) {
         page = p2m_get(&vm->p2m, index);
-        can = page.state == P2M_PRESENT && !is_pinned(page);
+        can = page.state == P2M_PRESENT && !vm_page_is_pinned(page);
         if (can)
             *hash = page_hash(mpn_map(mpn_make(page.value)));
     }
@@ -296,7 +292,7 @@ static bool freeze_locked(struct vm *vm, uint32_t index, bool *irqs)
         const struct p2m_page page = p2m_get(&vm->p2m, index);
 
         gpa = ppn_to_gpa(vm_ppn_of(vm, index));
-        can = page.state == P2M_PRESENT && !is_pinned(page) &&
+        can = page.state == P2M_PRESENT && !vm_page_is_pinned(page) &&
               nested_protect(&vm->nested, gpa, false) == VMK_OK;
         if (can)
             p2m_set(&vm->p2m, index, P2M_FROZEN, mpn_make(page.value));
@@ -415,7 +411,7 @@ void vm_sample(struct vm *vm, uint32_t *touched, uint32_t *sampled)
         uint64_t index = rng_below(&r->rng, vm->page_count);
         const struct p2m_page page = p2m_get(&vm->p2m, index);
 
-        if (page.state != P2M_PRESENT || is_pinned(page) ||
+        if (page.state != P2M_PRESENT || vm_page_is_pinned(page) ||
             nested_unmap(&vm->nested, ppn_to_gpa(vm_ppn_of(vm, index))) != VMK_OK)
             continue;
         p2m_set(&vm->p2m, index, P2M_SAMPLED, mpn_make(page.value));

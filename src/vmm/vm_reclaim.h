@@ -21,6 +21,11 @@ void vcpu_flush(struct vcpu *v);
 /* Waits until no vCPU is in the guest with what was before flush `number`; not a vCPU in its guest. */
 void vm_flush_wait(struct vm *vm, uint64_t number);
 
+/* Does a device use it? Only what is PRESENT can be. VM lock held. */
+static inline bool vm_page_is_pinned(struct p2m_page page)
+{
+    return page.state == P2M_PRESENT && page_references(mpn_make(page.value)) > 1;
+}
 /*
  * The guest gives a page away (its balloon). NOT_FOUND: no RAM. EXISTS: given before. BUSY: a device
  * uses it. AGAIN: too many on their way out. vm_flush_locked() after one or several. VM lock held.
@@ -28,6 +33,8 @@ void vm_flush_wait(struct vm *vm, uint64_t number);
 must_check vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn);
 /* It takes it back: zeroes at the next touch. NOT_FOUND: was not given. VM lock held. */
 must_check vmk_status vm_page_return_locked(struct vm *vm, ppn_t ppn);
+/* Has no vCPU anything any more of what was before that flush_number? Any context. */
+bool vm_flush_is_seen(struct vm *vm, uint64_t number);
 /* Frees what no vCPU can reach any more. VM lock held. */
 void vm_limbo_collect_locked(struct vm *vm);
 

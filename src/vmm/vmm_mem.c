@@ -7,9 +7,11 @@
  * ends a sampling period. In between it offers random guest pages to the table of shared pages.
  *
  * Options: mem.NAME=VALUE for the policy's settings (mem/memsched_tunables.def);
- * mem.share.rate=N pages a second and VM (0: no sharing; more than four VMs have no more
- * than four); mem.sample=N periods of a sampling period (0: none); mem.salting=0 shares between
- * all VMs, 2 (ESXi's default) only within one; mem.period=MS in place of a second, for tests.
+ * mem.share.rate=N pages a second and VM (0: no sharing, and so mem.share=0; more than four VMs
+ * have no more than four); mem.sample=N periods of a sampling period (0: none); mem.salting=0
+ * shares between all VMs, 2 (ESXi's default) only within one; mem.compress=N percent of a VM's
+ * size for its compression cache (0: none); mem.swap=0 neither that nor swap; mem.swap.space=
+ * vmm/swap_place.c; mem.period=MS in place of a second, for tests.
  *
  * Invariants
  *   - Every VM in the table of VMs that has a mem_id is in the policy, by that id.
@@ -25,7 +27,9 @@
 #include "lib/string.h"
 #include "mem/memsched_record.h"
 #include "plat/plat.h"
+#include "vmm/swap_place.h"
 #include "vmm/vm_reclaim.h"
+#include "vmm/vm_swap.h"
 #include "vmm/vmm_state.h"
 #include "world/mutex.h"
 #include "world/world.h"
@@ -49,6 +53,9 @@ struct vmm_mem {
     plat_ns period;
     uint64_t periods;
     unsigned running;  // VMs at the last look
+    struct wait_queue hurry;
+    bool hurried;          // hurry.lock
+    uint64_t mark, floor;  // (a) of the policy, pages
 };
 
 static void observed(void *context, const struct memsched_event *event)
@@ -132,21 +139,27 @@ static void watch(struct vmm_mem *m, struct vm *vm)
     const struct memsched_node *node;
     bool irqs = spin_lock(&vm->lock);
     const uint64_t *count = vm->p2m.count;
-    uint32_t target = 0;
+    uint32_t target = 0, swap = 0;
+    uint64_t limit = 0;
 
     if (vm->reclaim)
         vm_limbo_collect_locked(vm);
     in.small = vm->balloon.connected ? BALLOON_PERCENT : 0;
     in.a = (uint32_t)(vm->page_count - count[P2M_NONE]);
     in.b = (uint32_t)count[P2M_BALLOONED];
+    in.c = vm_swap_out_locked(vm);
     spin_unlock(&vm->lock, irqs);
     mutex_lock(&m->mutex);
     if (memsched_record_step(&m->record, TRACE_NOW, &in) == VMK_OK) {
         node = memsched_find(&m->policy, vm->mem_id);
         target = node->target.balloon;
+        swap = node->target.swap;
+        limit = MAX(node->target.entitlement, node->min);
     }
     mutex_unlock(&m->mutex);
     __atomic_store_n(&vm->balloon.target, target, __ATOMIC_RELAXED);
+    __atomic_store_n(&vm->mem_limit, limit, __ATOMIC_RELAXED);
+    vm_swap_target_set(vm, swap);
 }
 
 static void sample(struct vmm_mem *m, struct vm *vm)
@@ -171,11 +184,83 @@ static void share(struct vmm_mem *m, struct vm *vm)
         (void)share_page(&m->share, index, (uint32_t)rng_below(&m->rng, pages), salt);
 }
 
+/* Calls visit() for every VM that runs. */
+static void for_each_vm(struct vmm_mem *m, void (*visit)(struct vmm_mem *m, struct vm *vm))
+{
+    for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
+        struct vm *vm = vm_table_hold(i);
+
+        if (!vm)
+            continue;
+        if (vm->mem_id && __atomic_load_n(&vm->state, __ATOMIC_RELAXED) == VM_STATE_ON)
+            visit(m, vm);
+        vm_table_release(vm);
+    }
+}
+
+/* How much is free; where the next level begins. */
+static void free_tell(struct vmm_mem *m)
+{
+    (void)input(
+        m, &(struct memsched_input){.op = MEMSCHED_FREE, .a = (uint32_t)page_free_count()});
+    mutex_lock(&m->mutex);
+    __atomic_store_n(&m->mark, memsched_mark(&m->policy), __ATOMIC_RELAXED);
+    __atomic_store_n(&m->floor, memsched_floor(&m->policy), __ATOMIC_RELAXED);
+    mutex_unlock(&m->mutex);
+}
+
+/* Free memory fell below a mark: the level changes, and with it the targets. */
+static void look(struct vmm_mem *m)
+{
+    for_each_vm(m, watch);
+    free_tell(m);
+    (void)input(m, &(struct memsched_input){.op = MEMSCHED_TICK});
+    for_each_vm(m, watch);
+}
+
+/* Until the period is over. False: the world is to end. */
+static bool period_wait(struct vmm_mem *m)
+{
+    const plat_ns end = plat_time_now() + m->period;
+    vmk_status status = VMK_OK;
+
+    while (status == VMK_OK) {
+        bool irqs = plat_irq_save(), hurried;
+
+        spin_lock_irqs_off(&m->hurry.lock);
+        hurried = m->hurried;
+        m->hurried = false;
+        if (hurried)
+            spin_unlock_irqs_off(&m->hurry.lock);
+        else
+            status = wait_queue_block(&m->hurry, end);
+        plat_irq_restore(irqs);
+        if (hurried)
+            look(m);
+    }
+    return status != VMK_KILLED;
+}
+
+bool vmm_mem_is_short(struct vm *vm)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+    const uint64_t free = page_free_count();
+
+    if (!m)
+        return false;
+    if (__builtin_expect(free < __atomic_load_n(&m->mark, __ATOMIC_RELAXED), 0) &&
+        !__atomic_exchange_n(&m->hurried, true, __ATOMIC_SEQ_CST))
+        wait_queue_wake(&m->hurry, WAIT_QUEUE_ALL);
+    return __builtin_expect(free < __atomic_load_n(&m->floor, __ATOMIC_RELAXED), 0) &&
+           p2m_granted(&vm->p2m) >= __atomic_load_n(&vm->mem_limit, __ATOMIC_RELAXED) &&
+           vm_swap_can_wait(vm);
+}
+
 static void mem_world(void *argument)
 {
     struct vmm_mem *m = argument;
 
-    while (world_sleep_until(plat_time_now() + m->period) != VMK_KILLED) {
+    while (period_wait(m)) {
         unsigned running = 0;
 
         m->periods++;
@@ -194,8 +279,7 @@ static void mem_world(void *argument)
             vm_table_release(vm);
         }
         m->running = running;
-        (void)input(
-            m, &(struct memsched_input){.op = MEMSCHED_FREE, .a = (uint32_t)page_free_count()});
+        free_tell(m);
         if (m->periods % REALLOCATE == 0)
             (void)input(m, &(struct memsched_input){.op = MEMSCHED_TICK});
         if (m->periods % 3600 == 0)
@@ -224,7 +308,8 @@ static void options_take(struct vmm_mem *m)
             vmk_log(VMK_LOG_WARN, "Mem: %s=%llu is out of range; the default stays",
                     options[i].name, (unsigned long long)value);
     }
-    m->rate = core_option_u64("mem.share.rate", SHARE_RATE);
+    m->rate =
+        core_option_u64("mem.share", 1) ? core_option_u64("mem.share.rate", SHARE_RATE) : 0;
     m->sample = core_option_u64("mem.sample", SAMPLE_PERIODS);
     m->salting = core_option_u64("mem.salting", 2);
     m->period = MAX(core_option_u64("mem.period", PERIOD_MS), 1ull) * 1000000u;
@@ -244,13 +329,15 @@ void vmm_mem_start(void)
         return;
     }
     mutex_init(&m->mutex, "memsched");
+    wait_queue_init(&m->hurry, "memsched");
     rng_init(&m->rng, plat_entropy(), "share", 0);
     memsched_init(&m->policy);
     memsched_record_init(&m->record, &m->policy);
     m->record.then.event = observed;
     m->next_id = MEMSCHED_ROOT_ID + 1;
     options_take(m);
-    // There is no swap space yet, so what could be lost is not counted: mem.swap=0 is strict.
+    swap_place_start();
+    // Swap space is asked for VM by VM (vm_swap_create()), and not counted here: mem.swap=0 is strict.
     if (input(m, &(struct memsched_input){.op = MEMSCHED_HOST,
                                           .a = (uint32_t)page_total_count(),
                                           .b = UINT32_MAX}) != VMK_OK ||

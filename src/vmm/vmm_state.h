@@ -16,6 +16,7 @@ struct svm_cpu;
 struct vm;
 struct share_table;
 struct vmm_mem;
+struct swap_area;
 struct vm_disk_source;
 
 struct vmm_state {
@@ -24,6 +25,7 @@ struct vmm_state {
     struct vtx_cpu *vtx_cpus[PLAT_CPUS_MAX];   // (i) once that CPU is enabled
     struct svm_cpu *svm_cpus[PLAT_CPUS_MAX];   // (i) likewise
     struct vm *vms[VMM_VMS_MAX];               // (l)
+    struct swap_area *swap_area;               // (i) null: no device for VMs without a file
     struct share_table *share;                 // (i) null: pages are not shared
     struct vmm_mem *mem;                       // (i) null: memory is not scheduled
     const struct vm_disk_source *disk_source;  // (i) null: none

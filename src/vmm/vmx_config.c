@@ -362,6 +362,13 @@ static vmk_status set_bios(struct parser *p, struct vm_config *out)
     return p->value[0] ? string_copy(p, out->bios, sizeof(out->bios)) : fail(p, "empty");
 }
 
+static vmk_status set_swap_dir(struct parser *p, struct vm_config *out)
+{
+    if (p->value[0] != '/')
+        return fail(p, "must be an absolute path like /vmfs/volumes/datastore1");
+    return string_copy(p, out->swap_dir, sizeof(out->swap_dir));
+}
+
 struct key_row {
     const char *key;
     vmk_status (*set)(struct parser *p, struct vm_config *out);
@@ -375,6 +382,7 @@ static const struct key_row key_rows[] = {
     {"sched.cpu.min", set_cpu_min},
     {"sched.cpu.max", set_cpu_max},
     {"sched.cpu.affinity", set_affinity},
+    {"sched.swap.dir", set_swap_dir},
     {"orrery.kernel", set_kernel},
     {"orrery.initrd", set_initrd},
     {"orrery.cmdline", set_cmdline},

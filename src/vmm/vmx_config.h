@@ -45,6 +45,7 @@ struct vm_config {
     uint32_t min_mhz;                // sched.cpu.min: reservation
     uint32_t max_mhz;                // sched.cpu.max: limit, 0 for none ("unlimited", -1)
     uint64_t affinity;               // sched.cpu.affinity: "all" (0) or "0,2,4-7"
+    char swap_dir[VM_PATH_SIZE];     // sched.swap.dir: folder of its swap file, else its own
     char kernel[VM_NAME_SIZE];       // orrery.kernel
     char initrd[VM_NAME_SIZE];       // orrery.initrd (for Multiboot: the module)
     char cmdline[VM_CMDLINE_SIZE];   // orrery.cmdline

@@ -46,7 +46,10 @@ START_TEST(test_p2m__random_changes__counts_and_looks_agree)
         ck_assert_uint_eq(seen.state, model[index].state);
         ck_assert_uint_eq(seen.value, model[index].value);
         ck_assert_int_eq(p2m_reserve(&p2m, index), VMK_OK);
-        p2m_set(&p2m, index, state, mpn_make(page));
+        if (state == P2M_COMPRESSED || state == P2M_SWAPPED)
+            p2m_set_away(&p2m, index, state, page = i + 7);
+        else
+            p2m_set(&p2m, index, state, mpn_make(page));
         count[model[index].state]--;
         count[state]++;
         model[index] = (struct p2m_page){.state = state, .value = page};

@@ -134,9 +134,13 @@ static enum balloon_status batch(struct vm *vm, uint64_t page, uint64_t count, b
     for (uint64_t from = 0; from < count; from += BATCH_STEP) {
         gpa_t at = gpa_make((page << PAGE_SHIFT) + from * sizeof(uint64_t));
         size_t part = (size_t)MIN(count - from, (uint64_t)BATCH_STEP);
-        bool irqs = spin_lock(&vm->lock);
-        vmk_status status = vm_memory_read_locked(vm, at, entries, part * sizeof(uint64_t));
+        bool irqs;
+        mpn_t mpn;
+        vmk_status status = vm_page_lock(vm, gpa_to_ppn(at), true, &mpn, &irqs);
 
+        if (status != VMK_OK)
+            return BALLOON_PPN_INVALID;
+        status = vm_memory_read_locked(vm, at, entries, part * sizeof(uint64_t));
         for (size_t i = 0; status == VMK_OK && i < part; i++) {
             uint64_t ppn = entries[i] >> PAGE_SHIFT;
 

@@ -200,33 +200,6 @@ static void attention(struct pvscsi *p, uint32_t target)
     }
 }
 
-static void settle(struct vm_settle *s)
-{
-    struct pvscsi *p = container_of(s, struct pvscsi, settle);
-    uint32_t status = STATUS_OK;
-    bool irqs;
-
-    drain(p);
-    switch ((enum pvscsi_command)p->settling) {
-    case CMD_ADAPTER_RESET: rings_end(p); break;
-    case CMD_SETUP_RINGS: status = rings_setup(p) ? STATUS_OK : STATUS_FAILED; break;
-    case CMD_RESET_BUS: attention(p, UINT32_MAX); break;
-    case CMD_RESET_DEVICE: attention(p, p->descriptor[0]); break;
-    default: break;
-    }
-    irqs = spin_lock(&p->vm->lock);
-    if (p->settling == CMD_ADAPTER_RESET) {
-        p->intr_status = p->intr_mask = 0;
-        line_update(p);
-    }
-    p->command_status = status;
-    p->settling = CMD_NONE;
-    spin_unlock(&p->vm->lock, irqs);
-    resume(p);
-}
-
-/* ---- commands; vm->lock held ---- */
-
 /* The one page there is: how many targets to look for, and names. */
 #define PAGE_CONTROLLER   0x1958u
 #define PAGE_SIZE_BYTES   480u
@@ -247,9 +220,37 @@ static uint32_t config_page(struct pvscsi *p)
     for (size_t i = 0; i < sizeof(maker); i++)
         put_le16(page + PAGE_MANUFACTURER + 2 * i, (uint16_t)maker[i]);
     put_le32(page + PAGE_TARGETS, PVSCSI_TARGETS);
-    return vm_memory_write_locked(p->vm, to, page, sizeof(page)) == VMK_OK ? STATUS_OK
-                                                                           : STATUS_FAILED;
+    return vm_memory_write(p->vm, to, page, sizeof(page)) == VMK_OK ? STATUS_OK : STATUS_FAILED;
 }
+
+static void settle(struct vm_settle *s)
+{
+    struct pvscsi *p = container_of(s, struct pvscsi, settle);
+    uint32_t status = STATUS_OK;
+    bool irqs;
+
+    if (p->settling != CMD_CONFIG)
+        drain(p);
+    switch ((enum pvscsi_command)p->settling) {
+    case CMD_ADAPTER_RESET: rings_end(p); break;
+    case CMD_SETUP_RINGS: status = rings_setup(p) ? STATUS_OK : STATUS_FAILED; break;
+    case CMD_RESET_BUS: attention(p, UINT32_MAX); break;
+    case CMD_RESET_DEVICE: attention(p, p->descriptor[0]); break;
+    case CMD_CONFIG: status = config_page(p); break;
+    default: break;
+    }
+    irqs = spin_lock(&p->vm->lock);
+    if (p->settling == CMD_ADAPTER_RESET) {
+        p->intr_status = p->intr_mask = 0;
+        line_update(p);
+    }
+    p->command_status = status;
+    p->settling = CMD_NONE;
+    spin_unlock(&p->vm->lock, irqs);
+    resume(p);
+}
+
+/* ---- commands; vm->lock held ---- */
 
 /* All words of the descriptor are here. */
 static void command_execute(struct pvscsi *p)
@@ -262,10 +263,10 @@ static void command_execute(struct pvscsi *p)
     case CMD_SETUP_RINGS:
     case CMD_RESET_BUS:
     case CMD_RESET_DEVICE:
+    case CMD_CONFIG:
         p->settling = command;
         p->vm->settle = &p->settle;
         break;
-    case CMD_CONFIG: p->command_status = config_page(p); break;
     case CMD_ABORT:
         // What the disk has begun it also ends; the guest sees the completion then.
         p->command_status = STATUS_OK;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmm/vm_swap.h -- a VM's pages out to its compression cache and swap store, and back when touched.
+ */
+#pragma once
+
+#include "mem/p2m.h"
+
+struct vm;
+struct vm_swap;
+
+struct vm_swap_counters {
+    uint64_t compressed, decompressed;  // pages, since power-on
+    uint64_t swapped_out, swapped_in;
+    uint64_t evicted;               // of swapped_out: from the cache
+    uint64_t stayed;                // chosen, and touched before they were gone
+    uint64_t errors;                // transfers that failed
+    uint64_t zip_pages, zip_bytes;  // now: machine pages of the cache, bytes in it
+    uint64_t in_wait_ns;            // of all who waited for a page or for memory
+};
+
+/*
+ * At the VM's creation and end; its world comes with the first target and must end before the VM's group. Opening
+ * may refuse the VM: NO_SPACE, or what the place for its swap file says (logged with the remedy).
+ */
+must_check vmk_status vm_swap_create(struct vm *vm);
+void vm_swap_stop(struct vm *vm);
+void vm_swap_destroy(struct vm *vm);
+/* The VM's state changed: who waits looks again. Any context. */
+void vm_swap_kick(struct vm *vm);
+/* Gives up what that page has outside of memory, before its state changes. VM lock held. */
+void vm_swap_drop_locked(struct vm *vm, struct p2m_page page);
+
+/*
+ * A COMPRESSED or SWAPPED page is touched. OK: it is PRESENT. AGAIN: vm_page_wait() and look again.
+ * CORRUPT: it is lost, and the VM stops. VM lock held.
+ */
+must_check vmk_status vm_swap_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
+/*
+ * After AGAIN from page_in: waits for that page, or for memory. OK: look again. KILLED: the VM or the
+ * world ends. IO_ERROR: the page is lost, the VM stops. World context, nothing locked. [switch]
+ */
+must_check vmk_status vm_page_wait(struct vm *vm, ppn_t ppn);
+/* Could somebody wait for memory here, because reclamation will get it some? Any context. */
+bool vm_swap_can_wait(struct vm *vm);
+
+/* How many guest pages should be out, and how many are, less what the cache takes. */
+void vm_swap_target_set(struct vm *vm, uint32_t pages);
+uint32_t vm_swap_out_locked(struct vm *vm);
+void vm_swap_counters_get(struct vm *vm, struct vm_swap_counters *out);
