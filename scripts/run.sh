@@ -27,7 +27,8 @@ usage: scripts/run.sh [options]
                      (implies --batch)
   --host-cmd 'COMMANDS'  run shell commands in the host shell, with the VMs beside it (--vms 0: none),
                      then switch the host off and end with their status (implies --batch)
-  --guest ELF        instead of Linux: a Multiboot kernel (implies --batch)
+  --guest ELF        instead of Linux: a Multiboot kernel, perhaps gzipped (implies --batch)
+  --module 'FILE ARGS'  a module of that kernel and its string (may be given again)
   --disk UNIT=WHAT   a disk of the VM: UNIT is scsi0:0, virtio0:1, ...; WHAT is a size (64M, in
                      memory), a file of this computer (changes stay in memory), or a name as in
                      a .vmx file (may be given again)
@@ -64,14 +65,26 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=${BUILD:-$here/../build}
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 platform=qemu
-batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' host_commands='' has_host='' guest='' append='' extra=''
+batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' host_commands='' has_host='' guest='' append='' extra='' modules='' module_count=0
 log='' limit='' gdb='' icount=''
 disks='' firmware='' host_disks=''
 trace='' trace_classes=all trace_mode=stream trace_lossless='' trace_buffer=''
 
+# A module's file goes by a name of its own, so any path will do; its words follow that name.
+module_add() {
+    file=${1%% *} words=
+    [ "$file" = "$1" ] || words=" ${1#* }"
+    case $words in *,*) die "--module $1: no commas, please" ;; esac
+    [ -r "$file" ] || die "cannot read $file"
+    module_count=$((module_count + 1))
+    modules="$modules${modules:+,}module$module_count$words"
+    module_files="${module_files:-}$file
+"
+}
+
 while [ $# -gt 0 ]; do
     case $1 in
-    --platform | --cpus | --vcpus | --vms | --memory | --cmd | --host-cmd | --guest | --append | \
+    --platform | --cpus | --vcpus | --vms | --memory | --cmd | --host-cmd | --guest | --append | --module | \
         --disk | --host-disk | --firmware | --kernel-args | --log | --timeout | --icount-shift | \
         --trace | --trace-classes | --trace-mode | --trace-buffer)
         [ $# -ge 2 ] || die "$1 needs a value"
@@ -88,6 +101,7 @@ while [ $# -gt 0 ]; do
     --host-cmd) host_commands=$2 has_host=yes batch=yes && shift ;;
     --guest) guest=$2 batch=yes && shift ;;
     --append) append=$2 && shift ;;
+    --module) module_add "$2" && shift ;;
     --disk) disks="$disks $2" && shift ;;
     --host-disk) host_disks="$host_disks $2" && shift ;;
     --firmware) firmware=$2 && shift ;;
@@ -122,6 +136,7 @@ for disk in $host_disks; do
     [ -w "$disk" ] || die "--host-disk: cannot write $disk"
 done
 [ -z "$guest" ] || [ -z "$has_commands" ] || die "--cmd is for the Linux guest, not with --guest"
+[ -n "$guest" ] || [ -z "$modules" ] || die "--module is for --guest"
 [ -z "$guest" ] || [ -r "$guest" ] || die "cannot read $guest"
 case $firmware in '' | bios) ;; *) die "no firmware $firmware: bios, or leave it out" ;; esac
 case $trace_mode in stream | flight) ;; *) die "--trace-mode is stream or flight" ;; esac
@@ -169,7 +184,16 @@ fi
 if [ "$vms" = 0 ]; then
     :
 elif [ -n "$guest" ]; then
-    cp "$guest" "$work/modules/guest.elf"
+    if gzip -t "$guest" 2>/dev/null; then
+        gzip -dc "$guest" >"$work/modules/guest.elf"
+    else
+        cp "$guest" "$work/modules/guest.elf"
+    fi
+    n=0
+    printf '%s' "${module_files:-}" | while read -r file; do
+        n=$((n + 1))
+        cp "$file" "$work/modules/module$n"
+    done
     cat >"$work/modules/guest.vmx" <<VMX
 .encoding = "UTF-8"
 config.version = "8"
@@ -183,6 +207,7 @@ serial0.fileType = "device"
 serial0.fileName = "com1"
 orrery.kernel = "guest.elf"
 orrery.cmdline = "$append"
+orrery.initrd = "$modules"
 VMX
 else
     for file in "$cache/guest/vmlinuz" "$build/guest/initrd.gz"; do

@@ -116,6 +116,8 @@
 #define MSR_GS_BASE          0xc0000101
 #define MSR_KERNEL_GS_BASE   0xc0000102
 #define MSR_TSC_AUX          0xc0000103
+#define MSR_AMD_PERF_FIRST   0xc0010000  // four event selects, four counters
+#define MSR_AMD_PERF_LAST    0xc0010007
 #define MSR_AMD_SYSCFG       0xc0010010
 #define MSR_AMD_HWCR         0xc0010015
 #define MSR_AMD_INT_PEND     0xc0010055

@@ -67,6 +67,14 @@ uint64_t cpuid_xcr0_allowed(void)
     return plat_cpuid(0xd, 0).eax & 0xe7;  // x87, SSE, AVX, AVX-512
 }
 
+uint64_t cpuid_address_reserved(struct vcpu *v)
+{
+    struct plat_cpuid c;
+
+    vcpu_cpuid(v, 0x80000008u, 0, &c);
+    return ~(BIT(c.eax & 0xff) - 1);
+}
+
 uint64_t cpuid_cr4_allowed(struct vcpu *v)
 {
     uint64_t allowed = 0x7ff & ~BIT(8);  // VME to OSXMMEXCPT; PCE has nothing to allow

@@ -17,6 +17,7 @@
 #include "vmm/loader.h"
 
 #include "core/log.h"
+#include "lib/format.h"
 #include "vmm/dev/acpi_tables.h"
 #include "vmm/dev/bios.h"
 
@@ -93,6 +94,50 @@ static vmk_status file_find(const struct vm *vm, const char *key, const char *na
     return VMK_OK;
 }
 
+/*
+ * orrery.initrd: one file, or several with commas between. What follows a file's name after a space is
+ * for the guest: a Multiboot kernel is given both as the module's string.
+ */
+static vmk_status modules_find(struct vm *vm, struct loader_files *files)
+{
+    const char *at = vm->config.initrd;
+
+    while (*at) {
+        struct loader_module *m = &files->modules[files->module_count];
+        char name[VM_NAME_SIZE];
+        size_t length = 0;
+        vmk_status status;
+
+        while (*at == ' ')
+            at++;
+        if (files->module_count == LOADER_MODULES) {
+            vmk_log(VMK_LOG_ERROR, "Loader: %s: orrery.initrd: more than %u files",
+                    vm->config.name, LOADER_MODULES);
+            return VMK_LIMIT;
+        }
+        m->text = at;
+        while (at[length] && at[length] != ',' && at[length] != ' ')
+            length++;
+        if (length >= sizeof(name)) {
+            vmk_log(VMK_LOG_ERROR, "Loader: %s: orrery.initrd: a name of more than %u letters",
+                    vm->config.name, VM_NAME_SIZE - 1);
+            return VMK_LIMIT;
+        }
+        vmk_snprintf(name, sizeof(name), "%.*s", (int)length, at);
+        status = file_find(vm, "orrery.initrd", name, &m->data, &m->size);
+        if (status != VMK_OK)
+            return status;
+        while (at[length] && at[length] != ',')
+            length++;
+        m->text_size = length;
+        files->module_count++;
+        at += length;
+        if (*at == ',')
+            at++;
+    }
+    return VMK_OK;
+}
+
 vmk_status vm_load_kernel(struct vm *vm)
 {
     struct loader_files files = {0};
@@ -106,12 +151,9 @@ vmk_status vm_load_kernel(struct vm *vm)
         file_find(vm, "orrery.kernel", vm->config.kernel, &files.kernel, &files.kernel_size);
     if (status != VMK_OK)
         return status;
-    if (vm->config.initrd[0]) {
-        status = file_find(vm, "orrery.initrd", vm->config.initrd, &files.initrd,
-                           &files.initrd_size);
-        if (status != VMK_OK)
-            return status;
-    }
+    status = modules_find(vm, &files);
+    if (status != VMK_OK)
+        return status;
     status = vm_write_tables(vm, &rsdp);
     if (status != VMK_OK)
         return status;

@@ -36,16 +36,28 @@ struct loader_entry {
 /* Sets a vCPU's registers. It has never run, or the caller is its world. vmm/loader.c */
 void loader_vcpu_start(struct vcpu *v, const struct loader_entry *e);
 
-/* The files of a configuration, found among the boot modules. */
+/* A file beside the kernel, with the words of orrery.initrd that name it: its name and what follows. */
+#define LOADER_MODULES 8u
+struct loader_module {
+    const uint8_t *data;
+    size_t size;
+    const char *text;
+    size_t text_size;
+};
+
+/* The files of a configuration, found among the boot modules. Linux takes the first module alone. */
 struct loader_files {
     const uint8_t *kernel;
     size_t kernel_size;
-    const uint8_t *initrd;  // null: none
-    size_t initrd_size;
+    struct loader_module modules[LOADER_MODULES];
+    size_t module_count;
 };
 
 /* Zeroes [gpa, gpa + size) in guest memory. NOT_FOUND: not all of it is RAM. */
 must_check vmk_status loader_memory_clear(struct vm *vm, uint64_t gpa, uint64_t size);
+
+/* The BIOS data area, EBDA and real-mode vectors, for kernels that look; vmm/loader_legacy.c. */
+must_check vmk_status loader_legacy_write(struct vm *vm);
 
 /* ---- Linux bzImage, 64-bit boot protocol; vmm/loader_linux.c ---- */
 struct linux_image {
@@ -65,7 +77,7 @@ must_check vmk_status linux_image_parse(const uint8_t *file, size_t size,
 must_check vmk_status linux_load(struct vm *vm, const struct loader_files *files, gpa_t rsdp,
                                  struct loader_entry *out);
 
-/* ---- Multiboot 1: ELF32 or the header's own addresses; vmm/loader_multiboot.c ---- */
+/* ---- Multiboot 1: ELF or the header's own addresses; vmm/loader_multiboot.c ---- */
 #define MULTIBOOT_SEGMENTS 16u
 struct multiboot_segment {
     uint64_t file_offset, file_size;

@@ -201,7 +201,7 @@ static vmk_status zero_page_write(struct vm *vm, const struct loader_files *file
     page[SETUP_LOADER] = LOADER_UNDEFINED;
     put_le32(page + SETUP_CMDLINE, CMDLINE_AT);
     put_le32(page + SETUP_RAMDISK, (uint32_t)place->initrd);
-    put_le32(page + SETUP_RAMDISK_SIZE, place->initrd ? (uint32_t)files->initrd_size : 0);
+    put_le32(page + SETUP_RAMDISK_SIZE, place->initrd ? (uint32_t)files->modules[0].size : 0);
     put_le64(page + SETUP_RSDP, rsdp.raw);
     map_fill(vm, page);
     status = vm_memory_write(vm, gpa_make(ZERO_PAGE), page, PAGE_SIZE);
@@ -224,8 +224,8 @@ static vmk_status image_write(struct vm *vm, const struct loader_files *files,
                         (size_t)image->payload_size);
 
     if (status == VMK_OK && place->initrd)
-        status =
-            vm_memory_write(vm, gpa_make(place->initrd), files->initrd, files->initrd_size);
+        status = vm_memory_write(vm, gpa_make(place->initrd), files->modules[0].data,
+                                 files->modules[0].size);
     if (status == VMK_OK)
         status = vm_memory_write(vm, gpa_make(CMDLINE_AT), cmdline, strlen(cmdline) + 1);
     return status;
@@ -243,7 +243,7 @@ vmk_status linux_load(struct vm *vm, const struct loader_files *files, gpa_t rsd
         return linux_fail(vm, what, status);
     if (strlen(vm->config.cmdline) > image.cmdline_max)
         return linux_fail(vm, "orrery.cmdline: longer than this kernel takes", VMK_LIMIT);
-    what = placed(&image, vm->low_page_count * PAGE_SIZE, files->initrd_size, &place);
+    what = placed(&image, vm->low_page_count * PAGE_SIZE, files->modules[0].size, &place);
     if (what)
         return linux_fail(vm, what, VMK_NO_MEMORY);
     status = low_tables_write(vm);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vmm/loader_multiboot.c -- loads a Multiboot-1 kernel: ELF32 segments or the header's addresses.
+ * vmm/loader_multiboot.c -- loads a Multiboot-1 kernel: ELF segments or the header's addresses.
  *
  * Teaching and test kernels come so. The kernel starts in 32-bit protected mode without paging,
  * EAX the magic, EBX the information structure. That structure with everything it points to
- * (command line, memory map, one module from orrery.initrd, names) is one block, put at 9000 if the
- * kernel leaves that place free and behind the kernel otherwise; the module follows the kernel.
+ * (command line, memory map, the modules of orrery.initrd, names) is one block, put at 9000 if the
+ * kernel leaves that place free and behind the kernel otherwise; the modules follow the kernel, each
+ * on a page of its own. An ELF64 file is taken as GRUB takes it: only its segments count, and the
+ * kernel still starts in 32-bit mode.
  *
  * Invariants
  *   - Segments parsed lie in the file; each is checked against RAM by vm_memory_write().
- *   - Information block and module overlap no segment: both lie outside [lowest, end) or in a place
+ *   - Information block and modules overlap no segment: both lie outside [lowest, end) or in a place
  *     that info_place() found free.
  * Locking    vm->lock not held; the VM is not running.
  * Sources    [MULTIBOOT] 0.6.96 "The specification"; [ELF] "Program Header"
@@ -26,7 +28,7 @@
 #define HEADER_KNOWN     0x00000007u  // page-aligned modules, memory info, video (a wish)
 #define HEADER_ADDRESSES 0x00010000u
 #define INFO_LOW         0x9000u
-#define INFO_SIZE        0x1000u
+#define INFO_SIZE        0x2000u
 
 struct multiboot_header {
     uint32_t magic, flags, checksum;
@@ -46,7 +48,24 @@ struct elf32_segment {
 } packed_layout;
 _Static_assert(sizeof(struct elf32_segment) == 32, "ELF32 program header");
 
+struct elf64_header {
+    uint8_t ident[16];
+    uint16_t type, machine;
+    uint32_t version;
+    uint64_t entry, phoff, shoff;
+    uint32_t flags;
+    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+} packed_layout;
+_Static_assert(sizeof(struct elf64_header) == 64, "ELF64 header");
+
+struct elf64_segment {
+    uint32_t type, flags;
+    uint64_t offset, vaddr, paddr, filesz, memsz, align;
+} packed_layout;
+_Static_assert(sizeof(struct elf64_segment) == 56, "ELF64 program header");
+
 #define ELF_CLASS_32      1u
+#define ELF_CLASS_64      2u
 #define ELF_LITTLE_ENDIAN 1u
 #define PT_LOAD           1u
 
@@ -79,10 +98,10 @@ _Static_assert(sizeof(struct multiboot_map) == 24, "Multiboot memory map entry")
 /* Everything the kernel is told, as it lies in guest memory. */
 struct info_block {
     struct multiboot_info info;
-    struct multiboot_module module;
+    struct multiboot_module modules[LOADER_MODULES];
     struct multiboot_map map[LOADER_MAP_MAX];
     char loader[8];
-    char module_string[VM_NAME_SIZE];
+    char module_strings[VM_INITRD_SIZE];  // one after the other, each with its NUL
     char cmdline[VM_NAME_SIZE + 1 + VM_CMDLINE_SIZE];
 } packed_layout;
 _Static_assert(sizeof(struct info_block) <= INFO_SIZE, "information block fits its place");
@@ -122,7 +141,7 @@ static vmk_status segment_add(struct multiboot_image *image, struct multiboot_se
     if (s.file_size > s.memory_size)
         return VMK_BAD_FORMAT;
     *what = "segment: does not end below 4 GB";
-    if (s.address + s.memory_size > UINT32_MAX)
+    if (s.address > UINT32_MAX || s.memory_size > UINT32_MAX - s.address)
         return VMK_BAD_FORMAT;
     *what = "too many segments";
     if (image->segment_count == MULTIBOOT_SEGMENTS)
@@ -157,42 +176,86 @@ static vmk_status addresses_parse(const struct multiboot_header *h, uint64_t hea
     return segment_add(out, s, size, what);
 }
 
+/* The two classes of ELF, as what both have. */
+struct elf_facts {
+    uint64_t entry, table;
+    unsigned count, entry_size, wanted_size;
+};
+
+static struct elf_facts elf_facts_read(const uint8_t *file, bool wide)
+{
+    if (wide) {
+        struct elf64_header e;
+
+        memcpy(&e, file, sizeof(e));
+        return (struct elf_facts){e.entry, e.phoff, e.phnum, e.phentsize,
+                                  sizeof(struct elf64_segment)};
+    }
+
+    struct elf32_header e;
+
+    memcpy(&e, file, sizeof(e));
+    return (struct elf_facts){e.entry, e.phoff, e.phnum, e.phentsize,
+                              sizeof(struct elf32_segment)};
+}
+
+/* False: nothing to load. */
+static bool elf_segment_read(const uint8_t *at, bool wide, struct multiboot_segment *out)
+{
+    if (wide) {
+        struct elf64_segment p;
+
+        memcpy(&p, at, sizeof(p));
+        *out = (struct multiboot_segment){p.offset, p.filesz, p.paddr, p.memsz};
+        return p.type == PT_LOAD && p.memsz;
+    }
+
+    struct elf32_segment p;
+
+    memcpy(&p, at, sizeof(p));
+    *out = (struct multiboot_segment){p.offset, p.filesz, p.paddr, p.memsz};
+    return p.type == PT_LOAD && p.memsz;
+}
+
 static vmk_status elf_parse(const uint8_t *file, size_t size, struct multiboot_image *out,
                             const char **what)
 {
-    struct elf32_header e;
-    struct elf32_segment p;
+    struct elf_facts e;
+    bool wide;
 
     *what = "neither an ELF file nor a Multiboot header with addresses";
-    if (size < sizeof(e) || memcmp(file,
-                                   "\x7f"
-                                   "ELF",
-                                   4) != 0)
+    if (size < sizeof(struct elf32_header) || memcmp(file,
+                                                     "\x7f"
+                                                     "ELF",
+                                                     4) != 0)
         return VMK_UNSUPPORTED;
-    memcpy(&e, file, sizeof(e));
-    *what = "ELF header: not 32-bit little endian";
-    if (e.ident[4] != ELF_CLASS_32 || e.ident[5] != ELF_LITTLE_ENDIAN)
+    wide = file[4] == ELF_CLASS_64;
+    *what = "ELF header: neither 32 nor 64 bits, or not little endian";
+    if ((file[4] != ELF_CLASS_32 && !wide) || file[5] != ELF_LITTLE_ENDIAN)
         return VMK_UNSUPPORTED;
-    *what = "ELF header: e_phentsize is not 32";
-    if (e.phnum && e.phentsize != sizeof(p))
+    *what = "ELF header: program headers lie outside the file";
+    if (wide && size < sizeof(struct elf64_header))
+        return VMK_BAD_FORMAT;
+    e = elf_facts_read(file, wide);
+    *what = "ELF header: e_phentsize is not that of its class";
+    if (e.count && e.entry_size != e.wanted_size)
         return VMK_BAD_FORMAT;
     *what = "ELF header: program headers lie outside the file";
-    if (e.phoff > size || (uint64_t)e.phnum * sizeof(p) > size - e.phoff)
+    if (e.table > size || (uint64_t)e.count * e.wanted_size > size - e.table)
         return VMK_BAD_FORMAT;
-    for (unsigned i = 0; i < e.phnum; i++) {
+    for (unsigned i = 0; i < e.count; i++) {
+        struct multiboot_segment s;
         vmk_status status;
-        memcpy(&p, file + e.phoff + i * sizeof(p), sizeof(p));
-        if (p.type != PT_LOAD || p.memsz == 0)
+
+        if (!elf_segment_read(file + e.table + (uint64_t)i * e.wanted_size, wide, &s))
             continue;
-        status = segment_add(out,
-                             (struct multiboot_segment){.file_offset = p.offset,
-                                                        .file_size = p.filesz,
-                                                        .address = p.paddr,
-                                                        .memory_size = p.memsz},
-                             size, what);
+        status = segment_add(out, s, size, what);
         if (status != VMK_OK)
             return status;
     }
+    *what = "ELF header: the entry is not below 4 GB";
+    if (e.entry > UINT32_MAX)
+        return VMK_BAD_FORMAT;
     out->entry = e.entry;
     *what = "ELF header: nothing to load";
     return out->segment_count ? VMK_OK : VMK_BAD_FORMAT;
@@ -259,8 +322,27 @@ static vmk_status segments_write(struct vm *vm, const uint8_t *file,
 /* The guest address of a part of the block. */
 #define INFO_AT(place, member) ((uint32_t)((place) + offsetof(struct info_block, member)))
 
-static void info_fill(const struct vm *vm, uint64_t place, uint64_t module, size_t module_size,
-                      struct info_block *out)
+/* The modules' places and strings; `strings` takes them one after the other. */
+static void modules_fill(uint64_t place, const struct loader_files *files,
+                         const uint32_t *addresses, struct info_block *out)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < files->module_count; i++) {
+        const struct loader_module *m = &files->modules[i];
+
+        out->modules[i] =
+            (struct multiboot_module){.start = addresses[i],
+                                      .end = (uint32_t)(addresses[i] + m->size),
+                                      .string = INFO_AT(place, module_strings) + (uint32_t)at};
+        at += (size_t)vmk_snprintf(out->module_strings + at, sizeof(out->module_strings) - at,
+                                   "%.*s", (int)m->text_size, m->text) +
+              1;
+    }
+}
+
+static void info_fill(const struct vm *vm, uint64_t place, const struct loader_files *files,
+                      const uint32_t *addresses, struct info_block *out)
 {
     uint64_t low = vm->low_page_count * PAGE_SIZE;
     struct loader_map_entry map[LOADER_MAP_MAX];
@@ -276,34 +358,50 @@ static void info_fill(const struct vm *vm, uint64_t place, uint64_t module, size
     memcpy(out->loader, "Orrery", 7);
     vmk_snprintf(out->cmdline, sizeof(out->cmdline), "%s%s%s", vm->config.kernel,
                  vm->config.cmdline[0] ? " " : "", vm->config.cmdline);
-    vmk_snprintf(out->module_string, sizeof(out->module_string), "%s", vm->config.initrd);
-    if (module)
-        out->module = (struct multiboot_module){.start = (uint32_t)module,
-                                                .end = (uint32_t)(module + module_size),
-                                                .string = INFO_AT(place, module_string)};
+    modules_fill(place, files, addresses, out);
     out->info = (struct multiboot_info){
         .flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODS | INFO_MMAP | INFO_LOADER,
         .mem_lower = LOADER_LOW_END / 1024,
         .mem_upper = low > BIT(20) ? (uint32_t)((low - BIT(20)) / 1024) : 0,
         .cmdline = INFO_AT(place, cmdline),
-        .mods_count = module ? 1 : 0,
-        .mods_addr = INFO_AT(place, module),
+        .mods_count = (uint32_t)files->module_count,
+        .mods_addr = INFO_AT(place, modules),
         .mmap_length = (uint32_t)(count * sizeof(out->map[0])),
         .mmap_addr = INFO_AT(place, map),
         .boot_loader_name = INFO_AT(place, loader),
     };
 }
 
-static vmk_status info_write(struct vm *vm, uint64_t place, uint64_t module, size_t module_size)
+static vmk_status info_write(struct vm *vm, uint64_t place, const struct loader_files *files,
+                             const uint32_t *addresses)
 {
     struct info_block *block = heap_alloc(sizeof(*block), MEM_OWNER_VMM);
     vmk_status status;
 
     if (!block)
         return VMK_NO_MEMORY;
-    info_fill(vm, place, module, module_size, block);
+    info_fill(vm, place, files, addresses, block);
     status = vm_memory_write(vm, gpa_make(place), block, sizeof(*block));
     heap_free(block);
+    return status;
+}
+
+/* Each on a page of its own from `end` on. */
+static vmk_status modules_write(struct vm *vm, uint64_t end, const struct loader_files *files,
+                                uint32_t *addresses)
+{
+    vmk_status status = VMK_OK;
+
+    for (size_t i = 0; i < files->module_count && status == VMK_OK; i++) {
+        const struct loader_module *m = &files->modules[i];
+
+        end = round_up(end, PAGE_SIZE);
+        if (end > UINT32_MAX || m->size > UINT32_MAX - end)
+            return VMK_LIMIT;
+        addresses[i] = (uint32_t)end;
+        status = vm_memory_write(vm, gpa_make(end), m->data, m->size);
+        end += m->size;
+    }
     return status;
 }
 
@@ -312,7 +410,8 @@ vmk_status multiboot_load(struct vm *vm, const struct loader_files *files,
 {
     struct multiboot_image image;
     const char *what;
-    uint64_t end, info, module = 0;
+    uint64_t end, info;
+    uint32_t addresses[LOADER_MODULES] = {0};
     vmk_status status = multiboot_image_parse(files->kernel, files->kernel_size, &image, &what);
 
     if (status != VMK_OK) {
@@ -321,13 +420,13 @@ vmk_status multiboot_load(struct vm *vm, const struct loader_files *files,
     }
     end = MAX(image.end, BIT(20));
     info = info_place(&image, &end);
-    status = segments_write(vm, files->kernel, &image);
-    if (status == VMK_OK && files->initrd) {
-        module = round_up(end, PAGE_SIZE);
-        status = vm_memory_write(vm, gpa_make(module), files->initrd, files->initrd_size);
-    }
+    status = loader_legacy_write(vm);
     if (status == VMK_OK)
-        status = info_write(vm, info, module, files->initrd_size);
+        status = segments_write(vm, files->kernel, &image);
+    if (status == VMK_OK)
+        status = modules_write(vm, end, files, addresses);
+    if (status == VMK_OK)
+        status = info_write(vm, info, files, addresses);
     if (status != VMK_OK) {
         vmk_log(VMK_LOG_ERROR, "Loader: %s: %s: does not fit into memSize %u MB: %s",
                 vm->config.name, vm->config.kernel, vm->config.memory_mb,

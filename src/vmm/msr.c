@@ -38,8 +38,10 @@ static bool memory_type_ok(unsigned type)
     return type == 0 || type == 1 || (type >= 4 && type <= 6);
 }
 
-static bool mtrr_value_ok(uint32_t index, uint64_t value)
+static bool mtrr_value_ok(struct vcpu *v, uint32_t index, uint64_t value)
 {
+    if (index <= MSR_MTRR_PHYS_LAST && (value & cpuid_address_reserved(v)))
+        return false;
     if (index == MSR_MTRR_DEF_TYPE)
         return !(value & ~0xcffull) && memory_type_ok(value & 0xff);
     if (index <= MSR_MTRR_PHYS_LAST)
@@ -86,10 +88,11 @@ static enum vt_reg reg_of(uint32_t index)
     }
 }
 
-/* Read as zero, writes without effect: Linux touches them without asking CPUID. */
+/* Read as zero, writes without effect: Linux and Xen touch them without asking CPUID. */
 static bool is_quiet(uint32_t index)
 {
     switch (index) {
+    case MSR_AMD_PERF_FIRST ... MSR_AMD_PERF_LAST:
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
     case MSR_PLATFORM_ID:
@@ -202,6 +205,9 @@ bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
     case MSR_TSC: tsc_adjust_write(v, v->tsc_adjust + value - vcpu_tsc(v)); return true;
     case MSR_TSC_ADJUST: tsc_adjust_write(v, value); return true;
     case MSR_APIC_BASE:
+        if (value & cpuid_address_reserved(v))
+            return false;
+        fall_through;
     case MSR_TSC_DEADLINE: return vlapic_msr_write(v, index, value);
     case MSR_MISC_ENABLE: v->misc_enable = value; return true;
     case MSR_FS_BASE:
@@ -231,7 +237,7 @@ bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
         return vlapic_msr_write(v, index, value);
     slot = mtrr_slot(index);
     if (slot >= 0) {
-        if (!mtrr_value_ok(index, value))
+        if (!mtrr_value_ok(v, index, value))
             return false;
         v->mtrr[slot] = value;
         return true;

@@ -18,6 +18,8 @@
 
 /* Bits of XCR0 and CR4 that the guest's CPUID offers. vmm/cpuid.c */
 uint64_t cpuid_xcr0_allowed(void);
+/* The bits of a physical address that this guest's processor does not have. */
+uint64_t cpuid_address_reserved(struct vcpu *v);
 uint64_t cpuid_cr4_allowed(struct vcpu *v);
 
 /* World switch hooks of a vCPU's world; vmm/vcpu_run.c */

@@ -116,6 +116,7 @@ struct vm {
     struct vpm *pm;
     struct vpci *pci;
     struct bios *bios;         // (i) null: a kernel is started directly
+    struct fw_cfg *fw_cfg;     // of a kernel started directly
     struct vm_work *work;      // (i) its I/O world; null: a VM without disks
     struct vm_disks *disks;    // (i)
     struct vm_settle *settle;  // (w) what a handler wants done after it, without the lock

@@ -8,6 +8,7 @@
 
 #define VM_NAME_SIZE    64u
 #define VM_CMDLINE_SIZE 1024u
+#define VM_INITRD_SIZE  512u
 #define VM_DISKS_MAX    16u
 #define VM_BUSES_MAX    4u
 #define VM_DISK_UNITS   16u  // of a SCSI bus; 7 is the adapter
@@ -47,7 +48,7 @@ struct vm_config {
     uint64_t affinity;               // sched.cpu.affinity: "all" (0) or "0,2,4-7"
     char swap_dir[VM_PATH_SIZE];     // sched.swap.dir: folder of its swap file, else its own
     char kernel[VM_NAME_SIZE];       // orrery.kernel
-    char initrd[VM_NAME_SIZE];       // orrery.initrd (for Multiboot: the module)
+    char initrd[VM_INITRD_SIZE];     // orrery.initrd (for Multiboot: "FILE ARGS,FILE ARGS")
     char cmdline[VM_CMDLINE_SIZE];   // orrery.cmdline
     int serial_port;                 // serial0.fileName = "com1": machine port 0; -1: none
     char serial_file[VM_NAME_SIZE];  // serial0.fileName that the vmx writes

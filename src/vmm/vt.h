@@ -108,7 +108,7 @@ struct vt_backend {
      * cannot be had now takes v->window back, so that it is asked for again. */
     void (*want_interrupt_window)(struct vcpu *v, bool on);
     void (*want_nmi_window)(struct vcpu *v, bool on);
-    /* At a reset: no interrupt shadow, no interrupt on its way. */
+    /* At a reset: no interrupt shadow, no NMI being handled, no interrupt on its way. */
     void (*clear_shadow)(struct vcpu *v);
     /* RIP goes to `next` over an emulated instruction and the shadow ends, as one call because every
      * emulated instruction does it. True: the guest single-steps (TF). */

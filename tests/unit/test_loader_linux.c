@@ -51,7 +51,8 @@ const struct vt_backend *vt(void)
 
 START_TEST(test_linux_load__kernel_initrd_zero_page)
 {
-    struct loader_files files = {.initrd = (const uint8_t *)"initrd", .initrd_size = 6};
+    struct loader_files files = {.modules = {{(const uint8_t *)"initrd", 6, "i", 1}},
+                                 .module_count = 1};
     struct loader_entry entry;
 
     make();

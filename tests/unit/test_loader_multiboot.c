@@ -82,9 +82,10 @@ START_TEST(test_vm_load_kernel__multiboot_entry_state)
     make(3);
     fix.modules[0] = (struct plat_module){"k.elf", image, SIZE};
     fix.modules[1] = (struct plat_module){"mod", "module!", 7};
-    fix.module_count = 2;
+    fix.modules[2] = (struct plat_module){"second", "more", 4};
+    fix.module_count = 3;
     strcpy(fix.vm.config.kernel, "k.elf");
-    strcpy(fix.vm.config.initrd, "mod");
+    strcpy(fix.vm.config.initrd, "mod, second with words");
     strcpy(fix.vm.config.cmdline, "a b");
     memset(fix.ram, 0xee, FIX_RAM);
     ck_assert_int_eq(vm_load_kernel(&fix.vm), VMK_OK);
@@ -105,16 +106,80 @@ START_TEST(test_vm_load_kernel__multiboot_entry_state)
     ck_assert_uint_eq(ram(info + 4), 639);
     ck_assert_uint_eq(ram(info + 8), (FIX_RAM - (1 << 20)) / 1024);
     ck_assert_str_eq((char *)fix.ram + ram(info + 16), "k.elf a b");
-    ck_assert_uint_eq(ram(info + 20), 1);
+    ck_assert_uint_eq(ram(info + 20), 2);
     ck_assert_uint_eq(ram(ram(info + 24)), 0x102000);
     ck_assert_uint_eq(ram(ram(info + 24) + 4), 0x102007);
     ck_assert_mem_eq(fix.ram + 0x102000, "module!", 7);
     ck_assert_str_eq((char *)fix.ram + ram(ram(info + 24) + 8), "mod");
+    ck_assert_uint_eq(ram(ram(info + 24) + 16), 0x103000);
+    ck_assert_uint_eq(ram(ram(info + 24) + 20), 0x103004);
+    ck_assert_mem_eq(fix.ram + 0x103000, "more", 4);
+    ck_assert_str_eq((char *)fix.ram + ram(ram(info + 24) + 24), "second with words");
+    // What a BIOS would have left: EBDA, size of low memory, vectors that return.
+    ck_assert_uint_eq(ram(0x40e) & 0xffff, 0x9fc0);
+    ck_assert_uint_eq(ram(0x413) & 0xffff, 639);
+    ck_assert_uint_eq(ram(0x10 * 4), 0xf000ff53);
+    ck_assert_uint_eq(ram(0xfff53) & 0xff, 0xcf);
+    ck_assert_uint_eq(ram(0x15 * 4), 0xf000ff54);
+    ck_assert_uint_eq(ram(0xfff54) & 0xffffff, 0xe58955);
+    ck_assert_uint_eq(ram(0x12 * 4), 0xf000ff5d);
+    ck_assert_uint_eq(ram(0xfff5d), 0xcf027fb8);
     ck_assert_uint_eq(ram(info + 44), 4 * 24);
     ck_assert_uint_eq(ram(ram(info + 48)), 20);
     ck_assert_uint_eq(ram(ram(info + 48) + 12), 0x9fc00);
     ck_assert_str_eq((char *)fix.ram + ram(info + 64), "Orrery");
     ck_assert_uint_eq(fix.heap_blocks, 0);
+    free(image);
+}
+END_TEST
+
+START_TEST(test_vm_load_kernel__too_many_modules)
+{
+    make(3);
+    fix.modules[0] = (struct plat_module){"k.elf", image, SIZE};
+    fix.module_count = 1;
+    strcpy(fix.vm.config.kernel, "k.elf");
+    strcpy(fix.vm.config.initrd, "k.elf,k.elf,k.elf,k.elf,k.elf,k.elf,k.elf,k.elf,k.elf");
+    ck_assert_int_eq(vm_load_kernel(&fix.vm), VMK_LIMIT);
+    ck_assert_ptr_nonnull(strstr(fix.log, "orrery.initrd: more than 8 files"));
+    strcpy(fix.vm.config.initrd, "k.elf,none");
+    ck_assert_int_eq(vm_load_kernel(&fix.vm), VMK_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(fix.log, "no file \"none\" among"));
+    free(image);
+}
+END_TEST
+
+START_TEST(test_multiboot_image_parse__elf64_counts_by_its_segments)
+{
+    static const uint64_t segment[7] = {
+        7ull << 32 | 1, 0x200, 0xffff800000100000, 0x100000, 0x100, 0x2000, 4096};
+    struct multiboot_image parsed;
+    const char *what;
+
+    make(3);
+    image[4] = 2;
+    memset(image + 0x14, 0, 0x100 - 0x14);
+    put(0x18, 0x100010, 4);
+    put(0x20, 0x40, 4);
+    put(0x36, 56, 2);
+    put(0x38, 1, 2);
+    memcpy(image + 0x40, segment, 56);
+    ck_assert_int_eq(multiboot_image_parse(image, SIZE, &parsed, &what), VMK_OK);
+    ck_assert_uint_eq(parsed.entry, 0x100010);
+    ck_assert_uint_eq(parsed.segment_count, 1);
+    ck_assert_uint_eq(parsed.segments[0].address, 0x100000);
+    ck_assert_uint_eq(parsed.segments[0].file_offset, 0x200);
+    ck_assert_uint_eq(parsed.segments[0].memory_size, 0x2000);
+    put(0x1c, 1, 4);
+    ck_assert_int_eq(multiboot_image_parse(image, SIZE, &parsed, &what), VMK_BAD_FORMAT);
+    ck_assert_ptr_nonnull(strstr(what, "entry"));
+    put(0x1c, 0, 4);
+    put(0x40 + 24 + 4, 1, 4);  // physical address: 4 GB and more
+    ck_assert_int_eq(multiboot_image_parse(image, SIZE, &parsed, &what), VMK_BAD_FORMAT);
+    ck_assert_ptr_nonnull(strstr(what, "4 GB"));
+    put(0x40 + 24 + 4, 0, 4);
+    put(0x40 + 40 + 4, 0xffffffff, 4);  // a size that wraps
+    ck_assert_int_eq(multiboot_image_parse(image, SIZE, &parsed, &what), VMK_BAD_FORMAT);
     free(image);
 }
 END_TEST
@@ -192,7 +257,7 @@ static const struct {
     size_t size;
     const char *word;
 } bad[] = {
-    {4, 2, 1, "32-bit"},
+    {4, 3, 1, "32 nor 64"},
     {0, 0, 4, "neither"},
     {0x1c, 0xfffffff0, 4, "program headers"},
     {0x2a, 56, 2, "e_phentsize"},
@@ -223,7 +288,9 @@ START_TEST(test_multiboot_image_parse__names_what_is_bad)
 }
 END_TEST
 
-TEST_MAIN("loader_multiboot", test_vm_load_kernel__multiboot_entry_state,
+TEST_MAIN("loader_multiboot", test_vm_load_kernel__too_many_modules,
+          test_multiboot_image_parse__elf64_counts_by_its_segments,
+          test_vm_load_kernel__multiboot_entry_state,
           test_vm_load_kernel__missing_and_unknown_files,
           test_multiboot_load__segment_outside_ram,
           test_multiboot_load__information_moves_away_from_a_low_kernel,

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "vmm/dev/bios.h"
 #include "vmm/dev/debug_exit.h"
+#include "vmm/dev/fw_cfg.h"
 #include "vmm/dev/vioapic.h"
 #include "vmm/dev/vpci.h"
 #include "vmm/dev/vpic.h"
@@ -41,13 +42,26 @@ static vmk_status addresses_give(struct vm *vm)
     return VMK_OK;
 }
 
+/* Test kernels that are started directly ask there for the number of processors; a BIOS has its own. */
+static vmk_status fw_cfg_make(struct vm *vm)
+{
+    return vm->config.firmware == VM_FIRMWARE_DIRECT ? fw_cfg_create(vm, &vm->fw_cfg) : VMK_OK;
+}
+
+static void fw_cfg_end(struct vm *vm)
+{
+    if (vm->fw_cfg)
+        fw_cfg_destroy(vm->fw_cfg);
+    vm->fw_cfg = NULL;
+}
+
 static const struct device_row device_rows[] = {
     {"PIC", vpic_create, vpic_destroy},      {"IOAPIC", vioapic_create, vioapic_destroy},
     {"PIT", vpit_create, vpit_destroy},      {"serial port", vserial_create, vserial_destroy},
     {"RTC", vrtc_create, vrtc_destroy},      {"PM", vpm_create, vpm_destroy},
     {"PCI", vpci_create, vpci_destroy},      {"debug exit", debug_exit_create, NULL},
     {"BIOS", bios_create, bios_destroy},     {"disks", vm_disks_attach, vm_disks_detach},
-    {"PCI addresses", addresses_give, NULL},
+    {"PCI addresses", addresses_give, NULL}, {"firmware ports", fw_cfg_make, fw_cfg_end},
 };
 
 static void destroy_first(struct vm *vm, size_t count)

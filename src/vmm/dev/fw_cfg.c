@@ -5,7 +5,7 @@
  * A 16-bit write to port 510 selects an item, each byte read at 511 is the item's next; past its
  * end there are zeros. Item 19 is a directory of files by name. SeaBIOS asks for the signature,
  * the number of processors, the memory map, ACPI and SMBIOS tables, and the boot order, and does
- * without what it does not find. There is no DMA interface: the id says so.
+ * without what it does not find; test kernels without a BIOS ask for processors and memory. There is no DMA interface: the id says so.
  *
  * Invariants
  *   - Nothing the guest writes changes an item.
@@ -22,6 +22,7 @@
 #define PORT          0x510u
 #define KEY_SIGNATURE 0x00u
 #define KEY_ID        0x01u
+#define KEY_RAM       0x03u
 #define KEY_CPUS      0x05u
 #define KEY_CPUS_MAX  0x0fu
 #define KEY_DIRECTORY 0x19u
@@ -45,12 +46,13 @@ struct fw_cfg {
 };
 
 /* The bytes of an item; those of the small ones go into `room`. */
-static size_t item(const struct fw_cfg *fw, const uint8_t **data, uint8_t room[4])
+static size_t item(const struct fw_cfg *fw, const uint8_t **data, uint8_t room[8])
 {
     *data = room;
     switch (fw->selected) {
     case KEY_SIGNATURE: memcpy(room, "QEMU", 4); return 4;
     case KEY_ID: put_le32(room, ID_PORTS); return 4;
+    case KEY_RAM: put_le64(room, fw->vm->page_count * PAGE_SIZE); return 8;
     case KEY_CPUS:
     case KEY_CPUS_MAX: put_le16(room, (uint16_t)fw->vm->vcpu_count); return 2;
     case KEY_DIRECTORY: *data = fw->directory; return 4 + fw->file_count * ENTRY_SIZE;
@@ -66,7 +68,7 @@ static uint64_t fw_cfg_read(void *device, struct vcpu *v, uint64_t offset, unsig
 {
     struct fw_cfg *fw = device;
     const uint8_t *data;
-    uint8_t room[4];
+    uint8_t room[8];
     size_t have;
 
     (void)v;

@@ -599,8 +599,13 @@ static bool nmi_step_end(struct svm_vcpu *s)
 
 static void svm_clear_shadow(struct vcpu *v)
 {
-    svm_of(v)->vmcb->interrupt_shadow = 0;
-    virq_drop(svm_of(v));
+    struct svm_vcpu *s = svm_of(v);
+
+    s->vmcb->interrupt_shadow = 0;
+    s->nmi_masked = false;
+    s->nmi_iret = false;
+    iret_intercept(s, false);
+    virq_drop(s);
 }
 
 static bool svm_step(struct vcpu *v, uint64_t next)
@@ -609,7 +614,11 @@ static bool svm_step(struct vcpu *v, uint64_t next)
 
     b->rip = next;
     b->interrupt_shadow = 0;
-    return b->rflags & RFLAGS_TF;
+    if (__builtin_expect(!(b->rflags & RFLAGS_TF), 1))
+        return false;
+    b->dr6 |= BIT(14);  // the guest reads DR6 itself
+    touch(svm_of(v), SVM_CLEAN_DR);
+    return true;
 }
 
 static void inject(struct vcpu *v, struct svm_vcpu *s)

@@ -132,6 +132,12 @@ void vtx_clear_shadow(struct vcpu *v)
                    blocked & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
 }
 
+void vtx_reset_blocking(struct vcpu *v)
+{
+    (void)v;
+    vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
+}
+
 bool vtx_step(struct vcpu *v, uint64_t next)
 {
     struct vtx_vcpu *x = vtx_of(v);

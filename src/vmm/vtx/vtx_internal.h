@@ -221,6 +221,7 @@ bool vtx_can_inject_nmi(struct vcpu *v);
 void vtx_want_interrupt_window(struct vcpu *v, bool on);
 void vtx_want_nmi_window(struct vcpu *v, bool on);
 void vtx_clear_shadow(struct vcpu *v);
+void vtx_reset_blocking(struct vcpu *v);
 bool vtx_step(struct vcpu *v, uint64_t next);
 
 /* ---- vtx_exit.c ---- */

@@ -214,6 +214,11 @@ void guest_gate_present(unsigned vector, bool present)
     idt[vector].type = present ? 0x8e : 0x0e;
 }
 
+void guest_gate_stack(unsigned vector, uint8_t ist)
+{
+    idt[vector].ist = ist;
+}
+
 void guest_trap(struct guest_frame *frame)
 {
     uint64_t cr2;

@@ -36,6 +36,8 @@ typedef void guest_handler(struct guest_frame *frame);
 void guest_on(unsigned vector, guest_handler *handler);  // null: back to the default
 /* Makes the gate of a vector present or not. */
 void guest_gate_present(unsigned vector, bool present);
+/* The interrupt stack of a gate: 0 is the current one, which the other processors need. */
+void guest_gate_stack(unsigned vector, uint8_t ist);
 
 /* What the default handler last saw, when CATCH() was in force. */
 struct guest_caught {

@@ -93,16 +93,18 @@ static struct vm *machine_make(const struct vmk_vm_create *c)
 int guest_load(int vm_fd, const struct vmk_vm_create *c, const struct guest_files *files,
                uint64_t rsdp, struct vmk_vm_start *out, void (*say)(const char *text))
 {
-    const struct loader_files loader_files = {.kernel = files->kernel,
-                                              .kernel_size = files->kernel_size,
-                                              .initrd = files->initrd,
-                                              .initrd_size = files->initrd_size};
+    struct loader_files loader_files = {.kernel = files->kernel,
+                                        .kernel_size = files->kernel_size,
+                                        .module_count = !!files->initrd};
     struct loader_entry entry = {0};
     struct vm *vm = machine_make(c);
     vmk_status status = VMK_NO_MEMORY;
 
     descriptor = vm_fd;
     teller = say;
+    if (vm)
+        loader_files.modules[0] = (struct loader_module){
+            files->initrd, files->initrd_size, vm->config.initrd, strlen(vm->config.initrd)};
     if (!vm) {
         say("no memory to load the guest");
     } else if (linux_is_image(files->kernel, files->kernel_size)) {
