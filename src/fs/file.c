@@ -15,6 +15,7 @@
  */
 #include "core/assert.h"
 #include "core/heap.h"
+#include "fs/file_lock.h"
 #include "fs/vfs_internal.h"
 #include "lib/format.h"
 #include "lib/string.h"
@@ -255,9 +256,22 @@ void file_put(struct file *file)
             break;
         watch->gone(watch);
     }
+    if (file->vnode)
+        file_locks_drop(file->vnode, file);
     if (file->ops->release)
         file->ops->release(file);
     file_free(file);
+}
+
+void file_close(struct file *file, const void *owner)
+{
+    if (!file)
+        return;
+    if (file->vnode)
+        file_locks_drop(file->vnode, owner);
+    if (file->ops->closed)
+        file->ops->closed(file, owner);
+    file_put(file);
 }
 
 void file_watch_add(struct file *file, struct file_watch *watch)

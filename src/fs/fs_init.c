@@ -19,12 +19,13 @@
 #include "lib/string.h"
 #include "plat/plat.h"
 
-/* The ram disks of the root, as ESXi has them; sizes by the boot option tmp=, root= and var=. */
+/* The ram disks of the root, as ESXi has them; sizes by the boot options tmp=, root=, var= and shm=. */
 static const struct {
     const char *path, *name, *option, *size, *mode;
 } ram_disks[] = {
     {"/tmp", "tmp", "tmp", "25%", "1777"},
     {"/var", "var", "var", "48m", "755"},
+    {"/dev/shm", "shm", "shm", "25%", "1777"},
 };
 
 static vmk_status make_dir(const char *path, uint32_t mode)

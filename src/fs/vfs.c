@@ -30,6 +30,7 @@ void vfs_init(void)
     list_init(&fs->tardisks);
     list_init(&fs->abstract);
     mutex_init(&fs->sockets, "sockets");
+    file_locks_init();
     for (unsigned i = 0; i < FS_VNODE_BUCKETS; i++)
         list_init(&fs->vnodes[i]);
     wait_queue_init(&fs->released, "vnode released");

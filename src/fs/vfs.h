@@ -323,8 +323,9 @@ struct vnode {
     struct mount *mounted_here;  // vfs lock (spin); the mount that covers this directory
     struct list hash_link;       // vfs lock; on the table of vnode_find()
     bool dying;                  // vfs lock
-    void *endpoint;  // lock; the pipe of an open FIFO, the socket bound to this name
-    void *private;   // the file system's
+    void *endpoint;     // lock; the pipe of an open FIFO, the socket bound to this name
+    struct list locks;  // fs.locks_mutex; file_lock.c
+    void *private;      // the file system's
 };
 
 /* Fills a vnode that the caller allocated (usually inside its own inode struct): one reference. */
@@ -463,6 +464,9 @@ must_check bool vfs_mount_at(size_t index, struct mount **out);
 
 /* ---- on vnodes ---- */
 
+/* What the permission bits say, for `may` of VFS_MAY_*. */
+must_check bool vfs_attr_allows(const struct vfs_attr *attr, unsigned may,
+                                const struct vfs_cred *cred);
 /* OK or NO_PERMISSION (READ_ONLY for writing on a read-only mount). Root may everything, but execute
  * only what somebody may execute. */
 must_check vmk_status vnode_access(struct vnode *vnode, unsigned may,
@@ -513,6 +517,8 @@ struct file_ops {
     int (*describe)(struct file *file, char *out, size_t size);
     /* O_NONBLOCK and its like changed. May be null. */
     void (*flags_changed)(struct file *file);
+    /* A descriptor of it was closed; `owner` is the table that had it. May be null, may block. */
+    void (*closed)(struct file *file, const void *owner);
     /* The last reference went. May block. */
     void (*release)(struct file *file);
     bool seekable;  // has an offset: seek, pread and pwrite work
@@ -542,6 +548,9 @@ must_check vmk_status file_create(const struct file_ops *ops, void *private, uin
                                   struct file **out);
 void file_ref(struct file *file);
 void file_put(struct file *file);  // null is fine; may block
+/* file_put() for a reference that was a descriptor: what the table of descriptors `owner` had by it, such as
+ * record locks, goes. Null is fine. */
+void file_close(struct file *file, const void *owner);
 
 static inline bool file_may_read(const struct file *file)
 {

@@ -13,6 +13,20 @@
 #define FS_VNODE_BUCKETS 256u
 #define FS_PTYS_MAX      64u
 
+/*
+ * Waiting for a change of something that a mutex guards. The waiter reads the count under the mutex, drops the mutex and waits until the count is another;
+ * who changes something signals after it. No change is lost, because it counts.
+ */
+struct fs_event {
+    struct wait_queue queue;
+    uint32_t count;  // queue.lock
+};
+void fs_event_init(struct fs_event *event, const char *name);
+uint32_t fs_event_count(struct fs_event *event);
+/* OK when something changed since `count`; TIMEOUT, KILLED, INTERRUPTED. [switch] */
+must_check vmk_status fs_event_wait(struct fs_event *event, uint32_t count, plat_ns deadline);
+void fs_event_signal(struct fs_event *event);
+
 struct fs_random;
 struct procfs;
 struct tty;
@@ -39,8 +53,12 @@ struct fs_state {
     int console_port;       // (a) serial port that feeds the console, plus 1; 0: none
     void (*console_output)(const char *text, size_t length);
     struct list tardisks;
-    struct mutex sockets;   // every unix-domain socket
-    struct list abstract;   // sockets; those with a name that is no path
+    struct mutex locks_mutex;       // file_lock.c: all that is locked
+    struct fs_event locks_changed;  // its own lock
+    struct list lock_waiters;       // locks_mutex
+    uint32_t lock_count;            // locks_mutex
+    struct mutex sockets;           // every unix-domain socket
+    struct list abstract;           // sockets; those with a name that is no path
     uint8_t host_uuid[16];  // mount_lock; in VMFS heartbeats; zero until a volume is mounted
 };
 
@@ -52,30 +70,12 @@ static inline struct fs_state *fs_state(void)
 /* vfs.c: before anything else of fs/. */
 void vfs_init(void);
 
-/* ---- fs_event: waiting for a change of something that a mutex guards ---- */
-
-/*
- * The waiter reads the count under the mutex, drops the mutex and waits until the count is another;
- * who changes something signals after it. No change is lost, because it counts.
- */
-struct fs_event {
-    struct wait_queue queue;
-    uint32_t count;  // queue.lock
-};
-void fs_event_init(struct fs_event *event, const char *name);
-uint32_t fs_event_count(struct fs_event *event);
-/* OK when something changed since `count`; TIMEOUT, KILLED, INTERRUPTED. [switch] */
-must_check vmk_status fs_event_wait(struct fs_event *event, uint32_t count, plat_ns deadline);
-void fs_event_signal(struct fs_event *event);
-
 /* ---- vnode.c ---- */
 /* The caller holds vnode->lock. */
 /* Somebody other than root changed the data: the set-id bits go. */
 void vnode_strip_set_id(struct vnode *vnode);
 must_check vmk_status vnode_access_locked(struct vnode *vnode, unsigned may,
                                           const struct vfs_cred *cred);
-must_check bool vfs_attr_allows(const struct vfs_attr *attr, unsigned may,
-                                const struct vfs_cred *cred);
 bool vfs_in_group(const struct vfs_cred *cred, uint32_t gid);
 /* The root of what is mounted on `vnode`, or `vnode`; takes over the reference. */
 struct vnode *vnode_cross_down(struct vnode *vnode);
@@ -133,6 +133,9 @@ must_check vmk_status fs_basic_devices_register(void);
 void chacha20_block(const uint32_t state[16], uint8_t out[64]);
 uint64_t fs_anonymous_inode(void);
 void fs_anonymous_attr(struct vfs_attr *out, uint32_t mode, uint64_t inode);
+
+/* ---- file_lock.c ---- */
+void file_locks_init(void);
 
 /* ---- tty ---- */
 must_check vmk_status tty_devices_init(void);

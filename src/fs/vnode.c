@@ -29,6 +29,7 @@ void vnode_init(struct vnode *vnode, struct mount *mount, const struct vnode_ops
                             .refs = 1};
     mutex_init(&vnode->lock, "vnode");
     list_init(&vnode->hash_link);
+    list_init(&vnode->locks);
     __atomic_add_fetch(&mount->users, 1, __ATOMIC_RELAXED);
 }
 

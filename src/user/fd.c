@@ -71,7 +71,7 @@ void fds_put(struct user_fds *fds)
     if (__atomic_fetch_sub(&fds->refs, 1, __ATOMIC_ACQ_REL) != 1)
         return;
     for (uint32_t i = 0; i < fds->size; i++)
-        file_put(fds->entries[i].file);
+        file_close(fds->entries[i].file, fds);
     heap_free(fds->entries);
     heap_free(fds);
 }
@@ -88,7 +88,7 @@ void fds_close_on_exec(struct user_fds *fds)
             fds->lowest_free = MIN(fds->lowest_free, i);
         }
         spin_unlock(&fds->lock, irqs);
-        file_put(file);
+        file_close(file, fds);
     }
 }
 
@@ -188,7 +188,7 @@ int64_t user_fd_replace(struct thread *t, struct file *file, uint64_t fd, bool c
     old = fds->entries[fd].file;
     fds->entries[fd] = (struct user_fd){file, cloexec};
     spin_unlock(&fds->lock, irqs);
-    file_put(old);
+    file_close(old, fds);
     return (int64_t)fd;
 }
 
@@ -207,7 +207,7 @@ int64_t user_fd_close(struct thread *t, uint64_t fd)
     spin_unlock(&fds->lock, irqs);
     if (!file)
         return -L_EBADF;
-    file_put(file);
+    file_close(file, fds);
     return 0;
 }
 

@@ -44,6 +44,7 @@
 #define L_ERANGE                34
 #define L_EDEADLK               35
 #define L_ENAMETOOLONG          36
+#define L_ENOLCK                37
 #define L_ENOSYS                38
 #define L_ENOTEMPTY             39
 #define L_ELOOP                 40
@@ -127,6 +128,7 @@
 #define L_SI_KERNEL             0x80
 #define L_SI_QUEUE              (-1)
 #define L_SI_TIMER              (-2)
+#define L_SI_MESGQ              (-3)
 #define L_SI_TKILL              (-6)
 #define L_FPE_INTDIV            1
 #define L_FPE_FLTINV            7
@@ -166,6 +168,16 @@ struct l_siginfo {
     };
 };
 _Static_assert(sizeof(struct l_siginfo) == 128, "siginfo_t");
+
+struct l_sigevent {
+    uint64_t value;
+    int32_t signal, notify, tid;
+    uint8_t pad[44];
+};
+_Static_assert(sizeof(struct l_sigevent) == 64, "struct sigevent");
+#define L_SIGEV_SIGNAL    0
+#define L_SIGEV_NONE      1
+#define L_SIGEV_THREAD_ID 4
 
 struct l_sigaction {
     uint64_t handler;
@@ -396,6 +408,16 @@ struct l_iovec {
 #define L_F_GETLK         5
 #define L_F_SETLK         6
 #define L_F_SETLKW        7
+#define L_F_RDLCK         0
+#define L_F_WRLCK         1
+#define L_F_UNLCK         2
+#define L_F_OFD_GETLK     36
+#define L_F_OFD_SETLK     37
+#define L_F_OFD_SETLKW    38
+#define L_LOCK_SH         1
+#define L_LOCK_EX         2
+#define L_LOCK_NB         4
+#define L_LOCK_UN         8
 #define L_F_SETOWN        8
 #define L_F_GETOWN        9
 #define L_F_DUPFD_CLOEXEC 1030

@@ -4,7 +4,7 @@
  *
  * A timer belongs to its process and goes with it, and at execve; a child has none. It sends its signal
  * when it is due; while that signal is pending it only counts what it missed, which is what
- * timer_getoverrun() says.
+ * timer_getoverrun() says once the signal is taken.
  *
  * Invariants
  *   - A timer that is in its process's list is armed exactly while `at` is not 0, or about to be.
@@ -15,31 +15,20 @@
 #include "lib/string.h"
 #include "user/user_internal.h"
 
-#define TIMERS_MAX      512u  // of one process
-#define SIGEV_SIGNAL    0
-#define SIGEV_NONE      1
-#define SIGEV_THREAD_ID 4
-#define CODE_TIMER      (-2)
-#define OVERRUNS_MAX    0x7fffffff
+#define TIMERS_MAX   512u  // of one process
+#define OVERRUNS_MAX 0x7fffffff
 
 struct posix_timer {
     struct list link;  // process.timers
     struct process *process;
     int id, clock, notify, signal;
-    uint32_t tid;  // SIGEV_THREAD_ID
+    uint32_t tid;  // L_SIGEV_THREAD_ID
     uint64_t value;
     plat_ns at, interval;  // 0: not armed; once
     uint64_t missed;       // expirations since the signal that is pending
-    int64_t overrun;       // of the signal sent last
+    int64_t overrun;       // of the signal taken last
     struct timer timer;
 };
-
-struct l_sigevent {
-    uint64_t value;
-    int32_t signal, notify, tid;
-    uint8_t pad[44];
-};
-_Static_assert(sizeof(struct l_sigevent) == 64, "struct sigevent");
 
 /* User lock held. */
 static struct posix_timer *find_locked(struct process *p, uint64_t id)
@@ -60,9 +49,9 @@ static void expire_locked(struct posix_timer *pt, uint64_t times)
     struct l_siginfo info;
     uint64_t bit = BIT(pt->signal - 1);
 
-    if (pt->notify == SIGEV_NONE)
+    if (pt->notify == L_SIGEV_NONE)
         return;
-    if (pt->notify == SIGEV_THREAD_ID) {
+    if (pt->notify == L_SIGEV_THREAD_ID) {
         t = thread_find_locked(pt->tid);
         if (!t || t->process != pt->process)
             return;
@@ -71,15 +60,24 @@ static void expire_locked(struct posix_timer *pt, uint64_t times)
         pt->missed += times;
         return;
     }
-    pt->overrun = (int64_t)MIN(pt->missed + times - 1, (uint64_t)OVERRUNS_MAX);
-    pt->missed = 0;
+    pt->missed = times - 1;
     memset(&info, 0, sizeof(info));
     info.signo = pt->signal;
-    info.code = CODE_TIMER;
+    info.code = L_SI_TIMER;
     info.timer = pt->id;
-    info.overrun = (int32_t)pt->overrun;
     info.timer_value = pt->value;
     signal_send_locked(pt->process, t, pt->signal, &info);
+}
+
+void posix_timer_taken_locked(struct process *p, struct l_siginfo *info)
+{
+    struct posix_timer *pt = find_locked(p, (uint64_t)(uint32_t)info->timer);
+
+    if (!pt)
+        return;
+    pt->overrun = (int64_t)MIN(pt->missed, (uint64_t)OVERRUNS_MAX);
+    pt->missed = 0;
+    info->overrun = (int32_t)pt->overrun;
 }
 
 static void rings(struct timer *timer)
@@ -107,7 +105,7 @@ static void rings(struct timer *timer)
 
 int64_t sys_timer_create(struct thread *t, const uint64_t *a)
 {
-    struct l_sigevent event = {.signal = L_SIGALRM, .notify = SIGEV_SIGNAL};
+    struct l_sigevent event = {.signal = L_SIGALRM, .notify = L_SIGEV_SIGNAL};
     struct user_state *user = user_state();
     struct process *p = t->process;
     struct posix_timer *pt;
@@ -119,10 +117,10 @@ int64_t sys_timer_create(struct thread *t, const uint64_t *a)
         return -L_EINVAL;
     if (a[1] && user_in(t, &event, a[1], sizeof(event)))
         return -L_EFAULT;
-    if (event.notify != SIGEV_SIGNAL && event.notify != SIGEV_NONE &&
-        event.notify != SIGEV_THREAD_ID)
+    if (event.notify != L_SIGEV_SIGNAL && event.notify != L_SIGEV_NONE &&
+        event.notify != L_SIGEV_THREAD_ID)
         return -L_EINVAL;
-    if (event.notify != SIGEV_NONE && (event.signal < 1 || event.signal > (int32_t)L_NSIG))
+    if (event.notify != L_SIGEV_NONE && (event.signal < 1 || event.signal > (int32_t)L_NSIG))
         return -L_EINVAL;
     pt = heap_alloc(sizeof(*pt), MEM_OWNER_USER);
     if (!pt)

@@ -118,6 +118,8 @@ static void pending_take(struct process *p, struct user_pending *pending, int si
     }
     if (!found)
         *info = (struct l_siginfo){.signo = signal, .code = L_SI_USER};
+    else if (info->code == L_SI_TIMER)
+        posix_timer_taken_locked(p, info);
     if (!more)
         pending->set &= ~SIGNAL_BIT(signal);
 }

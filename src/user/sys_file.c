@@ -584,14 +584,6 @@ static int64_t fd_flags(struct thread *t, uint64_t fd, const bool *set)
     return result;
 }
 
-/* Record locks are granted: nobody else on this host asks the network file systems that need them. */
-static int64_t lock_query(struct thread *t, uint64_t at)
-{
-    const int16_t unlocked = 2;  // F_UNLCK
-
-    return user_out(t, at, &unlocked, sizeof(unlocked));
-}
-
 int64_t sys_fcntl(struct thread *t, const uint64_t *a)
 {
     struct file *file = user_fd_get(t, a[0]);
@@ -615,9 +607,16 @@ int64_t sys_fcntl(struct thread *t, const uint64_t *a)
         file_flags_set(file, (uint32_t)a[2]);
         result = 0;
         break;
-    case L_F_GETLK: result = lock_query(t, a[2]); break;
+    case L_F_GETLK:
+    case L_F_OFD_GETLK: result = fcntl_lock_get(t, file, a[2], a[1] == L_F_OFD_GETLK); break;
     case L_F_SETLK:
     case L_F_SETLKW:
+        result = fcntl_lock_set(t, a[0], file, a[2], false, a[1] == L_F_SETLKW);
+        break;
+    case L_F_OFD_SETLK:
+    case L_F_OFD_SETLKW:
+        result = fcntl_lock_set(t, a[0], file, a[2], true, a[1] == L_F_OFD_SETLKW);
+        break;
     case L_F_SETOWN: result = 0; break;
     case L_F_GETOWN: result = 0; break;
     case L_F_GETPIPE_SZ: result = 65536; break;
@@ -625,11 +624,6 @@ int64_t sys_fcntl(struct thread *t, const uint64_t *a)
     }
     file_put(file);
     return result;
-}
-
-int64_t sys_flock(struct thread *t, const uint64_t *a)
-{
-    return granted(t, a[0]);
 }
 
 #define IOCTL_DATA_MAX 4096u

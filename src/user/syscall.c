@@ -64,6 +64,7 @@ int64_t user_errno(vmk_status status)
         [VMK_CONNECTED] = L_EISCONN,
         [VMK_ADDRESS_IN_USE] = L_EADDRINUSE,
         [VMK_WRONG_TYPE] = L_EPROTOTYPE,
+        [VMK_DEADLOCK] = L_EDEADLK,
     };
 
     if (status == VMK_OK)

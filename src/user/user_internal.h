@@ -221,6 +221,10 @@ struct user_state {
     struct list buffers;
     uint32_t buffer_count;
 
+    struct mutex mqueue_mutex;
+    struct list mqueues, mqueue_charges;  // mqueue_mutex; with a name; all
+    uint32_t mqueue_count;                // mqueue_mutex
+
     char hostname[65], domainname[65];
     uint64_t host_pages;      // bound for all user worlds together
     int64_t clock_offset_ns;  // clock_settime
@@ -397,6 +401,16 @@ void alarm_stop(struct process *p);
 
 /* ---- posix_timer.c ---- */
 void posix_timers_delete(struct process *p);
+/* That signal of a timer is taken: what was missed meanwhile goes into it. User lock held. */
+void posix_timer_taken_locked(struct process *p, struct l_siginfo *info);
+
+/* ---- mqueue.c ---- */
+void mqueue_init(void);
+
+/* ---- sys_lock.c: the part of fcntl ---- */
+int64_t fcntl_lock_get(struct thread *t, struct file *file, uint64_t at, bool open_file);
+int64_t fcntl_lock_set(struct thread *t, uint64_t fd, struct file *file, uint64_t at,
+                       bool open_file, bool wait);
 
 /* ---- anonymous files (event_file.c, epoll.c) and polling (sys_poll.c) ---- */
 /* Copies in and out of the current thread; 0 or -EFAULT. */

@@ -57,6 +57,7 @@ static const struct {
     {VMK_CONNECTED, "CONNECTED"},
     {VMK_ADDRESS_IN_USE, "ADDRESS_IN_USE"},
     {VMK_WRONG_TYPE, "WRONG_TYPE"},
+    {VMK_DEADLOCK, "DEADLOCK"},
 };
 
 START_TEST(test_status__each__its_name_and_a_text)

@@ -42,3 +42,5 @@ int test_memory(void);
 int test_ptys(void);
 int test_files(void);
 int test_processes(void);
+int test_locks(void);
+int test_queues(void);
