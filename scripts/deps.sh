@@ -11,6 +11,8 @@
 #             one include of a Linux header
 #   zlib/     the unpacked Debian source package zlib: the kernel's own inflate is built of it,
 #             because the packaged libz.a uses vector registers
+#   busybox-source/, posixtestsuite/
+#             Debian source packages with tests that run as user worlds (tests/user/conformance.sh)
 #   guest/    vmlinuz (Debian's cloud kernel), its disk drivers (modules/, in the order of
 #             modules/order), its balloon driver and busybox (static), for guests
 #
@@ -21,7 +23,7 @@ set -eu
 packages="check pkg-config clang clang-format clang-tidy cppcheck lcov gnuplot-nox
 zlib1g-dev qemu-system-x86 ovmf bochs bochs-term bochsbios vgabios grub-common grub-pc-bin
 grub-efi-amd64-bin xorriso mtools gdb cpio lz4 kmod dpkg-dev libunicorn-dev vmfs-tools qemu-utils libcjson-dev
-qemu-user gdisk fdisk dosfstools
+qemu-user gdisk fdisk dosfstools musl-tools
 babeltrace2 protobuf-compiler lttng-tools liblttng-ust-dev"
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 self=$(cksum <"$0" | cut -d' ' -f1)
@@ -53,6 +55,10 @@ have_zlib() {
     [ -f "$cache/zlib/inflate.c" ]
 }
 
+have_conformance() {
+    [ -d "$cache/busybox-source/testsuite" ] && [ -d "$cache/posixtestsuite/conformance" ]
+}
+
 have_acpica() {
     [ -f "$cache/acpica/include/acpi/acpi.h" ]
 }
@@ -60,7 +66,7 @@ have_acpica() {
 missing=$(missing_packages)
 if [ -z "$missing" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$self" ] &&
     have_guest &&
-    have_acpica && have_zlib; then
+    have_acpica && have_zlib && have_conformance; then
     exit 0
 fi
 
@@ -178,16 +184,17 @@ fetch_acpica() {
     mv "$work/linux/include/acpi" "$cache/acpica/include/acpi"
 }
 
-fetch_zlib() {
-    say "fetching the source of zlib"
-    apt --download-only source zlib || {
+# fetch_source PACKAGE FOLDER: the unpacked source package, in the cache.
+fetch_source() {
+    say "fetching the source of $1"
+    apt --download-only source "$1" || {
         tail -n 20 "$work/log" >&2
-        die "cannot download the source package zlib; unpack it by hand into $cache/zlib"
+        die "cannot download the source package $1; unpack it by hand into $cache/$2"
     }
-    (cd "$work/get" && dpkg-source --no-check -x zlib_*.dsc ztree) >>"$work/log" 2>&1 ||
-        die "cannot unpack zlib; see $work/log"
-    rm -rf "$cache/zlib"
-    mv "$work/get/ztree" "$cache/zlib"
+    (cd "$work/get" && dpkg-source --no-check -x "$1"_*.dsc tree) >>"$work/log" 2>&1 ||
+        die "cannot unpack $1; see $work/log"
+    rm -rf "$cache/$2"
+    mv "$work/get/tree" "$cache/$2"
 }
 
 fetch_guest() {
@@ -234,13 +241,19 @@ fetch_modules() {
 need_acpica=
 need_guest=
 need_zlib=
+need_conformance=
 have_zlib || need_zlib=yes
 have_acpica || need_acpica=yes
 have_guest || need_guest=yes
-if [ -n "$need_acpica$need_guest$need_zlib" ]; then
+have_conformance || need_conformance=yes
+if [ -n "$need_acpica$need_guest$need_zlib$need_conformance" ]; then
     private_lists
     [ -z "$need_acpica" ] || fetch_acpica
-    [ -z "$need_zlib" ] || fetch_zlib
+    [ -z "$need_zlib" ] || fetch_source zlib zlib
+    [ -z "$need_conformance" ] || {
+        fetch_source busybox busybox-source
+        fetch_source posixtestsuite posixtestsuite
+    }
     [ -z "$need_guest" ] || fetch_guest
 fi
 echo "$self" >"$stamp"

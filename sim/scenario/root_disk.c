@@ -3,7 +3,8 @@
  * sim/scenario/root_disk.c -- the image's own system tardisk for a scenario, and its script on top.
  *
  * The root is $BUILD/system.v00, which the Makefile makes and the image boots with: found beside the
- * simulator, or named by ORRERY_SYSTEM. A second tardisk in memory adds the script and a program. The same
+ * simulator, or named by ORRERY_SYSTEM; ORRERY_TARDISKS may name more, with colons between. A last tardisk
+ * in memory adds the script and a program. The same
  * busybox can be run by the host's own kernel, in an empty folder, for comparison.
  *
  * Invariants
@@ -162,6 +163,27 @@ static bool program_add(struct archive *a, const char *name, const char *path)
     return true;
 }
 
+/* Further tardisks that ORRERY_TARDISKS names, in order, with colons between. */
+static bool named_add(void)
+{
+    char *rest = getenv("ORRERY_TARDISKS");
+    char *path = rest ? strtok(strdup(rest), ":") : NULL;
+
+    for (; path; path = strtok(NULL, ":")) {
+        size_t size;
+        unsigned char *bytes = file_read_all(path, &size);
+        const char *name = strrchr(path, '/');
+
+        if (!bytes) {
+            fprintf(stderr, "orrery-sim: cannot read %s, which ORRERY_TARDISKS names: %s\n",
+                    path, strerror(errno));
+            return false;
+        }
+        sim_module_add(name ? name + 1 : path, bytes, size);
+    }
+    return true;
+}
+
 /* The tardisk that was built with this simulator. */
 static bool system_add(void)
 {
@@ -196,7 +218,7 @@ bool root_disk_add(const char *script)
     struct archive a = {NULL, 0, 0};
     const char *program = getenv("ORRERY_PROGRAM");
 
-    if (!system_add())
+    if (!system_add() || !named_add())
         return false;
     member(&a, "etc", '5', 0755, NULL, NULL, 0);
     member(&a, "bin", '5', 0755, NULL, NULL, 0);
