@@ -41,7 +41,7 @@ static struct virt {
     } vmcses[VMCSES_MAX];
     unsigned vmcs_count;
     uint64_t *current;
-    uint64_t control[5];
+    uint64_t control[9];
     unsigned (*vmx_enter)(struct plat_guest_regs *regs, bool launched);
     void (*svm_enter)(struct plat_guest_regs *regs, paddr_t vmcb);
 } virt;

@@ -22,8 +22,8 @@ uint64_t plat_msr_read(uint32_t index);
 void plat_msr_write(uint32_t index, uint64_t value);
 /* Like the above but a fault returns false. */
 must_check bool plat_msr_try_read(uint32_t index, uint64_t *value);
-uint64_t plat_cr_read(unsigned number);  // 0, 2, 3, 4
-void plat_cr_write(unsigned number, uint64_t value);
+uint64_t plat_cr_read(unsigned number);               // 0, 2, 3, 4
+void plat_cr_write(unsigned number, uint64_t value);  // and 8
 
 /* General registers in instruction-encoding order, as the entry assembly saves them. */
 struct plat_guest_regs {

@@ -920,6 +920,15 @@ uint32_t emulate_length(struct vcpu *v)
     return fetch(&w) ? w.insn.length : 0;
 }
 
+bool emulate_next_is_hlt(struct vcpu *v)
+{
+    uint64_t gla = linear(v, code_mode(v), DECODE_CS, vt()->get(v, VT_RIP));
+    struct gla_fault fault;
+    uint8_t byte;
+
+    return gla_read(v, gla, &byte, 1, GLA_FETCH, &fault) == VMK_OK && byte == 0xf4;
+}
+
 bool emulate_read_word(struct vcpu *v, uint16_t *value, uint32_t *length)
 {
     struct work w = work_make(v, NULL);

@@ -130,6 +130,8 @@ enum exit_verdict emulate_string_io(struct vcpu *v, const struct vm_exit *exit,
                                     uint32_t *length);
 /* The length of the instruction at RIP, 0 if it cannot be fetched (a #PF is queued then). */
 uint32_t emulate_length(struct vcpu *v);
+/* Is HLT the instruction at RIP? Queues nothing. */
+bool emulate_next_is_hlt(struct vcpu *v);
 /* The word in memory that the instruction at RIP names (LMSW). False: it cannot be read; a fault that
  * says so may be queued, otherwise the instruction runs again. */
 must_check bool emulate_read_word(struct vcpu *v, uint16_t *value, uint32_t *length);

@@ -9,6 +9,8 @@ static struct {
     uint64_t code, info1, info2, event;
     uint64_t injected;
     bool v_intr_taken;
+    bool v_intr_lost;
+    unsigned entries;
 } next;
 
 static void enter(struct plat_guest_regs *regs, paddr_t pa)
@@ -16,13 +18,16 @@ static void enter(struct plat_guest_regs *regs, paddr_t pa)
     struct vmcb *b = plat_map(pa);
 
     (void)regs;
+    next.entries++;
     next.injected = b->event_inject;
     b->exit_code = next.code;
     b->exit_info1 = next.info1;
     b->exit_info2 = next.info2;
     b->exit_int_info = next.event;
-    if (next.v_intr_taken)
+    if (next.v_intr_taken || next.v_intr_lost)
         b->v_intr &= ~SVM_V_IRQ;
+    if (next.v_intr_taken)
+        b->rip += 0x100;  // its handler
 }
 
 static struct vm_exit run(uint64_t code, uint64_t info1, uint64_t info2)
@@ -166,6 +171,11 @@ START_TEST(test_svm_run__interrupt__virtual_until_taken)
     ck_assert(!(vmcb->intercept_misc1 & SVM_MISC1(SVM_EXIT_VINTR)));
     vt()->want_interrupt_window(cpu, false);
     ck_assert(vmcb->v_intr & SVM_V_IRQ);
+    next.v_intr_lost = true;  // QEMU forgot it: the guest is where it was
+    (void)run(SVM_EXIT_INTR, 0, 0);
+    ck_assert_uint_eq(vmcb->v_intr >> 32, 0xec);
+    ck_assert(vmcb->v_intr & SVM_V_IRQ);
+    next.v_intr_lost = false;
     next.v_intr_taken = true;
     (void)run(SVM_EXIT_INTR, 0, 0);
     ck_assert(!cpu->inject.valid);
@@ -189,6 +199,49 @@ START_TEST(test_svm_run__interrupt__virtual_until_taken)
     (void)run(SVM_EXIT_INTR, 0, 0);
     vt()->clear_shadow(cpu);
     ck_assert(!(vmcb->v_intr & SVM_V_IRQ));
+}
+END_TEST
+
+START_TEST(test_svm_run__shadow_before_hlt__halts_without_an_entry)
+{
+    struct vm_exit exit;
+
+    next.event = 0;
+    vt()->set_segment(cpu, VT_CS, &(struct vt_segment){0, 0xffff, 0x9b, 0});
+    vt()->set(cpu, VT_RIP, 0x1000);
+    vt()->set(cpu, VT_RFLAGS, RFLAGS_IF);
+    ck_assert_int_eq(vm_memory_write(vm, gpa_make(0x1000), "\xf4\x90", 2), VMK_OK);
+    next.entries = 0;
+    ck_assert_int_eq(run(SVM_EXIT_INTR, 0, 0).kind, VM_EXIT_INTERRUPT);
+    ck_assert_uint_eq(next.entries, 1);  // no shadow: as the processor says
+    vmcb->interrupt_shadow = 1;
+    exit = run(SVM_EXIT_INTR, 0, 0);
+    ck_assert_uint_eq(next.entries, 1);
+    ck_assert_int_eq(exit.kind, VM_EXIT_HLT);
+    ck_assert_uint_eq(exit.length, 1);
+    ck_assert_uint_eq(exit.rip, 0x1000);
+    vt()->set(cpu, VT_RIP, 0x1001);  // something else
+    ck_assert_int_eq(run(SVM_EXIT_INTR, 0, 0).kind, VM_EXIT_INTERRUPT);
+    vt()->set(cpu, VT_RIP, 0x1000);
+    vmcb->cpl = 3;  // would fault
+    (void)run(SVM_EXIT_INTR, 0, 0);
+    vmcb->cpl = 0;
+    cpu->inject = (struct vt_event){.valid = true, .type = VT_EVENT_EXCEPTION, .vector = 6};
+    (void)run(SVM_EXIT_INTR, 0, 0);  // an exception comes first
+    ck_assert_uint_eq(next.entries, 4);
+}
+END_TEST
+
+START_TEST(test_svm_run__virtual_interrupt__host_looks_at_its_apic)
+{
+    next.event = 0;
+    plat_cr_write(8, 5);
+    (void)run(SVM_EXIT_INTR, 0, 0);
+    ck_assert_uint_eq(plat_cr_read(8), 5);
+    vt()->set(cpu, VT_RFLAGS, RFLAGS_IF);
+    cpu->inject = (struct vt_event){.valid = true, .type = VT_EVENT_INTERRUPT, .vector = 0x60};
+    (void)run(SVM_EXIT_INTR, 0, 0);
+    ck_assert_uint_eq(plat_cr_read(8), 0);
 }
 END_TEST
 
@@ -326,6 +379,8 @@ int main(void)
                                   test_svm_run__mov_to_cr4__register_is_decoded,
                                   test_svm_run__event_cut_short__goes_in_again,
                                   test_svm_run__interrupt__virtual_until_taken,
+                                  test_svm_run__shadow_before_hlt__halts_without_an_entry,
+                                  test_svm_run__virtual_interrupt__host_looks_at_its_apic,
                                   test_svm_run__asids_used_up__flush_and_new_generation,
                                   test_svm_window__wanted__virtual_interrupt_is_set,
                                   test_vcpu_raise__second_exception__merges,

@@ -137,6 +137,7 @@ void plat_cr_write(unsigned number, uint64_t value)
     case 2: insn_write_cr2(value); break;
     case 3: insn_write_cr3(value); break;
     case 4: insn_write_cr4(value); break;
+    case 8: insn_write_cr8(value); break;
     default: vmk_unreachable();
     }
 }

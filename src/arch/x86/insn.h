@@ -133,6 +133,11 @@ static inline void insn_write_cr4(uint64_t value)
     __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory");
 }
 
+static inline void insn_write_cr8(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr8" : : "r"(value) : "memory");
+}
+
 static inline void insn_write_cr2(uint64_t value)
 {
     __asm__ volatile("mov %0, %%cr2" : : "r"(value));

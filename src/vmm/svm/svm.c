@@ -524,6 +524,19 @@ static void virq_drop(struct svm_vcpu *s)
 }
 
 /*
+ * QEMU (7.2) may forget V_IRQ: a host interrupt that another thread announces while VMRUN notes it
+ * overwrites the note. Then it ends the guest at once, where it was. A guest that took the interrupt
+ * had to leave its handler by an EOI, which is another exit.
+ */
+static bool virq_lost(const struct svm_vcpu *s)
+{
+    const struct vmcb *b = s->vmcb;
+
+    return b->exit_code == SVM_EXIT_INTR && b->rip == s->virq_rip && b->rsp == s->virq_rsp &&
+           (b->rflags & RFLAGS_IF);
+}
+
+/*
  * After an exit: was the interrupt taken? Gives back what EXITINTINFO says. A guest that halts in the
  * shadow of STI has to see the interrupt, so then it goes back to where the loop looks.
  */
@@ -541,6 +554,9 @@ static uint64_t virq_check(struct vcpu *v, struct svm_vcpu *s)
             return info;
         v->inject =
             (struct vt_event){.valid = true, .type = VT_EVENT_INTERRUPT, .vector = vector};
+    } else if (virq_lost(s)) {
+        virq_set(s, vector);
+        return info;
     }
     virq_drop(s);
     return info;
@@ -911,13 +927,42 @@ static void fill_exit(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit)
     exit->kind = VM_EXIT_UNKNOWN;
 }
 
+/*
+ * VMRUN with V_IRQ set loses host interrupts in QEMU 7.2: it sets a bit in the word in which other
+ * threads announce interrupts, without their lock. The APIC still has them in its IRR, but the processor
+ * is not told, and may halt for ever. A write of the task priority makes it look there. On a
+ * processor that loses nothing it changes nothing: the kernel's priority is always 0.
+ */
+static void host_interrupts_find(void)
+{
+    plat_cr_write(8, 0);
+}
+
+/*
+ * The shadow of STI (or MOV SS) is over after the next instruction, and until then no interrupt comes.
+ * Guests wait by STI, HLT and rely on it. QEMU (7.2) forgets the shadow at VMRUN, so a guest that was
+ * pulled out between the two took its interrupt before the HLT, and then halted for one that had
+ * been. So the HLT is done here. Before other instructions a shadow is still lost there.
+ */
+static bool halts_in_shadow(struct vcpu *v, const struct svm_vcpu *s)
+{
+    return (s->vmcb->interrupt_shadow & 1) && !v->inject.valid && !s->virq && !s->vmcb->cpl &&
+           emulate_next_is_hlt(v);
+}
+
 static void svm_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct svm_vcpu *s = svm_of(v);
     struct vmcb *b = s->vmcb;
     uint64_t info;
     bool stepped = false;
+    bool asked;
 
+    if (__builtin_expect(b->interrupt_shadow & 1, 0) && halts_in_shadow(v, s)) {
+        *exit = (struct vm_exit){
+            .kind = VM_EXIT_HLT, .raw_reason = SVM_EXIT_HLT, .length = 1, .rip = b->rip};
+        return;
+    }
     if (s->generation != s->cpu->generation)
         asid_take(s);
     if (v->inject.valid)
@@ -933,9 +978,14 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     }
     if (__builtin_expect(s->tsc_aux != v->tsc_aux, 0))
         tsc_aux_load(v, s);
+    asked = b->v_intr & SVM_V_IRQ;
+    s->virq_rip = b->rip;
+    s->virq_rsp = b->rsp;
     b->clean = s->clean;
     b->rax = v->regs.gpr[GPR_RAX];
     plat_svm_enter(&v->regs, s->vmcb_pa, s->cpu->host_save);
+    if (asked)
+        host_interrupts_find();
     v->regs.gpr[GPR_RAX] = b->rax;
     b->event_inject = 0;
     b->tlb_control = SVM_TLB_NONE;

@@ -32,14 +32,15 @@ struct svm_length {
 struct svm_vcpu {
     struct vmcb *vmcb;
     paddr_t vmcb_pa;
-    struct svm_cpu *cpu;       // (c) where it is loaded; null: nowhere
-    struct svm_cpu *last_cpu;  // (c)
-    uint64_t generation;       // (c) of its ASID on last_cpu; 0: needs a new one
-    uint32_t clean;            // (c) what nobody changed since the last exit
-    uint32_t clean_after;      // (c) clean bits after an exit on this CPU: all or none
-    bool virq;                 // (c) V_IRQ is an interrupt on its way, not a window
-    bool nmi_masked;           // (c) an NMI went in, its IRET has not been seen
-    bool nmi_iret;             // (c) the IRET was seen at nmi_iret_rip but not done
+    struct svm_cpu *cpu;          // (c) where it is loaded; null: nowhere
+    struct svm_cpu *last_cpu;     // (c)
+    uint64_t generation;          // (c) of its ASID on last_cpu; 0: needs a new one
+    uint32_t clean;               // (c) what nobody changed since the last exit
+    uint32_t clean_after;         // (c) clean bits after an exit on this CPU: all or none
+    bool virq;                    // (c) V_IRQ is an interrupt on its way, not a window
+    uint64_t virq_rip, virq_rsp;  // (c) where the guest was at the last entry with it
+    bool nmi_masked;              // (c) an NMI went in, its IRET has not been seen
+    bool nmi_iret;                // (c) the IRET was seen at nmi_iret_rip but not done
     uint64_t nmi_iret_rip;
     bool nmi_step;           // (c) that IRET is being stepped over, for one entry
     uint64_t nmi_step_flag;  // (c) the guest's own TF, and DR6, before that
