@@ -47,6 +47,7 @@ struct block_request {
     void *context;
     // The device fills these.
     vmk_status status;  // COMPARE_WRITE: AGAIN if the block was not as expected
+    uint32_t world;     // whose system time it is; 0: nobody's. For devices with a helper world
     // Free for the layer that holds the request.
     struct list link;
     plat_ns submitted;

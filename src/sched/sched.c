@@ -632,6 +632,18 @@ void sched_system_time(uint32_t world, plat_ns ns)
                                       .arg = (uint32_t)MIN(ns, (plat_ns)UINT32_MAX)});
 }
 
+plat_ns sched_run_time(void)
+{
+    struct sched_state *sched = this_host()->sched;
+    struct sched_times times;
+    bool irqs = spin_lock(&sched->lock);
+
+    sched_times_at(entity_of_world(sched, sched_own()->current),
+                   MAX(plat_time_now(), sched->machine.now), &times);
+    spin_unlock(&sched->lock, irqs);
+    return times.run;
+}
+
 /* ---- reading ---- */
 
 vmk_status sched_usage_get(uint32_t id, struct sched_usage *out)

@@ -76,6 +76,8 @@ size_t sched_refusal(char *out, size_t room);
 /* The current world (not an interrupt) has worked so long of its run for another world, or for nobody
  * (0): a completion, a scan, whatever a request left behind. Any context. */
 void sched_system_time(uint32_t world, plat_ns ns);
+/* How long the current world has run so far. World context. */
+plat_ns sched_run_time(void);
 
 /* What esxtop shows of a node. */
 struct sched_usage {

@@ -21,6 +21,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "plat/plat.h"
+#include "sched/sched.h"
 #include "world/world.h"
 
 /* ---- files through the VFS ---- */
@@ -262,9 +263,15 @@ static void work(void *argument)
     struct vmdk_device *d = argument;
     struct block_request *request;
 
+    /* What this world computes for a request is its submitter's time: %SYS there, %OVRLP here. */
     while ((request = next_request(d))) {
+        plat_ns before = sched_run_time();
+        uint32_t world = request->world;
+
         request->status = serve(d->disk, request);
-        request->done(request);
+        request->done(request);  // it is not ours any more
+        if (world)
+            sched_system_time(world, sched_run_time() - before);
     }
 }
 
@@ -273,6 +280,7 @@ static void submit(struct block_device *device, struct block_request *request)
     struct vmdk_device *d = device->context;
     bool irqs = spin_lock(&d->queue.lock);
 
+    request->world = irqs ? world_current()->id.raw : 0;  // an interrupt is nobody's
     list_add_tail(&d->requests, &request->link);
     spin_unlock(&d->queue.lock, irqs);
     wait_queue_wake(&d->queue, 1);
