@@ -195,9 +195,10 @@ static int run(const struct arguments *a)
     snprintf(again, sizeof(again), "orrery-sim run %s --seed %llu --cpus %u --hosts %u%s",
              current->name, (unsigned long long)a->seed, cpus, hosts, shake ? " --shake" : "");
 
-    char line[512];
     const struct sim_options options = {
         .seed = a->seed, .shake = shake, .verbose = a->verbose, .command = again};
+    size_t room = 32 + (a->guest.host ? strlen(a->guest.host) : 0);
+    char *line;
 
     sim_options_set(&options);
     if (a->trace && !recorders_open(a->trace, hosts))
@@ -205,11 +206,15 @@ static int run(const struct arguments *a)
     if (current->prepare && !current->prepare())
         return 3;
     atexit(recorders_close);
-    snprintf(line, sizeof(line), "%s %s", a->verbose ? "log=screen debug" : "log=none",
+    line = malloc(room);
+    if (!line)
+        sim_fail("no memory for --host-options");
+    snprintf(line, room, "%s %s", a->verbose ? "log=screen debug" : "log=none",
              a->guest.host ? a->guest.host : "");
     for (unsigned i = 0; i < hosts; i++) {
         sim_host_start(sim_host_create(cpus, 256, line), boot);
     }
+    free(line);
     if (!sim_run())
         sim_fail("every world waits and nothing will come");
     if (current->check)

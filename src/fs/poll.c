@@ -9,7 +9,7 @@
  * Invariants
  *   - entry.head is not null exactly while the entry is on that head's list.
  *   - poll_entry_remove() takes the same lock as poll_notify(), so woken() is over when it returns.
- * Locking    poll_head.lock (rank POLL or EPOLLHEAD); woken() runs under it.
+ * Locking    poll_head.lock (rank POLL); woken() runs under it.
  */
 #include "core/assert.h"
 #include "fs/vfs.h"
@@ -17,12 +17,6 @@
 void poll_head_init(struct poll_head *head, const char *name)
 {
     spin_init(&head->lock, name, LOCK_RANK_POLL);
-    list_init(&head->entries);
-}
-
-void poll_head_init_epoll(struct poll_head *head, const char *name)
-{
-    spin_init(&head->lock, name, LOCK_RANK_EPOLLHEAD);
     list_init(&head->entries);
 }
 

@@ -155,7 +155,7 @@ extern const struct vfs_cred vfs_cred_root;
  * remembers `events` of each call.
  */
 struct poll_head {
-    struct spinlock lock;  // rank POLL; EPOLLHEAD in an epoll file
+    struct spinlock lock;  // rank POLL
     struct list entries;   // lock; struct poll_entry.link
 };
 
@@ -171,8 +171,6 @@ struct poll_table {
 };
 
 void poll_head_init(struct poll_head *head, const char *name);
-/* The head of an epoll file, notified from woken() of its entries. It cannot be in another epoll. */
-void poll_head_init_epoll(struct poll_head *head, const char *name);
 /* Any context that may take rank POLL. */
 void poll_notify(struct poll_head *head, unsigned events);
 void poll_entry_add(struct poll_head *head, struct poll_entry *entry);
@@ -325,6 +323,7 @@ struct vnode {
     bool dying;                  // vfs lock
     void *endpoint;     // lock; the pipe of an open FIFO, the socket bound to this name
     struct list locks;  // fs.locks_mutex; file_lock.c
+    uint32_t mapped;    // (a) mappings of processes that ask for its pages; user/mm.c
     void *private;      // the file system's
 };
 

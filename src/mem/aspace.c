@@ -437,6 +437,20 @@ vmk_status aspace_discard(struct aspace *as, uint64_t address, uint64_t size)
     return VMK_OK;
 }
 
+void aspace_object_cut(struct aspace *as,
+                       bool (*is_it)(const struct aspace_object *object, const void *what),
+                       const void *what, uint64_t first)
+{
+    /* Only map changes alter the list, and this keeps them out: regions stay while it is unlocked. */
+    list_for_each (node, &as->regions) {
+        const struct region *r = list_entry(node, struct region, link);
+        uint64_t skip = first > r->offset ? first - r->offset : 0;
+
+        if (r->object && skip < pages_of(r) && is_it(r->object, what))
+            zap(as, r, r->start + (skip << PAGE_SHIFT), r->end);
+    }
+}
+
 /* ---- mapping ---- */
 
 static vmk_status choose_address(struct aspace *as, const struct aspace_map *map, uint64_t size,

@@ -102,6 +102,11 @@ must_check vmk_status aspace_remap(struct aspace *as, uint64_t address, uint64_t
                                    uint64_t *out);
 /* [map] Forgets the contents of private anonymous pages, as MADV_DONTNEED does. */
 must_check vmk_status aspace_discard(struct aspace *as, uint64_t address, uint64_t size);
+/* [map][block] Pages from index `first` of those objects are gone: the next access asks the object again.
+ * Private copies of them go too. */
+void aspace_object_cut(struct aspace *as,
+                       bool (*is_it)(const struct aspace_object *object, const void *what),
+                       const void *what, uint64_t first);
 /* [map][block] The heap: where it starts, and its end; a wish it cannot fulfil leaves it alone. */
 void aspace_heap_set(struct aspace *as, uint64_t start);
 uint64_t aspace_heap_move(struct aspace *as, uint64_t end, uint64_t size_max);

@@ -6,13 +6,17 @@
  * the item on the ready list and wakes who waits. epoll_wait takes items off the list, asks the file
  * what really holds, and puts level-triggered ones that still hold back.
  *
+ * An epoll may watch another. Who watches it is told from a timer that rings at once: an event comes with
+ * the lock of a poll head held, and the next head has the same rank.
+ *
  * A file may go while it is watched: file_watch tells, and the item is unlinked there, before the
  * file's heads are gone.
  *
  * Invariants
  *   - An item is on the ready list at most once; `ready` says so.
  *   - An item is freed by whoever takes it off the tree list under epoll.lock.
- * Locking    epoll.mutex (sleeping) for the items; epoll.lock (rank EPOLL) for the ready list.
+ * Locking    user.epoll_nesting, then epoll.mutex (sleeping) for the items, of a watching epoll before the watched
+ *            one; epoll.lock (rank EPOLL) for the ready list.
  * Start at   on_event(), collect().
  * Sources    epoll(7)
  */
@@ -23,6 +27,7 @@
 
 #define ENTRIES_PER_ITEM 4u
 #define EVENTS_MAX       1024u
+#define LEVELS_MAX       5u  // epolls in a chain
 #define ALWAYS           (VFS_POLLERR | VFS_POLLHUP)
 
 struct epoll_item;
@@ -54,6 +59,9 @@ struct epoll {
     struct list ready;     // lock
     struct wait_queue queue;
     struct poll_head head;
+    struct timer tell;  // notifies head
+    bool watched;       // (a) somebody was on head, ever
+    unsigned above;     // user.epoll_nesting; epolls on the way to here, at least
 };
 
 static void mark_ready_locked(struct epoll_item *item)
@@ -71,13 +79,21 @@ static void on_event(struct poll_entry *entry, unsigned events)
     bool irqs = spin_lock(&e->lock);
     bool wanted = (events & (item->events | ALWAYS)) != 0;
 
-    if (wanted)
-        mark_ready_locked(item);
-    spin_unlock(&e->lock, irqs);
     if (wanted) {
-        (void)wait_queue_wake(&e->queue, 1);
-        poll_notify(&e->head, VFS_POLLIN | VFS_POLLRDNORM);
+        mark_ready_locked(item);
+        if (__atomic_load_n(&e->watched, __ATOMIC_SEQ_CST))
+            timer_arm(&e->tell, plat_time_now());
     }
+    spin_unlock(&e->lock, irqs);
+    if (wanted)
+        (void)wait_queue_wake(&e->queue, 1);
+}
+
+static void tell(struct timer *timer)
+{
+    struct epoll *e = timer->owner;
+
+    poll_notify(&e->head, VFS_POLLIN | VFS_POLLRDNORM);
 }
 
 struct item_table {
@@ -147,16 +163,47 @@ static struct epoll_item *find(struct epoll *e, const struct file *file, uint32_
 
 /* ---- the file ---- */
 
+/* Does any item on the ready list hold? Those that do not are taken off. Mutex held. */
+static bool any_ready(struct epoll *e)
+{
+    for (;;) {
+        struct epoll_item *item;
+        uint32_t wanted;
+        bool irqs = spin_lock(&e->lock);
+
+        if (list_is_empty(&e->ready)) {
+            spin_unlock(&e->lock, irqs);
+            return false;
+        }
+        item = list_entry(e->ready.next, struct epoll_item, ready_link);
+        list_remove(&item->ready_link);
+        item->ready = false;
+        wanted = item->events;
+        spin_unlock(&e->lock, irqs);
+        if (!(wanted & ~(L_EPOLLET | L_EPOLLONESHOT)) ||
+            !(file_poll(item->file, NULL) & (wanted | ALWAYS)))
+            continue;
+        irqs = spin_lock(&e->lock);
+        if (!item->ready) {
+            item->ready = true;
+            list_add_head(&e->ready, &item->ready_link);
+        }
+        spin_unlock(&e->lock, irqs);
+        return true;
+    }
+}
+
 static unsigned epoll_poll(struct file *file, struct poll_table *table)
 {
     struct epoll *e = file->private;
+    bool ready;
 
+    if (table)
+        __atomic_store_n(&e->watched, true, __ATOMIC_SEQ_CST);
     poll_wait_on(table, &e->head);
-
-    bool irqs = spin_lock(&e->lock);
-    bool ready = !list_is_empty(&e->ready);
-
-    spin_unlock(&e->lock, irqs);
+    mutex_lock(&e->mutex);
+    ready = any_ready(e);
+    mutex_unlock(&e->mutex);
     return ready ? VFS_POLLIN | VFS_POLLRDNORM : 0;
 }
 
@@ -186,6 +233,7 @@ static void epoll_release(struct file *file)
         else
             world_yield();
     }
+    timer_cancel(&e->tell);
     heap_free(e);
 }
 
@@ -217,7 +265,8 @@ int64_t sys_epoll_create1(struct thread *t, const uint64_t *a)
     list_init(&e->items);
     list_init(&e->ready);
     wait_queue_init(&e->queue, "epoll");
-    poll_head_init_epoll(&e->head, "epoll");
+    poll_head_init(&e->head, "epoll");
+    timer_init(&e->tell, tell, e);
     status = file_create(&epoll_ops, e, VFS_O_RDWR, &file);
     if (status != VMK_OK) {
         heap_free(e);
@@ -306,6 +355,55 @@ static int64_t control(struct epoll *e, int op, struct file *file, uint32_t fd,
     return result;
 }
 
+/* The longest chain of epolls from here on; LEVELS_MAX + 1 also if `to` is on it. */
+static unsigned levels(struct epoll *e, const struct epoll *to, unsigned sofar)
+{
+    unsigned longest = sofar;
+
+    if (e == to || sofar > LEVELS_MAX)
+        return LEVELS_MAX + 1;
+    mutex_lock(&e->mutex);
+    list_for_each (node, &e->items) {
+        struct file *file = list_entry(node, struct epoll_item, link)->file;
+
+        if (file->ops == &epoll_ops)  // it cannot go: file_gone() waits for the mutex
+            longest = MAX(longest, levels(file->private, to, sofar + 1));
+    }
+    mutex_unlock(&e->mutex);
+    return longest;
+}
+
+/* `e` and what is below it are that far down now. */
+static void push_down(struct epoll *e, unsigned above)
+{
+    e->above = MAX(e->above, above);
+    mutex_lock(&e->mutex);
+    list_for_each (node, &e->items) {
+        struct file *file = list_entry(node, struct epoll_item, link)->file;
+
+        if (file->ops == &epoll_ops)
+            push_down(file->private, above + 1);
+    }
+    mutex_unlock(&e->mutex);
+}
+
+/* Adds an epoll to another, if that makes no circle and no chain of more than LEVELS_MAX. */
+static int64_t add_epoll(struct epoll *e, struct file *file, uint32_t fd,
+                         const struct l_epoll_event *event)
+{
+    struct user_state *user = user_state();
+    struct epoll *below = file->private;
+    int64_t result = -L_ELOOP;
+
+    mutex_lock(&user->epoll_nesting);
+    if (e->above + 1 + levels(below, e, 1) <= LEVELS_MAX)
+        result = control(e, L_EPOLL_CTL_ADD, file, fd, event);
+    if (!result)
+        push_down(below, e->above + 1);
+    mutex_unlock(&user->epoll_nesting);
+    return result;
+}
+
 int64_t sys_epoll_ctl(struct thread *t, const uint64_t *a)
 {
     struct file *epoll = user_fd_get(t, a[0]), *file = user_fd_get(t, a[2]);
@@ -316,13 +414,13 @@ int64_t sys_epoll_ctl(struct thread *t, const uint64_t *a)
         result = -L_EBADF;
     else if (epoll->ops != &epoll_ops || epoll == file)
         result = -L_EINVAL;
-    else if (file->ops == &epoll_ops)
-        result = -L_EINVAL;  // one level
     else if (!file->ops->poll)
         result = -L_EPERM;
     else if ((int)a[1] != L_EPOLL_CTL_DEL)
         result = user_in(t, &event, a[3], sizeof(event));
-    if (!result)
+    if (!result && file->ops == &epoll_ops && (int)a[1] == L_EPOLL_CTL_ADD)
+        result = add_epoll(epoll->private, file, (uint32_t)a[2], &event);
+    else if (!result)
         result = control(epoll->private, (int)a[1], file, (uint32_t)a[2], &event);
     file_put(file);
     file_put(epoll);

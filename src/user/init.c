@@ -49,6 +49,7 @@ void user_init(void)
     futex_init();
     job_init();
     user_proc_init();
+    mutex_init(&user_state()->epoll_nesting, "epoll nesting");
     mqueue_init();
     vmk_device_init();
     make_links();

@@ -93,6 +93,8 @@ static void object_unref(struct aspace_object *object)
 
     if (__atomic_fetch_sub(&o->refs, 1, __ATOMIC_ACQ_REL) != 1)
         return;
+    if (o->file->vnode)
+        __atomic_fetch_sub(&o->file->vnode->mapped, 1, __ATOMIC_RELAXED);
     file_put(o->file);
     heap_free(o);
 }
@@ -112,25 +114,72 @@ static void object_describe(struct aspace_object *object, char *name, size_t siz
         vmk_snprintf(name, size, "?");
 }
 
+static const struct aspace_object_ops file_object_ops = {
+    .page_get = object_page_get,
+    .page_put = object_page_put,
+    .page_ref = object_page_ref,
+    .ref = object_ref,
+    .unref = object_unref,
+    .describe = object_describe,
+};
+
+static bool maps_vnode(const struct aspace_object *object, const void *vnode)
+{
+    return object->ops == &file_object_ops &&
+           container_of(object, const struct file_object, object)->file->vnode == vnode;
+}
+
+/* The memory of the first process after `pid`, referenced; null: there is none. */
+static struct user_mm *mm_after(uint32_t *pid)
+{
+    struct user_state *user = user_state();
+    const struct process *next = NULL;
+    struct user_mm *mm = NULL;
+    bool irqs = spin_lock(&user->lock);
+
+    list_for_each (node, &user->processes) {
+        const struct process *p = list_entry(node, struct process, all_link);
+
+        if (p->pid > *pid && p->mm && (!next || p->pid < next->pid))
+            next = p;
+    }
+    if (next) {
+        *pid = next->pid;
+        mm = next->mm;
+        mm_ref(mm);
+    }
+    spin_unlock(&user->lock, irqs);
+    return mm;
+}
+
+void mm_file_cut(struct vnode *vnode, uint64_t size)
+{
+    uint32_t pid = 0;
+    struct user_mm *mm;
+
+    if (!vnode || !__atomic_load_n(&vnode->mapped, __ATOMIC_SEQ_CST))
+        return;
+    while ((mm = mm_after(&pid))) {
+        mutex_lock(&mm->map_lock);
+        aspace_object_cut(mm->as, maps_vnode, vnode, round_up(size, PAGE_SIZE) >> PAGE_SHIFT);
+        mutex_unlock(&mm->map_lock);
+        mm_put(mm);
+    }
+}
+
 vmk_status mm_file_object(struct file *file, bool shared_write, struct aspace_object **out)
 {
-    static const struct aspace_object_ops ops = {
-        .page_get = object_page_get,
-        .page_put = object_page_put,
-        .page_ref = object_page_ref,
-        .ref = object_ref,
-        .unref = object_unref,
-        .describe = object_describe,
-    };
     struct file_object *o = heap_alloc(sizeof(*o), MEM_OWNER_USER);
 
     (void)shared_write;
     if (!o)
         return VMK_NO_MEMORY;
-    o->object.ops = &ops;
+    o->object.ops = &file_object_ops;
     o->refs = 1;
     o->file = file;
     file_ref(file);
+    if (file->vnode)
+        __atomic_fetch_add(&file->vnode->mapped, 1, __ATOMIC_SEQ_CST);
     *out = &o->object;
     return VMK_OK;
 }

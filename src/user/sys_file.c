@@ -395,6 +395,8 @@ static int64_t truncate_file(struct thread *t, struct file *file, uint64_t size)
     if (!file_may_write(file))
         return -L_EINVAL;
     status = file_truncate(file, size);
+    if (status == VMK_OK)
+        mm_file_cut(file->vnode, size);
     return status == VMK_UNSUPPORTED ? -L_EINVAL : user_errno(status);
 }
 

@@ -28,6 +28,8 @@ static int64_t open_at(struct thread *t, int dir, uint64_t at, uint64_t flags, u
     path_put(&path);
     if (status != VMK_OK)
         return user_errno_restart(status);
+    if (flags & VFS_O_TRUNC)
+        mm_file_cut(file->vnode, 0);
     return user_fd_install(t, file, 0, flags & VFS_O_CLOEXEC);
 }
 

@@ -40,6 +40,41 @@ static int64_t wall_ns(void)
            user_state()->clock_offset_ns;
 }
 
+/* Clock numbers that name a process or thread: its id, upside down, above three bits. */
+static int64_t cpu_clock_ns(int clock, struct thread *t)
+{
+    struct user_state *user = user_state();
+    uint32_t id = ~(uint32_t)(clock >> 3) & 0x1fffffffu;
+    uint64_t utime = 0, stime = 0;
+    unsigned which = (unsigned)clock & 3u;
+    struct process *p = NULL;
+    struct thread *other;
+    bool irqs;
+
+    if (which == 3)  // a descriptor
+        return -1;
+    if (clock & 4) {
+        irqs = spin_lock(&user->lock);
+        other = id ? thread_find_locked(id) : t;
+        if (other && other->process == t->process) {
+            p = other->process;
+            process_ref(p);
+            thread_times(other, &utime, &stime);
+        }
+        spin_unlock(&user->lock, irqs);
+    } else {
+        p = id ? process_find(id) : t->process;
+        if (p == t->process && !id)
+            process_ref(p);
+        if (p)
+            process_times(p, &utime, &stime);
+    }
+    if (!p)
+        return -1;
+    process_put(p);
+    return (int64_t)(which == 1 ? utime : utime + stime);
+}
+
 int64_t clock_now_ns(int clock, struct thread *t)
 {
     uint64_t utime, stime;
@@ -57,7 +92,7 @@ int64_t clock_now_ns(int clock, struct thread *t)
     case L_CLOCK_THREAD_CPUTIME_ID:
         thread_times(t, &utime, &stime);
         return (int64_t)(utime + stime);
-    default: return -1;
+    default: return clock < 0 ? cpu_clock_ns(clock, t) : -1;
     }
 }
 

@@ -221,6 +221,8 @@ struct user_state {
     struct list buffers;
     uint32_t buffer_count;
 
+    struct mutex epoll_nesting;  // an epoll is added to another
+
     struct mutex mqueue_mutex;
     struct list mqueues, mqueue_charges;  // mqueue_mutex; with a name; all
     uint32_t mqueue_count;                // mqueue_mutex
@@ -286,6 +288,8 @@ void mm_limits_apply(struct process *p);
 /* A mapping of a file: one reference. */
 must_check vmk_status mm_file_object(struct file *file, bool shared_write,
                                      struct aspace_object **out);
+/* The file was cut to that size: what processes mapped beyond it is SIGBUS from now on. May block. */
+void mm_file_cut(struct vnode *vnode, uint64_t size);
 
 /* ---- fd.c ---- */
 must_check struct user_fds *fds_create(void);

@@ -4,6 +4,7 @@
  */
 #include "posix.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/select.h>
@@ -37,6 +38,46 @@ static void *writer(void *argument)
     if (write(*(int *)argument, "late", 4) != 4)
         puts("no write");
     return NULL;
+}
+
+/* An epoll in an epoll: readiness comes through, circles and long chains are refused. */
+static int nested(void)
+{
+    int chain[7], pipes[2], outer;
+    struct epoll_event e = {.events = EPOLLIN};
+    struct pollfd p;
+    pthread_t thread;
+    char text[16];
+
+    if (pipe(pipes))
+        return 1;
+    for (int i = 0; i < 7; i++)
+        chain[i] = epoll_create1(0);
+    outer = chain[0];
+    SHOW(epoll_ctl(chain[0], EPOLL_CTL_ADD, chain[1], &e));
+    SHOW(epoll_ctl(chain[1], EPOLL_CTL_ADD, chain[0], &e));
+    SHOW(epoll_ctl(chain[1], EPOLL_CTL_ADD, chain[2], &e));
+    SHOW(epoll_ctl(chain[2], EPOLL_CTL_ADD, chain[0], &e));
+    SHOW(epoll_ctl(chain[2], EPOLL_CTL_ADD, pipes[0], &e));
+    show(outer, 0);
+    p = (struct pollfd){.fd = outer, .events = POLLIN};
+    SHOW(poll(&p, 1, 0));
+    pthread_create(&thread, NULL, writer, &pipes[1]);
+    SHOW(poll(&p, 1, 5000));
+    pthread_join(thread, NULL);
+    show(outer, 0);
+    show(chain[2], 0);
+    SHOW(read(pipes[0], text, sizeof(text)));
+    show(outer, 0);
+    show(chain[1], 0);
+    pthread_create(&thread, NULL, writer, &pipes[1]);
+    show(outer, 5000);
+    pthread_join(thread, NULL);
+    close(chain[2]);
+    show(outer, 0);
+    for (int i = 1; i < 6; i++)
+        SHOW(epoll_ctl(chain[i], EPOLL_CTL_ADD, i == 1 ? chain[3] : chain[i + 1], &e) == 0);
+    return 0;
 }
 
 int test_epoll(void)
@@ -96,5 +137,5 @@ int test_epoll(void)
     SHOW(write(event, &value, 4));
     SHOW(read(event, &value, sizeof(value)));
     printf("value %d\n", value == UINT64_MAX - 1);
-    return 0;
+    return nested();
 }

@@ -27,6 +27,59 @@ static const char *poke(volatile char *at, int write)
     return "fine";
 }
 
+static void on_bus(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)context;
+    siglongjmp(back, info->si_code);
+}
+
+/* Reads a page of a mapping; how that ends. */
+static void touch(const char *what, const volatile char *at)
+{
+    int code = sigsetjmp(back, 1);
+
+    if (code)
+        printf("%s: SIGBUS, code %d\n", what, code);
+    else
+        printf("%s: %d\n", what, *at);
+}
+
+/* A mapped file is cut and grows again. */
+static void cut(void)
+{
+    struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO}, old;
+    int fd = open("cut", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    volatile char *shared, *mine;
+
+    sigaction(SIGBUS, &action, &old);
+    SHOW(ftruncate(fd, 4 * 4096));
+    shared = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    mine = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    for (int page = 0; page < 4; page++) {
+        shared[page * 4096] = (char)(page + 1);
+        mine[page * 4096 + 1] = 9;
+    }
+    SHOW(ftruncate(fd, 4096 + 1));
+    touch("kept", shared + 4096);
+    touch("cut", shared + 2 * 4096);
+    touch("cut, private", mine + 2 * 4096 + 1);
+    touch("kept, private", mine + 4096 + 1);
+    fflush(stdout);
+    if (fork() == 0) {
+        touch("in a child", shared + 3 * 4096);
+        exit(0);
+    }
+    wait(NULL);
+    SHOW(ftruncate(fd, 4 * 4096));
+    touch("grown", shared + 2 * 4096);
+    close(open("cut", O_RDWR | O_TRUNC));
+    touch("opened anew", shared);
+    sigaction(SIGBUS, &old, NULL);
+    close(fd);
+    unlink("cut");
+}
+
 int test_memory(void)
 {
     const size_t page = 4096;
@@ -109,5 +162,6 @@ int test_memory(void)
     setrlimit(RLIMIT_AS, &limit);
     signal(SIGSEGV, SIG_DFL);
     signal(SIGBUS, SIG_DFL);
+    cut();
     return 0;
 }
