@@ -29,7 +29,7 @@ static size_t folder_of(const char *path)
     return length;
 }
 
-static vmk_status open_file(struct vm *vm, const char *name, bool read_only,
+static vmk_status open_file(struct vm *vm, const char *name, bool read_only, uint32_t shares,
                             struct block_device **out, char *why, size_t why_size)
 {
     const char *beside = *name == '/' ? "" : vm->owner.config_file ? vm->owner.config_file : "";
@@ -44,7 +44,7 @@ static vmk_status open_file(struct vm *vm, const char *name, bool read_only,
     }
     if ((size_t)vmk_snprintf(path, sizeof(path), "%.*s%s", (int)folder_of(beside), beside,
                              name) < sizeof(path))
-        status = vmdk_device_open(path, read_only, out);
+        status = vmdk_device_open(path, read_only, shares, out);
     if (status != VMK_OK)
         (void)vmk_snprintf(why, why_size, "%s as a virtual disk: %s (VMDK: lines say more)",
                            path, vmk_status_text(status));

@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "fs/vfs_internal.h"
 #include "fs/visorfs/visorfs.h"
+#include "fs/vmdk/vmdk_turns.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "plat/plat.h"
@@ -99,6 +100,7 @@ vmk_status fs_init(void)
 {
     vmk_status status;
 
+    vmdk_turns_init();
     vfs_init();
     status = visorfs_type_register();
     if (status == VMK_OK)

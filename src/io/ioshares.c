@@ -61,7 +61,7 @@ struct ioshares {
     struct slot slots[];  // depth
 };
 
-static uint64_t cost_of(const struct block_request *request)
+uint64_t ioshares_cost(const struct block_request *request)
 {
     switch (request->op) {
     case BLOCK_READ:
@@ -172,7 +172,7 @@ static void submit(struct block_device *device, struct block_request *request)
     if (!c)
         c = &s->clients[0];
     start = MAX(s->now, c->finish);
-    c->finish = start + cost_of(request) * TAG_SCALE / c->shares;
+    c->finish = start + ioshares_cost(request) * TAG_SCALE / c->shares;
     request->lower = (void *)(uintptr_t)start;
     list_add_tail(&c->waiting, &request->link);
     spin_unlock(&s->lock, irqs);

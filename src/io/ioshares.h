@@ -27,6 +27,8 @@ struct ioshares *ioshares_create(struct block_device *disk, unsigned depth);
 struct block_device *ioshares_device(struct ioshares *shares);
 /* Nothing is in flight or comes any more. */
 void ioshares_destroy(struct ioshares *shares);
+/* What a request is worth: the data, and a fixed part. Divided by shares it moves a tag. */
+uint64_t ioshares_cost(const struct block_request *request);
 /* 1..IOSHARES_MAX. BAD_PARAM, LIMIT (too many clients; those in use stay). Any context. */
 must_check vmk_status ioshares_set(struct ioshares *shares, uint32_t client, uint32_t value);
 /* The client is gone: its slot is free. It has nothing waiting. Any context. */

@@ -363,11 +363,18 @@ void storage_close(struct block_device *device)
 vmk_status storage_shares_set(const char *name, uint32_t client, uint32_t shares)
 {
     struct block_device *disk = open_disk(name, strlen(name));
-    vmk_status status;
+    uint64_t number;
+    const char *colon = disk ? NULL : number_at_end(name, &number);
+    vmk_status status = VMK_OK;
 
+    if (colon)
+        disk = open_disk(name, (size_t)(colon - name));
     if (!disk)
         return VMK_NOT_FOUND;
-    status = ioshares_set(disk->context, client, shares);
+    if (shares)
+        status = ioshares_set(disk->context, client, shares);
+    else
+        ioshares_forget(disk->context, client);
     close_disk(disk);
     return status;
 }

@@ -62,7 +62,8 @@ void storage_close(struct block_device *device);
 
 /*
  * How much of a disk a client (block_request.client: a VM) gets while others want it too: io/ioshares.h.
- * NOT_FOUND, BAD_PARAM, LIMIT. Any context.
+ * 0 shares: the client is gone. A partition's name stands for its disk. NOT_FOUND, BAD_PARAM, LIMIT. Any
+ * context.
  */
 must_check vmk_status storage_shares_set(const char *name, uint32_t client, uint32_t shares);
 

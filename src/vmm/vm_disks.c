@@ -19,6 +19,7 @@
 #include "vmm/vm_disks.h"
 
 #include "core/log.h"
+#include "io/ioshares.h"
 #include "io/storage.h"
 #include "lib/crc32.h"
 #include "lib/format.h"
@@ -88,16 +89,28 @@ static vmk_status ram_open(const char *name, struct vm_disk_open *d, char *why)
     return status;
 }
 
-static vmk_status host_open(const char *name, struct vm_disk_open *d, char *why)
+static uint32_t shares_of(const struct vm_disk_config *c)
+{
+    return c->io_shares ? c->io_shares : IOSHARES_NORMAL;
+}
+
+/* Whole disks and partitions of the host; their shares are the VM's on that disk. */
+static vmk_status host_open(const struct vm *vm, const char *name,
+                            const struct vm_disk_config *c, struct vm_disk_open *d, char *why)
 {
     vmk_status status = storage_open(name, &d->block);
 
-    if (status != VMK_OK)
+    if (status != VMK_OK) {
         vmk_snprintf(why, WHY_SIZE, "this host has no such device: %s",
                      vmk_status_text(status));
-    else
-        d->close = storage_close;
-    return status;
+        return status;
+    }
+    d->close = storage_close;
+    status = storage_shares_set(name, vm->index + 1, shares_of(c));
+    if (status != VMK_OK)
+        vmk_log(VMK_LOG_WARN, "VM: %s: %s: no shares of its own: %s", vm->config.name, name,
+                vmk_status_text(status));
+    return VMK_OK;
 }
 
 static vmk_status source_open(struct vm *vm, const struct vm_disk_config *c,
@@ -113,8 +126,8 @@ static vmk_status source_open(struct vm *vm, const struct vm_disk_config *c,
             "host:DEVICE");
         return VMK_NOT_FOUND;
     }
-    status =
-        source->open(vm, c->file, c->mode == VM_DISK_NONPERSISTENT, &d->block, why, WHY_SIZE);
+    status = source->open(vm, c->file, c->mode == VM_DISK_NONPERSISTENT, shares_of(c),
+                          &d->block, why, WHY_SIZE);
     if (status == VMK_OK)
         d->close = source->close;
     return status;
@@ -144,7 +157,7 @@ static vmk_status disk_open(struct vm *vm, const struct vm_disk_config *c,
     if ((name = after(c->file, "ramdisk:")) != NULL)
         status = ram_open(name, d, why);
     else if ((name = after(c->file, "host:")) != NULL)
-        status = host_open(name, d, why);
+        status = host_open(vm, name, c, d, why);
     else
         status = source_open(vm, c, d, why);
     if (status == VMK_OK && c->mode == VM_DISK_NONPERSISTENT)
@@ -201,11 +214,14 @@ void vm_disks_close(struct vm *vm)
         return;
     for (unsigned i = 0; i < VM_DISKS_MAX; i++) {
         struct vm_disk_open *d = &vm->disks->open[i];
+        const char *host = after(vm->config.disks[i].file, "host:");
 
         if (d->lower && d->block)
             ram_disk_destroy(d->block);
         if (d->lower)
             d->block = d->lower;
+        if (d->block && host)
+            (void)!storage_shares_set(host, vm->index + 1, 0);
         if (d->block && d->close)
             d->close(d->block);
     }

@@ -16,6 +16,7 @@
 #include "vmm/vmx_config.h"
 
 #include "core/log.h"
+#include "io/ioshares.h"
 #include "lib/format.h"
 #include "lib/rng.h"
 #include "lib/string.h"
@@ -395,7 +396,7 @@ static const struct key_row key_rows[] = {
     {"uuid.bios", set_uuid},
 };
 
-/* ---- disks: scsiB.*, scsiB:U.*, orrery.virtioB.*, orrery.virtioB:U.* ---- */
+/* ---- disks: scsiB.*, scsiB:U.*, orrery.virtioB.*, orrery.virtioB:U.*, sched.scsiB:U.shares ---- */
 
 static const char *const bus_words[] = {
     [VM_DISK_SCSI] = "scsi", [VM_DISK_VIRTIO] = "orrery.virtio"};
@@ -456,6 +457,22 @@ static vmk_status set_bus(struct parser *p, struct vm_config *out, enum vm_disk_
     return VMK_OK;
 }
 
+static vmk_status set_disk_shares(struct parser *p, struct vm_disk_config *d)
+{
+    static const struct {
+        const char *word;
+        uint32_t shares;
+    } levels[] = {{"low", IOSHARES_LOW}, {"normal", IOSHARES_NORMAL}, {"high", IOSHARES_HIGH}};
+
+    for (size_t i = 0; i < ARRAY_COUNT(levels); i++) {
+        if (same_word(p->value, levels[i].word)) {
+            d->io_shares = levels[i].shares;
+            return VMK_OK;
+        }
+    }
+    return number_read(p, 1, IOSHARES_MAX, &d->io_shares);
+}
+
 static vmk_status set_disk(struct parser *p, unsigned disk, const char *property)
 {
     struct vm_disk_config *d = &p->disks[disk];
@@ -484,8 +501,10 @@ static vmk_status set_disk(struct parser *p, unsigned disk, const char *property
 /* True: the key is one of these, and `status` says how it went. */
 static bool disk_key(struct parser *p, struct vm_config *out, vmk_status *status)
 {
+    const char *sched = after_word(p->key, "sched.");
+
     for (unsigned bus = 0; bus < ARRAY_COUNT(bus_words); bus++) {
-        const char *at = after_word(p->key, bus_words[bus]);
+        const char *at = after_word(sched ? sched : p->key, bus_words[bus]);
         int number, unit;
 
         if (!at || (number = small_number(&at)) < 0 || (*at != '.' && *at != ':'))
@@ -495,7 +514,8 @@ static bool disk_key(struct parser *p, struct vm_config *out, vmk_status *status
             return true;
         }
         if (*at == '.') {
-            *status = set_bus(p, out, (enum vm_disk_bus)bus, (unsigned)number, at + 1);
+            *status = sched ? VMK_OK
+                            : set_bus(p, out, (enum vm_disk_bus)bus, (unsigned)number, at + 1);
             return true;
         }
         at++;
@@ -508,8 +528,14 @@ static bool disk_key(struct parser *p, struct vm_config *out, vmk_status *status
 
         unsigned disk = disk_of(p, (enum vm_disk_bus)bus, (unsigned)number, (unsigned)unit);
 
-        *status =
-            disk < VM_DISKS_MAX ? set_disk(p, disk, at + 1) : fail(p, "more than 16 disks");
+        if (disk >= VM_DISKS_MAX)
+            *status = fail(p, "more than 16 disks");
+        else if (!sched)
+            *status = set_disk(p, disk, at + 1);
+        else if (same_word(at + 1, "shares"))
+            *status = set_disk_shares(p, &p->disks[disk]);
+        else
+            *status = VMK_OK;
         return true;
     }
     return false;

@@ -34,6 +34,7 @@ struct vm_disk_config {
     enum vm_disk_bus bus;
     uint8_t number, unit;
     enum vm_disk_mode mode;
+    uint32_t io_shares;       // sched.scsiB:U.shares; 0: normal (io/ioshares.h)
     char file[VM_PATH_SIZE];  // fileName
 };
 

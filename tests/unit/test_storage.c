@@ -155,7 +155,7 @@ static void partition_case(void *argument)
     storage_close(part);
     storage_close(whole);
     ck_assert_int_eq(storage_shares_set("naa.1", 7, 2000), VMK_OK);
-    ck_assert_int_eq(storage_shares_set("naa.1", 7, 0), VMK_BAD_PARAM);
+    ck_assert_int_eq(storage_shares_set("naa.1", 7, 4001), VMK_BAD_PARAM);
     ck_assert_int_eq(storage_shares_set("naa.2", 7, 2000), VMK_NOT_FOUND);
     ck_assert(storage_device_get(0, &info) && info.users == 0);
     ck_assert_uint_eq(heap_owned(MEM_OWNER_KERNEL), held);

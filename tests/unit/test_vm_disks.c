@@ -10,12 +10,14 @@
 static struct disk_model *model;
 static unsigned opened, closed;
 static bool opened_read_only;
+static uint32_t opened_shares;
 
-static vmk_status source_open(struct vm *of, const char *name, bool read_only,
+static vmk_status source_open(struct vm *of, const char *name, bool read_only, uint32_t shares,
                               struct block_device **out, char *why, size_t why_size)
 {
     ck_assert_ptr_eq(of, vm);
     opened_read_only = read_only;
+    opened_shares = shares;
     if (strcmp(name, "there.vmdk") != 0) {
         strncpy(why, "the test has no such file", why_size);
         return VMK_NOT_FOUND;
@@ -86,6 +88,7 @@ START_TEST(test_vm_disks__source__asked_and_given_back)
     vm_disk_source_set(&source);
     ck_assert_int_eq(open_one("there.vmdk", VM_DISK_PERSISTENT), VMK_OK);
     ck_assert(!opened_read_only);
+    ck_assert_uint_eq(opened_shares, 1000);
     ck_assert_ptr_eq(vm->disks->open[0].block, disk_model_device(model));
     id = vm->disks->open[0].id;
     close_all();

@@ -15,6 +15,7 @@
 
 #include "fs/vmdk/vmdk.h"
 #include "fs/vmdk/vmdk_device.h"
+#include "io/ioshares.h"
 #include "lib/rng.h"
 #include "tests/unit/fs_fixture.h"
 
@@ -608,7 +609,7 @@ static void device_body(void *argument)
     (void)argument;
     fs_up();
     ck_assert_int_eq(vmdk_create(vmdk_vfs_store(), "/tmp/d.vmdk", &what, NULL), VMK_OK);
-    ck_assert_int_eq(vmdk_device_open("/tmp/d.vmdk", false, &device), VMK_OK);
+    ck_assert_int_eq(vmdk_device_open("/tmp/d.vmdk", false, IOSHARES_NORMAL, &device), VMK_OK);
     ck_assert_uint_eq(device->size, 1 << 20);
     memset(data, 0xa5, sizeof(data));
     ck_assert_int_eq(block_write(device, 65536 - 512, data, sizeof(data)), VMK_OK);
@@ -620,12 +621,13 @@ static void device_body(void *argument)
     ck_assert_int_eq(block_discard(device, 65536, 65536), VMK_OK);
     ck_assert_int_eq(block_read(device, 1 << 20, back, 512), VMK_BAD_PARAM);
     device->ops->destroy(device);
-    ck_assert_int_eq(vmdk_device_open("/tmp/d.vmdk", true, &device), VMK_OK);
+    ck_assert_int_eq(vmdk_device_open("/tmp/d.vmdk", true, IOSHARES_NORMAL, &device), VMK_OK);
     ck_assert_int_eq(block_read(device, 65536 - 512, back, 512), VMK_OK);
     ck_assert_int_eq(memcmp(data, back, 512), 0);
     ck_assert_int_eq(block_write(device, 0, back, 512), VMK_READ_ONLY);
     device->ops->destroy(device);
-    ck_assert_int_eq(vmdk_device_open("/tmp/none.vmdk", true, &device), VMK_NOT_FOUND);
+    ck_assert_int_eq(vmdk_device_open("/tmp/none.vmdk", true, IOSHARES_NORMAL, &device),
+                     VMK_NOT_FOUND);
 }
 
 FS_TEST(test_vmdk_device__in_the_kernel__reads_what_it_wrote, device_body)

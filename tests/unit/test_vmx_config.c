@@ -151,6 +151,10 @@ START_TEST(test_vmx_config__disks__in_order_whatever_the_order_of_keys)
                                   "scsi0:2.fileName = \"not-present.vmdk\"\n"
                                   "scsi0:3.present = \"FALSE\"\n"
                                   "scsi0:1.redo = \"\"\n"
+                                  "sched.scsi0:1.shares = \"high\"\n"
+                                  "sched.scsi0:1.throughputCap = \"off\"\n"
+                                  "sched.scsi0:12.shares = \"3000\"\n"
+                                  "sched.scsi0:2.shares = \"low\"\n"
                                   "sata0:0.present = \"FALSE\"\n"
                                   "orrery.virtio0.present = \"TRUE\"\n" SCSI_0),
                      VMK_OK);
@@ -159,6 +163,9 @@ START_TEST(test_vmx_config__disks__in_order_whatever_the_order_of_keys)
     ck_assert(!config.buses[VM_DISK_SCSI][1]);
     ck_assert_str_eq(config.disks[0].file, "/vmfs/volumes/d/b.vmdk");
     ck_assert_uint_eq(config.disks[0].unit, 1);
+    ck_assert_uint_eq(config.disks[0].io_shares, 2000);
+    ck_assert_uint_eq(config.disks[1].io_shares, 3000);
+    ck_assert_uint_eq(config.disks[2].io_shares, 0);
     ck_assert_int_eq(config.disks[0].mode, VM_DISK_PERSISTENT);
     ck_assert_str_eq(config.disks[1].file, "c.vmdk");
     ck_assert_int_eq(config.disks[1].mode, VM_DISK_NONPERSISTENT);
@@ -182,6 +189,9 @@ START_TEST(test_vmx_config__disk_errors__name_line_and_key)
         {"scsi0:0.mode = \"undoable\"", "1: scsi0:0.mode: must be persistent"},
         {"scsi0:0.deviceType = \"cdrom-image\"", "1: scsi0:0.deviceType: must be disk or"},
         {"scsi0:0.fileName = \"\"", "1: scsi0:0.fileName: empty"},
+        {"sched.scsi0:0.shares = \"much\"", "1: sched.scsi0:0.shares: not a number"},
+        {"sched.scsi0:0.shares = \"4001\"", "1: sched.scsi0:0.shares: "},
+        {"sched.scsi4:0.shares = \"low\"", "1: sched.scsi4:0.shares: there are buses"},
         {"nvme0:0.present = \"TRUE\"", "1: nvme0:0.present: no such controller here"},
         {SCSI_0 "scsi0:0.present = \"TRUE\"\n" KERNEL,
          "4: scsi0:0: present but without fileName"},

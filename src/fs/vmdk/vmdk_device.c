@@ -18,6 +18,8 @@
 #include "core/heap.h"
 #include "core/log.h"
 #include "fs/vfs.h"
+#include "fs/vmdk/vmdk_turns.h"
+#include "io/ioshares.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "plat/plat.h"
@@ -181,6 +183,7 @@ struct vmdk_device {
     struct wait_queue queue;  // the worker waits here
     struct list requests;     // queue.lock; struct block_request.link
     bool stop;                // queue.lock
+    struct vmdk_turn turn;    // the worker's
     world_id worker;          // (i)
 };
 
@@ -258,6 +261,18 @@ static struct block_request *next_request(struct vmdk_device *d)
     return request;
 }
 
+/* What the next request costs; 0: none is there yet. */
+static uint64_t cost_waiting(struct vmdk_device *d)
+{
+    uint64_t cost = 0;
+    bool irqs = spin_lock(&d->queue.lock);
+
+    if (!list_is_empty(&d->requests))
+        cost = ioshares_cost(list_entry(d->requests.next, struct block_request, link));
+    spin_unlock(&d->queue.lock, irqs);
+    return cost;
+}
+
 static void work(void *argument)
 {
     struct vmdk_device *d = argument;
@@ -265,13 +280,16 @@ static void work(void *argument)
 
     /* What this world computes for a request is its submitter's time: %SYS there, %OVRLP here. */
     while ((request = next_request(d))) {
-        plat_ns before = sched_run_time();
-        uint32_t world = request->world;
+        const uint32_t world = request->world;
+        plat_ns before;
 
+        vmdk_turn_take(&d->turn, ioshares_cost(request));
+        before = sched_run_time();
         request->status = serve(d->disk, request);
         request->done(request);  // it is not ours any more
         if (world)
             sched_system_time(world, sched_run_time() - before);
+        vmdk_turn_give(&d->turn, cost_waiting(d));
     }
 }
 
@@ -297,6 +315,7 @@ static void destroy(struct block_device *device)
     spin_unlock(&d->queue.lock, irqs);
     wait_queue_wake(&d->queue, WAIT_QUEUE_ALL);
     (void)!world_wait(d->worker, PLAT_NS_NEVER, &code);
+    vmdk_turn_leave(&d->turn);
     status = vmdk_close(d->disk);
     if (status != VMK_OK)
         vmk_log(VMK_LOG_ERROR, "VMDK: %s: what was written last may be lost: %s", device->name,
@@ -306,7 +325,22 @@ static void destroy(struct block_device *device)
 
 static const struct block_ops device_ops = {.submit = submit, .destroy = destroy};
 
-vmk_status vmdk_device_create(struct vmdk *disk, const char *name, struct block_device **out)
+/* What all disks of one file system have in common; the file that is open keeps it mounted. */
+static const void *volume_of(const char *path)
+{
+    const struct vfs_where where = vfs_where_kernel();
+    const void *volume = NULL;
+    struct vnode *node;
+
+    if (vfs_walk(&where, path, 0, &node) == VMK_OK) {
+        volume = node->mount;
+        vnode_put(node);
+    }
+    return volume;
+}
+
+vmk_status vmdk_device_create(struct vmdk *disk, const char *name, uint32_t shares,
+                              struct block_device **out)
 {
     struct vmdk_device *d = heap_alloc(sizeof(*d), MEM_OWNER_FS);
     const struct world_params params = {.name = "vmdk", .entry = work, .argument = d};
@@ -325,8 +359,14 @@ vmk_status vmdk_device_create(struct vmdk *disk, const char *name, struct block_
                                       .can_compare_write = !vmdk_read_only(disk),
                                       .context = d};
     (void)vmk_snprintf(d->device.name, sizeof(d->device.name), "%s", name);
+    status = vmdk_turn_join(&d->turn, volume_of(name), shares);
+    if (status != VMK_OK) {
+        heap_free(d);
+        return status;
+    }
     status = world_create(&params, &d->worker);
     if (status != VMK_OK) {
+        vmdk_turn_leave(&d->turn);
         heap_free(d);
         return status;
     }
@@ -340,7 +380,8 @@ static void log_line(void *argument, const char *text)
     vmk_log(VMK_LOG_WARN, "VMDK: %s", text);
 }
 
-vmk_status vmdk_device_open(const char *path, bool read_only, struct block_device **out)
+vmk_status vmdk_device_open(const char *path, bool read_only, uint32_t shares,
+                            struct block_device **out)
 {
     static const struct vmdk_report report = {.line = log_line};
     struct vmdk *disk;
@@ -348,7 +389,7 @@ vmk_status vmdk_device_open(const char *path, bool read_only, struct block_devic
 
     if (status != VMK_OK)
         return status;
-    status = vmdk_device_create(disk, path, out);
+    status = vmdk_device_create(disk, path, shares, out);
     if (status != VMK_OK)
         (void)!vmdk_close(disk);
     return status;
