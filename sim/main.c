@@ -36,9 +36,9 @@ static const struct scenario *const scenarios[] = {
     &scenario_pingpong,    &scenario_waitq_timeout, &scenario_kill,        &scenario_two_hosts,
     &scenario_many_worlds, &scenario_planted_race,  &scenario_canary_race, &scenario_guest,
     &scenario_busybox,     &scenario_busybox_smp,   &scenario_boot,        &scenario_commands,
-    &scenario_user_speed,  &scenario_program,       &scenario_processes,   &scenario_pools,
-    &scenario_sleeper,     &scenario_coschedule,    &scenario_service,     &scenario_control,
-    &scenario_vmfs_crash,  &scenario_vmfs_files,    &scenario_vmfs_speed,
+    &scenario_user_speed,  &scenario_program,       &scenario_processes,   &scenario_nice,
+    &scenario_pools,       &scenario_sleeper,       &scenario_coschedule,  &scenario_service,
+    &scenario_control,     &scenario_vmfs_crash,    &scenario_vmfs_files,  &scenario_vmfs_speed,
 };
 
 struct arguments {

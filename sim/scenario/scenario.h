@@ -37,5 +37,5 @@ extern const struct scenario scenario_shares, scenario_shares_smp, scenario_two_
     scenario_two_hosts, scenario_many_worlds, scenario_planted_race, scenario_canary_race,
     scenario_pools, scenario_sleeper, scenario_coschedule, scenario_guest, scenario_busybox,
     scenario_busybox_smp, scenario_boot, scenario_commands, scenario_user_speed,
-    scenario_program, scenario_processes, scenario_control, scenario_service,
+    scenario_program, scenario_processes, scenario_nice, scenario_control, scenario_service,
     scenario_vmfs_crash, scenario_vmfs_files, scenario_vmfs_speed;

@@ -9,6 +9,7 @@
  * commands       tests/user/busybox.sh, several hundred commands, likewise
  * user-speed     rows for `make bench`: system calls, forks and a shell loop in CPU time
  * processes      a thousand processes at once, then 10,000 that come and go: nothing stays behind
+ * nice           shell loops of nice 0, 10 and later 5 beside each other: time as their shares say
  * program        the program that ORRERY_PROGRAM names, with nothing else; its output and status
  * boot           init from /etc/inittab, rcS, a shell on the console; somebody types at it, the
  * shell
@@ -199,6 +200,111 @@ static void shell_run(const char *command)
               "%.40s ends with %#x", command, (unsigned)result);
 }
 
+/* ---- nice ---- */
+
+#define NICE_LOOP "while true; do :; done"
+
+struct nicety {
+    uint32_t pid, world;
+    struct sched_usage before, after;
+};
+
+static struct sched_usage usage_of(uint32_t world)
+{
+    struct sched_usage u;
+
+    sim_check(sched_usage_get(world, &u) == VMK_OK, "no world %u", world);
+    return u;
+}
+
+struct busiest {
+    uint32_t world[64];
+    unsigned count;
+};
+
+static void collect(struct world *w, void *argument)
+{
+    struct busiest *b = argument;
+
+    if (w->id.raw > SCHED_ROOT_ID && b->count < ARRAY_COUNT(b->world))
+        b->world[b->count++] = w->id.raw;
+}
+
+/* The world with these shares that wants to run. */
+static uint32_t loop_with(uint32_t shares)
+{
+    struct busiest all = {.count = 0};
+
+    world_for_all(collect, &all);
+    for (unsigned i = 0; i < all.count; i++) {
+        struct sched_usage u = usage_of(all.world[i]);
+
+        if (u.shares == shares && u.times.run > 1000000 && u.times.wait < u.times.ready)
+            return all.world[i];
+    }
+    sim_check(false, "no busy world of %u shares", shares);
+    return 0;
+}
+
+/* What two loops ran in 0.6 s: the first so many times the second, within a tenth. */
+static void nice_measure(struct nicety loops[2], double wanted)
+{
+    double run[2];
+
+    for (unsigned i = 0; i < 2; i++)
+        loops[i].before = usage_of(loops[i].world);
+    sim_check(world_sleep_until(plat_time_now() + 600000000) == VMK_OK, "sleep");
+    for (unsigned i = 0; i < 2; i++) {
+        loops[i].after = usage_of(loops[i].world);
+        run[i] = (double)(loops[i].after.times.run - loops[i].before.times.run) / 1e6;
+    }
+    printf("shares %u and %u: ran %.0f and %.0f ms, 1:%.2f; wanted 1:%.2f\n",
+           loops[0].after.shares, loops[1].after.shares, run[0], run[1], run[0] / run[1],
+           wanted);
+    sim_check(run[0] + run[1] > 594, "the CPU was idle");
+    sim_check(run[0] / run[1] > wanted * 0.9 && run[0] / run[1] < wanted * 1.1,
+              "not as their nice values say");
+}
+
+static void nice_run(unsigned host)
+{
+    static const char *const commands[2] = {"exec sh -c '" NICE_LOOP "'",
+                                            "exec nice -n 10 sh -c '" NICE_LOOP "'"};
+    static const char *const first[] = {"sleep", "2", NULL};
+    struct nicety loops[2];
+    char command[64];
+    uint32_t init;
+    int result;
+
+    (void)host;
+    files_and_programs();
+    // Nobody kills process 1.
+    sim_check(user_start("/bin/sleep", first, environment, "/dev/console", &init) == VMK_OK,
+              "user_start");
+    for (unsigned i = 0; i < 2; i++) {
+        const char *const arguments[] = {"sh", "-c", commands[i], NULL};
+
+        sim_check(user_start("/bin/sh", arguments, environment, "/dev/console",
+                             &loops[i].pid) == VMK_OK,
+                  "user_start");
+    }
+    sim_check(world_sleep_until(plat_time_now() + 100000000) == VMK_OK, "sleep");
+    loops[0].world = loop_with(1000);
+    loops[1].world = loop_with(105);  // a fifth less each step, ten times
+    nice_measure(loops, 1000.0 / 105);
+    snprintf(command, sizeof(command), "renice 5 -p %u", loops[1].pid);
+    shell_run(command);
+    nice_measure(loops, 1000.0 / 327);
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(command, sizeof(command), "kill -9 %u", loops[i].pid);
+        shell_run(command);
+        sim_check(user_wait(loops[i].pid, &result) == VMK_OK, "user_wait");
+    }
+    sim_check(user_wait(init, &result) == VMK_OK, "user_wait");
+}
+
+/* ---- processes: nothing stays ---- */
+
 struct owned {
     uint64_t user_pages, user_heap, fs_pages, fs_heap, worlds;
 };
@@ -345,6 +451,11 @@ const struct scenario scenario_user_speed = {.name = "user-speed",
                                              .unlisted = true,
                                              .prepare = speed_prepare,
                                              .run = speed_run};
+const struct scenario scenario_nice = {.name = "nice",
+                                       .what = "nice values of processes are shares",
+                                       .cpus = 1,
+                                       .prepare = speed_prepare,
+                                       .run = nice_run};
 const struct scenario scenario_processes = {.name = "processes",
                                             .what = "1,000 processes, 10,000 forks, no leak",
                                             .cpus = 2,
