@@ -21,7 +21,7 @@ vmk_status p2m_init(struct p2m *p, uint64_t pages)
         return VMK_LIMIT;
     *p = (struct p2m){.page_count = pages};
     p->count[P2M_NONE] = pages;
-    p->chunks = heap_alloc(chunks * sizeof(struct p2m_page *), MEM_OWNER_P2M);
+    p->chunks = heap_alloc(chunks * sizeof(p->chunks[0]), MEM_OWNER_P2M);
     return p->chunks ? VMK_OK : VMK_NO_MEMORY;
 }
 
@@ -32,8 +32,8 @@ void p2m_destroy(struct p2m *p)
     for (unsigned s = 0; s < P2M_STATE_COUNT; s++)
         vmk_assert(!p2m_has_page(s) || p->count[s] == 0);
     for (uint64_t i = 0; i < (p->page_count + P2M_CHUNK - 1) / P2M_CHUNK; i++) {
-        if (p->chunks[i])
-            page_free(paddr_to_mpn(plat_unmap_address(p->chunks[i])), 0, MEM_OWNER_P2M);
+        if (p->chunks[i].pages)
+            page_free(paddr_to_mpn(plat_unmap_address(p->chunks[i].pages)), 0, MEM_OWNER_P2M);
     }
     heap_free(p->chunks);
     p->chunks = NULL;
@@ -41,7 +41,7 @@ void p2m_destroy(struct p2m *p)
 
 vmk_status p2m_reserve(struct p2m *p, uint64_t index)
 {
-    struct p2m_page **chunk = &p->chunks[index / P2M_CHUNK];
+    struct p2m_page **chunk = &p->chunks[index / P2M_CHUNK].pages;
     vmk_status status;
     mpn_t mpn;
 
@@ -56,8 +56,8 @@ vmk_status p2m_reserve(struct p2m *p, uint64_t index)
 
 static struct p2m_page *entry(struct p2m *p, uint64_t index)
 {
-    vmk_assert(index < p->page_count && p->chunks[index / P2M_CHUNK]);
-    return &p->chunks[index / P2M_CHUNK][index % P2M_CHUNK];
+    vmk_assert(index < p->page_count && p->chunks[index / P2M_CHUNK].pages);
+    return &p->chunks[index / P2M_CHUNK].pages[index % P2M_CHUNK];
 }
 
 static void store(struct p2m_page *at, struct p2m_page page)
@@ -72,10 +72,15 @@ static void store(struct p2m_page *at, struct p2m_page page)
 
 static void change(struct p2m *p, uint64_t index, enum p2m_state state, uint32_t value)
 {
+    struct p2m_chunk *chunk = &p->chunks[index / P2M_CHUNK];
     struct p2m_page *e = entry(p, index);
 
+    vmk_assert(!chunk->large);
     p->count[e->state]--;
     p->count[state]++;
+    __atomic_store_n(&chunk->used,
+                     (uint16_t)(chunk->used + (state != P2M_NONE) - (e->state != P2M_NONE)),
+                     __ATOMIC_RELAXED);
     store(e, (struct p2m_page){.state = (uint8_t)state, .value = value});
 }
 
@@ -90,4 +95,23 @@ void p2m_set_away(struct p2m *p, uint64_t index, enum p2m_state state, uint32_t 
 {
     vmk_assert(state == P2M_COMPRESSED || state == P2M_SWAPPED);
     change(p, index, state, value);
+}
+
+void p2m_set_large(struct p2m *p, uint64_t index, mpn_t mpn)
+{
+    struct p2m_chunk *chunk = &p->chunks[index / P2M_CHUNK];
+
+    vmk_assert(p2m_untouched(p, index) && chunk->pages && !(mpn.raw % P2M_CHUNK));
+    for (uint32_t i = 0; i < P2M_CHUNK; i++)
+        store(&chunk->pages[i],
+              (struct p2m_page){.state = P2M_PRESENT, .value = (uint32_t)mpn.raw + i});
+    p->count[P2M_NONE] -= P2M_CHUNK;
+    p->count[P2M_PRESENT] += P2M_CHUNK;
+    chunk->used = P2M_CHUNK;
+    chunk->large = true;
+}
+
+void p2m_large_set(struct p2m *p, uint64_t index, bool large)
+{
+    p->chunks[index / P2M_CHUNK].large = large;
 }

@@ -18,6 +18,7 @@
  *   - value is a machine page number where p2m_has_page(), the place of a page that is COMPRESSED or
  *     SWAPPED, else 0.
  *   - count[s] is the number of entries in state s.
+ *   - No entry of a chunk that is large changes: it is made small first (vmm/vm_large.c).
  *   - A machine page that is not SHARED has a reference more for each device transfer that uses it
  *     (page_pin()); it is PRESENT then, and stays.
  * Locking    the VM's lock, but for p2m_look(), which may be called without.
@@ -52,8 +53,15 @@ struct p2m_page {
     uint32_t value;
 };
 
+/* 2 MB of guest memory. */
+struct p2m_chunk {
+    struct p2m_page *pages;  // null: all NONE
+    uint16_t used;           // not NONE
+    bool large;              // all PRESENT in one block, mapped by one entry
+};
+
 struct p2m {
-    struct p2m_page **chunks;
+    struct p2m_chunk *chunks;
     uint64_t page_count;
     uint64_t count[P2M_STATE_COUNT];
 };
@@ -75,14 +83,15 @@ void p2m_destroy(struct p2m *p);
 static inline struct p2m_page p2m_get(const struct p2m *p, uint64_t index)
 {
     const struct p2m_page *chunk =
-        __atomic_load_n(&p->chunks[index / P2M_CHUNK], __ATOMIC_ACQUIRE);
+        __atomic_load_n(&p->chunks[index / P2M_CHUNK].pages, __ATOMIC_ACQUIRE);
 
     return chunk ? chunk[index % P2M_CHUNK] : (struct p2m_page){.state = P2M_NONE};
 }
 /* The same in one load, for readers without the lock. */
 static inline struct p2m_page p2m_look(const struct p2m *p, uint64_t index)
 {
-    struct p2m_page *chunk = __atomic_load_n(&p->chunks[index / P2M_CHUNK], __ATOMIC_ACQUIRE);
+    struct p2m_page *chunk =
+        __atomic_load_n(&p->chunks[index / P2M_CHUNK].pages, __ATOMIC_ACQUIRE);
     union {
         uint64_t raw;
         struct p2m_page page;
@@ -99,3 +108,19 @@ must_check vmk_status p2m_reserve(struct p2m *p, uint64_t index);
 void p2m_set(struct p2m *p, uint64_t index, enum p2m_state state, mpn_t mpn);
 /* The same for a page that is kept elsewhere: COMPRESSED or SWAPPED. */
 void p2m_set_away(struct p2m *p, uint64_t index, enum p2m_state state, uint32_t value);
+/* The machine pages from `mpn` on become the chunk's, all PRESENT, and it is large. It was untouched. */
+void p2m_set_large(struct p2m *p, uint64_t index, mpn_t mpn);
+/* Whether the chunk of this page is mapped by one entry. */
+static inline bool p2m_is_large(const struct p2m *p, uint64_t index)
+{
+    return p->chunks[index / P2M_CHUNK].large;
+}
+void p2m_large_set(struct p2m *p, uint64_t index, bool large);
+/* All 512 there and NONE. Without the lock: a guess. */
+static inline bool p2m_untouched(const struct p2m *p, uint64_t index)
+{
+    const struct p2m_chunk *c = &p->chunks[index / P2M_CHUNK];
+
+    return __atomic_load_n(&c->used, __ATOMIC_RELAXED) == 0 &&
+           (index / P2M_CHUNK + 1) * P2M_CHUNK <= p->page_count;
+}

@@ -224,6 +224,19 @@ vmk_status page_alloc_zeroed(unsigned order, enum mem_owner owner, mpn_t *out)
     return status;
 }
 
+void page_split(mpn_t mpn, unsigned order, enum mem_owner owner)
+{
+    struct mem_state *mem = this_host()->mem;
+    bool irqs = spin_lock(&mem->lock);
+
+    vmk_assert(mpn.raw < mem->frame_count &&
+               mem->frames[mpn.raw].state == (STATE_USED | order) &&
+               mem->frames[mpn.raw].owner == owner);
+    for (uint64_t i = 0; i < 1ull << order; i++)
+        mem->frames[mpn.raw + i] = (struct frame){(uint8_t)owner, STATE_USED, 0};
+    spin_unlock(&mem->lock, irqs);
+}
+
 void page_free(mpn_t mpn, unsigned order, enum mem_owner owner)
 {
     struct mem_state *mem = this_host()->mem;

@@ -18,6 +18,8 @@ void mem_init(void);
  */
 must_check vmk_status page_alloc(unsigned order, enum mem_owner owner, mpn_t *out);
 must_check vmk_status page_alloc_zeroed(unsigned order, enum mem_owner owner, mpn_t *out);
+/* A block in use becomes single pages of the same owner, each freed by itself from now on. */
+void page_split(mpn_t mpn, unsigned order, enum mem_owner owner);
 /* The owner and order must be those of the allocation (asserted). */
 void page_free(mpn_t mpn, unsigned order, enum mem_owner owner);
 

@@ -179,3 +179,47 @@ uint64_t nested_lookup(const struct nested_table *t, gpa_t gpa, unsigned *level)
         *level = found;
     return slot ? *slot : 0;
 }
+
+vmk_status nested_split(struct nested_table *t, gpa_t gpa)
+{
+    unsigned level;
+    uint64_t *slot = leaf_slot(t, gpa, &level);
+    uint64_t *table, entry;
+    vmk_status status;
+    mpn_t page;
+
+    if (!slot || level != 2)
+        return VMK_NOT_FOUND;
+    status = page_alloc(0, MEM_OWNER_P2M, &page);
+    if (status != VMK_OK)
+        return status;
+    table = mpn_map(page);
+    entry = *slot & ~t->format->large_bits;
+    for (unsigned i = 0; i < ENTRIES; i++)
+        table[i] = entry + ((uint64_t)i << PAGE_SHIFT);
+    t->table_count++;
+    __atomic_store_n(slot, mpn_to_paddr(page).raw | t->format->table_bits, __ATOMIC_RELEASE);
+    return VMK_OK;
+}
+
+vmk_status nested_join(struct nested_table *t, gpa_t gpa, mpn_t mpn, mpn_t *out)
+{
+    const struct nested_format *f = t->format;
+    uint64_t *table = mpn_map(t->root), *slot;
+
+    if ((gpa.raw >> 48) || ((gpa.raw | (mpn.raw << PAGE_SHIFT)) & (BIT(21) - 1)))
+        return VMK_BAD_PARAM;
+    for (unsigned level = LEVELS;; level--) {
+        slot = &table[entry_index(gpa, level)];
+        if (!(*slot & f->present_mask) || entry_is_leaf(f, *slot, level))
+            return VMK_NOT_FOUND;
+        if (level == 2)
+            break;
+        table = entry_table(*slot);
+    }
+    *out = mpn_make((*slot & ENTRY_ADDRESS) >> PAGE_SHIFT);
+    t->table_count--;
+    __atomic_store_n(slot, mpn_to_paddr(mpn).raw | f->leaf_bits | f->large_bits,
+                     __ATOMIC_RELEASE);
+    return VMK_OK;
+}

@@ -37,3 +37,14 @@ must_check vmk_status nested_protect(struct nested_table *t, gpa_t gpa, bool wri
 must_check vmk_status nested_replace(struct nested_table *t, gpa_t gpa, mpn_t mpn);
 /* The entry that translates gpa and its level (1 = 4 KB, 2 = 2 MB), 0 if none. */
 uint64_t nested_lookup(const struct nested_table *t, gpa_t gpa, unsigned *level);
+/*
+ * One 2 MB mapping becomes 512 of 4 KB with the same rights; the caller flushes before any of them
+ * changes. NOT_FOUND: none there. NO_MEMORY.
+ */
+must_check vmk_status nested_split(struct nested_table *t, gpa_t gpa);
+/*
+ * The other way: one writable mapping takes the place of a table that the caller knows to be empty or
+ * to say the same. The table's page is the caller's, who flushes and frees it then (MEM_OWNER_P2M).
+ * NOT_FOUND: no table there.
+ */
+must_check vmk_status nested_join(struct nested_table *t, gpa_t gpa, mpn_t mpn, mpn_t *table);

@@ -45,6 +45,7 @@ static void memory_free(struct vm *vm)
 
         if (!p2m_has_page(page.state))
             continue;
+        p2m_large_set(&vm->p2m, i, false);
         p2m_set(&vm->p2m, i, P2M_NONE, mpn_make(MPN_NONE_RAW));
         if (page.state != P2M_SHARED || vm_share_leave_locked(vm, mpn))
             page_free(mpn, 0, MEM_OWNER_GUEST);
@@ -433,6 +434,14 @@ void vm_print_statistics(struct vm *vm)
             (unsigned long long)(vm_time(vm) / 1000000u), (unsigned long long)pages,
             (unsigned long long)vm->page_count, (unsigned long long)vm->nested.table_count);
     vm_balloon_log(vm);
+    if (vm->large.given)
+        vmk_log(
+            VMK_LOG_INFO,
+            "VM: %s: 2 MB pages: %llu now, %llu given, %llu split, %llu joined; %llu pages of "
+            "zeroes freed",
+            vm->config.name, (unsigned long long)vm->large.now,
+            (unsigned long long)vm->large.given, (unsigned long long)vm->large.split,
+            (unsigned long long)vm->large.joined, (unsigned long long)vm->large.zeroes);
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         struct vcpu *v = vm->vcpus[i];
         struct world_times t = {0};

@@ -98,6 +98,11 @@ struct vm {
     struct vm_swap *swap;        // (i) null: neither compressed nor swapped
     uint64_t mem_limit;          // (a) pages it may have when the host has nearly none
     struct vm_balloon balloon;
+    struct {
+        uint64_t now, given, split, joined;  // (w) 2 MB pages
+        uint64_t zeroes;  // (w) pages of them that held nothing and were freed
+        uint64_t cursor;  // where vm_large_break() goes on
+    } large;
     uint64_t share_salt;  // (i) shares pages with VMs of the same
     uint32_t mem_id;      // (i) in the memory scheduler; 0: none
     unsigned visitors;    // (a) who keeps it from being freed: vm_table_hold()

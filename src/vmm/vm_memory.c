@@ -13,6 +13,7 @@
 #include "core/assert.h"
 #include "lib/string.h"
 #include "vmm/vm.h"
+#include "vmm/vm_large.h"
 #include "vmm/vm_reclaim.h"
 #include "vmm/vm_swap.h"
 #include "vmm/vmm_mem.h"
@@ -115,6 +116,7 @@ vmk_status vm_page_lock(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn, bool *
 {
     vmk_status status;
 
+    (void)vm_large_back(vm, ppn);
     do {
         *irqs = spin_lock(&vm->lock);
         status = page_in(vm, ppn, write, mpn);

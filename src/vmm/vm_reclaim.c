@@ -27,6 +27,7 @@
 #include "core/trace.h"
 #include "lib/rng.h"
 #include "lib/string.h"
+#include "vmm/vm_large.h"
 #include "vmm/vm_swap.h"
 #include "vmm/vmm_state.h"
 #include "world/world.h"
@@ -39,8 +40,14 @@
 #define GRACE_STEP  50000ull  // ns between two looks whether all have seen
 #define UNFLUSHED   UINT64_MAX
 
+struct limbo {
+    uint32_t mpn;
+    uint16_t pages;  // from there on
+    uint8_t owner;
+};
+
 struct vm_reclaim {
-    mpn_t limbo[LIMBO_PAGES];
+    struct limbo limbo[LIMBO_PAGES];
     unsigned limbo_count;
     uint64_t limbo_number;  // when all have seen this one, limbo is free
     struct rng rng;
@@ -60,8 +67,12 @@ vmk_status vm_reclaim_create(struct vm *vm)
 static void limbo_free(struct vm_reclaim *r)
 {
     vmk_assert(r->limbo_number != UNFLUSHED);
-    while (r->limbo_count)
-        page_free(r->limbo[--r->limbo_count], 0, MEM_OWNER_GUEST);
+    while (r->limbo_count) {
+        const struct limbo *l = &r->limbo[--r->limbo_count];
+
+        for (uint32_t i = 0; i < l->pages; i++)
+            page_free(mpn_make(l->mpn + i), 0, (enum mem_owner)l->owner);
+    }
 }
 
 void vm_reclaim_destroy(struct vm *vm)
@@ -147,21 +158,29 @@ void vm_limbo_collect_locked(struct vm *vm)
         limbo_free(r);
 }
 
-static bool limbo_has_room(struct vm *vm)
+bool vm_limbo_has_room_locked(struct vm *vm)
 {
     vm_limbo_collect_locked(vm);
     return vm->reclaim->limbo_count < LIMBO_PAGES;
 }
 
-static void limbo_add(struct vm *vm, mpn_t mpn)
+void vm_limbo_add_locked(struct vm *vm, mpn_t mpn, unsigned pages, enum mem_owner owner)
 {
-    vmk_assert(vm->reclaim->limbo_count < LIMBO_PAGES);
-    vm->reclaim->limbo[vm->reclaim->limbo_count++] = mpn;
-    vm->reclaim->limbo_number = UNFLUSHED;
+    struct vm_reclaim *r = vm->reclaim;
+    struct limbo *last = r->limbo_count ? &r->limbo[r->limbo_count - 1] : NULL;
+
+    r->limbo_number = UNFLUSHED;
+    if (last && last->owner == owner && last->mpn + last->pages == mpn.raw &&
+        last->pages + pages <= UINT16_MAX) {
+        last->pages = (uint16_t)(last->pages + pages);
+        return;
+    }
+    vmk_assert(r->limbo_count < LIMBO_PAGES);
+    r->limbo[r->limbo_count++] = (struct limbo){
+        .mpn = (uint32_t)mpn.raw, .pages = (uint16_t)pages, .owner = (uint8_t)owner};
 }
 
-/* Flushes and waits until nobody uses what was before. World context; false: the VM ended. */
-static bool grace(struct vm *vm)
+bool vm_grace(struct vm *vm)
 {
     bool irqs = spin_lock(&vm->lock);
     uint64_t number;
@@ -192,9 +211,11 @@ vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn)
         return VMK_EXISTS;
     if (vm_page_is_pinned(page))
         return VMK_BUSY;
-    if (!limbo_has_room(vm))
+    if (!vm_limbo_has_room_locked(vm))
         return VMK_AGAIN;
-    status = p2m_reserve(&vm->p2m, index);
+    status = vm_large_split_locked(vm, index);
+    if (status == VMK_OK)
+        status = p2m_reserve(&vm->p2m, index);
     if (status != VMK_OK)
         return status;
     if (p2m_has_page(page.state)) {
@@ -205,7 +226,7 @@ vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn)
             vmk_assert(page.state == P2M_SAMPLED || page.state == P2M_LEAVING);
         p2m_set(&vm->p2m, index, P2M_BALLOONED, mpn_make(MPN_NONE_RAW));
         if (page.state != P2M_SHARED || vm_share_leave_locked(vm, mpn))
-            limbo_add(vm, mpn);
+            vm_limbo_add_locked(vm, mpn, 1, MEM_OWNER_GUEST);
     } else {
         vm_swap_drop_locked(vm, page);
         p2m_set(&vm->p2m, index, P2M_BALLOONED, mpn_make(MPN_NONE_RAW));
@@ -272,7 +293,9 @@ static bool hash_of(void *context, uint16_t which, uint32_t index, uint64_t *has
     irqs = spin_lock(&vm->lock);
     if (index < vm->page_count) {
         page = p2m_get(&vm->p2m, index);
-        can = page.state == P2M_PRESENT && !vm_page_is_pinned(page);
+        // Large pages are shared when the host is short and breaks them.
+        can = page.state == P2M_PRESENT && !vm_page_is_pinned(page) &&
+              !p2m_is_large(&vm->p2m, index);
         if (can)
             *hash = page_hash(mpn_map(mpn_make(page.value)));
     }
@@ -293,6 +316,7 @@ static bool freeze_locked(struct vm *vm, uint32_t index, bool *irqs)
 
         gpa = ppn_to_gpa(vm_ppn_of(vm, index));
         can = page.state == P2M_PRESENT && !vm_page_is_pinned(page) &&
+              !p2m_is_large(&vm->p2m, index) &&
               nested_protect(&vm->nested, gpa, false) == VMK_OK;
         if (can)
             p2m_set(&vm->p2m, index, P2M_FROZEN, mpn_make(page.value));
@@ -300,7 +324,7 @@ static bool freeze_locked(struct vm *vm, uint32_t index, bool *irqs)
     spin_unlock(&vm->lock, *irqs);
     if (!can)
         return false;
-    can = grace(vm);
+    can = vm_grace(vm);
     *irqs = spin_lock(&vm->lock);
     if (can && p2m_get(&vm->p2m, index).state == P2M_FROZEN)
         return true;
@@ -366,11 +390,11 @@ static bool give_way(struct vm *vm, uint32_t index, mpn_t mpn, void *argument)
     const mpn_t *with = argument;
     ppn_t ppn = vm_ppn_of(vm, index);
 
-    if (!limbo_has_room(vm) || memcmp(mpn_map(mpn), mpn_map(*with), PAGE_SIZE) != 0 ||
+    if (!vm_limbo_has_room_locked(vm) || memcmp(mpn_map(mpn), mpn_map(*with), PAGE_SIZE) != 0 ||
         nested_replace(&vm->nested, ppn_to_gpa(ppn), *with) != VMK_OK)
         return false;
     p2m_set(&vm->p2m, index, P2M_SHARED, *with);
-    limbo_add(vm, mpn);
+    vm_limbo_add_locked(vm, mpn, 1, MEM_OWNER_GUEST);
     vm_flush_locked(vm);
     TRACE(share_merge, .vm = vm->sched_group, .ppn = (uint32_t)ppn.raw,
           .mpn = (uint32_t)with->raw, .refs = page_references(*with));
@@ -390,6 +414,7 @@ const struct share_ops vm_share_ops = {hash_of, freeze, join};
 void vm_sample(struct vm *vm, uint32_t *touched, uint32_t *sampled)
 {
     struct vm_reclaim *r = vm->reclaim;
+    bool joined = false;
     bool irqs = spin_lock(&vm->lock);
 
     *sampled = r->sampled;
@@ -405,6 +430,8 @@ void vm_sample(struct vm *vm, uint32_t *touched, uint32_t *sampled)
             p2m_set(&vm->p2m, r->samples[i], P2M_PRESENT, mpn);
         }
     }
+    for (unsigned i = 0; i < r->sampled; i++)
+        joined |= vm_large_join_locked(vm, r->samples[i]);
     r->sampled = 0;
     // Of pages that are there: what was never touched is no idle memory.
     for (unsigned try = 0; try < 4 * SAMPLES && r->sampled < SAMPLES; try++) {
@@ -412,12 +439,13 @@ void vm_sample(struct vm *vm, uint32_t *touched, uint32_t *sampled)
         const struct p2m_page page = p2m_get(&vm->p2m, index);
 
         if (page.state != P2M_PRESENT || vm_page_is_pinned(page) ||
+            vm_large_split_locked(vm, index) != VMK_OK ||
             nested_unmap(&vm->nested, ppn_to_gpa(vm_ppn_of(vm, index))) != VMK_OK)
             continue;
         p2m_set(&vm->p2m, index, P2M_SAMPLED, mpn_make(page.value));
         r->samples[r->sampled++] = index;
     }
-    if (r->sampled)
+    if (r->sampled || joined)
         vm_flush_locked(vm);
     spin_unlock(&vm->lock, irqs);
 }

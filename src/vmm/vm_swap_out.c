@@ -10,6 +10,7 @@
  * Start at   swap_reclaim().
  */
 #include "lib/string.h"
+#include "vmm/vm_large.h"
 #include "vmm/vm_swap_internal.h"
 
 #define ERRORS_MAX 4u              // writes that fail in a row
@@ -221,6 +222,7 @@ static unsigned pick(struct vm_swap *s, unsigned count, uint64_t *number)
         const struct p2m_page page = p2m_get(&vm->p2m, index);
 
         if (page.state != P2M_PRESENT || vm_page_is_pinned(page) ||
+            vm_large_split_locked(vm, index) != VMK_OK ||
             nested_unmap(&vm->nested, ppn_to_gpa(vm_ppn_of(vm, index))) != VMK_OK)
             continue;
         p2m_set(&vm->p2m, index, P2M_LEAVING, mpn_make(page.value));

@@ -11,7 +11,7 @@
  * have no more than four); mem.sample=N periods of a sampling period (0: none); mem.salting=0
  * shares between all VMs, 2 (ESXi's default) only within one; mem.compress=N percent of a VM's
  * size for its compression cache (0: none); mem.swap=0 neither that nor swap; mem.swap.space=
- * vmm/swap_place.c; mem.period=MS in place of a second, for tests.
+ * vmm/swap_place.c; mem.large=0 gives no 2 MB pages; mem.period=MS in place of a second, for tests.
  *
  * Invariants
  *   - Every VM in the table of VMs that has a mem_id is in the policy, by that id.
@@ -28,9 +28,11 @@
 #include "mem/memsched_record.h"
 #include "plat/plat.h"
 #include "vmm/swap_place.h"
+#include "vmm/vm_large.h"
 #include "vmm/vm_reclaim.h"
 #include "vmm/vm_swap.h"
 #include "vmm/vmm_state.h"
+#include "vmm/vt.h"
 #include "world/mutex.h"
 #include "world/world.h"
 
@@ -39,6 +41,8 @@
 #define SAMPLE_PERIODS  30u   // [WALDSPURGER02] section 5.3
 #define SHARE_RATE      50u   // pages a second and VM; section 4.3
 #define SHARE_VMS       4u    // as many VMs have that; more divide what these have
+#define LARGE_FREE      4u    // times minFree: guests get 2 MB pages. [ESX] `high` of 6.0
+#define BREAK_MOST      32u   // large pages of a VM broken in a period
 #define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
 #define BALLOON_PERCENT 65u   // [ESX] Mem.CtlMaxPercent
 
@@ -272,6 +276,8 @@ static void mem_world(void *argument)
             if (vm->mem_id && __atomic_load_n(&vm->state, __ATOMIC_RELAXED) == VM_STATE_ON) {
                 running++;
                 watch(m, vm);
+                if (m->policy.level >= MEMSCHED_CLEAR)
+                    (void)vm_large_break(vm, BREAK_MOST);
                 if (m->sample && m->periods % m->sample == 0)
                     sample(m, vm);
                 share(m, vm);
@@ -347,6 +353,8 @@ void vmm_mem_start(void)
         heap_free(m);
         return;
     }
+    if (core_option_u64("mem.large", 1) && (!vt()->large_pages || vt()->large_pages()))
+        vmm->large_above = LARGE_FREE * m->policy.min_free;
     vmm->share = &m->share;
     vmm->mem = m;
 }

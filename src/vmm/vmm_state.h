@@ -26,6 +26,7 @@ struct vmm_state {
     struct svm_cpu *svm_cpus[PLAT_CPUS_MAX];   // (i) likewise
     struct vm *vms[VMM_VMS_MAX];               // (l)
     struct swap_area *swap_area;               // (i) null: no device for VMs without a file
+    uint64_t large_above;                      // (i) free pages from which guests get 2 MB ones
     struct share_table *share;                 // (i) null: pages are not shared
     struct vmm_mem *mem;                       // (i) null: memory is not scheduled
     const struct vm_disk_source *disk_source;  // (i) null: none

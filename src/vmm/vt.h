@@ -119,6 +119,8 @@ struct vt_backend {
     /* CPL of the guest now. */
     unsigned (*cpl)(struct vcpu *v);
     const struct nested_format *nested_format;  // see vmm/nested.h
+    /* Can it map 2 MB by one nested entry? Null: always. */
+    bool (*large_pages)(void);
     /* Prints the whole guest state to the log, decoded by field name. */
     void (*dump)(struct vcpu *v);
 };

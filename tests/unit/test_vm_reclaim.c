@@ -7,6 +7,7 @@
 #include "tests/unit/tlb_fixture.h"
 
 #include "lib/rng.h"
+#include "vmm/vm_large.h"
 
 #define WORKED 1000u  // pages the storm works on: both 2 MB
 
@@ -54,6 +55,8 @@ static void step(void)
     static void *pinned;
     uint32_t touched, sampled;
 
+    if (rng_below(&rng, 100) == 0)
+        (void)vm_large_break(vm, 1);
     switch (rng_below(&rng, 10)) {
     case 0:
     case 1:
@@ -94,6 +97,7 @@ START_TEST(test_reclaim__all_at_once__guest_sees_what_it_wrote)
     struct share_counters c;
 
     rng_init(&rng, (uint64_t)_i, "reclaim", 0);
+    this_host()->vmm->large_above = (uint64_t)_i % 2;  // every other time with 2 MB pages
     for (unsigned i = 0; i < 4000; i++)
         step();
     share_counters_get(&fix_share, &c);

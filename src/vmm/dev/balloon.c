@@ -22,6 +22,7 @@
 
 #include "core/log.h"
 #include "vmm/vm.h"
+#include "vmm/vm_large.h"
 #include "vmm/vm_reclaim.h"
 
 #define BALLOON_MAGIC 0x456c6d6fu
@@ -81,15 +82,20 @@ void vm_balloon_reset_locked(struct vm *vm)
     __atomic_store_n(&vm->balloon.popped, false, __ATOMIC_RELAXED);
 }
 
-static enum balloon_status lock_one(struct vm *vm, ppn_t ppn)
+static enum balloon_status lock_status(struct vm *vm, vmk_status status, uint64_t pages)
 {
-    switch (vm_page_take_locked(vm, ppn)) {
-    case VMK_OK: vm->balloon.locks++; return BALLOON_OK;
+    switch (status) {
+    case VMK_OK: vm->balloon.locks += pages; return BALLOON_OK;
     case VMK_EXISTS: return BALLOON_PPN_LOCKED;
     case VMK_BUSY: return BALLOON_PPN_PINNED;
     case VMK_NOT_FOUND: return BALLOON_PPN_INVALID;
     default: return BALLOON_BUSY;
     }
+}
+
+static enum balloon_status lock_one(struct vm *vm, ppn_t ppn)
+{
+    return lock_status(vm, vm_page_take_locked(vm, ppn), 1);
 }
 
 static enum balloon_status unlock_one(struct vm *vm, ppn_t ppn)
@@ -102,6 +108,13 @@ static enum balloon_status unlock_one(struct vm *vm, ppn_t ppn)
     return BALLOON_OK;
 }
 
+static bool is_large(const struct vm *vm, uint64_t ppn)
+{
+    uint64_t index = vm_ram_index(vm, ppn_make(ppn));
+
+    return index < vm->page_count && p2m_is_large(&vm->p2m, index);
+}
+
 /* A frame of one or 512 pages, all or none. */
 static enum balloon_status change(struct vm *vm, uint64_t ppn, bool lock, bool large)
 {
@@ -112,6 +125,12 @@ static enum balloon_status change(struct vm *vm, uint64_t ppn, bool lock, bool l
         return BALLOON_PPN_INVALID;
     if (lock && held(vm) + count > target_of(vm))
         return BALLOON_NOT_NEEDED;
+    if (lock && large && is_large(vm, ppn)) {
+        status =
+            lock_status(vm, vm_large_take_locked(vm, vm_ram_index(vm, ppn_make(ppn))), count);
+        vm->balloon.refused += status != BALLOON_OK;
+        return status;
+    }
     while (done < count && status == BALLOON_OK) {
         status =
             lock ? lock_one(vm, ppn_make(ppn + done)) : unlock_one(vm, ppn_make(ppn + done));

@@ -401,6 +401,13 @@ static void vtx_flush_vcpu(struct vcpu *v)
     __atomic_store_n(&vtx_of(v)->flush, true, __ATOMIC_RELEASE);
 }
 
+static bool vtx_large_pages(void)
+{
+    const struct vtx_cpu *first = this_host()->vmm->vtx_cpus[0];
+
+    return first && (first->facts.ept_vpid & BIT(16));
+}
+
 const struct vt_backend vt_backend_vtx = {
     .name = "VT-x",
     .probe = vtx_probe,
@@ -425,5 +432,6 @@ const struct vt_backend vt_backend_vtx = {
     .flush_vcpu = vtx_flush_vcpu,
     .cpl = vtx_cpl,
     .nested_format = &nested_format_ept,
+    .large_pages = vtx_large_pages,
     .dump = vtx_dump,
 };
