@@ -343,7 +343,7 @@ static bool memory(const struct plot *p, bool (*made)(const struct plot *p, cons
                 {5, "#009E73", "shared"},
                 {6, "#E69F00", "compressed"},
                 {7, "#D55E00", "swapped"}};
-    FILE *out = begin(p, name, 1500, 640 + 300 * p->vm_count);
+    FILE *out = begin(p, name, 1500, 660 + 300 * p->vm_count);
 
     if (!out)
         return false;
@@ -361,8 +361,9 @@ static bool memory(const struct plot *p, bool (*made)(const struct plot *p, cons
         "\"level (right)\"\n"
         "set key at screen 0.82,graph 1 left top\n"
         "unset y2tics\nset border 3\n",
-        2 + p->vm_count, 75.0 / (640 + 300 * p->vm_count), 1 - 45.0 / (640 + 300 * p->vm_count),
-        60.0 / (640 + 300 * p->vm_count), (double)p->from / 1e9, (double)p->to / 1e9);
+        2 + p->vm_count, 100.0 / (660 + 300 * p->vm_count),
+        1 - 45.0 / (660 + 300 * p->vm_count), 60.0 / (660 + 300 * p->vm_count),
+        (double)p->from / 1e9, (double)p->to / 1e9);
     heading(out, "Memory taken from all VMs, by mechanism", 16);
     for (size_t i = 0; i < ARRAY_COUNT(ways); i++)
         fprintf(

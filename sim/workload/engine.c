@@ -392,6 +392,9 @@ static void event(struct engine *e, uint32_t slot)
         engine_changes(e);
     } else if (slot == SLOT_SAMPLE(e)) {
         sample(e);
+    } else if (slot == SLOT_MEMORY(e)) {
+        memory_second(e->memory, e->now);
+        evheap_set(&e->events, slot, e->now + MEMORY_SECOND);
     } else {
         skew(e);
     }
@@ -504,6 +507,22 @@ static bool samples_allocate(struct engine *e, uint64_t end)
     return true;
 }
 
+/* The memory of its VMs, if the workload says what they have. */
+static bool memory_start(struct engine *e, uint64_t end)
+{
+    const struct engine_options *o = e->options;
+    char error[sizeof(e->result->error)], change[320];
+
+    snprintf(change, sizeof(change), "%s %s", o->variant ? o->variant->memory : "",
+             o->memory ? o->memory : "");
+    e->memory = memory_create(e->program, change, o->seed, end, e->trace, error, sizeof(error));
+    if (error[0])
+        return engine_fail(e, "%s", error);
+    if (e->memory)
+        evheap_set(&e->events, SLOT_MEMORY(e), MEMORY_SECOND);
+    return true;
+}
+
 bool engine_run(const struct program *p, const struct engine_options *o,
                 struct engine_result *result)
 {
@@ -543,8 +562,11 @@ bool engine_run(const struct program *p, const struct engine_options *o,
         sched_machine_init(e->machine, e->cpus);
         e->machine->observer = (struct sched_observer){.event = observed, .context = e};
         good = (!o->sample_period || samples_allocate(e, end)) && engine_setup(e) &&
-               loop(e, end) && finish(e);
+               memory_start(e, end) && loop(e, end) && finish(e);
     }
+    if (e->memory)
+        result->memory = memory_take_result(e->memory);
+    memory_destroy(e->memory);
     for (uint32_t i = 0; i < p->world_count; i++)
         free(e->worlds[i].wake_hist);
     for (uint32_t i = 0; i < p->pool_count; i++)
@@ -565,6 +587,7 @@ void engine_result_free(struct engine_result *result)
     free(result->worlds);
     free(result->skew);
     free(result->samples);
+    free(result->memory.samples);
     *result = (struct engine_result){.world_count = 0};
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/trace.h"
 #include "sched/machine.h"
+#include "sim/workload/memory.h"
 #include "sim/workload/program.h"
 
 /* Lengths of wake-ups: 16 steps per power of two, so 6 % wide. */
@@ -45,6 +46,7 @@ struct engine_options {
     uint64_t sample_period;           // 0: no samples
     bool skew;                        // watch the skew of VMs
     uint32_t noise_permille;          // each burst is longer or shorter by up to this
+    const char *memory;               // settings of memory over the file's, or null
 };
 
 struct engine_result {
@@ -58,6 +60,7 @@ struct engine_result {
     uint64_t sample_period;
     uint32_t sample_count;
     unsigned cpus;
+    struct memory_result memory;
     char policy[WL_NAME_SIZE];
     char error[256];  // empty: it ran
 };

@@ -63,6 +63,7 @@ struct engine {
     const struct engine_options *options;
     struct engine_result *result;
     struct sched_machine *machine;
+    struct memory *memory;  // or null
     struct trace_state *trace;
     struct engine_world *worlds;
     struct engine_object *objects;
@@ -88,7 +89,8 @@ struct engine {
 #define SLOT_CHANGE(e)   (2 * (e)->cpus)
 #define SLOT_SAMPLE(e)   (2 * (e)->cpus + 1)
 #define SLOT_SKEW(e)     (2 * (e)->cpus + 2)
-#define SLOT_WORLD(e, w) (2 * (e)->cpus + 3 + (w))
+#define SLOT_MEMORY(e)   (2 * (e)->cpus + 3)
+#define SLOT_WORLD(e, w) (2 * (e)->cpus + 4 + (w))
 
 /* ---- engine.c ---- */
 bool printf_like(2, 3) engine_fail(struct engine *e, const char *format, ...);

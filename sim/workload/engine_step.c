@@ -291,8 +291,12 @@ static void step(struct engine *e, unsigned cpu, struct engine_world *w,
     case WL_COUNT: w->ops++; break;
     case WL_LOOP: repeat(w, op); break;
     case WL_EXIT: end(e, cpu, w); break;
-    case WL_BEGIN:
     case WL_TOUCH:
+        if (e->memory && w->program->vm != PROGRAM_NONE)
+            memory_touch(e->memory, w->program->vm, (uint32_t)op->value,
+                         (uint32_t)(op->value >> 32), (uint32_t)op->phase);
+        break;
+    case WL_BEGIN:
     case WL_STEP_COUNT: break;
     }
 }

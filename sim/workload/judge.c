@@ -191,6 +191,67 @@ static double skew(const struct program *p, const struct engine_result *r, const
     return most;
 }
 
+/* Memory, second by second: amounts are means over the window, of all VMs that match together. */
+static double memory_metric(const struct program *p, const struct engine_result *r,
+                            enum wl_metric metric, const char *name, uint64_t from, uint64_t to)
+{
+    const struct memory_result *m = &r->memory;
+    uint64_t first = from / MEMORY_SECOND, last = MIN(to / MEMORY_SECOND, m->seconds);
+    double sum = 0, worst = 0, done = 0, wanted = 0, on = 0, least = INFINITY, swing = 0;
+    bool any = false;
+
+    for (uint32_t vm = 0; m->samples && vm < m->pool_count; vm++) {
+        double low = INFINITY, high = 0;
+
+        if (!wl_name_matches(name, p->pools[vm].name))
+            continue;
+        any = true;
+        for (uint64_t k = first; k < last; k++) {
+            const struct memory_sample *s = &m->samples[k * m->pool_count + vm];
+
+            if (!s->on)
+                continue;
+            on++;
+            done += s->done;
+            wanted += s->wanted;
+            low = fmin(low, s->target);
+            high = fmax(high, s->target);
+            least = fmin(least, s->free);
+            if (s->granted)
+                worst = fmax(worst, fabs((double)s->active - s->true_active) / s->granted);
+            switch (metric) {
+            case WL_METRIC_MEM_HELD: sum += s->held; break;
+            case WL_METRIC_MEM_TARGET: sum += s->target; break;
+            case WL_METRIC_MEM_ACTIVE: sum += s->active; break;
+            case WL_METRIC_MEM_TRUE: sum += s->true_active; break;
+            case WL_METRIC_MEM_BALLOON: sum += s->balloon; break;
+            case WL_METRIC_MEM_SHARED: sum += s->shared; break;
+            case WL_METRIC_MEM_COMPRESSED: sum += s->compressed; break;
+            case WL_METRIC_MEM_SWAPPED: sum += s->swapped; break;
+            case WL_METRIC_MEM_FAULTS: sum += s->faults; break;
+            case WL_METRIC_MEM_EARLY: sum += s->early; break;
+            case WL_METRIC_MEM_WRONG: sum += s->wrong; break;
+            default: sum += s->below; break;
+            }
+        }
+        swing = fmax(swing, high > low ? high - low : 0);
+    }
+    if (!any || last <= first)
+        return NAN;
+    switch (metric) {
+    case WL_METRIC_MEM_FREE: return on > 0 ? least / 256 : NAN;
+    case WL_METRIC_MEM_ERROR: return worst;
+    case WL_METRIC_MEM_SWING: return swing / 256;
+    case WL_METRIC_MEM_WORK: return wanted > 0 ? done / wanted : NAN;
+    case WL_METRIC_MEM_ON: return on / (double)(last - first);
+    case WL_METRIC_MEM_FAULTS:
+    case WL_METRIC_MEM_EARLY:
+    case WL_METRIC_MEM_WRONG:
+    case WL_METRIC_MEM_BELOW: return sum;
+    default: return sum / (double)(last - first) / 256;
+    }
+}
+
 double judge_metric(const struct program *p, const struct engine_result *r,
                     enum wl_metric metric, const char *name, uint64_t from, uint64_t to)
 {
@@ -200,6 +261,8 @@ double judge_metric(const struct program *p, const struct engine_result *r,
     if (!to)
         to = r->duration;
     elapsed = (double)(to - from);
+    if (metric >= WL_METRIC_MEM_HELD && metric <= WL_METRIC_MEM_ON)
+        return memory_metric(p, r, metric, name, from, to);
     switch (metric) {
     case WL_METRIC_ELAPSED: return elapsed / 1e9;
     case WL_METRIC_WAKE_P50: return wake(p, r, name, 0.5);

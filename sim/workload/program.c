@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/workload/memory.h"
+
 /* Names to numbers: open addressing. */
 struct entry {
     char name[2 * WL_NAME_SIZE + 2];
@@ -373,6 +375,16 @@ static bool body_link(struct linker *l, const struct wl_world *group, uint32_t i
                                   .dist = &s->dist,
                                   .target = PROGRAM_NONE,
                                   .line = s->line};
+        if (s->kind == WL_TOUCH && l->w->memory) {
+            uint32_t active, used, base;
+
+            if (!memory_touch_parse(s->text, &active, &used, &base))
+                return fail(l, s->line,
+                            "touch %s: active=, used= and base= with an amount such as 64MB",
+                            s->text);
+            op->value = active | (uint64_t)used << 32;
+            op->phase = base;
+        }
         if (s->kind == WL_BEGIN) {
             begin[depth++] = k + 1;
         } else if (s->kind == WL_LOOP) {

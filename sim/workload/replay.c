@@ -34,6 +34,7 @@ static const char usage[] =
     "was recorded. FILE - is standard input.\n"
     "\n"
     "  --cpus N          CPUs of the host, 1..64 (default: the file's)\n"
+    "  --memory K=V      a setting of the memory policy over the file's, such as idle-tax=0\n"
     "  --policy NAME     share, credit2, rr or edf (default: the file's, or "
     "share)\n"
     "  --variant NAME    as a variant line of the file says\n"
@@ -53,6 +54,7 @@ static const char usage[] =
 
 struct arguments {
     const char *file, *policy, *variant, *trace;
+    const char *memory;
     uint64_t cpus, seed, seeds, duration, worlds;
     bool csv, print, speed;
 };
@@ -143,6 +145,8 @@ static void row_text(const struct program *p, const struct engine_result *r, uin
            (double)engine_wake_percentile(w, 0.99) / 1e3, (unsigned long long)t->ops);
 }
 
+static void memory_table(const struct program *p, const struct engine_result *r);
+
 static void table(const struct program *p, const struct engine_result *r,
                   const struct arguments *a)
 {
@@ -170,6 +174,32 @@ static void table(const struct program *p, const struct engine_result *r,
            r->world_count, r->cpus, r->policy, (double)r->duration / 1e9,
            (unsigned long long)r->inputs, (unsigned long long)r->switches,
            (unsigned long long)moves, (unsigned long long)r->costops);
+    memory_table(p, r);
+}
+
+static void memory_table(const struct program *p, const struct engine_result *r)
+{
+    static const enum wl_metric shown[] = {WL_METRIC_MEM_HELD,       WL_METRIC_MEM_TARGET,
+                                           WL_METRIC_MEM_ACTIVE,     WL_METRIC_MEM_TRUE,
+                                           WL_METRIC_MEM_BALLOON,    WL_METRIC_MEM_SHARED,
+                                           WL_METRIC_MEM_COMPRESSED, WL_METRIC_MEM_SWAPPED};
+
+    if (!r->memory.samples)
+        return;
+    printf("%-16s %8s %8s %8s %8s %8s %8s %8s %8s %8s %7s\n", "memory, mean MB", "held",
+           "target", "active", "true", "balloon", "shared", "compr.", "swapped", "faults",
+           "%work");
+    for (uint32_t i = 0; i < p->pool_count; i++) {
+        const char *name = p->pools[i].name;
+
+        if (!(judge_metric(p, r, WL_METRIC_MEM_ON, name, 0, 0) > 0))
+            continue;
+        printf("%-16s", name);
+        for (unsigned k = 0; k < ARRAY_COUNT(shown); k++)
+            printf(" %8.1f", judge_metric(p, r, shown[k], name, 0, 0));
+        printf(" %8.0f %7.2f\n", judge_metric(p, r, WL_METRIC_MEM_FAULTS, name, 0, 0),
+               100 * judge_metric(p, r, WL_METRIC_MEM_WORK, name, 0, 0));
+    }
 }
 
 /* ---- runs ---- */
@@ -319,7 +349,8 @@ static int session_run(struct session *s)
     s->options = (struct engine_options){.seed = a->seed,
                                          .duration = a->duration,
                                          .cpus = (unsigned)a->cpus,
-                                         .policy = a->policy};
+                                         .policy = a->policy,
+                                         .memory = a->memory};
     for (uint32_t v = 0; a->variant && v < s->workload.variant_count; v++) {
         if (!strcmp(s->workload.variants[v].name, a->variant))
             s->options.variant = &s->workload.variants[v];
@@ -390,6 +421,8 @@ static bool arguments_read(struct arguments *a, int argc, char **argv, const cha
             good = wl_time_parse(value, strlen(value), &a->duration) && a->duration;
         else if (option(argc, argv, &i, "--policy", &value))
             a->policy = value;
+        else if (option(argc, argv, &i, "--memory", &value))
+            a->memory = value;
         else if (option(argc, argv, &i, "--variant", &value))
             a->variant = value;
         else if (option(argc, argv, &i, "--trace", &value))

@@ -221,6 +221,7 @@ struct wl_policy {
     char policy[WL_NAME_SIZE];
     struct wl_tunable tunables[WL_TUNABLES_MAX];
     uint32_t tunable_count;
+    char memory[160];  // settings of the memory policy, "idle-tax=0 balloon=0"
     uint32_t line;
 };
 
@@ -228,6 +229,7 @@ struct workload {
     char name[WL_NAME_SIZE];
     bool open_loop;  // wakes come from outside, at fixed times
     char *source;    // where it was imported from, else null
+    char *memory;    // text of the memory line, else null
     uint64_t duration;
     struct wl_host host;
     struct wl_costs costs;

@@ -190,6 +190,7 @@ void wl_free(struct workload *w)
     for (uint32_t i = 0; i < w->expect_count; i++)
         wl_expect_free(&w->expects[i]);
     free(w->source);
+    free(w->memory);
     free(w->variants);
     free(w->pools);
     free(w->vms);

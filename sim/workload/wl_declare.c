@@ -106,6 +106,17 @@ static bool policy_keys(struct parser *p, uint32_t first, struct wl_policy *o)
                 return false;
             continue;
         }
+        if (f->key > 4 && !memcmp(f->text, "mem.", 4)) {
+            size_t at = strlen(o->memory);
+
+            if (at + f->length + 1 >= sizeof(o->memory))
+                return wl_fail(p, i, "the settings of memory are too long");
+            if (at)
+                o->memory[at++] = ' ';
+            memcpy(o->memory + at, f->text + 4, f->length - 4);
+            o->memory[at + f->length - 4] = '\0';
+            continue;
+        }
         if (o->tunable_count == WL_TUNABLES_MAX)
             return wl_fail(p, i, "more than %u tunables", WL_TUNABLES_MAX);
         if (!wl_tunable_parse(f->text, f->length, &o->tunables[o->tunable_count++], message,
@@ -150,6 +161,18 @@ static bool declare_vm(struct parser *p)
     vm->line = p->line;
     return wl_name_here(p, "vm", vm->name) && wl_keys_read(p, 2, keys, ARRAY_COUNT(keys)) &&
            resources_check(p, &vm->resources);
+}
+
+static bool declare_memory_of_host(struct parser *p)
+{
+    const struct field *last = &p->field[p->count - 1];
+
+    if (p->count < 2)
+        return wl_fail(p, 1, "memory needs keys, such as size=1GB swap=4GB");
+    free(p->w->memory);
+    p->w->memory =
+        wl_copied(p->field[1].text, (size_t)(last->text + last->length - p->field[1].text));
+    return true;
 }
 
 static bool declare_memory(struct parser *p)
@@ -344,6 +367,7 @@ bool wl_declare(struct parser *p)
         {"variant", declare_variant},
         {"pool", declare_pool},
         {"vm", declare_vm},
+        {"memory", declare_memory_of_host},
         {"mem", declare_memory},
         {"world", declare_world},
         {"recorded", declare_recorded},

@@ -74,6 +74,12 @@ static void print_policy(FILE *out, const struct wl_policy *o, bool key)
         else
             fprintf(out, "%llu", (unsigned long long)t->value);
     }
+    for (const char *word = o->memory; *word;) {
+        size_t length = strcspn(word, " ");
+
+        fprintf(out, " mem.%.*s", (int)length, word);
+        word += length + (word[length] == ' ');
+    }
     fputc('\n', out);
 }
 
@@ -115,6 +121,8 @@ static void print_host(const struct workload *w, FILE *out)
     print_time(out, " package=", c->package);
     print_time(out, " numa=", c->numa);
     fprintf(out, " remote=%u%% smt_speed=%u%%\n", c->remote_percent, c->smt_percent);
+    if (w->memory)
+        fprintf(out, "memory %s\n", w->memory);
 }
 
 static void print_object(FILE *out, const struct wl_object *o)

@@ -254,7 +254,8 @@ static vmk_status max_set(struct memsched *m, struct memsched_node *node, uint32
 
 /* ---- what the mechanisms tell ---- */
 
-static vmk_status usage(struct memsched_node *vm, const struct memsched_input *in)
+static vmk_status usage(const struct memsched *m, struct memsched_node *vm,
+                        const struct memsched_input *in)
 {
     if (in->a > vm->size || in->small > 100 || (uint64_t)in->b + in->c + in->d + in->e > in->a)
         return VMK_BAD_PARAM;
@@ -264,6 +265,7 @@ static vmk_status usage(struct memsched_node *vm, const struct memsched_input *i
     vm->compressed = in->e;
     vm->saved = in->d;
     vm->balloon_max = (uint32_t)memsched_percent(vm->size, in->small);
+    memsched_target_lower(m, vm);
     return VMK_OK;
 }
 
@@ -324,7 +326,7 @@ static vmk_status of_node(struct memsched *m, const struct memsched_input *in)
     if (node->is_pool)
         return VMK_BAD_PARAM;
     if (in->op == MEMSCHED_USAGE)
-        return usage(node, in);
+        return usage(m, node, in);
     if (in->b == 0 || in->a > in->b)
         return VMK_BAD_PARAM;
     memsched_sampled(m, &node->active, in->a, in->b, in->small != 0);

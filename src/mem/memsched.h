@@ -98,7 +98,7 @@ enum memsched_level {
     MEMSCHED_LEVEL_COUNT
 };
 
-/* The estimate of a working set, as fractions of the touched pages, Q16. */
+/* The estimate of a working set, as fractions of the touched pages outside the balloon, Q16. */
 struct memsched_active {
     bool any;  // one period has ended
     uint32_t slow, fast, with_partial;

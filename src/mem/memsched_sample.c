@@ -7,6 +7,8 @@
  * for a whole one; the largest counts. So a VM that wakes up gets memory before its period ends, and
  * one that pauses keeps it for a while.
  *
+ * What the guest gave to its balloon is not picked and not in use; what was swapped may be wanted back.
+ *
  * Invariants
  *   - Fractions are 0 to 1 in Q16.
  * Locking    the caller's.
@@ -52,7 +54,8 @@ void memsched_sampled(const struct memsched *m, struct memsched_active *active,
 uint64_t memsched_active_pages(const struct memsched_node *vm)
 {
     uint32_t fraction = MAX(MAX(vm->active.slow, vm->active.fast), vm->active.with_partial);
+    uint64_t there = vm->touched - vm->ballooned;
 
     // Of a VM nobody has looked at yet, all counts.
-    return vm->active.any ? (uint64_t)vm->touched * fraction / ONE : vm->touched;
+    return vm->active.any ? there * fraction / ONE : there;
 }

@@ -118,6 +118,24 @@ static uint32_t price_of(const struct memsched *m, const struct memsched_node *v
     return (uint32_t)MIN(price, UINT32_MAX);
 }
 
+static void target_tell(const struct memsched *m, const struct memsched_node *vm,
+                        const struct memsched_target *before)
+{
+    const struct memsched_target *t = &vm->target;
+    const struct memsched_event event = {.kind = MEMSCHED_EVENT_TARGET,
+                                         .small = t->blocked,
+                                         .id = vm->id,
+                                         .a = t->entitlement,
+                                         .b = t->balloon,
+                                         .c = t->swap,
+                                         .d = t->price};
+
+    if (m->observer.event &&
+        (t->entitlement != before->entitlement || t->balloon != before->balloon ||
+         t->swap != before->swap || t->blocked != before->blocked))
+        m->observer.event(m->observer.context, &event);
+}
+
 /* Who takes it: the balloon what it can, swapping the rest, each only when the level asks for it. */
 static void target_set(struct memsched *m, struct memsched_node *vm)
 {
@@ -126,7 +144,6 @@ static void target_set(struct memsched *m, struct memsched_node *vm)
     uint64_t balloon = MIN(gone > out ? gone - out : 0, (uint64_t)vm->balloon_max);
     uint64_t swap = gone > vm->ballooned ? gone - vm->ballooned : 0;
     const struct memsched_target before = vm->target;
-    struct memsched_event event = {.kind = MEMSCHED_EVENT_TARGET, .id = vm->id};
 
     if (m->level < MEMSCHED_SOFT || !memsched_tune(m, MEMSCHED_TUNABLE_BALLOON))
         balloon = MIN(balloon, (uint64_t)vm->ballooned);
@@ -139,14 +156,30 @@ static void target_set(struct memsched *m, struct memsched_node *vm)
         .price = price_of(m, vm),
         .blocked = m->level == MEMSCHED_LOW && memsched_held(vm) > vm->given,
     };
-    event.a = vm->target.entitlement;
-    event.b = vm->target.balloon;
-    event.c = vm->target.swap;
-    event.d = vm->target.price;
-    event.small = vm->target.blocked;
-    if (m->observer.event && (event.a != before.entitlement || event.b != before.balloon ||
-                              event.c != before.swap || vm->target.blocked != before.blocked))
-        m->observer.event(m->observer.context, &event);
+    target_tell(m, vm, &before);
+}
+
+/*
+ * Between two reallocations a guest may touch what was taken, or free its balloon, and each mechanism
+ * works without knowing of the other. Below the level at which one may take, it is not to take that
+ * again; and both together are to take no more than the VM has above its entitlement.
+ */
+void memsched_target_lower(const struct memsched *m, struct memsched_node *vm)
+{
+    const struct memsched_target before = vm->target;
+    uint64_t out = (uint64_t)vm->swapped + vm->compressed;
+    uint64_t there = (uint64_t)vm->touched - vm->saved;
+    uint64_t gone = there > before.entitlement ? there - before.entitlement : 0;
+    uint64_t balloon = MAX((uint64_t)vm->ballooned, gone > out ? gone - out : 0);
+    uint64_t swap = MAX(out, gone > vm->ballooned ? gone - vm->ballooned : 0);
+
+    if (m->level < MEMSCHED_SOFT)
+        balloon = vm->ballooned;
+    if (m->level < MEMSCHED_HARD)
+        swap = out;
+    vm->target.balloon = (uint32_t)MIN((uint64_t)before.balloon, balloon);
+    vm->target.swap = (uint32_t)MIN((uint64_t)before.swap, swap);
+    target_tell(m, vm, &before);
 }
 
 void memsched_reallocate(struct memsched *m)

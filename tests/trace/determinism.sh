@@ -12,6 +12,7 @@ mkdir -p "$dir"
 sources="tests/trace/determinism.c
 $(ls sim/workload/*.c | grep -v -e /replay.c)
 $(ls src/sched/*.c | grep -v -F -e /sched/sched)
+$(ls src/mem/memsched*.c)
 src/lib/rng.c src/lib/format.c src/lib/prioq.c
 src/core/trace.c src/core/trace_out.c src/core/trace_event.c src/core/trace_text.c src/core/status.c
 sim/platform/trace_dir.c"

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sim/workload/memory_internal.h -- guests and frames of the memory model.
+ */
+#pragma once
+
+#include "sim/workload/memory.h"
+
+enum memory_page_state {
+    PAGE_NONE,
+    PAGE_HERE,
+    PAGE_SHARED,
+    PAGE_COMPRESSED,
+    PAGE_SWAPPED,
+    PAGE_BALLOONED,
+    PAGE_STATE_COUNT,
+};
+
+struct memory_page {
+    uint8_t state;
+    bool common;       // its content is that of the same page of every VM
+    uint32_t where;    // frame or slot
+    uint32_t version;  // of its content
+    uint32_t touched;  // second of the last touch, plus one
+};
+
+/* Places that hold contents, and those that are free. */
+struct memory_store {
+    uint64_t *content;
+    uint32_t *free;
+    uint32_t room, free_count;
+};
+
+struct memory_vm {
+    uint32_t id, index;  // index of its pool; id 0: not on
+    uint64_t on;         // when it is switched on
+    uint32_t size, shares, min, max, share_percent;
+    bool driver, refused;
+    struct rng rng;
+    struct memory_page *pages;
+    uint32_t count[PAGE_STATE_COUNT];
+    uint32_t used, active, base;  // what its worlds asked for
+    uint32_t grown;
+    uint32_t balloon_at;  // where the guest looks for pages to give
+    struct memory_sample now;
+    uint32_t sampled_at;
+};
+
+struct memory {
+    const struct program *program;
+    struct trace_state *trace;
+    struct memsched policy;
+    struct memsched_record record;
+    struct memory_vm *vms;
+    uint32_t vm_count;
+    struct memory_store frames, cache, swap;
+    uint32_t *common_frame, *common_refs;  // by page number
+    uint32_t common_count;
+    uint32_t second;
+    uint64_t now;
+    // Settings, pages a second where nothing else is said.
+    uint32_t size, swap_size, min_free, balloon_rate, swap_rate, share_rate, fill_rate, sample;
+    uint32_t swap_errors, balloon_refused;  // percent
+    struct memory_result result;
+    uint32_t room;  // seconds in result
+};
+
+/* ---- memory_page.c ---- */
+bool memory_store_init(struct memory_store *s, uint32_t room);
+void memory_store_free(struct memory_store *s);
+/* Frames nobody has; the cache's are taken out. */
+uint32_t memory_free_frames(const struct memory *m);
+/* The guest touches a page; false: it could not. */
+bool memory_access(struct memory *m, struct memory_vm *vm, uint32_t page, bool write);
+/* A page of the VM is taken, by whatever is there now; false: not this one. */
+bool memory_take_balloon(struct memory *m, struct memory_vm *vm, uint32_t page);
+bool memory_take_out(struct memory *m, struct memory_vm *vm, uint32_t page);
+bool memory_share(struct memory *m, struct memory_vm *vm, uint32_t page);
+void memory_return(struct memory *m, struct memory_vm *vm, uint32_t page);
+/* Pages that sharing saves a VM. */
+uint32_t memory_saved(const struct memory *m, const struct memory_vm *vm);
+
+/* ---- memory.c ---- */
+/* Free memory moved a lot: the policy hears of it. */
+void memory_tell_free(struct memory *m);

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sim/workload/memory_page.c -- pages of modelled guests: where each is, what it holds, how it moves.
+ *
+ * Invariants
+ *   - A frame, cache place or swap slot has one page, but a common frame, which is counted.
+ *   - A page's content leaves its old place only when the new one has it.
+ * Locking    none: one thread.
+ */
+#include <stdlib.h>
+
+#include "sim/workload/memory_internal.h"
+
+#define CACHE_PERCENT 10u  // of a VM may be compressed, as ESXi's Mem.MemZipMaxPct
+#define FLOOR_PERCENT 4u   // of minFree: the kernel's own
+#define TELL_EVERY    512u
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    a = (a ^ b) * 0x9e3779b97f4a7c15ull;
+    return a ^ a >> 29;
+}
+
+static uint64_t content_of(const struct memory_vm *vm, uint32_t page)
+{
+    const struct memory_page *p = &vm->pages[page];
+
+    return p->common ? mix(1, page) : mix(mix(vm->index + 2, page), p->version);
+}
+
+bool memory_store_init(struct memory_store *s, uint32_t room)
+{
+    s->content = calloc(room + 1u, sizeof(*s->content));
+    s->free = calloc(room + 1u, sizeof(*s->free));
+    if (!s->content || !s->free)
+        return false;
+    s->room = room;
+    for (uint32_t i = 0; i < room; i++)
+        s->free[s->free_count++] = room - 1 - i;
+    return true;
+}
+
+void memory_store_free(struct memory_store *s)
+{
+    free(s->content);
+    free(s->free);
+}
+
+static bool place_take(struct memory_store *s, uint64_t content, uint32_t *where)
+{
+    if (!s->free_count)
+        return false;
+    *where = s->free[--s->free_count];
+    s->content[*where] = content;
+    return true;
+}
+
+static void place_give(struct memory_store *s, uint32_t where)
+{
+    s->content[where] = ~0ull;  // whoever still reads it sees that it is gone
+    s->free[s->free_count++] = where;
+}
+
+uint32_t memory_free_frames(const struct memory *m)
+{
+    uint32_t cache = (m->cache.room - m->cache.free_count + 1) / 2;  // two pages to a frame
+
+    return m->frames.free_count > cache ? m->frames.free_count - cache : 0;
+}
+
+static bool frame_take(struct memory *m, struct memory_vm *vm, uint64_t content,
+                       uint32_t *where)
+{
+    const struct memsched_node *node = memsched_find(&m->policy, vm->id);
+
+    if ((node && node->target.blocked) ||
+        memory_free_frames(m) <= m->policy.min_free * FLOOR_PERCENT / 100)
+        return false;
+    if (!place_take(&m->frames, content, where))
+        return false;
+    if (m->frames.free_count % TELL_EVERY == 0)
+        memory_tell_free(m);
+    return true;
+}
+
+static void state_set(struct memory_vm *vm, uint32_t page, enum memory_page_state state)
+{
+    vm->count[vm->pages[page].state]--;
+    vm->pages[page].state = (uint8_t)state;
+    vm->count[state]++;
+}
+
+/* What a place holds is what the page should have; else the guest would see wrong data. */
+static void check(struct memory_vm *vm, uint32_t page, uint64_t content)
+{
+    vm->now.wrong += content != content_of(vm, page);
+}
+
+static void common_leave(struct memory *m, uint32_t page)
+{
+    if (--m->common_refs[page] == 0)
+        place_give(&m->frames, m->common_frame[page]);
+}
+
+/* The page is in a frame of its own afterwards. */
+static bool bring(struct memory *m, struct memory_vm *vm, uint32_t page)
+{
+    struct memory_page *p = &vm->pages[page];
+    struct memory_store *from = p->state == PAGE_COMPRESSED ? &m->cache : &m->swap;
+    uint32_t frame;
+    uint64_t content;
+
+    switch (p->state) {
+    case PAGE_HERE: return true;
+    case PAGE_NONE:
+        p->common = page % 100 < vm->share_percent;
+        p->version++;
+        if (!frame_take(m, vm, content_of(vm, page), &frame))
+            return false;
+        break;
+    case PAGE_SHARED:
+        content = m->frames.content[m->common_frame[page]];
+        if (!frame_take(m, vm, content, &frame))
+            return false;
+        common_leave(m, page);
+        break;
+    case PAGE_COMPRESSED:
+    case PAGE_SWAPPED:
+        if (p->state == PAGE_SWAPPED && rng_below(&vm->rng, 100) < m->swap_errors)
+            return false;
+        content = from->content[p->where];
+        if (!frame_take(m, vm, content, &frame))
+            return false;
+        place_give(from, p->where);
+        vm->now.faults++;
+        break;
+    default: return false;
+    }
+    p->where = frame;
+    state_set(vm, page, PAGE_HERE);
+    return true;
+}
+
+bool memory_access(struct memory *m, struct memory_vm *vm, uint32_t page, bool write)
+{
+    struct memory_page *p = &vm->pages[page];
+
+    if (p->state == PAGE_SHARED && !write) {
+        check(vm, page, m->frames.content[m->common_frame[page]]);
+    } else {
+        if (!bring(m, vm, page))
+            return false;
+        check(vm, page, m->frames.content[p->where]);
+    }
+    p->touched = m->second + 1;
+    if (write) {
+        p->common = false;
+        p->version++;
+        m->frames.content[p->where] = content_of(vm, page);
+    }
+    return true;
+}
+
+/* The guest gives what it can do without: the content is gone, and it knows. */
+bool memory_take_balloon(struct memory *m, struct memory_vm *vm, uint32_t page)
+{
+    struct memory_page *p = &vm->pages[page];
+
+    switch (p->state) {
+    case PAGE_NONE: break;
+    case PAGE_HERE: place_give(&m->frames, p->where); break;
+    case PAGE_SHARED: common_leave(m, page); break;
+    case PAGE_COMPRESSED: place_give(&m->cache, p->where); break;
+    case PAGE_SWAPPED: place_give(&m->swap, p->where); break;
+    default: return false;
+    }
+    state_set(vm, page, PAGE_BALLOONED);
+    return true;
+}
+
+void memory_return(struct memory *m, struct memory_vm *vm, uint32_t page)
+{
+    (void)m;
+    if (vm->pages[page].state == PAGE_BALLOONED)
+        state_set(vm, page, PAGE_NONE);
+}
+
+/* Half of all pages compress to less than half. */
+bool memory_take_out(struct memory *m, struct memory_vm *vm, uint32_t page)
+{
+    struct memory_page *p = &vm->pages[page];
+    uint64_t content;
+    uint32_t where;
+    bool compress;
+
+    if (p->state != PAGE_HERE)
+        return false;
+    content = m->frames.content[p->where];
+    compress =
+        content & 1 && vm->count[PAGE_COMPRESSED] < (uint64_t)vm->size * CACHE_PERCENT / 100;
+    if (!compress && rng_below(&vm->rng, 100) < m->swap_errors)
+        return false;
+    if (!place_take(compress ? &m->cache : &m->swap, content, &where))
+        return false;
+    place_give(&m->frames, p->where);
+    p->where = where;
+    state_set(vm, page, compress ? PAGE_COMPRESSED : PAGE_SWAPPED);
+    return true;
+}
+
+bool memory_share(struct memory *m, struct memory_vm *vm, uint32_t page)
+{
+    struct memory_page *p = &vm->pages[page];
+    uint64_t content;
+
+    if (p->state != PAGE_HERE)
+        return false;
+    content = m->frames.content[p->where];
+    if (content != mix(1, page))  // nobody has the same
+        return false;
+    if (m->common_refs[page]++ == 0)
+        m->common_frame[page] = p->where;
+    else
+        place_give(&m->frames, p->where);
+    state_set(vm, page, PAGE_SHARED);
+    return true;
+}
+
+uint32_t memory_saved(const struct memory *m, const struct memory_vm *vm)
+{
+    uint64_t parts = 0;  // of common frames, in 1/65536
+
+    if (!vm->count[PAGE_SHARED])
+        return 0;
+    for (uint32_t i = 0; i < vm->size; i++) {
+        if (vm->pages[i].state == PAGE_SHARED)
+            parts += 65536u / m->common_refs[i];
+    }
+    return vm->count[PAGE_SHARED] - (uint32_t)MIN(parts >> 16, vm->count[PAGE_SHARED]);
+}
