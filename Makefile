@@ -281,7 +281,7 @@ check-unit: tests ## unit tests under ASan and UBSan
 	$(Q)scripts/check.sh unit
 check-sim: sim guests ## every scenario and test guest twice with one seed: same hash, no failure
 	$(Q)scripts/check.sh sim
-check-tools: vmfs-tool trace-tool ## tests/tools: our formats judged by tools we did not write
+check-tools: sim vmfs-tool trace-tool ## tests/tools: our formats judged by tools we did not write
 	$(Q)scripts/check.sh tools
 check-trace: sim trace-tool ## orrery-trace on recorded scenarios, read back by others
 	$(Q)scripts/check.sh trace
