@@ -38,8 +38,8 @@ for platform; do
     out=$BUILD/bench-$platform.txt
     options='' column=3
     [ "$platform" = qemu ] && options=--icount || column=4
-    # One CPU for all vCPUs, as the peer had it.
-    if ! scripts/run.sh --batch --platform "$platform" $options --cpus 1 --vcpus 2 \
+    # One CPU for all vCPUs, as the peer had it; small pages, as the row fresh_page always was.
+    if ! scripts/run.sh --batch --platform "$platform" $options --cpus 1 --vcpus 2 --kernel-args mem.large=0 \
         --guest "$BUILD/guest/bench.elf" --timeout 900 --log "$out.log" >"$out" 2>"$out.err" </dev/null; then
         echo "bench.sh: the bench guest failed on $platform, see $out and $out.err" >&2
         failed=1
@@ -68,6 +68,7 @@ if [ -r "$BUILD/sim/liborrery.a" ]; then
 fi
 if [ -f "$BUILD/metal/orrery.elf" ]; then
     scripts/bench/nvme.sh >>"$csv" || failed=1
+    scripts/bench/memory.sh >>"$csv" || failed=1
 fi
 if [ -x "$BUILD/orrery-sim" ]; then
     scripts/bench/sched.sh >>"$csv" || failed=1

@@ -57,6 +57,7 @@ struct vmm_mem {
     plat_ns period;
     uint64_t periods;
     unsigned running;  // VMs at the last look
+    world_id world;
     struct wait_queue hurry;
     bool hurried;          // hurry.lock
     uint64_t mark, floor;  // (a) of the policy, pages
@@ -118,18 +119,19 @@ void vmm_mem_remove(struct vm *vm)
 {
     struct vmm_mem *m = this_host()->vmm->mem;
     struct share_counters c;
+    struct world_times times = {0};
 
     if (!m || !vm->mem_id)
         return;
     share_counters_get(&m->share, &c);
-    if (c.scanned)
+    if (c.scanned && world_times_get(m->world, &times) == VMK_OK)
         vmk_log(VMK_LOG_INFO,
                 "Mem: %s ends: %llu pages looked at, %llu joined, %llu left, %llu unlike, "
-                "%llu stale hints; %llu pages in %llu now",
+                "%llu stale hints; %llu pages in %llu now; the scanner ran %llu us",
                 vm->config.name, (unsigned long long)c.scanned, (unsigned long long)c.joined,
                 (unsigned long long)c.broken, (unsigned long long)c.unlike,
                 (unsigned long long)c.stale_hints, (unsigned long long)c.pages,
-                (unsigned long long)c.common);
+                (unsigned long long)c.common, (unsigned long long)(times.run / 1000));
     if (input(m, &(struct memsched_input){.op = MEMSCHED_REMOVE, .id = vm->mem_id}) != VMK_OK)
         vmk_log(VMK_LOG_WARN, "Mem: %s was not known", vm->config.name);
     share_forget(&m->share, (uint16_t)vm->index);
@@ -326,7 +328,6 @@ void vmm_mem_start(void)
     struct vmm_state *vmm = this_host()->vmm;
     struct vmm_mem *m = heap_alloc(sizeof(*m), MEM_OWNER_VMM);
     const struct world_params params = {.name = "memsched", .entry = mem_world, .argument = m};
-    world_id id;
 
     if (!vmm->backend || !m ||
         share_init(&m->share, (uint32_t)MIN(page_total_count(), UINT32_MAX / 2), &vm_share_ops,
@@ -347,7 +348,7 @@ void vmm_mem_start(void)
     if (input(m, &(struct memsched_input){.op = MEMSCHED_HOST,
                                           .a = (uint32_t)page_total_count(),
                                           .b = UINT32_MAX}) != VMK_OK ||
-        world_create(&params, &id) != VMK_OK) {
+        world_create(&params, &m->world) != VMK_OK) {
         vmk_log(VMK_LOG_WARN, "Mem: the memory scheduler does not start");
         share_destroy(&m->share);
         heap_free(m);
