@@ -28,6 +28,7 @@
 #include "plat/plat.h"
 #include "user/user.h"
 #include "vmm/boot_file.h"
+#include "vmm/vmm_mem.h"
 
 #define ARGUMENTS_MAX 8u
 #define INIT          "/sbin/init"
@@ -79,6 +80,7 @@ static bool files_up(void)
         vmk_log(VMK_LOG_ERROR, "Boot: no files: %s", vmk_status_text(status));
         return false;
     }
+    vmm_mem_proc_start();
     load_member_tardisks();
     status = vmfs_type_register();
     if (status == VMK_OK)

@@ -87,10 +87,13 @@ static vmk_status input(struct vmm_mem *m, const struct memsched_input *in)
 vmk_status vmm_mem_add(struct vm *vm)
 {
     struct vmm_mem *m = this_host()->vmm->mem;
+    const struct vm_config *c = &vm->config;
     struct memsched_input in = {
         .op = MEMSCHED_VM_ADD,
         .small = OVERHEAD_PAGES,
         .a = MEMSCHED_ROOT_ID,
+        .b = c->mem_shares ? c->mem_shares : c->mem_per_mb * c->memory_mb,
+        .c = (uint32_t)MIN(c->mem_min_mb * 256ull, vm->page_count),
         .d = (uint32_t)vm->page_count,
     };
     char why[160];
@@ -111,6 +114,10 @@ vmk_status vmm_mem_add(struct vm *vm)
         return status;
     }
     vm->mem_id = in.id;
+    if (c->mem_max_mb &&
+        input(m, &(struct memsched_input){
+                     .op = MEMSCHED_SET_MAX, .id = in.id, .a = c->mem_max_mb * 256u}) != VMK_OK)
+        vmk_log(VMK_LOG_WARN, "Mem: %s: sched.mem.max does not hold", c->name);
     vm->share_salt = m->salting == 0 ? 0 : in.id;
     return VMK_OK;
 }
@@ -150,7 +157,9 @@ static void watch(struct vmm_mem *m, struct vm *vm)
 
     if (vm->reclaim)
         vm_limbo_collect_locked(vm);
-    in.small = vm->balloon.connected ? BALLOON_PERCENT : 0;
+    if (vm->balloon.connected)
+        in.small = (uint16_t)MIN(BALLOON_PERCENT, 100ull * vm->config.mem_balloon_mb /
+                                                      MAX(vm->config.memory_mb, 1u));
     in.a = (uint32_t)(vm->page_count - count[P2M_NONE]);
     in.b = (uint32_t)count[P2M_BALLOONED];
     in.c = vm_swap_out_locked(vm);
@@ -183,6 +192,8 @@ static void share(struct vmm_mem *m, struct vm *vm)
     uint64_t pages = vm->page_count, salt = vm->share_salt;
     uint64_t count = m->rate * (m->period / 1000000u) / 1000u;
 
+    if (vm->config.mem_unshared)
+        return;
     if (m->running > SHARE_VMS)
         count = (count * SHARE_VMS + m->running - 1) / m->running;
 
@@ -358,4 +369,47 @@ void vmm_mem_start(void)
         vmm->large_above = LARGE_FREE * m->policy.min_free;
     vmm->share = &m->share;
     vmm->mem = m;
+}
+
+/* ---- for /proc (vmm_mem_proc.c) ---- */
+
+bool vmm_mem_row(uint32_t slot, struct memsched_node *out, record_text16 *name)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+    bool there = false;
+
+    if (!m || slot >= MEMSCHED_NODES_MAX)
+        return false;
+    mutex_lock(&m->mutex);
+    *out = m->policy.nodes[slot];
+    *name = m->record.name[slot];
+    there = out->id && !out->is_pool;
+    mutex_unlock(&m->mutex);
+    return there;
+}
+
+bool vmm_mem_host(struct memsched_summary *out)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+
+    if (!m)
+        return false;
+    mutex_lock(&m->mutex);
+    *out = (struct memsched_summary){.managed = m->policy.managed,
+                                     .free = m->policy.free,
+                                     .min_free = m->policy.min_free,
+                                     .level = m->policy.level,
+                                     .inputs = m->policy.inputs,
+                                     .refused = m->policy.refused,
+                                     .reallocations = m->policy.reallocations};
+    mutex_unlock(&m->mutex);
+    return true;
+}
+
+vmk_status vmm_mem_set(uint32_t op, uint32_t id, uint32_t value)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+
+    return m ? input(m, &(struct memsched_input){.op = op, .id = id, .a = value})
+             : VMK_NOT_FOUND;
 }

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "core/status.h"
+#include "mem/memsched_record.h"
 
 struct vm;
 
@@ -19,3 +19,19 @@ void vmm_mem_start(void);
 bool vmm_mem_is_short(struct vm *vm);
 must_check vmk_status vmm_mem_add(struct vm *vm);
 void vmm_mem_remove(struct vm *vm);
+
+/* ---- what /proc/vmware/sched/mem shows and takes ---- */
+
+struct memsched_summary {
+    uint64_t managed, free, min_free;  // pages
+    enum memsched_level level;
+    uint64_t inputs, refused, reallocations;
+};
+/* The VM in that place of the policy's table; false: there is none. World context, as all here. */
+bool vmm_mem_row(uint32_t slot, struct memsched_node *out, record_text16 *name);
+/* False: the memory scheduler does not run. */
+bool vmm_mem_host(struct memsched_summary *out);
+/* SET_SHARES, SET_MIN or SET_MAX of a VM, in pages. LIMIT: it cannot be reserved. */
+must_check vmk_status vmm_mem_set(uint32_t op, uint32_t id, uint32_t value);
+/* Registers the file; after fs_init(), once. */
+void vmm_mem_proc_start(void);

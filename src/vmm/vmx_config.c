@@ -22,15 +22,16 @@
 #include "lib/string.h"
 #include "plat/plat_types.h"
 
-#define FILE_SIZE_MAX 16384u
-#define KEY_SIZE      64u
-#define VALUE_SIZE    VM_CMDLINE_SIZE
-#define MEMORY_MIN    4u
-#define MEMORY_MAX    (1u << 20)  // MB: one terabyte
-#define VCPUS_MAX     8u
-#define SHARES_NORMAL 1000u
-#define SHARES_MAX    1000000u
-#define MHZ_MAX       64000000u
+#define FILE_SIZE_MAX  16384u
+#define KEY_SIZE       64u
+#define VALUE_SIZE     VM_CMDLINE_SIZE
+#define MEMORY_MIN     4u
+#define MEMORY_MAX     (1u << 20)  // MB: one terabyte
+#define VCPUS_MAX      8u
+#define SHARES_NORMAL  1000u
+#define MEM_SHARES_MAX 10000000u
+#define SHARES_MAX     1000000u
+#define MHZ_MAX        64000000u
 
 struct parser {
     const char *file;
@@ -40,9 +41,11 @@ struct parser {
     unsigned line;  // number of the current one, from 1
     char key[KEY_SIZE];
     char value[VALUE_SIZE];
-    bool serial_absent;    // serial0.present = "FALSE"
-    bool serial_is_file;   // serial0.fileType = "file"
-    unsigned serial_line;  // of serial0.fileName
+    bool serial_absent;          // serial0.present = "FALSE"
+    bool serial_is_file;         // serial0.fileType = "file"
+    unsigned serial_line;        // of serial0.fileName
+    char mem_min_key[KEY_SIZE];  // which of its two names was given
+    unsigned mem_min_line, mem_max_line;
     /* The disks of which a key was seen are in the configuration until disks_finish() sorts them out. */
     struct vm_disk_config *disks;
     bool disk_present[VM_DISKS_MAX];
@@ -249,6 +252,75 @@ static vmk_status set_cpu_max(struct parser *p, struct vm_config *out)
     return number_read(p, 1, MHZ_MAX, &out->max_mhz);
 }
 
+static vmk_status truth_read(struct parser *p, bool *out)
+{
+    *out = same_word(p->value, "true");
+    return *out || same_word(p->value, "false") ? VMK_OK : fail(p, "must be TRUE or FALSE");
+}
+
+static vmk_status set_mem_shares(struct parser *p, struct vm_config *out)
+{
+    static const struct {
+        const char *word;
+        uint32_t per_mb;
+    } levels[] = {{"low", 5}, {"normal", 10}, {"high", 20}};
+
+    for (size_t i = 0; i < ARRAY_COUNT(levels); i++) {
+        if (same_word(p->value, levels[i].word)) {
+            out->mem_per_mb = levels[i].per_mb;
+            return VMK_OK;
+        }
+    }
+    return number_read(p, 1, MEM_SHARES_MAX, &out->mem_shares);
+}
+
+static vmk_status set_mem_min(struct parser *p, struct vm_config *out)
+{
+    memcpy(p->mem_min_key, p->key, sizeof(p->mem_min_key));
+    p->mem_min_line = p->line;
+    return number_read(p, 0, MEMORY_MAX, &out->mem_min_mb);
+}
+
+static vmk_status set_mem_max(struct parser *p, struct vm_config *out)
+{
+    p->mem_max_line = p->line;
+    if (same_word(p->value, "unlimited") || same_word(p->value, "-1"))
+        return VMK_OK;
+    return number_read(p, MEMORY_MIN, MEMORY_MAX, &out->mem_max_mb);
+}
+
+static vmk_status set_mem_balloon(struct parser *p, struct vm_config *out)
+{
+    if (same_word(p->value, "-1"))
+        return VMK_OK;
+    return number_read(p, 0, MEMORY_MAX, &out->mem_balloon_mb);
+}
+
+static vmk_status set_mem_share(struct parser *p, struct vm_config *out)
+{
+    bool on = true;
+    vmk_status status = truth_read(p, &on);
+
+    out->mem_unshared = !on;
+    return status;
+}
+
+/* What can be said of bounds only when all are known. */
+static vmk_status mem_finish(struct parser *p, const struct vm_config *out)
+{
+    if (out->mem_min_mb > out->memory_mb) {
+        memcpy(p->key, p->mem_min_key, sizeof(p->key));
+        p->line = p->mem_min_line;
+        return fail(p, "is more than memSize");
+    }
+    if (out->mem_max_mb && out->mem_max_mb < out->mem_min_mb) {
+        memcpy(p->key, "sched.mem.max", sizeof("sched.mem.max"));
+        p->line = p->mem_max_line;
+        return fail(p, "is less than sched.mem.min");
+    }
+    return VMK_OK;
+}
+
 /* "all", or CPUs and ranges of them with commas between. */
 static vmk_status set_affinity(struct parser *p, struct vm_config *out)
 {
@@ -383,6 +455,12 @@ static const struct key_row key_rows[] = {
     {"sched.cpu.min", set_cpu_min},
     {"sched.cpu.max", set_cpu_max},
     {"sched.cpu.affinity", set_affinity},
+    {"sched.mem.shares", set_mem_shares},
+    {"sched.mem.min", set_mem_min},
+    {"sched.mem.minSize", set_mem_min},
+    {"sched.mem.max", set_mem_max},
+    {"sched.mem.maxmemctl", set_mem_balloon},
+    {"sched.mem.pshare.enable", set_mem_share},
     {"sched.swap.dir", set_swap_dir},
     {"orrery.kernel", set_kernel},
     {"orrery.initrd", set_initrd},
@@ -421,12 +499,6 @@ static const char *after_word(const char *key, const char *word)
         word++;
     }
     return *word ? NULL : key;
-}
-
-static vmk_status truth_read(struct parser *p, bool *out)
-{
-    *out = same_word(p->value, "true");
-    return *out || same_word(p->value, "false") ? VMK_OK : fail(p, "must be TRUE or FALSE");
 }
 
 /* Disks appear in the table as their first key is seen, whether they are present or not: a number, or
@@ -678,6 +750,8 @@ vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
     memset(out, 0, sizeof(*out));
     out->memory_mb = 32;
     out->vcpus = 1;
+    out->mem_per_mb = 10;
+    out->mem_balloon_mb = UINT32_MAX;
     out->shares = SHARES_NORMAL;
     out->serial_port = -1;
     memcpy(out->bios, "bios-256k.bin", sizeof("bios-256k.bin"));
@@ -691,6 +765,9 @@ vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
             return status;
     }
     if (status != VMK_NOT_FOUND)
+        return status;
+    status = mem_finish(&p, out);
+    if (status != VMK_OK)
         return status;
     status = disks_finish(&p, out);
     if (status != VMK_OK)

@@ -47,6 +47,12 @@ struct vm_config {
     uint32_t min_mhz;                // sched.cpu.min: reservation
     uint32_t max_mhz;                // sched.cpu.max: limit, 0 for none ("unlimited", -1)
     uint64_t affinity;               // sched.cpu.affinity: "all" (0) or "0,2,4-7"
+    uint32_t mem_shares;             // sched.mem.shares: a number, or 0: mem_per_mb each MB
+    uint32_t mem_per_mb;             // low 5, normal 10, high 20
+    uint32_t mem_min_mb;             // sched.mem.min, sched.mem.minSize: reservation
+    uint32_t mem_max_mb;             // sched.mem.max: limit, 0 for none ("unlimited", -1)
+    uint32_t mem_balloon_mb;         // sched.mem.maxmemctl: most its balloon may take
+    bool mem_unshared;               // sched.mem.pshare.enable = "FALSE"
     char swap_dir[VM_PATH_SIZE];     // sched.swap.dir: folder of its swap file, else its own
     char kernel[VM_NAME_SIZE];       // orrery.kernel
     char initrd[VM_INITRD_SIZE];     // orrery.initrd (for Multiboot: "FILE ARGS,FILE ARGS")

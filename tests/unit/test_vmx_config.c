@@ -25,6 +25,11 @@ START_TEST(test_vmx_config__every_key)
                            "sched.cpu.min = \"500\"\n"
                            "sched.cpu.max = \"1500\"\n"
                            "sched.cpu.affinity = \"0,2,4-6\"\n"
+                           "sched.mem.shares = \"3000\"\n"
+                           "sched.mem.minSize = \"64\"\n"
+                           "sched.mem.max = \"200\"\n"
+                           "sched.mem.maxmemctl = \"100\"\n"
+                           "sched.mem.pshare.enable = \"FALSE\"\n"
                            "orrery.kernel = \"vmlinuz\"\n"
                            "orrery.initrd = \"initrd.gz\"\n"
                            "orrery.cmdline = \"console=ttyS0 x=|22y|22\"\n"
@@ -39,6 +44,11 @@ START_TEST(test_vmx_config__every_key)
     ck_assert_uint_eq(config.min_mhz, 500);
     ck_assert_uint_eq(config.max_mhz, 1500);
     ck_assert_uint_eq(config.affinity, 0x75);
+    ck_assert_uint_eq(config.mem_shares, 3000);
+    ck_assert_uint_eq(config.mem_min_mb, 64);
+    ck_assert_uint_eq(config.mem_max_mb, 200);
+    ck_assert_uint_eq(config.mem_balloon_mb, 100);
+    ck_assert(config.mem_unshared);
     ck_assert_str_eq(config.kernel, "vmlinuz");
     ck_assert_str_eq(config.initrd, "initrd.gz");
     ck_assert_str_eq(config.cmdline, "console=ttyS0 x=\"y\"");
@@ -101,6 +111,10 @@ static const struct {
      "vm.vmx:2: uuid.bios: expected 16 bytes of two hexadecimal digits"},
     {KERNEL "uuid.bios = \"00 00 00 00 00 00 00 00-00 00 00 00 00 00 00 00 0\"",
      "vm.vmx:2: uuid.bios: expected 16 bytes, found more"},
+    {KERNEL "memSize = \"64\"\nsched.mem.minSize = \"65\"",
+     "vm.vmx:3: sched.mem.minSize: is more than memSize"},
+    {KERNEL "memSize = \"64\"\nsched.mem.min = \"20\"\nsched.mem.max = \"10\"",
+     "vm.vmx:4: sched.mem.max: is less than sched.mem.min"},
 };
 
 START_TEST(test_vmx_config__errors_name_file_line_key)
