@@ -15,8 +15,10 @@ traced() {
     verdict "trace $(basename "$dir") runs" $? "$wanted" "$out"
 }
 
+# Small pages, because they make more exits.
+
 # A Linux guest with two vCPUs on four CPUs, every class.
-traced linux 0 --cpus 4 --vcpus 2 --timeout 300 \
+traced linux 0 --cpus 4 --vcpus 2 --timeout 300 --kernel-args mem.large=0 \
     --cmd 'i=0; while [ $i -lt 50 ]; do i=$((i + 1)); cat /proc/stat >/dev/null; done' &&
     whole_trace "trace of Linux on 4 CPUs" "$dir" 20000 vm_exit vm_entry ept_fault timer_fire ipi \
         world_name sched_switch sched_input
@@ -28,11 +30,12 @@ if [ -x "$BUILD/orrery-trace" ]; then
 fi
 
 # A ring far too small, but the writers wait: still nothing is lost.
-traced lossless 0 --cpus 2 --guest "$BUILD/guest/memory.elf" --trace-lossless --trace-buffer 128 &&
+traced lossless 0 --cpus 2 --guest "$BUILD/guest/memory.elf" --trace-lossless --trace-buffer 128 \
+    --kernel-args mem.large=0 &&
     whole_trace "trace without loss through 128 KiB" "$dir" 1000 vm_exit
 
 # A ring far too small and nobody waits: what is lost is counted, and babeltrace2 is told.
-traced lossy 0 --cpus 2 --guest "$BUILD/guest/memory.elf" --trace-buffer 128 &&
+traced lossy 0 --cpus 2 --guest "$BUILD/guest/memory.elf" --trace-buffer 128 --kernel-args mem.large=0 &&
     if [ "$(sed -n "s/^discarded=//p" "$dir/run/run.env")" = 0 ]; then
         whole_trace "trace through 128 KiB, nothing lost this time" "$dir" 1000 vm_exit
     else
