@@ -265,16 +265,11 @@ static void interrupt(void *argument)
             return;
         for (unsigned i = 0; i < 32; i++) {
             struct ahci_port *p = hba->ports[i];
-            bool irqs;
 
             if (!(which >> i & 1) || !p)
                 continue;
-            if (disk_queue_enter(&p->port.queues[0], &irqs)) {
-                poll(&p->port.queues[0]);
-                disk_queue_leave(&p->port.queues[0], irqs);
-            } else {  // being reset: only quiet
+            if (!disk_queue_interrupt(&p->port.queues[0]))  // being reset: only quiet
                 port_write(p, PORT_IS, port_read(p, PORT_IS));
-            }
         }
         plat_mmio_write32(hba->registers + HBA_IS, which);
     }

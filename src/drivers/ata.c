@@ -257,13 +257,7 @@ static void poll(struct disk_queue *q)
 
 static void interrupt(void *argument)
 {
-    struct disk_queue *q = argument;
-    bool irqs;
-
-    if (!disk_queue_enter(q, &irqs))
-        return;
-    poll(q);
-    disk_queue_leave(q, irqs);
+    (void)disk_queue_interrupt(argument);
 }
 
 /* ---- reset, attach ---- */

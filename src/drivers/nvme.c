@@ -392,17 +392,11 @@ static void interrupt(void *argument)
 {
     struct disk_queue *q = argument;
     struct nvme *n = q->port->driver;
-    bool irqs;
 
     if (q->index == 0)
         admin_poll(n);
-    if (!disk_queue_enter(q, &irqs)) {
-        if (n->line)
-            write32(n, REG_INTMS, 1);  // until the reset is over
-        return;
-    }
-    poll(q);
-    disk_queue_leave(q, irqs);
+    if (!disk_queue_interrupt(q) && n->line)
+        write32(n, REG_INTMS, 1);  // until the reset is over
 }
 
 /* The controller may abort it or not; if so, the command itself is answered soon. */

@@ -143,29 +143,19 @@ static void poll(struct disk_queue *q)
     }
 }
 
-static void interrupt_one(struct disk_queue *q)
-{
-    bool irqs;
-
-    if (!disk_queue_enter(q, &irqs))
-        return;
-    poll(q);
-    disk_queue_leave(q, irqs);
-}
-
 static void interrupt(void *argument)
 {
     struct disk_queue *q = argument;
     struct vblk *b = q->port->driver;
 
     if (!b->line) {
-        interrupt_one(q);
+        (void)disk_queue_interrupt(q);
         return;
     }
     if (!(virtio_isr(&b->virtio) & 1))  // somebody else's, or a change of configuration
         return;
     for (unsigned i = 0; i < b->queue_count; i++)
-        interrupt_one(&b->port.queues[i]);
+        (void)disk_queue_interrupt(&b->port.queues[i]);
 }
 
 /* From a reset device to a working one. */

@@ -268,14 +268,9 @@ static void take_events(struct vscsi *v)
 
 static void interrupt_one(struct disk_queue *q)
 {
-    bool irqs;
-
     if (q->index == 0)
         take_events(q->port->driver);
-    if (!disk_queue_enter(q, &irqs))
-        return;
-    poll(q);
-    disk_queue_leave(q, irqs);
+    (void)disk_queue_interrupt(q);
 }
 
 static void interrupt(void *argument)

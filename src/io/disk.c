@@ -357,6 +357,17 @@ void disk_queue_leave(struct disk_queue *q, bool irqs)
     plat_irq_restore(irqs);
 }
 
+bool disk_queue_interrupt(struct disk_queue *q)
+{
+    bool irqs;
+
+    if (!disk_queue_enter(q, &irqs))
+        return false;
+    q->port->ops->poll(q);
+    disk_queue_leave(q, irqs);
+    return true;
+}
+
 static void submit(struct block_device *device, struct block_request *request)
 {
     struct disk *disk = container_of(device, struct disk, block);

@@ -151,7 +151,10 @@ must_check vmk_status disk_port_init(struct disk_port *port, const char *name,
 /* A disk of the port: fills block's ops and context; the caller has filled its sizes and limits, and
  * names it by storage_device_add() afterwards. NO_SPACE. */
 must_check vmk_status disk_add(struct disk_port *port, struct disk *disk);
-/* The driver's interrupt handler: takes the lock if the port is not being reset. */
+/* What an interrupt means: polls the driver, starts what can start, tells who waits. False: the port is being
+ * reset, and the driver may quiet its device, nothing more. */
+bool disk_queue_interrupt(struct disk_queue *queue);
+/* The halves of it. Takes the lock if the port is not being reset. */
 must_check bool disk_queue_enter(struct disk_queue *queue, bool *irqs);
 /* Starts what can start, lets go, and calls done() of what is over. Irqs off until the end. */
 void disk_queue_leave(struct disk_queue *queue, bool irqs);

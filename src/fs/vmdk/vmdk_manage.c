@@ -133,6 +133,16 @@ static vmk_status descriptor_text(const struct vmdk_descriptor *d, char **text, 
     return VMK_TOO_BIG;
 }
 
+/* Ends the making of a file: what was not made whole is not left behind. */
+static vmk_status file_made(struct vmdk_store *store, struct vmdk_file *file, const char *name,
+                            vmk_status status)
+{
+    vmdk_file_close(file);
+    if (status != VMK_OK)
+        (void)!store->ops->remove(store, name);
+    return status;
+}
+
 /* The descriptor as a file of its own, durable. */
 static vmk_status descriptor_file(struct vmdk_store *store, const char *name,
                                   const struct vmdk_descriptor *d)
@@ -149,9 +159,7 @@ static vmk_status descriptor_file(struct vmdk_store *store, const char *name,
         status = vmdk_file_write(&file, 0, text, length);
         if (status == VMK_OK)
             status = vmdk_file_sync(&file);
-        vmdk_file_close(&file);
-        if (status != VMK_OK)
-            (void)!store->ops->remove(store, name);
+        status = file_made(store, &file, name, status);
     }
     heap_free(text);
     return status;
@@ -274,9 +282,7 @@ static vmk_status create_sparse(struct vmdk_store *store, const char *name,
     status = vmdk_file_open(store, name, VMDK_OPEN_CREATE, &file);
     if (status == VMK_OK) {
         status = vmdk_sparse_create_hosted(&file, what->size / VMDK_SECTOR, text, length);
-        vmdk_file_close(&file);
-        if (status != VMK_OK)
-            (void)!store->ops->remove(store, name);
+        status = file_made(store, &file, name, status);
     }
     heap_free(text);
     return status;

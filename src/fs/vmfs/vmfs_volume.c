@@ -164,6 +164,14 @@ vmk_status volume_settle(struct vmfs_volume *v)
 
 /* ---- mounting ---- */
 
+/* The two sectors at the head of an extent. */
+static vmk_status head_read(struct block_device *device, uint8_t *head, uint8_t *entry)
+{
+    vmk_status status = block_read(device, LVM_BASE, head, VMFS_SECTOR);
+
+    return status == VMK_OK ? block_read(device, LVM_VOLUME, entry, VMFS_SECTOR) : status;
+}
+
 vmk_status vmfs_probe(struct block_device *device, struct vmfs_extent_info *out)
 {
     uint8_t head[VMFS_SECTOR];
@@ -172,9 +180,7 @@ vmk_status vmfs_probe(struct block_device *device, struct vmfs_extent_info *out)
 
     if (device->block_size != VMFS_SECTOR || device->size < LVM_DATA + LVM_PE_SIZE)
         return VMK_BAD_FORMAT;
-    status = block_read(device, LVM_BASE, head, sizeof(head));
-    if (status == VMK_OK)
-        status = block_read(device, LVM_VOLUME, entry, sizeof(entry));
+    status = head_read(device, head, entry);
     if (status != VMK_OK)
         return status;
     if (le32(head + LVM_D_MAGIC) != LVM_MAGIC || le32(head + LVM_D_MAJOR) != 5)
@@ -203,9 +209,7 @@ static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device
         vmk_log(VMK_LOG_ERROR, "LVM: %s: too small for a VMFS volume", device->name);
         return VMK_BAD_FORMAT;
     }
-    status = block_read(device, LVM_BASE, head, sizeof(head));
-    if (status == VMK_OK)
-        status = block_read(device, LVM_VOLUME, entry, sizeof(entry));
+    status = head_read(device, head, entry);
     if (status != VMK_OK)
         return status;
     if (le32(head + LVM_D_MAGIC) != LVM_MAGIC) {
