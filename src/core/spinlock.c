@@ -76,17 +76,29 @@ bool spin_lock(struct spinlock *lock)
     return were_on;
 }
 
+/* From under others. */
+static __attribute__((noinline, cold)) void held_remove(struct core_cpu *cpu,
+                                                        struct spinlock *lock)
+{
+    uint32_t i = cpu->held_count;
+
+    while (i && cpu->held[i - 1] != lock)
+        i--;
+    vmk_assert_msg(i, "unlocking %s", lock->name);
+    for (cpu->held_count--; i < cpu->held_count + 1; i++)
+        cpu->held[i - 1] = cpu->held[i];
+}
+
 void spin_unlock_irqs_off(struct spinlock *lock)
 {
     struct core_cpu *cpu = &this_host()->core->cpus[plat_cpu_self()];
     uint32_t i = cpu->held_count;
 
     /* Nearly always the top one; a wait queue drops its lock from under the run queue's. */
-    while (i && cpu->held[i - 1] != lock)
-        i--;
-    vmk_assert_msg(i, "unlocking %s", lock->name);
-    for (cpu->held_count--; __builtin_expect(i < cpu->held_count + 1, 0); i++)
-        cpu->held[i - 1] = cpu->held[i];
+    if (__builtin_expect(!i || cpu->held[i - 1] != lock, 0))
+        held_remove(cpu, lock);
+    else
+        cpu->held_count = i - 1;
     __atomic_store_n(&lock->holder, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
 }

@@ -219,12 +219,15 @@ enum exit_verdict exit_io(struct vcpu *v, const struct vm_exit *exit)
     unsigned size = exit->io.size;
     uint32_t value;
 
-    if (__builtin_expect((exit->io.port & ~1u) == BACKDOOR_PORT, 0) &&
-        vcpu_backdoor(v, exit->io.port, exit->io.in))
-        return EXIT_RESUME_NEXT;
-    if (__builtin_expect(exit->io.port == BALLOON_PORT, 0) && vcpu_balloon(v, exit->io.in))
-        return EXIT_RESUME_NEXT;
-    if (exit->io.string) {
+    _Static_assert(BACKDOOR_PORT >> 8 == BALLOON_PORT >> 8, "one look finds both");
+    if (__builtin_expect(exit->io.port >> 8 == BACKDOOR_PORT >> 8, 0)) {
+        if ((exit->io.port & ~1u) == BACKDOOR_PORT &&
+            vcpu_backdoor(v, exit->io.port, exit->io.in))
+            return EXIT_RESUME_NEXT;
+        if (exit->io.port == BALLOON_PORT && vcpu_balloon(v, exit->io.in))
+            return EXIT_RESUME_NEXT;
+    }
+    if (__builtin_expect(exit->io.string, 0)) {
         uint32_t length = 0;
         enum exit_verdict verdict = emulate_string_io(v, exit, &length);
 
@@ -234,12 +237,12 @@ enum exit_verdict exit_io(struct vcpu *v, const struct vm_exit *exit)
     value = (uint32_t)*rax;
     vm_port_access(v->vm, v, exit->io.port, size, exit->io.in, &value);
     if (exit->io.in) {
-        if (size == 4)
-            *rax = value;
-        else if (size == 2)
-            *rax = (*rax & ~0xffffull) | (uint16_t)value;
-        else
+        if (__builtin_expect(size == 1, 1))
             *rax = (*rax & ~0xffull) | (uint8_t)value;
+        else if (size == 4)
+            *rax = value;
+        else
+            *rax = (*rax & ~0xffffull) | (uint16_t)value;
     }
     return EXIT_RESUME_NEXT;
 }

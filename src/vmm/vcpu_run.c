@@ -8,7 +8,8 @@
  * either it sees the message or the sender sees on_cpu and pulls it out of the guest.
  *
  * Interrupts are only looked at when something may have changed them: a kick, or an exit that
- * could touch a controller. CPUID exits skip that, which is what makes them cheap.
+ * could touch a controller. CPUID exits skip that, which is what makes them cheap, and so do exits for
+ * IN: a device whose read raises an interrupt kicks.
  *
  * Invariants: only this loop moves RIP, injects and enters; v->state is VCPU_HALTED only while the
  * world blocks or is about to.
@@ -350,9 +351,9 @@ static void run_guest(struct vcpu *v)
             continue;
         }
         plat_irq_restore(true);
-        look = exit.kind != VM_EXIT_CPUID;
+        look = exit.kind != VM_EXIT_CPUID && (exit.kind != VM_EXIT_IO || !exit.io.in);
         switch (vm_exit_dispatch(v, &exit)) {
-        case EXIT_RESUME: break;
+        case EXIT_RESUME: look = true; break;
         case EXIT_RESUME_NEXT: step_over(v, b, &exit); break;
         case EXIT_BLOCK:
             step_over(v, b, &exit);

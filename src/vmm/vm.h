@@ -15,19 +15,21 @@
 #include "vmm/vcpu.h"
 #include "vmm/vmx_config.h"
 
-#define VM_VCPUS_MAX   8u
-#define VM_PORT_RANGES 48u
-#define VM_MMIO_RANGES 16u
+#define VM_VCPUS_MAX    8u
+#define VM_PORT_RANGES  48u
+#define VM_PORT_GROUP   8u     // ports with one slot
+#define VM_PORT_SEVERAL 0xffu  // more than one range among them
+#define VM_MMIO_RANGES  16u
 
 /* Fixed places in guest-physical memory. */
-#define VM_LOW_HOLE    0xa0000ull     // up to 1 MB: ROM, tables
-#define VM_MMIO_HOLE   0xc0000000ull  // RAM ends here at the latest, goes on at 4 GB
-#define VM_IOAPIC_BASE 0xfec00000ull
-#define VM_LAPIC_BASE  0xfee00000ull
-#define VM_PM_BASE     0x600u  // PM1a event 600, control 604, timer 608
-#define VM_SCI_IRQ     9u
-#define VM_COM1_IRQ    4u
-#define VM_RTC_IRQ     8u
+#define VM_LOW_HOLE     0xa0000ull     // up to 1 MB: ROM, tables
+#define VM_MMIO_HOLE    0xc0000000ull  // RAM ends here at the latest, goes on at 4 GB
+#define VM_IOAPIC_BASE  0xfec00000ull
+#define VM_LAPIC_BASE   0xfee00000ull
+#define VM_PM_BASE      0x600u  // PM1a event 600, control 604, timer 608
+#define VM_SCI_IRQ      9u
+#define VM_COM1_IRQ     4u
+#define VM_RTC_IRQ      8u
 
 struct vm_io_ops {
     /* Offset from the range's base; size 1, 2, 4 (MMIO also 8). Called with vm->lock held, irqs
@@ -110,6 +112,7 @@ struct vm {
     // Devices.
     struct vm_io_range ports[VM_PORT_RANGES];
     unsigned port_range_count;
+    uint8_t port_slots[0x10000 / VM_PORT_GROUP];  // 0: nobody; else the range's number + 1
     struct vm_io_range mmio[VM_MMIO_RANGES];
     unsigned mmio_range_count;
     struct vpic *pic;

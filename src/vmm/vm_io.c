@@ -32,10 +32,17 @@ vmk_status vm_port_register(struct vm *vm, uint16_t base, uint16_t count,
                             const struct vm_io_ops *ops, void *device)
 {
     struct vm_io_range range = {base, count, ops, device};
+    vmk_status status;
 
     if ((uint32_t)base + count > 0x10000u)
         return VMK_BAD_PARAM;
-    return range_register(vm->ports, &vm->port_range_count, VM_PORT_RANGES, &range);
+    status = range_register(vm->ports, &vm->port_range_count, VM_PORT_RANGES, &range);
+    if (status != VMK_OK)
+        return status;
+    for (uint32_t i = base / VM_PORT_GROUP; i <= (base + count - 1u) / VM_PORT_GROUP; i++)
+        vm->port_slots[i] =
+            (uint8_t)(vm->port_slots[i] ? VM_PORT_SEVERAL : vm->port_range_count);
+    return VMK_OK;
 }
 
 vmk_status vm_mmio_register(struct vm *vm, gpa_t base, uint64_t size,
@@ -46,16 +53,41 @@ vmk_status vm_mmio_register(struct vm *vm, gpa_t base, uint64_t size,
     return range_register(vm->mmio, &vm->mmio_range_count, VM_MMIO_RANGES, &range);
 }
 
+static bool range_holds(const struct vm_io_range *r, uint64_t address, unsigned size)
+{
+    return address - r->base < r->size && address - r->base + size <= r->size;
+}
+
 /* The range that holds all `size` bytes at `address`, or null. */
 static const struct vm_io_range *range_find(const struct vm_io_range *table, unsigned count,
                                             uint64_t address, unsigned size)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (address - table[i].base < table[i].size &&
-            address - table[i].base + size <= table[i].size)
+        if (range_holds(&table[i], address, size))
             return &table[i];
     }
     return NULL;
+}
+
+/*
+ * Eight ports have a slot that names the one range among them, so most accesses, to a device or to
+ * nobody, look at one range or none.
+ */
+static inline const struct vm_io_range *port_find(const struct vm *vm, uint16_t port,
+                                                  unsigned size)
+{
+    unsigned slot = vm->port_slots[port / VM_PORT_GROUP];
+    const struct vm_io_range *r = &vm->ports[slot - 1];
+
+    if (__builtin_expect(slot == VM_PORT_SEVERAL, 0))
+        return range_find(vm->ports, vm->port_range_count, port, size);
+    return slot && range_holds(r, port, size) ? r : NULL;
+}
+
+/* Of 1, 2 or 4 bytes. */
+static inline uint32_t port_mask(unsigned size)
+{
+    return UINT32_MAX >> (32u - 8u * size);
 }
 
 static uint64_t size_mask(unsigned size)
@@ -68,29 +100,32 @@ static void access_end(struct vm *vm, bool irqs)
 {
     struct vm_settle *settle = vm->settle;
 
+    if (__builtin_expect(settle == NULL, 1)) {
+        spin_unlock(&vm->lock, irqs);
+        return;
+    }
     vm->settle = NULL;
     spin_unlock(&vm->lock, irqs);
-    if (__builtin_expect(settle != NULL, 0))
-        settle->run(settle);
+    settle->run(settle);
 }
 
 bool vm_port_access(struct vm *vm, struct vcpu *v, uint16_t port, unsigned size, bool in,
                     uint32_t *value)
 {
-    const struct vm_io_range *r = range_find(vm->ports, vm->port_range_count, port, size);
+    const struct vm_io_range *r = port_find(vm, port, size);
 
     if (!r) {
         if (in)
-            *value = (uint32_t)size_mask(size);
+            *value = port_mask(size);
         return false;
     }
 
     bool irqs = spin_lock(&vm->lock);
 
     if (in)
-        *value = (uint32_t)(r->ops->read(r->device, v, port - r->base, size) & size_mask(size));
+        *value = (uint32_t)r->ops->read(r->device, v, port - r->base, size) & port_mask(size);
     else
-        r->ops->write(r->device, v, port - r->base, size, *value & size_mask(size));
+        r->ops->write(r->device, v, port - r->base, size, *value & port_mask(size));
     access_end(vm, irqs);
     return true;
 }

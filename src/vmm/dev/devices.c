@@ -11,6 +11,7 @@
  * Locking    vm->lock not held: devices with timers wait for their callbacks.
  */
 #include "core/log.h"
+#include "lib/string.h"
 #include "vmm/dev/bios.h"
 #include "vmm/dev/debug_exit.h"
 #include "vmm/dev/fw_cfg.h"
@@ -71,6 +72,7 @@ static void destroy_first(struct vm *vm, size_t count)
             device_rows[count].destroy(vm);
     }
     vm->port_range_count = 0;
+    memset(vm->port_slots, 0, sizeof(vm->port_slots));
     vm->mmio_range_count = 0;
 }
 

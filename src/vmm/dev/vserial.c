@@ -185,6 +185,7 @@ static uint8_t rx_take(struct vserial *s)
     s->rx_head = (s->rx_head + 1) % RX_FIFO_SIZE;
     s->rx_count--;
     refill(s);
+    line_update(s);
     return byte;
 }
 
@@ -251,8 +252,10 @@ static uint8_t iir_read(struct vserial *s)
 {
     uint8_t id = cause(s);
 
-    if (id == IIR_THRE)
+    if (id == IIR_THRE) {
         s->thre_pending = false;
+        line_update(s);
+    }
     return (uint8_t)(id | (fifo_on(s) ? IIR_FIFO : 0));
 }
 
@@ -262,9 +265,11 @@ static uint8_t lsr_read(struct vserial *s)
 
     if (s->rx_count)
         value |= LSR_READY;
-    if (s->overrun)
+    if (s->overrun) {
         value |= LSR_OVERRUN;
-    s->overrun = false;
+        s->overrun = false;
+        line_update(s);
+    }
     return value;
 }
 
@@ -272,7 +277,10 @@ static uint8_t msr_read(struct vserial *s)
 {
     uint8_t value = modem_lines(s->mcr) | s->modem_delta;
 
-    s->modem_delta = 0;
+    if (s->modem_delta) {
+        s->modem_delta = 0;
+        line_update(s);
+    }
     return value;
 }
 
@@ -292,7 +300,6 @@ static uint8_t reg_read(struct vserial *s, unsigned reg)
     case REG_SCRATCH: value = s->scratch; break;
     default: break;
     }
-    line_update(s);
     return value;
 }
 
@@ -302,6 +309,8 @@ static uint64_t vserial_read(void *device, struct vcpu *v, uint64_t offset, unsi
     uint64_t value = 0;
 
     (void)v;
+    if (__builtin_expect(size == 1, 1))
+        return offset == REG_LSR ? lsr_read(device) : reg_read(device, (unsigned)offset);
     for (unsigned i = 0; i < size; i++) {
         uint8_t byte = offset + i < COM_PORTS ? reg_read(device, (unsigned)offset + i) : 0xff;
         value |= (uint64_t)byte << (8 * i);
