@@ -12,6 +12,7 @@ guest smp 'cpus 1' --vcpus 1
 guest smp 'cpus 2' --vcpus 2
 guest smp 'cpus 4' --vcpus 4
 guest smp 'cpus 8' --vcpus 8
+guest nmi_barrier 'cpus 2' --vcpus 2
 
 # A VM that does nothing but triple-fault is stopped after a while.
 out=$results/out-qemu-triple-forever.txt
