@@ -328,10 +328,11 @@ static void processes_run(unsigned host)
 
     (void)host;
     files_and_programs();
-    shell_run("m() { awk '/MemFree/ { print $2 }' /proc/meminfo; }; free=$(m); "
-              "for i in $(seq 1000); do sleep 3 & done; n=$(ls -d /proc/[0-9]* | wc -l); "
-              "each=$(((free - $(m)) / 1000)); wait; "
-              "echo at once $((n >= 1000)), $each KB each; [ $n -ge 1000 ] && [ $each -le 160 ]");
+    shell_run(
+        "m() { awk '/MemFree/ { print $2 }' /proc/meminfo; }; free=$(m); "
+        "for i in $(seq 1000); do sleep 3 & done; n=$(ls -d /proc/[0-9]* | wc -l); "
+        "each=$(((free - $(m)) / 1000)); wait; "
+        "echo at once $((n >= 1000)), $each KB each; [ $n -ge 1000 ] && [ $each -le 160 ]");
     before = owned_now();  // the books of shared pages have grown to what they need
     shell_run("i=0; while [ $i -lt 10000 ]; do (exit 0); i=$((i+1)); done; echo forked $i");
     after = owned_now();
