@@ -1,3 +1,4 @@
+[ "$platform" = qemu ] || [ -z "$machine_memory" ] || die "--host-memory is for QEMU"
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
@@ -32,6 +33,7 @@ usage: scripts/run.sh [options]
   --disk UNIT=WHAT   a disk of the VM: UNIT is scsi0:0, virtio0:1, ...; WHAT is a size (64M, in
                      memory), a file of this computer (changes stay in memory), or a name as in
                      a .vmx file (may be given again)
+  --host-memory MB   memory of the machine itself (QEMU; enough for the VMs)
   --host-disk FILE   a disk of the machine itself, raw; changes stay (QEMU only; may be given again)
   --firmware bios    start by SeaBIOS from the first disk instead of the kernel directly
   --append ARGS      the guest kernel's command line (for Linux: appended to it)
@@ -67,7 +69,7 @@ cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 platform=qemu
 batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' host_commands='' has_host='' guest='' append='' extra='' modules='' module_count=0
 log='' limit='' gdb='' icount=''
-disks='' firmware='' host_disks=''
+disks='' firmware='' host_disks='' machine_memory=''
 trace='' trace_classes=all trace_mode=stream trace_lossless='' trace_buffer=''
 
 # A module's file goes by a name of its own, so any path will do; its words follow that name.
@@ -85,7 +87,7 @@ module_add() {
 while [ $# -gt 0 ]; do
     case $1 in
     --platform | --cpus | --vcpus | --vms | --memory | --cmd | --host-cmd | --guest | --append | --module | \
-        --disk | --host-disk | --firmware | --kernel-args | --log | --timeout | --icount-shift | \
+        --disk | --host-disk | --host-memory | --firmware | --kernel-args | --log | --timeout | --icount-shift | \
         --trace | --trace-classes | --trace-mode | --trace-buffer)
         [ $# -ge 2 ] || die "$1 needs a value"
         ;;
@@ -103,6 +105,7 @@ while [ $# -gt 0 ]; do
     --append) append=$2 && shift ;;
     --module) module_add "$2" && shift ;;
     --disk) disks="$disks $2" && shift ;;
+    --host-memory) machine_memory=$2 && shift ;;
     --host-disk) host_disks="$host_disks $2" && shift ;;
     --firmware) firmware=$2 && shift ;;
     --kernel-args) extra=$2 && shift ;;
@@ -121,7 +124,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-for n in "$cpus" "$vcpus" "$vms" "$memory" "$limit" "$icount" "$trace_buffer"; do
+for n in "$cpus" "$vcpus" "$vms" "$memory" "$limit" "$icount" "$trace_buffer" "$machine_memory"; do
     case $n in *[!0-9]*) die "not a number: $n" ;; esac
 done
 case $platform in
@@ -295,6 +298,7 @@ arguments=$(echo $arguments $extra)
 run_qemu() {
     host_memory=$((1024 + (vms > 1 ? vms - 1 : 0) * (memory + 64)))
     [ "$memory" -le 512 ] || host_memory=$((vms * (memory + 64) + 512))
+    [ -z "$machine_memory" ] || host_memory=$machine_memory
     set -- -nodefaults -display none -no-reboot -M q35 -cpu max -m $host_memory -smp "$cpus"
     if [ -n "$icount" ]; then
         set -- "$@" -accel tcg -icount shift="$icount",sleep=off

@@ -52,6 +52,11 @@ int64_t vfs_time_now(void)
     return (int64_t)(plat_wall_time_at_boot() * 1000000000u + plat_time_now());
 }
 
+bool vfs_is_up(void)
+{
+    return fs_state()->root;
+}
+
 struct vfs_where vfs_where_kernel(void)
 {
     struct vnode *root = fs_state()->root->root;

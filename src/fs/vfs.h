@@ -409,6 +409,8 @@ struct vfs_where {
     struct vnode *start;  // of relative paths: the working directory, or an open directory
     uint32_t umask;
 };
+/* Is there a root? Not on a host that runs VMs only. */
+bool vfs_is_up(void);
 /* Root user at the root of all: for the kernel's own calls, borrowed, valid while it is mounted. */
 struct vfs_where vfs_where_kernel(void);
 

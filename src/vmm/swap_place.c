@@ -188,9 +188,9 @@ static vmk_status file_open(struct vm *vm, const char *folder, struct swap_store
 {
     uint64_t size = vm->page_count * PAGE_SIZE, available = 0;
     char path[VM_PATH_SIZE + VM_NAME_SIZE + 16];
-    vmk_status status = VMK_NAME_TOO_LONG;
+    vmk_status status = vfs_is_up() ? VMK_NAME_TOO_LONG : VMK_NO_DEVICE;
 
-    if (path_make(vm, folder, path, sizeof(path)))
+    if (status == VMK_NAME_TOO_LONG && path_make(vm, folder, path, sizeof(path)))
         status = swap_store_open_file(s, path, vm->page_count, &available);
     if (status == VMK_NO_SPACE)
         vmk_log(VMK_LOG_ERROR,
@@ -213,7 +213,7 @@ vmk_status swap_place_open(struct vm *vm, struct swap_store *s)
     *s = (struct swap_store){0};
     if (vm->config.swap_dir[0])
         return file_open(vm, vm->config.swap_dir, s);
-    if (config && config[0] == '/') {
+    if (vfs_is_up() && config && config[0] == '/') {
         size_t length = folder_length(config);
 
         if (length > 1 && length <= sizeof(folder)) {

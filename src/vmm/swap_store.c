@@ -171,10 +171,12 @@ vmk_status swap_store_write(struct swap_store *s, uint32_t first, uint32_t count
     vmk_assert(count >= 1 && count <= SWAP_RUN_MAX && first + count <= s->slots);
     for (uint32_t i = 0; i < count; i++)
         s->sums[first + i] = sum_of((const uint8_t *)pages + i * PAGE_SIZE);
-    if (s->file)
-        status = whole(file_pwrite(s->file, pages, size, at, &done), done, size);
-    else
+    if (s->file) {
+        status = file_pwrite(s->file, pages, size, at, &done);
+        status = whole(status, done, size);
+    } else {
         status = block_write(s->block, at, pages, size);
+    }
     s->writes += count;
     if (status != VMK_OK)
         s->errors++;
@@ -188,10 +190,12 @@ vmk_status swap_store_read(struct swap_store *s, uint32_t slot, void *page)
     vmk_status status;
 
     vmk_assert(slot < s->slots);
-    if (s->file)
-        status = whole(file_pread(s->file, page, PAGE_SIZE, at, &done), done, PAGE_SIZE);
-    else
+    if (s->file) {
+        status = file_pread(s->file, page, PAGE_SIZE, at, &done);
+        status = whole(status, done, PAGE_SIZE);
+    } else {
         status = block_read(s->block, at, page, PAGE_SIZE);
+    }
     s->reads++;
     if (status != VMK_OK) {
         s->errors++;

@@ -439,6 +439,8 @@ static void swap_main(void *argument)
         more = missing(s);
         if (more || forced)
             done = swap_reclaim(s, more ? (unsigned)MIN(more, SWAP_BATCH) : FORCED);
+        if (done)
+            vm_swap_kick(s->vm);  // who waits for memory
         s->idle_until = 0;
         if (s->starved || ((more || forced) && !done))
             s->idle_until = plat_time_now() + (s->starved ? SHORT_STEP : FRUITLESS_STEP);

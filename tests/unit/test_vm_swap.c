@@ -8,6 +8,7 @@
  */
 #include "tests/unit/vmm_fixture.h"
 
+#include "fs/vfs.h"
 #include "lib/rng.h"
 #include "sim/model/disk.h"
 #include "vmm/vm_reclaim.h"
@@ -372,6 +373,91 @@ START_TEST(test_vm_swap__random_faults__no_page_is_ever_wrong)
 }
 END_TEST
 
+/* ---- the swap file, through the VFS ---- */
+
+static void folder_up(const char *options)
+{
+    struct vfs_where where;
+
+    ck_assert(!vfs_is_up());
+    ck_assert_int_eq(fs_init(), VMK_OK);
+    where = vfs_where_kernel();
+    ck_assert_int_eq(vfs_mkdir(&where, "/swap", 0755), VMK_OK);
+    ck_assert_int_eq(vfs_mount(&where, "visorfs", "none", "/swap", 0, options), VMK_OK);
+    strcpy(vm->config.name, "small");
+    strcpy(vm->config.swap_dir, "/swap");
+    ck_assert_int_eq(vm_reclaim_create(vm), VMK_OK);
+}
+
+static vmk_status file_look(void)
+{
+    const struct vfs_where where = vfs_where_kernel();
+    struct vfs_attr attr;
+    vmk_status status = vfs_stat(&where, "/swap/small-0.vswp", 0, &attr);
+
+    if (status == VMK_OK)
+        ck_assert_uint_eq(attr.size, vm->page_count * PAGE_SIZE);
+    return status;
+}
+
+static void folder_too_small(void *argument)
+{
+    (void)argument;
+    folder_up("size=1m");
+    ck_assert_int_eq(vm_swap_create(vm), VMK_NO_SPACE);
+    vm_swap_destroy(vm);
+    ck_assert_int_eq(file_look(), VMK_NOT_FOUND);
+}
+
+START_TEST(test_vm_swap__folder_too_small__refuses_the_vm)
+{
+    sim_test_run(folder_too_small, NULL);
+}
+END_TEST
+
+/* Somebody else fills the file system while pages go out. */
+static void folder_fills(void *argument)
+{
+    static uint8_t block[64 << 10];
+    struct vfs_where where;
+    struct file *other;
+    size_t done = 1;
+
+    (void)argument;
+    folder_up("size=5m");
+    where = vfs_where_kernel();
+    ck_assert_int_eq(vm_swap_create(vm), VMK_OK);
+    vm->swap->use_cache = false;
+    ck_assert_int_eq(file_look(), VMK_OK);
+    rng_init(&rng, 9, "test", 0);
+    for (unsigned i = 0; i < PAGES; i++)
+        ck_assert_int_eq(page_write(i, 1), VMK_OK);
+    vm_swap_target_set(vm, PAGES / 4);
+    wait_out(PAGES / 4);
+    ck_assert_uint_ge(out_now(), PAGES / 4);
+    ck_assert_int_eq(vfs_open(&where, "/swap/other", VFS_O_WRONLY | VFS_O_CREAT, 0600, &other),
+                     VMK_OK);
+    while (file_write(other, block, sizeof(block), &done) == VMK_OK && done)
+        ;
+    file_put(other);
+    vm_swap_target_set(vm, PAGES);
+    for (unsigned i = 0; i < 500; i++)
+        ck_assert_int_eq(world_sleep_until(plat_time_now() + MS), VMK_OK);
+    ck_assert(vm->swap->full);
+    ck_assert_uint_lt(out_now(), PAGES);
+    all_are_right();
+    ck_assert_uint_eq(vm->state, VM_STATE_ON);
+    vm->state = VM_STATE_OFF;
+    vm_swap_destroy(vm);
+    ck_assert_int_eq(file_look(), VMK_NOT_FOUND);
+}
+
+START_TEST(test_vm_swap__folder_fills_up__takes_no_more_and_loses_nothing)
+{
+    sim_test_run(folder_fills, NULL);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -383,6 +469,8 @@ int main(void)
         test_vm_swap__reads_that_fail__stop_the_vm,
         test_vm_swap__a_rotten_page__stops_the_vm,
         test_vm_swap__pages_for_the_balloon__leave_cache_and_disk,
+        test_vm_swap__folder_too_small__refuses_the_vm,
+        test_vm_swap__folder_fills_up__takes_no_more_and_loses_nothing,
     };
     Suite *suite = suite_create("vm_swap");
     TCase *all = tcase_create("all");
