@@ -152,7 +152,7 @@ descendants() {
     done
 }
 for pid in $(descendants $run); do
-    case $(ps -o comm= -p "$pid") in qemu-system*) kill -KILL "$pid" ;; esac
+    case $(ps -o comm= -p "$pid") in qemu-system*) kill -KILL "$pid" 2>/dev/null ;; esac
 done
 wait $run
 verdict 'guest on VMDKs of the datastore' 0 0 "$out-2.txt" 'Hypervisor detected: VMware' 'DMI: VMware' \
