@@ -74,6 +74,8 @@ void guest_main(void)
     expect_caught(13, 0, "a reserved bit of EFER");
     WRITE(0x1b, 1ull << 63);
     expect_caught(13, 0, "a reserved bit of APIC_BASE");
+    WRITE(0x1b, rdmsr(0x1b) | 1ull << (cpuid(0x80000008).eax & 0xff));
+    expect_caught(13, 0, "an address that the processor does not have in APIC_BASE");
     WRITE(0x277, 0x02);
     expect_caught(13, 0, "a reserved memory type in PAT");
 }
