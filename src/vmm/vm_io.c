@@ -77,11 +77,14 @@ static inline const struct vm_io_range *port_find(const struct vm *vm, uint16_t 
                                                   unsigned size)
 {
     unsigned slot = vm->port_slots[port / VM_PORT_GROUP];
-    const struct vm_io_range *r = &vm->ports[slot - 1];
+    const struct vm_io_range *r;
 
     if (__builtin_expect(slot == VM_PORT_SEVERAL, 0))
         return range_find(vm->ports, vm->port_range_count, port, size);
-    return slot && range_holds(r, port, size) ? r : NULL;
+    if (!slot)
+        return NULL;
+    r = &vm->ports[slot - 1];
+    return range_holds(r, port, size) ? r : NULL;
 }
 
 /* Of 1, 2 or 4 bytes. */
