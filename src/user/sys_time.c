@@ -44,7 +44,7 @@ static int64_t wall_ns(void)
 static int64_t cpu_clock_ns(int clock, struct thread *t)
 {
     struct user_state *user = user_state();
-    uint32_t id = ~(uint32_t)(clock >> 3) & 0x1fffffffu;
+    uint32_t id = ~(uint32_t)clock >> 3;
     uint64_t utime = 0, stime = 0;
     unsigned which = (unsigned)clock & 3u;
     struct process *p = NULL;
