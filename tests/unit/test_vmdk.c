@@ -455,6 +455,37 @@ START_TEST(test_vmdk__power_cut__keeps_what_was_flushed)
 }
 END_TEST
 
+/* QEMU writes no leading zeroes: one of its disks in sixteen has fewer than eight digits. */
+START_TEST(test_vmdk__cid_of_few_digits__is_changed_in_place)
+{
+    size_t digits = (size_t)_i;
+    char text[20 * SECTOR];
+    struct vmdk *disk;
+    void *file;
+    char *cid;
+
+    prepare(1, 1);
+    ck_assert_int_eq(ram_open(&store, "a.vmdk", VMDK_OPEN_WRITE, &file), VMK_OK);
+    ck_assert_int_eq(ram_read(&store, file, SECTOR, text, sizeof(text)), VMK_OK);
+    cid = strstr(text, "CID=");
+    ck_assert_ptr_nonnull(cid);
+    memmove(cid + 4, cid + 12 - digits, sizeof(text) - (size_t)(cid + 12 - digits - text));
+    ck_assert_int_eq(ram_write(&store, file, SECTOR, text, sizeof(text)), VMK_OK);
+    ram_close(&store, file);
+    disk = open_disk("a.vmdk", false);
+    ck_assert_int_eq(vmdk_write(disk, 700, "x", 1), VMK_OK);
+    ck_assert_int_eq(vmdk_close(disk), VMK_OK);
+    ck_assert_int_eq(ram_open(&store, "a.vmdk", VMDK_OPEN_READ, &file), VMK_OK);
+    ck_assert_int_eq(ram_read(&store, file, SECTOR, text, sizeof(text)), VMK_OK);
+    ck_assert_uint_eq(strspn(cid + 4, "0123456789abcdef"), digits);
+    ram_close(&store, file);
+    disk = open_disk("a.vmdk", true);
+    ck_assert_int_eq(vmdk_read(disk, 700, text, 1), VMK_OK);
+    ck_assert_int_eq(text[0], 'x');
+    ck_assert_int_eq(vmdk_close(disk), VMK_OK);
+}
+END_TEST
+
 /* ---- chains ---- */
 
 START_TEST(test_vmdk_chain__parent_changed__is_refused)
@@ -641,6 +672,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, sim_test_begin, NULL);
     tcase_add_loop_test(tcase, test_vmdk__random_work__as_model, 0, 4);
     tcase_add_loop_test(tcase, test_vmdk__power_cut__keeps_what_was_flushed, 0, 4);
+    tcase_add_loop_test(tcase, test_vmdk__cid_of_few_digits__is_changed_in_place, 1, 9);
     tcase_add_test(tcase, test_vmdk_chain__parent_changed__is_refused);
     tcase_add_test(tcase, test_vmdk_chain__opened_for_writing_without_a_write__stays);
     tcase_add_test(tcase, test_vmdk_chain__circle__ends);

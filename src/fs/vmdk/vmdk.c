@@ -525,35 +525,23 @@ vmk_status vmdk_is_hole(struct vmdk *disk, uint64_t offset, uint64_t size, bool 
 
 /* ---- writing ---- */
 
-/* Eight digits in place: they lie in one sector, or else the descriptor is written anew. */
+/* In place, with as many digits as there are, one to eight: QEMU writes no leading zeroes. */
 static vmk_status cid_change(struct vmdk *disk)
 {
     struct layer *l = disk->layers[0];
     struct vmdk_descriptor *d = l->d;
     uint32_t cid = (uint32_t)disk->store->ops->random(disk->store);
-    uint64_t at = l->text_at + d->cid_at;
+    uint32_t mask = (uint32_t)((1ull << 4 * d->cid_length) - 1);
     char text[9];
     vmk_status status;
 
+    cid &= mask;
     if (cid == VMDK_NO_PARENT || cid == d->cid)
-        cid = d->cid ^ 0x5a5a5a5a;
+        cid = (d->cid ^ 0x5a5a5a5a) & mask;
     (void)vmk_snprintf(text, sizeof(text), "%08x", cid);
     d->cid = cid;
-    if (d->cid_length == 8) {
-        status = vmdk_file_write(&l->file, at, text, 8);
-    } else {
-        char *all = heap_alloc(VMDK_DESCRIPTOR_MAX, MEM_OWNER_FS);
-        size_t length = all ? vmdk_descriptor_write(d, all, VMDK_DESCRIPTOR_MAX) : 0;
-
-        if (!all || length >= VMDK_DESCRIPTOR_MAX || l->text_at)
-            status = all ? VMK_UNSUPPORTED : VMK_NO_MEMORY;
-        else
-            status = vmdk_file_write(&l->file, 0, all, length);
-        if (status == VMK_OK)
-            status = l->file.store->ops->truncate(l->file.store, l->file.handle, length);
-        d->cid_at = 0;
-        heap_free(all);
-    }
+    status = vmdk_file_write(&l->file, l->text_at + d->cid_at, text + 8 - d->cid_length,
+                             d->cid_length);
     return status == VMK_OK ? vmdk_file_sync(&l->file) : status;
 }
 
