@@ -164,7 +164,14 @@ define vmk-ept
       set $vmk_level = 0
     else
       if $vmk_level == 1 || ($vmk_level == 2 && ($vmk_entry & 0x80))
-        printf "  maps MPN %#lx\n", ($vmk_entry & 0xffffffffff000) >> 12
+        set $vmk_mpn = ($vmk_entry & 0xffffffffff000) >> 12
+        if $vmk_level == 2
+          printf "  maps 2 MB from MPN %#lx: ", $vmk_mpn & ~511ul
+          set $vmk_mpn = ($vmk_mpn & ~511ul) | (($vmk_gpa >> 12) & 511)
+          printf "GPA %#lx is MPN %#lx\n", $vmk_gpa, $vmk_mpn
+        else
+          printf "  maps MPN %#lx\n", $vmk_mpn
+        end
         set $vmk_level = 0
       else
         printf "  table\n"
