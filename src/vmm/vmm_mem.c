@@ -367,6 +367,7 @@ void vmm_mem_start(void)
     }
     if (core_option_u64("mem.large", 1) && (!vt()->large_pages || vt()->large_pages()))
         vmm->large_above = LARGE_FREE * m->policy.min_free;
+    free_tell(m);  // the marks: a guest may take all there is before the first period ends
     vmm->share = &m->share;
     vmm->mem = m;
 }
