@@ -12,51 +12,30 @@
  */
 #include "user/elf.h"
 
+#include "lib/elf.h"
 #include "lib/string.h"
 #include "mem/aspace.h"
 
-#define ET_EXEC    2
-#define ET_DYN     3
-#define EM_X86_64  62
-#define PT_LOAD    1u
-#define PT_INTERP  3u
-#define PF_X       1u
-#define PF_W       2u
-#define PF_R       4u
 #define HEADER_MAX 64u  // program headers
-
-struct ehdr {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-_Static_assert(sizeof(struct ehdr) == ELF_HEAD_SIZE, "Elf64_Ehdr");
-
-struct phdr {
-    uint32_t type, flags;
-    uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-_Static_assert(sizeof(struct phdr) == 56, "Elf64_Phdr");
 
 vmk_status elf_head(const void *head, uint64_t *offset, uint64_t *size)
 {
     static const uint8_t wanted[7] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
-    struct ehdr e;
+    struct elf64_header e;
 
     memcpy(&e, head, sizeof(e));
     if (memcmp(e.ident, wanted, sizeof(wanted)) != 0 || e.machine != EM_X86_64 ||
-        (e.type != ET_EXEC && e.type != ET_DYN) || e.phentsize != sizeof(struct phdr) ||
-        e.phnum == 0 || e.phnum > HEADER_MAX || e.phoff > UINT32_MAX)
+        (e.type != ET_EXEC && e.type != ET_DYN) ||
+        e.phentsize != sizeof(struct elf64_segment) || e.phnum == 0 || e.phnum > HEADER_MAX ||
+        e.phoff > UINT32_MAX)
         return VMK_BAD_FORMAT;
     *offset = e.phoff;
-    *size = (uint64_t)e.phnum * sizeof(struct phdr);
+    *size = (uint64_t)e.phnum * sizeof(struct elf64_segment);
     return VMK_OK;
 }
 
-static const char *add_segment(const struct phdr *p, uint64_t file_size, struct elf_image *out)
+static const char *add_segment(const struct elf64_segment *p, uint64_t file_size,
+                               struct elf_image *out)
 {
     struct elf_segment *s = &out->segments[out->segment_count];
     uint64_t end;
@@ -93,14 +72,14 @@ vmk_status elf_parse(const void *head, const void *headers, uint64_t file_size,
                      struct elf_image *out, const char **why)
 {
     const uint8_t *at = headers;
-    struct ehdr e;
+    struct elf64_header e;
 
     memcpy(&e, head, sizeof(e));
     *out = (struct elf_image){
         .relocatable = e.type == ET_DYN, .entry = e.entry, .header_count = e.phnum};
     *why = NULL;
     for (unsigned i = 0; i < e.phnum && !*why; i++) {
-        struct phdr p;
+        struct elf64_segment p;
 
         memcpy(&p, at + i * sizeof(p), sizeof(p));
         if (p.type == PT_LOAD) {
@@ -122,7 +101,7 @@ vmk_status elf_parse(const void *head, const void *headers, uint64_t file_size,
     /* The headers are seen where the first segment that holds them puts them. */
     for (unsigned i = 0; i < out->segment_count; i++) {
         const struct elf_segment *s = &out->segments[i];
-        uint64_t size = (uint64_t)e.phnum * sizeof(struct phdr);
+        uint64_t size = (uint64_t)e.phnum * sizeof(struct elf64_segment);
 
         if (e.phoff >= s->offset && e.phoff - s->offset <= s->file_size &&
             size <= s->file_size - (e.phoff - s->offset)) {

@@ -17,6 +17,7 @@
  * Sources    [MULTIBOOT] 0.6.96 "The specification"; [ELF] "Program Header"
  */
 #include "core/log.h"
+#include "lib/elf.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "vmm/loader.h"
@@ -34,40 +35,6 @@ struct multiboot_header {
     uint32_t magic, flags, checksum;
     uint32_t header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
 } packed_layout;
-
-struct elf32_header {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version, entry, phoff, shoff, flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-} packed_layout;
-_Static_assert(sizeof(struct elf32_header) == 52, "ELF32 header");
-
-struct elf32_segment {
-    uint32_t type, offset, vaddr, paddr, filesz, memsz, flags, align;
-} packed_layout;
-_Static_assert(sizeof(struct elf32_segment) == 32, "ELF32 program header");
-
-struct elf64_header {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-} packed_layout;
-_Static_assert(sizeof(struct elf64_header) == 64, "ELF64 header");
-
-struct elf64_segment {
-    uint32_t type, flags;
-    uint64_t offset, vaddr, paddr, filesz, memsz, align;
-} packed_layout;
-_Static_assert(sizeof(struct elf64_segment) == 56, "ELF64 program header");
-
-#define ELF_CLASS_32      1u
-#define ELF_CLASS_64      2u
-#define ELF_LITTLE_ENDIAN 1u
-#define PT_LOAD           1u
 
 struct multiboot_info {
     uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr;

@@ -9,22 +9,13 @@
 
 #include <string.h>
 
+#include "lib/elf.h"
 #include "mem/aspace.h"
 #include "tests/unit/kernel_test.h"
 
 struct file {
-    struct {
-        uint8_t ident[16];
-        uint16_t type, machine;
-        uint32_t version;
-        uint64_t entry, phoff, shoff;
-        uint32_t flags;
-        uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-    } head;
-    struct {
-        uint32_t type, flags;
-        uint64_t offset, vaddr, paddr, filesz, memsz, align;
-    } program[3];
+    struct elf64_header head;
+    struct elf64_segment program[3];
 };
 
 static struct file good(void)
