@@ -44,6 +44,8 @@ run "$out/overcommit" "" || status=$?
 tr -d '\r' <"$out/overcommit.log" | grep -a 'Mem: .* pages compressed' | sed 's/^[^)]*)//'
 errors=$(tr -d '\r' <"$out/overcommit.log" | grep -a -c ' 0 errors' || true)
 [ $status -eq 0 ] && [ "$errors" -eq $vms ] || { echo "FAIL: status $status, $errors guests without errors; see $out/overcommit.log"; exit 1; }
+resets=$(grep -a -c 'reset: triple fault' "$out/overcommit.log" || true)
+[ "$resets" -eq 0 ] || { echo "FAIL: $resets resets by triple faults, though all checksums were right at last; see $out/overcommit.log"; exit 1; }
 echo "PASS: all checksums right"
 run "$out/overcommit-off" mem.swap=0 || status=$?
 grep -a -m 1 'is not admitted' "$out/overcommit-off.log" | sed 's/^[^)]*)//' && [ $status -eq 125 ] ||
