@@ -49,3 +49,14 @@ linux() {
     verdict "$platform linux $l_name" $? "$l_status" "$l_file" "$l_pattern" \
         'Hypervisor detected: VMware'
 }
+
+# check NAME COMMAND...: the command must succeed; its last line says why it did not.
+check() {
+    c_name=$1
+    shift
+    if "$@" >"$results/check.log" 2>&1; then
+        echo "PASS $c_name"
+    else
+        echo "FAIL $c_name: $(tail -n 1 "$results/check.log")"
+    fi
+}

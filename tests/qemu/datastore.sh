@@ -13,16 +13,6 @@ tool=$BUILD/vmfs-tool
 disk=$work/disk.img
 out=$results/out-qemu-datastore.txt
 
-check() {
-    name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        echo "PASS $name"
-    else
-        echo "FAIL $name: $(tail -n 1 "$work/log")"
-    fi
-}
-
 truncate -s 1G "$disk"
 head -c 3000000 /dev/urandom >"$work/data"
 check 'datastore made by the tool' sh -c "'$tool' '$disk' part-create && '$tool' '$disk' part-add vmfs &&

@@ -16,16 +16,6 @@ tool=$BUILD/vmfs-tool
 out=$results/out-qemu-first-boot
 volume=/vmfs/volumes/datastore1
 
-check() {
-    name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        echo "PASS $name"
-    else
-        echo "FAIL $name: $(tail -n 1 "$work/log")"
-    fi
-}
-
 # boot N COMMANDS: the host shell's output goes to $out-N.txt, the log to $out-N.log.
 boot() {
     scripts/run.sh --vms 0 --host-disk "$work/ext4" --host-disk "$work/empty" --host-disk "$work/bytes" \
