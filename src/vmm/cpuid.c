@@ -49,7 +49,7 @@
     (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
 #define EXT1_EDX      (0xffffffffull & ~BIT(25))  // all but FFXSR
 
-#define LAPIC_BUS_KHZ 1000000u  // vmm/dev/vlapic.c counts nanoseconds
+#define LAPIC_BUS_KHZ 1000000u  // vmm/dev/vlapic_timer.c counts nanoseconds
 
 static unsigned id_bits(unsigned count)
 {

@@ -14,7 +14,7 @@ must_check vmk_status vlapic_create(struct vcpu *v);
 void vlapic_destroy(struct vcpu *v);
 void vlapic_reset(struct vcpu *v);  // after INIT too; IA32_APIC_BASE survives INIT
 
-/* Sets a vector pending (IRR) and kicks. Any context, any lock below VLAPIC. */
+/* Sets a vector pending (IRR) and kicks. Any context, with any lock held. */
 void vlapic_post(struct vcpu *v, uint8_t vector, bool level);
 /* The highest vector deliverable now (IRR above PPR), or -1. Also the PIC's ExtINT: see vpic.h. */
 int vlapic_pending(struct vcpu *v);
