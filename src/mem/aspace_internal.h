@@ -97,9 +97,41 @@ void aspace_flush_locked(struct aspace *as, struct tlb_gather *gather, uint64_t 
 /* No lock held: waits until every CPU knows, then gives the pages back. */
 void aspace_gather_finish(struct aspace *as, struct tlb_gather *gather);
 
-/* ---- aspace.c ---- */
+static inline uint64_t aspace_region_pages(const struct region *r)
+{
+    return (r->end - r->start) >> PAGE_SHIFT;
+}
+
+static inline bool aspace_range_valid(uint64_t address, uint64_t size)
+{
+    return (address & (PAGE_SIZE - 1)) == 0 && size > 0 && size <= ASPACE_END &&
+           address >= ASPACE_LOWEST && address <= ASPACE_END - size;
+}
+
+/* ---- aspace_region.c: lock held, where nothing else is said ---- */
+/* The region with that address in it, or null. */
 struct region *aspace_region_find(struct aspace *as, uint64_t va);
-/* Lock held: a stack region whose growth to `va` is allowed, or null. */
+/* The first region that ends above va, or null. */
+struct region *aspace_region_above(struct aspace *as, uint64_t va);
+/* Is there no region in [start, end)? */
+bool aspace_range_free(struct aspace *as, uint64_t start, uint64_t end);
+/* The highest free range of that size below the stack, or 0. */
+uint64_t aspace_room_find(struct aspace *as, uint64_t size);
+/* Adds a region to the sizes in use, or takes it out: before and after its size changes. */
+void aspace_region_count(struct aspace *as, const struct region *r, bool add);
+/* Into the list at its place, with its size counted; and out again. */
+void aspace_region_link(struct aspace *as, struct region *r);
+void aspace_region_unlink(struct aspace *as, struct region *r);
+/* A copy on no list, with a reference to the object of its own; null: no memory. */
+struct region *aspace_region_copy(const struct region *r);
+/* Cuts a region in two at `at`, which it contains; `upper`, of any contents, becomes the rest. */
+void aspace_region_cut(struct aspace *as, struct region *r, struct region *upper, uint64_t at);
+/* Merges r with its neighbours where they agree; what is left over goes to `dead`. */
+void aspace_region_merge(struct aspace *as, struct region *r, struct list *dead);
+/* Free what is on no list any more. No lock held: an object may go with it. [block] */
+void aspace_region_free(struct region *r);
+void aspace_regions_free(struct list *regions);
+/* A stack region whose growth to `va` is allowed, grown, or null. */
 struct region *aspace_stack_grow(struct aspace *as, uint64_t va);
 
 /* ---- aspace_fault.c ---- */
