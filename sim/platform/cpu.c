@@ -19,116 +19,17 @@
  * Locking    none: one thread.
  */
 #define _GNU_SOURCE  // pthread_getattr_np
-#include <execinfo.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <ucontext.h>
 
-#include "core/host.h"
-#include "lib/rng.h"
-#include "sim/platform/sim.h"
+#include "sim/platform/platform_internal.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#ifndef WITH_ASAN
-#define WITH_ASAN 0
-#endif
-#if WITH_ASAN
-#include <sanitizer/common_interface_defs.h>
-const char *__asan_default_options(void);
-/* Fiber stacks and arenas are no roots for the leak finder. */
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0:detect_stack_use_after_return=0";
-}
-#endif
+#define RELAX_NS        50u
+#define SLICE_NS        10000u  // how far ring 3 may run ahead of another CPU
+#define SLICES_TOGETHER 100u    // and when nobody else has anything to do
 
-#define HOSTS_MAX        8u
-#define FIBER_STACK_SIZE (256u << 10)
-#define SERIAL_SIZE      65536u
-#define MODULES_MAX      64u
-#define RELAX_NS         50u
-#define SLICE_NS         10000u  // how far ring 3 may run ahead of another CPU
-#define SLICES_TOGETHER  100u    // and when nobody else has anything to do
-#define LOW_RAM_END      0x9f000ull
-#define KERNEL_BASE      0x100000ull
-#define RAM_BASE         0x200000ull
-
-struct fiber {
-    ucontext_t context;
-    void *stack;
-    size_t stack_size;
-    uint64_t id;
-    void (*entry)(void *);
-    void *argument;
-    void (*cpu_entry)(void);
-};
-
-enum cpu_state {
-    CPU_OFF,
-    CPU_RUN,
-    CPU_IDLE,
-    CPU_WORK,
-    CPU_DRIVER,
-    CPU_HALTED
-};
-
-struct sim_cpu {
-    struct sim_host *host;
-    unsigned index;
-    enum cpu_state state;
-    struct fiber *fiber;  // where it goes on
-    plat_ns ready_at;     // RUN: not before; WORK: its end
-    plat_ns timer;
-    bool irqs_on;
-    bool kicked;
-};
-
-struct sim_host {
-    struct host parts;
-    unsigned index;
-    unsigned cpu_count;
-    struct sim_cpu cpus[PLAT_CPUS_MAX];
-    struct plat_handlers handlers;
-    unsigned char *arena;
-    uint64_t arena_size;
-    char *command_line;
-    struct rng entropy;
-    struct {
-        char out[SERIAL_SIZE];
-        size_t out_length;
-        char in[SERIAL_SIZE];
-        size_t in_read, in_written;
-    } serial[2];
-};
-
-static struct sim {
-    struct sim_options options;
-    struct rng rng;
-    plat_ns now;
-    uint64_t hash;
-    uint64_t fiber_ids;
-    struct fiber main_fiber;
-    struct fiber *fiber;     // running
-    struct fiber *garbage;   // its stack may go now
-    struct sim_cpu *cpu;     // running
-    struct sim_cpu *driver;  // in sim_run()
-    bool finished;
-    struct sim_host *hosts[HOSTS_MAX];
-    plat_ns horizon;     // when the first of the other CPUs can go on; see horizon()
-    bool horizon_known;  // until another CPU runs or is given something to do
-    struct plat_module modules[MODULES_MAX];  // of every host
-    size_t module_count;
-    unsigned host_count;
-} sim;
+struct sim sim;
 
 /* Two names for scripts/gdb/vmk.gdb, the same as in arch/x86/gdb.c; nothing else reads them. */
 extern const struct host *vmk_host_now;
@@ -141,90 +42,6 @@ static void cpu_become(struct sim_cpu *c)
     sim.cpu = c;
     vmk_host_now = c->host ? &c->host->parts : NULL;
     vmk_direct_map = c->host ? c->host->arena : NULL;
-}
-
-/* ---- fibers ---- */
-
-static void fiber_arrived(void)
-{
-#if WITH_ASAN
-    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
-#endif
-    if (sim.garbage) {
-        munmap(sim.garbage->stack, sim.garbage->stack_size);
-        free(sim.garbage);
-        sim.garbage = NULL;
-    }
-}
-
-static void fiber_switch(struct fiber *to)
-{
-    struct fiber *from = sim.fiber;
-
-    if (to == from)
-        return;
-    sim.fiber = to;
-#if WITH_ASAN
-    void *fake;
-
-    __sanitizer_start_switch_fiber(&fake, to->stack, to->stack_size);
-#endif
-    swapcontext(&from->context, &to->context);
-    fiber_arrived();
-}
-
-static void fiber_main(void)
-{
-    struct fiber *self = sim.fiber;
-
-    fiber_arrived();
-    if (self->cpu_entry)
-        self->cpu_entry();
-    else
-        self->entry(self->argument);
-    sim_fail("a context returned from its entry");
-}
-
-static struct fiber *fiber_create(void)
-{
-    struct fiber *f = calloc(1, sizeof(*f));
-
-    f->id = ++sim.fiber_ids;
-    f->stack_size = FIBER_STACK_SIZE;
-    f->stack = mmap(NULL, f->stack_size, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (f->stack == MAP_FAILED)
-        sim_fail("no memory for a stack");
-    getcontext(&f->context);
-    f->context.uc_stack.ss_sp = f->stack;
-    f->context.uc_stack.ss_size = f->stack_size;
-    makecontext(&f->context, fiber_main, 0);
-    return f;
-}
-
-void plat_context_init(struct plat_context *context, void *stack, size_t size,
-                       void (*entry)(void *), void *argument)
-{
-    struct fiber *f = fiber_create();
-
-    /* The kernel's stack is too small for the C library under a sanitizer; fibers bring
-     * theirs. */
-    (void)stack;
-    (void)size;
-    f->entry = entry;
-    f->argument = argument;
-    context->opaque[0] = f;
-}
-
-void plat_context_release(struct plat_context *context)
-{
-    struct fiber *f = context->opaque[0];
-
-    context->opaque[0] = NULL;
-    if (f) {
-        munmap(f->stack, f->stack_size);
-        free(f);
-    }
 }
 
 /* ---- who runs next ---- */
@@ -549,98 +366,6 @@ bool sim_guest_elapsed(plat_ns duration)
     return irq_pending(sim.cpu);
 }
 
-/* ---- plat.h: memory, boot, console ---- */
-
-size_t plat_memory_map(struct plat_region *out, size_t room)
-{
-    const struct plat_region map[] = {
-        {paddr_make(0), LOW_RAM_END, PLAT_REGION_RAM},
-        {paddr_make(LOW_RAM_END), KERNEL_BASE - LOW_RAM_END, PLAT_REGION_RESERVED},
-        {paddr_make(KERNEL_BASE), RAM_BASE - KERNEL_BASE, PLAT_REGION_KERNEL},
-        {paddr_make(RAM_BASE), sim.cpu->host->arena_size - RAM_BASE, PLAT_REGION_RAM},
-    };
-
-    memcpy(out, map, MIN(room, ARRAY_COUNT(map)) * sizeof(map[0]));
-    return ARRAY_COUNT(map);
-}
-
-uint64_t sim_memory_size(void)
-{
-    return sim.cpu->host->arena_size;
-}
-
-void *plat_map(paddr_t pa)
-{
-    if (pa.raw >= sim.cpu->host->arena_size)
-        sim_fail("plat_map(0x%llx) is beyond memory", (unsigned long long)pa.raw);
-    return sim.cpu->host->arena + pa.raw;
-}
-
-paddr_t plat_unmap_address(const void *va)
-{
-    return paddr_make((uint64_t)((const unsigned char *)va - sim.cpu->host->arena));
-}
-
-const char *plat_command_line(void)
-{
-    return sim.cpu->host->command_line;
-}
-
-size_t plat_modules(const struct plat_module **out)
-{
-    *out = sim.modules;
-    return sim.module_count;
-}
-
-void sim_module_add(const char *name, const void *data, size_t size)
-{
-    if (sim.module_count == MODULES_MAX)
-        sim_fail("more than %u boot modules", MODULES_MAX);
-    sim.modules[sim.module_count++] =
-        (struct plat_module){.name = name, .data = data, .size = size};
-}
-
-uint64_t plat_entropy(void)
-{
-    return rng_next(&sim.cpu->host->entropy);
-}
-
-void plat_console_write(const char *text, size_t length)
-{
-    fwrite(text, 1, length, stderr);
-}
-
-void plat_serial_write(unsigned port, const char *text, size_t length)
-{
-    struct sim_host *host = sim.cpu->host;
-
-    for (size_t i = 0; i < length && host->serial[port].out_length < SERIAL_SIZE; i++)
-        host->serial[port].out[host->serial[port].out_length++] = text[i];
-}
-
-int plat_serial_read(unsigned port)
-{
-    struct sim_host *host = sim.cpu->host;
-
-    if (host->serial[port].in_read == host->serial[port].in_written)
-        return -1;
-    return (unsigned char)host->serial[port].in[host->serial[port].in_read++ % SERIAL_SIZE];
-}
-
-const char *sim_serial_text(unsigned port, size_t *length)
-{
-    *length = sim.cpu->host->serial[port].out_length;
-    return sim.cpu->host->serial[port].out;
-}
-
-void sim_serial_feed(unsigned port, const char *text, size_t length)
-{
-    struct sim_host *host = sim.cpu->host;
-
-    for (size_t i = 0; i < length; i++)
-        host->serial[port].in[host->serial[port].in_written++ % SERIAL_SIZE] = text[i];
-}
-
 /* ---- plat.h: ends ---- */
 
 void plat_cpus_halt_others(void)
@@ -675,21 +400,6 @@ void plat_power_off(void)
 void plat_reset(void)
 {
     plat_power_off();
-}
-
-size_t plat_backtrace(uint64_t *out, size_t room)
-{
-    void *addresses[64];
-    int count = backtrace(addresses, (int)MIN(room, ARRAY_COUNT(addresses)));
-
-    for (int i = 0; i < count; i++)
-        out[i] = (uint64_t)(uintptr_t)addresses[i];
-    return (size_t)count;
-}
-
-const struct host *plat_host_self(void)
-{
-    return &sim.cpu->host->parts;
 }
 
 /* ---- the simulation ---- */
@@ -730,56 +440,6 @@ uint64_t sim_hash(void)
     return sim.hash;
 }
 
-/* One zeroed block per part; the sizes come from HOST_STATE() in each subsystem. */
-#define HOST_PART(name) extern const size_t name##_state_size __attribute__((weak));
-#include "core/host.def"
-
-static void *part_create(const size_t *size)
-{
-    /* A subsystem that is not linked into this program has no state. */
-    size_t bytes = size ? (size_t)round_up(*size, 64) : 64;
-
-    return aligned_alloc(64, bytes) ?: (abort(), NULL);
-}
-
-static void *zeroed(void *block, const size_t *size)
-{
-    memset(block, 0, size ? (size_t)round_up(*size, 64) : 64);
-    return block;
-}
-
-static void parts_create(struct host *parts)
-{
-    const size_t *size;
-
-#define HOST_PART(name)                                                                        \
-    size = &name##_state_size;                                                                 \
-    parts->name = zeroed(part_create(size), size);
-#include "core/host.def"
-}
-
-struct sim_host *sim_host_create(unsigned cpus, unsigned megabytes, const char *command_line)
-{
-    struct sim_host *host = calloc(1, sizeof(*host));
-
-    if (!host || sim.host_count == HOSTS_MAX)
-        sim_fail("too many hosts");
-    host->index = sim.host_count;
-    host->cpu_count = cpus;
-    host->command_line = strdup(command_line);
-    host->arena_size = (uint64_t)megabytes << 20;
-    host->arena = mmap(NULL, host->arena_size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (host->arena == MAP_FAILED)
-        sim_fail("no memory for a host");
-    parts_create(&host->parts);
-    rng_init(&host->entropy, sim.options.seed, "entropy", host->index);
-    for (unsigned i = 0; i < PLAT_CPUS_MAX; i++)
-        host->cpus[i] = (struct sim_cpu){.host = host, .index = i, .timer = PLAT_NS_NEVER};
-    sim.hosts[sim.host_count++] = host;
-    return host;
-}
-
 void sim_host_start(struct sim_host *host, void (*entry)(void))
 {
     struct sim_cpu *c = &host->cpus[0];
@@ -789,16 +449,6 @@ void sim_host_start(struct sim_host *host, void (*entry)(void))
     c->ready_at = sim.now;
     c->state = CPU_RUN;
     sim.horizon_known = false;
-}
-
-unsigned sim_host_index(const struct sim_host *host)
-{
-    return host->index;
-}
-
-struct sim_host *sim_host_current(void)
-{
-    return sim.cpu->host;
 }
 
 bool sim_run(void)
