@@ -29,6 +29,9 @@
 #define USERS_FRACTION 4u
 
 _Static_assert(VMK_CALL_REGS == VM_CALL_REGS, "registers of a call");
+_Static_assert((int)VMK_CALL_BACKDOOR == (int)VM_CALL_BACKDOOR &&
+                   (int)VMK_CALL_PORT == (int)VM_CALL_PORT,
+               "kinds of a call");
 _Static_assert(VM_EXIT_KIND_COUNT <= VMK_EXIT_KINDS, "exit kinds fit");
 _Static_assert((int)VMK_VM_OFF == (int)VM_STATE_OFF && (int)VMK_VM_ON == (int)VM_STATE_ON,
                "states of a VM");
@@ -349,7 +352,7 @@ static vmk_status event(struct file *file, struct vmk_vm_event *e)
     switch (want) {
     case VM_WANT_CALL:
         e->kind = VMK_EVENT_CALL;
-        e->call = VMK_CALL_BACKDOOR;
+        e->call = call.kind;
         e->sequence = call.sequence;
         memcpy(e->regs, call.regs, sizeof(e->regs));
         return VMK_OK;
@@ -363,6 +366,11 @@ static vmk_status event(struct file *file, struct vmk_vm_event *e)
     }
     e->vcpu = 0;
     return VMK_OK;
+}
+
+static vmk_status irq(struct box *box, const struct vmk_vm_irq *i)
+{
+    return i->high > 1 ? VMK_BAD_PARAM : vm_client_irq(box->vm, i->line, i->high);
 }
 
 static unsigned vm_poll(struct file *file, struct poll_table *table)
@@ -453,6 +461,7 @@ static vmk_status vm_ioctl(struct file *file, uint32_t request, uint64_t argumen
     case VMK_VM_EVENT: return event(file, data);
     case VMK_VM_ANSWER:
         return vm_client_answer(box->vm, answer->vcpu, answer->sequence, answer->regs);
+    case VMK_VM_IRQ: return irq(box, data);
     case VMK_VM_VCPU: return vcpu_get(box, data);
     case VMK_VM_CONSOLE: return console(t, box, data);
     default: return VMK_NOT_TTY;

@@ -354,7 +354,8 @@ vmk_status vm_reload(struct vm *vm)
     vmk_status status;
     uint8_t cmos[128] = {0};
 
-    cmos_copy(vm, cmos, true);
+    if (vm->rtc)  // a vmx keeps its own
+        cmos_copy(vm, cmos, true);
     vm_devices_destroy(vm);
     vm->devices_made = false;
     status = vm_devices_create(vm);
@@ -362,7 +363,8 @@ vmk_status vm_reload(struct vm *vm)
         return status;
     vm->devices_made = true;
     __atomic_add_fetch(&vm->reset_count, 1, __ATOMIC_RELAXED);
-    cmos_copy(vm, cmos, false);
+    if (vm->rtc)
+        cmos_copy(vm, cmos, false);
     return vm->client ? vm_client_reload(vm) : vm_load_kernel(vm);
 }
 

@@ -36,6 +36,8 @@ struct vm_io_ops {
      * off, in the world of `v`. */
     uint64_t (*read)(void *device, struct vcpu *v, uint64_t offset, unsigned size);
     void (*write)(void *device, struct vcpu *v, uint64_t offset, unsigned size, uint64_t value);
+    /* Of a port only, instead of both: without the lock, irqs on; may block. For IN it sets *value. */
+    void (*outside)(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value);
 };
 
 /*
@@ -180,7 +182,7 @@ must_check vmk_status vm_port_register(struct vm *vm, uint16_t base, uint16_t co
                                        const struct vm_io_ops *ops, void *device);
 must_check vmk_status vm_mmio_register(struct vm *vm, gpa_t base, uint64_t size,
                                        const struct vm_io_ops *ops, void *device);
-/* Accesses; take vm->lock. False: nobody is there (reads give all ones). */
+/* Accesses; take vm->lock, and may block at a port that somebody outside answers. False: nobody is there (reads give all ones). */
 bool vm_port_access(struct vm *vm, struct vcpu *v, uint16_t port, unsigned size, bool in,
                     uint32_t *value);
 bool vm_mmio_access(struct vm *vm, struct vcpu *v, gpa_t gpa, unsigned size, bool read,

@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "lib/string.h"
 #include "vmm/dev/bios.h"
+#include "vmm/dev/mc146818.h"
 #include "vmm/vcpu_internal.h"
 
 static enum vm_state state_of(struct vm *vm)
@@ -161,7 +162,7 @@ vmk_status vm_client_start(struct vm *vm, const struct loader_entry *entry)
 
 /* ---- the vCPU's side ---- */
 
-bool vm_client_call(struct vcpu *v, uint32_t regs[VM_CALL_REGS])
+bool vm_client_call(struct vcpu *v, enum vm_call_kind kind, uint32_t regs[VM_CALL_REGS])
 {
     struct vm *vm = v->vm;
     struct vm_client *c = vm->client;
@@ -172,6 +173,7 @@ bool vm_client_call(struct vcpu *v, uint32_t regs[VM_CALL_REGS])
     bool irqs = spin_lock(&vm->ended.lock);
 
     call->sequence = ++c->sequence;
+    call->kind = kind;
     memcpy(call->regs, regs, sizeof(call->regs));
     call->state = VM_CALL_ASKED;
     spin_unlock(&vm->ended.lock, irqs);
@@ -195,6 +197,59 @@ bool vm_client_call(struct vcpu *v, uint32_t regs[VM_CALL_REGS])
     spin_unlock(&vm->ended.lock, irqs);
     return done;
 }
+
+/* ---- devices ---- */
+
+/* IN or OUT at a port of the client's: the vCPU waits. A guest whose client is gone reads all ones. */
+static void port_access(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
+{
+    uint32_t regs[VM_CALL_REGS] = {in ? 0 : *value, size, in, port, 0, 0};
+
+    if (vm_client_call(v, VM_CALL_PORT, regs) && in)
+        *value = regs[0];
+    else if (in)
+        *value = UINT32_MAX;
+}
+
+vmk_status vm_client_devices_create(struct vm *vm)
+{
+    static const struct vm_io_ops ops = {.outside = port_access};
+    vmk_status status = vm_port_register(vm, MC146818_PORT, MC146818_PORTS, &ops, NULL);
+    bool irqs;
+
+    if (status != VMK_OK)
+        return status;
+    irqs = spin_lock(&vm->lock);
+    vm->client->devices = true;
+    spin_unlock(&vm->lock, irqs);
+    return VMK_OK;
+}
+
+void vm_client_devices_destroy(struct vm *vm)
+{
+    bool irqs = spin_lock(&vm->lock);
+
+    vm->client->devices = false;
+    spin_unlock(&vm->lock, irqs);
+}
+
+vmk_status vm_client_irq(struct vm *vm, unsigned line, bool high)
+{
+    vmk_status status = VMK_BUSY;
+    bool irqs;
+
+    if (line != MC146818_IRQ)
+        return VMK_BAD_PARAM;
+    irqs = spin_lock(&vm->lock);
+    if (vm->client->devices) {
+        vm_irq_line_set(vm, line, high);
+        status = VMK_OK;
+    }
+    spin_unlock(&vm->lock, irqs);
+    return status;
+}
+
+/* ---- a reset, and the end ---- */
 
 vmk_status vm_client_reload(struct vm *vm)
 {

@@ -122,6 +122,12 @@ bool vm_port_access(struct vm *vm, struct vcpu *v, uint16_t port, unsigned size,
             *value = port_mask(size);
         return false;
     }
+    if (__builtin_expect(r->ops->outside != NULL, 0)) {
+        *value &= port_mask(size);
+        r->ops->outside(v, port, size, in, value);
+        *value &= port_mask(size);
+        return true;
+    }
 
     bool irqs = spin_lock(&vm->lock);
 

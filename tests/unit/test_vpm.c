@@ -8,9 +8,10 @@
 #include "vmm/vm_client.h"
 
 /* The backdoor passes on what it does not know; nobody listens here. */
-bool vm_client_call(struct vcpu *v, uint32_t regs[VM_CALL_REGS])
+bool vm_client_call(struct vcpu *v, enum vm_call_kind kind, uint32_t regs[VM_CALL_REGS])
 {
     (void)v;
+    (void)kind;
     (void)regs;
     return false;
 }

@@ -3,6 +3,7 @@
  * tests/unit/test_vrtc.c -- the CMOS clock: calendar, formats, setting, interrupts.
  */
 #include "tests/unit/device_fixture.h"
+#include "vmm/dev/mc146818.h"
 #include "vmm/dev/vrtc.h"
 
 #define SECOND 1000000000ull
@@ -21,15 +22,15 @@ static void cmos_set(uint8_t index, uint8_t value)
 
 START_TEST(test_vrtc_calendar__agrees_both_ways)
 {
-    struct vrtc_date d;
+    struct mc146818_date d;
 
-    vrtc_date_from_seconds(0, &d);
+    mc146818_date_from_seconds(0, &d);
     ck_assert(d.year == 1970 && d.month == 1 && d.day == 1 && d.weekday == 5);
-    vrtc_date_from_seconds(951782400, &d);  // leap day of a century year
+    mc146818_date_from_seconds(951782400, &d);  // leap day of a century year
     ck_assert(d.year == 2000 && d.month == 2 && d.day == 29 && d.weekday == 3);
     for (uint64_t s = 0; s < 5000000000ull; s += 7777777) {
-        vrtc_date_from_seconds(s, &d);
-        ck_assert_uint_eq(vrtc_seconds_from_date(&d), s);
+        mc146818_date_from_seconds(s, &d);
+        ck_assert_uint_eq(mc146818_seconds_from_date(&d), s);
     }
 }
 END_TEST

@@ -3,8 +3,8 @@
  * agents/vmtools/vmx.c -- the process of one virtual machine.
  *
  * It reads the .vmx file, makes the VM (a descriptor), becomes the VM's owner, loads the guest, powers it
- * on, and then answers what the VM asks for: the guest's messages, a reload after a reset, and its
- * console if that goes to a file. When the guest ends, or somebody tells this process to (SIGTERM),
+ * on, and then answers what the VM asks for: its clock and CMOS memory, the guest's messages, a reload
+ * after a reset, and its console if that goes to a file. When the guest ends, or somebody tells this process to (SIGTERM),
  * it writes down how the machine fared and ends with the guest's status. If it is killed, the kernel
  * closes the descriptor and with it ends the VM.
  *
@@ -27,9 +27,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agents/vmtools/guest/load.h"
+#include "agents/vmtools/guest/rtc.h"
 
 #define STATUS_TERMINATED 143  // as a shell shows SIGTERM
 
@@ -37,6 +39,7 @@ struct vmx {
     char *path, *folder;
     struct vm_brief brief;
     struct vmk_vm_create machine;
+    struct rtc *rtc;
     int console, serial;  // -1: the console goes nowhere
     int ready;            // where "ok" is written once it runs; -1: nowhere
 };
@@ -228,7 +231,10 @@ static void call_answer(struct vmx *x, const struct vmk_vm_event *e)
     struct vmk_vm_answer answer = {.vcpu = e->vcpu, .sequence = e->sequence};
 
     memcpy(answer.regs, e->regs, sizeof(answer.regs));
-    vmx_rpc(answer.regs);
+    if (e->call == VMK_CALL_PORT)
+        rtc_port(x->rtc, answer.regs);
+    else
+        vmx_rpc(answer.regs);
     // ENOENT: the VM was reset or ended meanwhile.
     if (vmk_call(x->machine.fd, VMK_VM_ANSWER, &answer, sizeof(answer)) < 0 && errno != ENOENT)
         vmx_log("VMK_VM_ANSWER: %s", strerror(errno));
@@ -259,6 +265,7 @@ static bool event_take(struct vmx *x, int *status)
     case VMK_EVENT_RESET:
         vmx_log("Reset");
         vmx_rpc_reset();
+        rtc_reset(x->rtc);
         if (load_and_start(x) < 0)
             power_off(x, 1);
         return true;
@@ -275,14 +282,17 @@ static int wait_for_end(struct vmx *x, const sigset_t *waiting)
     struct pollfd fds[2] = {{.fd = x->machine.fd, .events = POLLIN},
                             {.fd = x->console, .events = POLLIN}};
     bool told = false;
+    struct timespec left;
     int status = EXIT_FAILED;
 
     for (;;) {
         fds[1].fd = x->console;
-        if (ppoll(fds, 2, NULL, waiting) < 0 && errno != EINTR) {
+        if (ppoll(fds, 2, rtc_due(x->rtc, &left) ? &left : NULL, waiting) < 0 &&
+            errno != EINTR) {
             vmx_log("ppoll: %s", strerror(errno));
             return EXIT_FAILED;
         }
+        rtc_tick(x->rtc);
         if (told_to_end && !told) {
             told = true;
             vmx_log("Told to end: powering off");
@@ -376,6 +386,7 @@ static int run(struct vmx *x, const char *log)
             x->machine.vcpus, x->brief.memory_mb);
     fcntl(x->machine.fd, F_SETFL, O_NONBLOCK);
     console_open(x);
+    x->rtc = rtc_new(x->machine.fd, x->machine.memory_low_bytes, x->machine.vcpus);
     if (load_and_start(x) < 0)
         return EXIT_FAILED;
     vmx_log("Powered on");

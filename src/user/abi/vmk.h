@@ -13,7 +13,8 @@
  *      |-- VMK_HOST_GET, VMK_LIST, VMK_SCHED_SET, VMK_VM_KILL, VMK_CONSOLE_OPEN
  *      `-- VMK_VM_CREATE --> vm_fd
  *                             |-- VMK_VM_GET, VMK_VM_TABLES, VMK_VM_START, VMK_VM_POWER
- *                             |-- VMK_VM_EVENT, VMK_VM_ANSWER, VMK_VM_VCPU, VMK_VM_CONSOLE
+ *                             |-- VMK_VM_EVENT, VMK_VM_ANSWER, VMK_VM_IRQ
+ *                             |-- VMK_VM_VCPU, VMK_VM_CONSOLE
  *                             |-- pread(), pwrite(): guest memory, the offset is the address
  *                             `-- poll(): POLLIN while VMK_VM_EVENT would find something
  *
@@ -347,6 +348,9 @@ enum vmk_event_kind {
 };
 enum vmk_call_kind {
     VMK_CALL_BACKDOOR = 1,  // an IN from port 5658: regs as enum vmk_call_reg says
+    // An access to a port of the vmx's devices (70 and 71): AX the value, for IN in the answer; BX its
+    // size 1, 2 or 4; CX 1 for IN, 0 for OUT; DX the port.
+    VMK_CALL_PORT = 2,
 };
 enum vmk_call_reg {
     VMK_REG_AX,
@@ -397,7 +401,16 @@ struct vmk_vm_vcpu {
     uint64_t exits[VMK_EXIT_KINDS];
     char exit_names[VMK_EXIT_KINDS][16];
 };
-#define VMK_VM_VCPU    VMK_IOCTL(23, struct vmk_vm_vcpu)
+#define VMK_VM_VCPU VMK_IOCTL(23, struct vmk_vm_vcpu)
+
+/* An interrupt line of the vmx's devices: 8, the clock's. EINVAL: any other; EBUSY: the machine is being
+ * made anew after a reset, in which every line is low. */
+struct vmk_vm_irq {
+    struct vmk_head head;
+    uint32_t line;
+    uint32_t high;  // 0 or 1
+};
+#define VMK_VM_IRQ     VMK_IOCTL(25, struct vmk_vm_irq)
 
 /* As VMK_CONSOLE_OPEN, of this VM; world_id is ignored. */
 #define VMK_VM_CONSOLE VMK_IOCTL(24, struct vmk_console_open)

@@ -101,7 +101,7 @@ static bool message(struct vcpu *v)
 
     for (unsigned i = 0; i < VM_CALL_REGS; i++)
         regs[i] = (uint32_t)v->regs.gpr[order[i]];
-    if (!v->vm->client || !vm_client_call(v, regs))
+    if (!v->vm->client || !vm_client_call(v, VM_CALL_BACKDOOR, regs))
         return false;
     for (unsigned i = 0; i < VM_CALL_REGS; i++)
         v->regs.gpr[order[i]] = regs[i];

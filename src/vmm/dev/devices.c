@@ -23,6 +23,7 @@
 #include "vmm/dev/vrtc.h"
 #include "vmm/dev/vserial.h"
 #include "vmm/vm.h"
+#include "vmm/vm_client.h"
 #include "vmm/vm_disks.h"
 
 struct device_row {
@@ -56,10 +57,23 @@ static void fw_cfg_end(struct vm *vm)
     vm->fw_cfg = NULL;
 }
 
+/* The clock and CMOS memory are the vmx's if there is one. */
+static vmk_status clock_make(struct vm *vm)
+{
+    return vm->client ? vm_client_devices_create(vm) : vrtc_create(vm);
+}
+
+static void clock_end(struct vm *vm)
+{
+    if (vm->client)
+        vm_client_devices_destroy(vm);
+    vrtc_destroy(vm);
+}
+
 static const struct device_row device_rows[] = {
     {"PIC", vpic_create, vpic_destroy},      {"IOAPIC", vioapic_create, vioapic_destroy},
     {"PIT", vpit_create, vpit_destroy},      {"serial port", vserial_create, vserial_destroy},
-    {"RTC", vrtc_create, vrtc_destroy},      {"PM", vpm_create, vpm_destroy},
+    {"RTC", clock_make, clock_end},          {"PM", vpm_create, vpm_destroy},
     {"PCI", vpci_create, vpci_destroy},      {"debug exit", debug_exit_create, NULL},
     {"BIOS", bios_create, bios_destroy},     {"disks", vm_disks_attach, vm_disks_detach},
     {"PCI addresses", addresses_give, NULL}, {"firmware ports", fw_cfg_make, fw_cfg_end},

@@ -1,254 +1,41 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vmm/dev/vrtc.c -- the guest's MC146818 real-time clock and its CMOS memory.
+ * vmm/dev/vrtc.c -- the MC146818 of vmm/dev/mc146818.h as a device in the kernel.
  *
- * Time is the machine's wall time plus an offset that moves when the guest sets its clock, so no
- * timer runs while nobody asked for an interrupt. Seconds begin where the host's nanosecond clock
- * is a multiple of 10^9. While the guest holds SET (register B, 80) the ten date bytes are plain
- * memory; releasing SET turns them into a new offset.
- *
- * Flags of register C are made lazily: catch_up() looks how many seconds and periodic ticks passed
- * since the last look. A timer runs only while an interrupt is enabled.
- *
- * Not here: daylight saving, 12-hour periodic square wave output.
+ * For a VM that no vmx looks after: one of a boot without user worlds, or of the hosted simulation.
+ * A VM with a vmx has the same machine there (docs/adr/0005). Here are what ring 3 has as system
+ * calls: the time, a timer, the interrupt line.
  *
  * Invariants
- *   - IRQ 8 is high exactly when (C & B & 70) != 0: line_update().
  *   - After `closing` is set under vm->lock the timer is never armed again.
  * Locking    vm->lock. The timer callback holds nothing and takes it.
  * Start at   vrtc_read(), vrtc_write(), tick().
- * Sources    [MC146818] "Address Map", "Registers"
  */
 #include "vmm/dev/vrtc.h"
 
+#include "vmm/dev/mc146818.h"
 #include "vmm/vm.h"
 
-#define CMOS_BASE  0x70u
-#define CMOS_SIZE  128u
-#define NS_PER_SEC 1000000000ull
-#define DAY        86400ull
-#define UIP_TIME   244000ull  // ns that UIP is on before an update
-
-enum rtc_reg {
-    RTC_SECOND,
-    RTC_SECOND_ALARM,
-    RTC_MINUTE,
-    RTC_MINUTE_ALARM,
-    RTC_HOUR,
-    RTC_HOUR_ALARM,
-    RTC_WEEKDAY,
-    RTC_DAY,
-    RTC_MONTH,
-    RTC_YEAR,
-    RTC_A,
-    RTC_B,
-    RTC_C,
-    RTC_D,
-    RTC_CENTURY = 0x32
-};
-
-#define A_UIP     0x80u
-#define B_SET     0x80u
-#define B_PIE     0x40u
-#define B_AIE     0x20u
-#define B_UIE     0x10u
-#define B_BINARY  0x04u
-#define B_24H     0x02u
-#define C_IRQ     0x80u
-#define C_FLAGS   0x70u  // PF, AF, UF: the bits of their enables in B
-#define D_VALID   0x80u
-#define HOUR_PM   0x80u
-#define ALARM_ANY 0xc0u  // such an alarm byte matches everything
+_Static_assert(MC146818_IRQ == VM_RTC_IRQ, "its line");
 
 struct vrtc {
     struct vm *vm;  // (i)
     struct timer timer;
     bool closing;  // (w) vm->lock, as all below
-    bool line;
-    uint8_t index;
-    uint8_t cmos[CMOS_SIZE];
-    int64_t offset;  // seconds: guest time minus wall time
-    plat_ns seen;    // flags are made up to here
+    bool line;     // as the VM has it
+    struct mc146818 machine;
 };
 
-/* ---- calendar ---- */
-
-void vrtc_date_from_seconds(uint64_t seconds, struct vrtc_date *out)
+/* After every call of the machine: its line and its next tick. */
+static void settle(struct vrtc *r)
 {
-    // Days since 0000-03-01, in eras of 400 years; years begin in March so leap days come last.
-    uint64_t days = seconds / DAY + 719468;
-    uint64_t era = days / 146097;
-    uint64_t of_era = days % 146097;
-    uint64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    uint64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-    uint64_t month = (5 * of_year + 2) / 153;  // 0 = March
+    uint64_t next = mc146818_next(&r->machine);
 
-    out->day = (unsigned)(of_year - (153 * month + 2) / 5 + 1);
-    out->month = (unsigned)(month < 10 ? month + 3 : month - 9);
-    out->year = (unsigned)(year + era * 400 + (out->month <= 2 ? 1 : 0));
-    out->hour = (unsigned)(seconds % DAY / 3600);
-    out->minute = (unsigned)(seconds % 3600 / 60);
-    out->second = (unsigned)(seconds % 60);
-    out->weekday = (unsigned)((seconds / DAY + 4) % 7 + 1);
-}
-
-uint64_t vrtc_seconds_from_date(const struct vrtc_date *date)
-{
-    uint64_t month = MIN(MAX(date->month, 1u), 12u);
-    uint64_t year = MAX(date->year, 1970u) - (month <= 2 ? 1 : 0);
-    uint64_t era = year / 400;
-    uint64_t of_era_year = year % 400;
-    uint64_t of_year =
-        (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + (uint64_t)MAX(date->day, 1u) - 1;
-    uint64_t of_era = of_era_year * 365 + of_era_year / 4 - of_era_year / 100 + of_year;
-    uint64_t days = era * 146097 + of_era - 719468;
-
-    return days * DAY + (uint64_t)date->hour * 3600 + (uint64_t)date->minute * 60 +
-           date->second;
-}
-
-/* ---- encoding of the date bytes by register B ---- */
-
-static uint8_t field_encode(const struct vrtc *r, unsigned value)
-{
-    return (uint8_t)(r->cmos[RTC_B] & B_BINARY ? value : value / 10 % 10 * 16 + value % 10);
-}
-
-static unsigned field_decode(const struct vrtc *r, uint8_t value)
-{
-    return r->cmos[RTC_B] & B_BINARY ? value : (value >> 4) * 10u + (value & 15u);
-}
-
-static uint8_t encode_hour(const struct vrtc *r, unsigned hour)
-{
-    if (r->cmos[RTC_B] & B_24H)
-        return field_encode(r, hour);
-    return (uint8_t)(field_encode(r, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? HOUR_PM : 0));
-}
-
-static unsigned decode_hour(const struct vrtc *r, uint8_t value)
-{
-    if (r->cmos[RTC_B] & B_24H)
-        return field_decode(r, value);
-    return field_decode(r, value & 0x7f) % 12 + (value & HOUR_PM ? 12 : 0);
-}
-
-static uint64_t guest_seconds_at(const struct vrtc *r, plat_ns time)
-{
-    int64_t seconds = (int64_t)(plat_wall_time_at_boot() + time / NS_PER_SEC) + r->offset;
-
-    return seconds < 0 ? 0 : (uint64_t)seconds;
-}
-
-/* Fills the date bytes with the time now. */
-static void date_latch(struct vrtc *r)
-{
-    struct vrtc_date d;
-
-    vrtc_date_from_seconds(guest_seconds_at(r, plat_time_now()), &d);
-    r->cmos[RTC_SECOND] = field_encode(r, d.second);
-    r->cmos[RTC_MINUTE] = field_encode(r, d.minute);
-    r->cmos[RTC_HOUR] = encode_hour(r, d.hour);
-    r->cmos[RTC_WEEKDAY] = field_encode(r, d.weekday);
-    r->cmos[RTC_DAY] = field_encode(r, d.day);
-    r->cmos[RTC_MONTH] = field_encode(r, d.month);
-    r->cmos[RTC_YEAR] = field_encode(r, d.year % 100);
-    r->cmos[RTC_CENTURY] = field_encode(r, d.year / 100);
-}
-
-/* The other way round: the date bytes become the time from now on. */
-static void date_commit(struct vrtc *r)
-{
-    struct vrtc_date d = {
-        .second = field_decode(r, r->cmos[RTC_SECOND]),
-        .minute = field_decode(r, r->cmos[RTC_MINUTE]),
-        .hour = decode_hour(r, r->cmos[RTC_HOUR]),
-        .day = field_decode(r, r->cmos[RTC_DAY]),
-        .month = field_decode(r, r->cmos[RTC_MONTH]),
-        .year =
-            field_decode(r, r->cmos[RTC_CENTURY]) * 100 + field_decode(r, r->cmos[RTC_YEAR]),
-    };
-
-    r->offset = (int64_t)vrtc_seconds_from_date(&d) -
-                (int64_t)(plat_wall_time_at_boot() + plat_time_now() / NS_PER_SEC);
-}
-
-static bool is_date_byte(unsigned index)
-{
-    return index == RTC_SECOND || index == RTC_MINUTE || index == RTC_HOUR ||
-           (index >= RTC_WEEKDAY && index <= RTC_YEAR) || index == RTC_CENTURY;
-}
-
-/* ---- interrupts ---- */
-
-static void line_update(struct vrtc *r)
-{
-    bool high = r->cmos[RTC_C] & r->cmos[RTC_B] & C_FLAGS;
-
-    if (high == r->line)
-        return;
-    r->line = high;
-    vm_irq_line_set(r->vm, VM_RTC_IRQ, high);
-}
-
-/* The period of the periodic interrupt, 0: none. Rates 1 and 2 are 8 and 9 with a 32 kHz crystal. */
-static plat_ns period(const struct vrtc *r)
-{
-    unsigned rate = r->cmos[RTC_A] & 15u;
-
-    if (rate == 0)
-        return 0;
-    if (rate < 3)
-        rate += 7;
-    return NS_PER_SEC * BIT(rate - 1) / 32768;
-}
-
-static bool alarm_matches(const struct vrtc *r, uint64_t seconds)
-{
-    struct vrtc_date d;
-    uint8_t second = r->cmos[RTC_SECOND_ALARM];
-    uint8_t minute = r->cmos[RTC_MINUTE_ALARM];
-    uint8_t hour = r->cmos[RTC_HOUR_ALARM];
-
-    vrtc_date_from_seconds(seconds, &d);
-    return ((second & ALARM_ANY) == ALARM_ANY || second == field_encode(r, d.second)) &&
-           ((minute & ALARM_ANY) == ALARM_ANY || minute == field_encode(r, d.minute)) &&
-           ((hour & ALARM_ANY) == ALARM_ANY || hour == encode_hour(r, d.hour));
-}
-
-/* Sets the flags of what happened since the last look. */
-static void catch_up(struct vrtc *r)
-{
-    plat_ns now = plat_time_now();
-    plat_ns step = period(r);
-    uint64_t seconds = now / NS_PER_SEC - r->seen / NS_PER_SEC;
-
-    if (step && now / step != r->seen / step)
-        r->cmos[RTC_C] |= B_PIE;
-    if (seconds && !(r->cmos[RTC_B] & B_SET)) {
-        r->cmos[RTC_C] |= B_UIE;
-        // Looked at every second while the alarm is on; a minute covers any delay that matters.
-        for (uint64_t back = 0; back < MIN(seconds, 60u); back++) {
-            if (alarm_matches(r, guest_seconds_at(r, now - back * NS_PER_SEC)))
-                r->cmos[RTC_C] |= B_AIE;
-        }
+    if (r->machine.line != r->line) {
+        r->line = r->machine.line;
+        vm_irq_line_set(r->vm, VM_RTC_IRQ, r->line);
     }
-    r->seen = now;
-}
-
-/* Arms the timer for the next thing an interrupt is enabled for. */
-static void timer_rearm(struct vrtc *r)
-{
-    plat_ns next = PLAT_NS_NEVER;
-    plat_ns step = period(r);
-
-    if (r->closing)
-        return;
-    if (r->cmos[RTC_B] & (B_UIE | B_AIE))
-        next = (r->seen / NS_PER_SEC + 1) * NS_PER_SEC;
-    if ((r->cmos[RTC_B] & B_PIE) && step)
-        next = MIN(next, (r->seen / step + 1) * step);
-    if (next != PLAT_NS_NEVER)
+    if (next != MC146818_NEVER && !r->closing)
         timer_arm(&r->timer, next);
 }
 
@@ -257,85 +44,18 @@ static void tick(struct timer *timer)
     struct vrtc *r = timer->owner;
 
     spin_lock_irqs_off(&r->vm->lock);
-    catch_up(r);
-    line_update(r);
-    timer_rearm(r);
+    mc146818_tick(&r->machine, plat_time_now());
+    settle(r);
     spin_unlock_irqs_off(&r->vm->lock);
-}
-
-/* ---- ports ---- */
-
-static uint8_t cmos_read(struct vrtc *r)
-{
-    uint8_t value;
-
-    if (is_date_byte(r->index) && !(r->cmos[RTC_B] & B_SET))
-        date_latch(r);
-    value = r->cmos[r->index];
-    if (r->index == RTC_A && !(r->cmos[RTC_B] & B_SET) &&
-        plat_time_now() % NS_PER_SEC >= NS_PER_SEC - UIP_TIME)
-        value |= A_UIP;
-    if (r->index == RTC_C) {
-        catch_up(r);
-        value = r->cmos[RTC_C];
-        if (value & r->cmos[RTC_B] & C_FLAGS)
-            value |= C_IRQ;
-        r->cmos[RTC_C] = 0;
-        line_update(r);
-    }
-    return value;
-}
-
-static void b_write(struct vrtc *r, uint8_t value)
-{
-    uint8_t before = r->cmos[RTC_B];
-
-    // Fresh bytes in the old format; a new format then reads them in its own way.
-    if (!(before & B_SET))
-        date_latch(r);
-    catch_up(r);
-    if (value & B_SET)
-        value &= (uint8_t)~B_UIE;
-    r->cmos[RTC_B] = value;
-    if ((before & B_SET) && !(value & B_SET))
-        date_commit(r);
-    line_update(r);
-    timer_rearm(r);
-}
-
-static void cmos_write(struct vrtc *r, uint8_t value)
-{
-    switch (r->index) {
-    case RTC_A:
-        catch_up(r);
-        r->cmos[RTC_A] = value & (uint8_t)~A_UIP;
-        timer_rearm(r);
-        return;
-    case RTC_B: b_write(r, value); return;
-    case RTC_C:
-    case RTC_D: return;  // read-only
-    default: break;
-    }
-    if (is_date_byte(r->index) && !(r->cmos[RTC_B] & B_SET)) {
-        date_latch(r);
-        r->cmos[r->index] = value;
-        date_commit(r);
-        return;
-    }
-    r->cmos[r->index] = value;
 }
 
 static uint64_t vrtc_read(void *device, struct vcpu *v, uint64_t offset, unsigned size)
 {
     struct vrtc *r = device;
-    uint64_t value = UINT64_MAX;
+    uint32_t value = mc146818_read(&r->machine, plat_time_now(), (unsigned)offset, size);
 
     (void)v;
-    // The index register is write-only on a PC; a 16-bit read at 70 has the data above it.
-    if (offset == 1)
-        value = (value << 8) | cmos_read(r);
-    else if (size > 1)
-        value = (value << 16) | (uint64_t)cmos_read(r) << 8 | 0xff;
+    settle(r);
     return value;
 }
 
@@ -345,35 +65,11 @@ static void vrtc_write(void *device, struct vcpu *v, uint64_t offset, unsigned s
     struct vrtc *r = device;
 
     (void)v;
-    if (offset == 0) {
-        r->index = value & (CMOS_SIZE - 1);  // bit 7 masks NMIs on a PC: ignored
-        if (size > 1)
-            cmos_write(r, (uint8_t)(value >> 8));
-    } else {
-        cmos_write(r, (uint8_t)value);
-    }
+    mc146818_write(&r->machine, plat_time_now(), (unsigned)offset, size, (uint32_t)value);
+    settle(r);
 }
 
 static const struct vm_io_ops vrtc_ops = {.read = vrtc_read, .write = vrtc_write};
-
-/* What firmware leaves in CMOS: memory sizes as PC software has found them since the AT. */
-static void cmos_fill(struct vrtc *r)
-{
-    uint64_t low_kb = r->vm->low_page_count * (PAGE_SIZE / 1024);
-    uint64_t extended = low_kb > 1024 ? MIN(low_kb - 1024, 0xffffu) : 0;
-    uint64_t above_16m = low_kb > 16384 ? MIN((low_kb - 16384) / 64, 0xffffu) : 0;
-
-    r->cmos[RTC_A] = 0x26;  // 32 kHz crystal, 1024 Hz
-    r->cmos[RTC_B] = B_24H;
-    r->cmos[RTC_D] = D_VALID;
-    r->cmos[0x15] = 640 & 0xff;
-    r->cmos[0x16] = 640 >> 8;
-    r->cmos[0x17] = r->cmos[0x30] = (uint8_t)extended;
-    r->cmos[0x18] = r->cmos[0x31] = (uint8_t)(extended >> 8);
-    r->cmos[0x34] = (uint8_t)above_16m;
-    r->cmos[0x35] = (uint8_t)(above_16m >> 8);
-    r->cmos[0x5f] = (uint8_t)(r->vm->vcpu_count ? r->vm->vcpu_count - 1 : 0);
-}
 
 vmk_status vrtc_create(struct vm *vm)
 {
@@ -383,10 +79,10 @@ vmk_status vrtc_create(struct vm *vm)
     if (!r)
         return VMK_NO_MEMORY;
     r->vm = vm;
-    r->seen = plat_time_now();
-    cmos_fill(r);
+    mc146818_init(&r->machine, plat_wall_time_at_boot(), plat_time_now(),
+                  vm->low_page_count << PAGE_SHIFT, vm->vcpu_count);
     timer_init(&r->timer, tick, r);
-    status = vm_port_register(vm, CMOS_BASE, 2, &vrtc_ops, r);
+    status = vm_port_register(vm, MC146818_PORT, MC146818_PORTS, &vrtc_ops, r);
     if (status != VMK_OK) {
         heap_free(r);
         return status;
