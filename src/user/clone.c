@@ -141,6 +141,8 @@ static int64_t clone_process(struct thread *t, const struct clone_request *c)
         goto discard_process;
     copy_context(t, child, c);
     pid = p->pid;
+    if (p->limits[L_RLIMIT_CPU].current != L_RLIM_INFINITY)
+        cpu_timers_changed(p);
     if (c->flags & L_CLONE_PARENT_SETTID)
         (void)!user_out(t, c->parent_tid, &pid, sizeof(pid));
     if (c->flags & L_CLONE_VFORK) {

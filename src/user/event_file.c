@@ -21,7 +21,9 @@ struct event {
     bool is_timer;
     int clock;
     struct timer timer;
-    plat_ns at, interval;  // queue.lock; at 0: disarmed
+    plat_ns at, interval;      // queue.lock; at 0: disarmed
+    plat_ns wall_at;           // queue.lock; 0: not a moment of the wall clock
+    struct clock_watch watch;  // from the first such moment until the file is closed
 };
 
 static struct event *event_of(struct file *file)
@@ -47,21 +49,34 @@ static void wake_all(struct event *e, unsigned events)
     poll_notify(&e->head, events);
 }
 
+/* The same by a clock that says `now`: *due is when it is due. */
+static void timer_count_by(struct event *e, plat_ns *due, plat_ns now)
+{
+    if (!*due || *due > now)
+        return;
+    if (e->interval) {
+        uint64_t times = (now - *due) / e->interval + 1;
+
+        e->value += times;
+        *due += times * e->interval;
+    } else {
+        e->value++;
+        *due = 0;
+    }
+}
+
 /* Counts what a timer did until now. queue.lock held. */
 static void timer_count(struct event *e)
 {
-    plat_ns now = plat_time_now();
-
-    if (!e->is_timer || !e->at || e->at > now)
+    if (!e->is_timer)
         return;
-    if (e->interval) {
-        uint64_t times = (now - e->at) / e->interval + 1;
+    if (e->wall_at) {
+        int64_t now = wall_clock_now();
 
-        e->value += times;
-        e->at += times * e->interval;
+        timer_count_by(e, &e->wall_at, (plat_ns)MAX(now, 0));
+        e->at = e->wall_at ? wall_clock_deadline(e->wall_at) : 0;
     } else {
-        e->value++;
-        e->at = 0;
+        timer_count_by(e, &e->at, plat_time_now());
     }
 }
 
@@ -148,9 +163,12 @@ static void event_release(struct file *file)
     struct event *e = event_of(file);
 
     if (e->is_timer) {
-        bool irqs = spin_lock(&e->queue.lock);
+        bool irqs;
 
+        clock_watch_remove(&e->watch);
+        irqs = spin_lock(&e->queue.lock);
         e->at = 0;
+        e->wall_at = 0;
         spin_unlock(&e->queue.lock, irqs);
         timer_cancel(&e->timer);
         timer_cancel(&e->timer);  // the callback may have armed it again in between
@@ -221,6 +239,21 @@ static void timer_rings(struct timer *timer)
     wake_all(e, VFS_POLLIN | VFS_POLLRDNORM);
 }
 
+/* The wall clock was set. */
+static void timer_moved(struct clock_watch *watch)
+{
+    struct event *e = watch->owner;
+    bool irqs = spin_lock(&e->queue.lock);
+    plat_ns next;
+
+    timer_count(e);
+    next = e->wall_at ? e->at : 0;
+    spin_unlock(&e->queue.lock, irqs);
+    if (next)
+        timer_arm(&e->timer, next);
+    wake_all(e, VFS_POLLIN | VFS_POLLRDNORM);
+}
+
 int64_t sys_timerfd_create(struct thread *t, const uint64_t *a)
 {
     struct event *e;
@@ -234,6 +267,8 @@ int64_t sys_timerfd_create(struct thread *t, const uint64_t *a)
         return -L_ENOMEM;
     e->clock = clock;
     timer_init(&e->timer, timer_rings, e);
+    e->watch = (struct clock_watch){.moved = timer_moved, .owner = e};
+    list_init(&e->watch.link);
     return event_open(t, e, a[1]);
 }
 
@@ -267,10 +302,11 @@ static struct event *timer_get(struct thread *t, uint64_t fd, struct file **file
 
 int64_t sys_timerfd_settime(struct thread *t, const uint64_t *a)
 {
+    struct user_state *user = user_state();
     struct l_itimerspec old;
     struct file *file;
     struct event *e;
-    plat_ns interval, value, at = 0;
+    plat_ns interval, value, at = 0, wall_at = 0;
     int64_t error = timespec_in(t, a[2], &interval);
 
     if (!error)
@@ -280,23 +316,26 @@ int64_t sys_timerfd_settime(struct thread *t, const uint64_t *a)
     e = timer_get(t, a[0], &file, &error);
     if (!e)
         return error;
-    if (value && (a[1] & 1)) {  // TFD_TIMER_ABSTIME
-        int64_t now = clock_now_ns(e->clock, t);
-
-        at = (int64_t)value > now ? deadline_after(value - (uint64_t)now) : plat_time_now();
-        at = MAX(at, 1u);
+    if (value && (a[1] & 1) && e->clock == L_CLOCK_REALTIME) {  // TFD_TIMER_ABSTIME
+        wall_at = value;
+        at = wall_clock_deadline(value);
     } else if (value) {
-        at = deadline_after(value);
+        at = a[1] & 1 ? value : deadline_after(value);
     }
 
-    bool irqs = spin_lock(&e->queue.lock);
+    bool irqs = spin_lock(&user->lock);
 
+    if (wall_at)
+        clock_watch_add_locked(&e->watch);
+    spin_lock_irqs_off(&e->queue.lock);
     timer_count(e);
     timer_value(e, &old);
     e->value = 0;
     e->at = at;
+    e->wall_at = wall_at;
     e->interval = interval;
-    spin_unlock(&e->queue.lock, irqs);
+    spin_unlock_irqs_off(&e->queue.lock);
+    spin_unlock(&user->lock, irqs);
     if (at)
         timer_arm(&e->timer, at);
     else

@@ -87,7 +87,7 @@ int64_t futex_wake(struct thread *t, uint64_t at, uint32_t count, uint32_t bitse
     return wake_key(&key, count, bitset);
 }
 
-static vmk_status wait_woken(struct futex_waiter *w, plat_ns deadline)
+static vmk_status wait_woken(struct futex_waiter *w, const struct wait_deadline *deadline)
 {
     vmk_status status = VMK_OK;
 
@@ -100,13 +100,13 @@ static vmk_status wait_woken(struct futex_waiter *w, plat_ns deadline)
             plat_irq_restore(irqs);
             return status;
         }
-        status = wait_queue_block_interruptible(&w->queue, deadline);
+        status = wait_queue_block_interruptible(&w->queue, wait_deadline_now(deadline));
         plat_irq_restore(irqs);
     }
 }
 
-static int64_t futex_wait(struct thread *t, uint64_t at, uint32_t value, plat_ns deadline,
-                          uint32_t bitset)
+static int64_t futex_wait(struct thread *t, uint64_t at, uint32_t value,
+                          struct wait_deadline *deadline, uint32_t bitset)
 {
     struct user_state *user = user_state();
     struct futex_waiter w = {.bitset = bitset};
@@ -129,8 +129,11 @@ static int64_t futex_wait(struct thread *t, uint64_t at, uint32_t value, plat_ns
     error = user_in(t, &word, at, sizeof(word));
     if (!error && word != value)
         error = -L_EAGAIN;
-    if (!error)
+    if (!error) {
+        wait_deadline_begin(deadline, &w.queue);
         status = wait_woken(&w, deadline);
+        wait_deadline_end(deadline);
+    }
 
     irqs = spin_lock(&user->futex_lock);
     woken = w.woken;
@@ -238,27 +241,19 @@ static int64_t wake_op(struct thread *t, uint64_t at, uint32_t count, uint64_t a
 
 /* The deadline of a wait. `absolute`: FUTEX_WAIT_BITSET's. */
 static int64_t deadline_of(struct thread *t, uint64_t at, bool absolute, bool realtime,
-                           plat_ns *deadline)
+                           struct wait_deadline *deadline)
 {
     plat_ns when;
     int64_t error;
 
-    *deadline = PLAT_NS_NEVER;
+    *deadline = (struct wait_deadline){.at = PLAT_NS_NEVER};
     if (!at)
         return 0;
     error = timespec_in(t, at, &when);
     if (error)
         return error;
-    if (!absolute) {
-        *deadline = deadline_after(when);
-    } else if (realtime) {
-        int64_t now = clock_now_ns(L_CLOCK_REALTIME, t);
-
-        *deadline =
-            (int64_t)when <= now ? plat_time_now() : deadline_after(when - (uint64_t)now);
-    } else {
-        *deadline = when;
-    }
+    deadline->wall = absolute && realtime;
+    deadline->at = absolute ? when : deadline_after(when);
     return 0;
 }
 
@@ -267,7 +262,7 @@ int64_t sys_futex(struct thread *t, const uint64_t *a)
     uint32_t op = (uint32_t)a[1] & L_FUTEX_CMD_MASK;
     uint32_t value = (uint32_t)a[2], value3 = (uint32_t)a[5];
     bool absolute = op == L_FUTEX_WAIT_BITSET;
-    plat_ns deadline;
+    struct wait_deadline deadline;
     int64_t error;
 
     switch (op) {
@@ -276,7 +271,7 @@ int64_t sys_futex(struct thread *t, const uint64_t *a)
         error = deadline_of(t, a[3], absolute, a[1] & L_FUTEX_CLOCK_REALTIME, &deadline);
         if (error)
             return error;
-        error = futex_wait(t, a[0], value, deadline, absolute ? value3 : UINT32_MAX);
+        error = futex_wait(t, a[0], value, &deadline, absolute ? value3 : UINT32_MAX);
         /* A relative time-out would begin anew. */
         return error == -L_ERESTARTSYS && a[3] && !absolute ? -L_EINTR : error;
     case L_FUTEX_WAKE: return futex_wake(t, a[0], value, UINT32_MAX);

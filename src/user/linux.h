@@ -274,6 +274,9 @@ struct l_itimerspec {
 #define L_CLOCK_MONOTONIC_COARSE   6
 #define L_CLOCK_BOOTTIME           7
 #define L_TIMER_ABSTIME            1u
+#define L_ITIMER_REAL              0
+#define L_ITIMER_VIRTUAL           1
+#define L_ITIMER_PROF              2
 #define L_HZ                       100u  // USER_HZ, of times() and /proc
 
 struct l_rusage {

@@ -331,20 +331,10 @@ static struct mqueue *queue_get(struct thread *t, uint64_t fd, struct file **fil
 }
 
 /* When to give up; `at` 0: never. */
-static int64_t deadline_in(struct thread *t, uint64_t at, plat_ns *deadline)
+static int64_t deadline_in(struct thread *t, uint64_t at, struct wait_deadline *deadline)
 {
-    plat_ns when;
-    int64_t error, now;
-
-    *deadline = PLAT_NS_NEVER;
-    if (!at)
-        return 0;
-    error = timespec_in(t, at, &when);
-    if (error)
-        return error;
-    now = clock_now_ns(L_CLOCK_REALTIME, t);
-    *deadline = (int64_t)when > now ? deadline_after(when - (plat_ns)now) : 0;
-    return 0;
+    *deadline = (struct wait_deadline){.wall = at != 0, .at = PLAT_NS_NEVER};
+    return at ? timespec_in(t, at, &deadline->at) : 0;
 }
 
 /* Behind those of its priority. wait.lock held. */
@@ -377,7 +367,8 @@ static void notify_send(struct thread *t, uint32_t pid, int signal, uint64_t val
 }
 
 /* Waits until the queue is not full (sending) or not empty; wait.lock is held again when it returns. */
-static vmk_status wait_for(struct mqueue *q, bool sending, bool nonblock, plat_ns deadline)
+static vmk_status wait_for(struct mqueue *q, bool sending, bool nonblock,
+                           const struct wait_deadline *deadline)
 {
     vmk_status status = VMK_OK;
 
@@ -386,21 +377,19 @@ static vmk_status wait_for(struct mqueue *q, bool sending, bool nonblock, plat_n
             return status;
         if (nonblock)
             return VMK_AGAIN;
-        if (!deadline)
-            return VMK_TIMEOUT;
         q->receivers += !sending;
-        status = wait_queue_block_interruptible(&q->wait, deadline);
+        status = wait_queue_block_interruptible(&q->wait, wait_deadline_now(deadline));
         spin_lock_irqs_off(&q->wait.lock);
         q->receivers -= !sending;
     }
     return VMK_OK;
 }
 
-static int64_t wait_errno(vmk_status status, plat_ns deadline)
+static int64_t wait_errno(vmk_status status, const struct wait_deadline *deadline)
 {
     if (status == VMK_TIMEOUT)
         return -L_ETIMEDOUT;
-    if (deadline != PLAT_NS_NEVER && status == VMK_INTERRUPTED)
+    if (deadline->wall && status == VMK_INTERRUPTED)
         return -L_EINTR;
     return user_errno_restart(status);
 }
@@ -412,14 +401,16 @@ static void changed(struct mqueue *q, unsigned events)
 }
 
 static int64_t send(struct thread *t, struct mqueue *q, struct message *m, bool nonblock,
-                    plat_ns deadline)
+                    struct wait_deadline *deadline)
 {
     uint32_t pid = 0;
     int signal = 0;
     uint64_t value = 0;
-    bool irqs = plat_irq_save();
+    bool irqs;
     vmk_status status;
 
+    wait_deadline_begin(deadline, &q->wait);
+    irqs = plat_irq_save();
     spin_lock_irqs_off(&q->wait.lock);
     status = wait_for(q, true, nonblock, deadline);
     if (status == VMK_OK) {
@@ -433,6 +424,7 @@ static int64_t send(struct thread *t, struct mqueue *q, struct message *m, bool 
         insert_locked(q, m);
     }
     spin_unlock(&q->wait.lock, irqs);
+    wait_deadline_end(deadline);
     if (status != VMK_OK)
         return wait_errno(status, deadline);
     changed(q, VFS_POLLIN | VFS_POLLRDNORM);
@@ -446,7 +438,7 @@ int64_t sys_mq_timedsend(struct thread *t, const uint64_t *a)
     struct message *m = NULL;
     struct file *file;
     struct mqueue *q;
-    plat_ns deadline;
+    struct wait_deadline deadline;
     int64_t error = deadline_in(t, a[4], &deadline);
 
     if (!error && a[3] >= PRIORITIES)
@@ -467,7 +459,7 @@ int64_t sys_mq_timedsend(struct thread *t, const uint64_t *a)
     if (!error) {
         m->priority = (uint32_t)a[3];
         m->size = a[2];
-        error = send(t, q, m, file->flags & VFS_O_NONBLOCK, deadline);
+        error = send(t, q, m, file->flags & VFS_O_NONBLOCK, &deadline);
     }
     if (error)
         heap_free(m);
@@ -476,12 +468,15 @@ int64_t sys_mq_timedsend(struct thread *t, const uint64_t *a)
 }
 
 /* The first message, or null. */
-static struct message *take(struct mqueue *q, bool nonblock, plat_ns deadline, int64_t *error)
+static struct message *take(struct mqueue *q, bool nonblock, struct wait_deadline *deadline,
+                            int64_t *error)
 {
     struct message *m = NULL;
-    bool irqs = plat_irq_save();
+    bool irqs;
     vmk_status status;
 
+    wait_deadline_begin(deadline, &q->wait);
+    irqs = plat_irq_save();
     spin_lock_irqs_off(&q->wait.lock);
     status = wait_for(q, false, nonblock, deadline);
     if (status == VMK_OK) {
@@ -490,6 +485,7 @@ static struct message *take(struct mqueue *q, bool nonblock, plat_ns deadline, i
         q->count--;
     }
     spin_unlock(&q->wait.lock, irqs);
+    wait_deadline_end(deadline);
     if (m)
         changed(q, VFS_POLLOUT | VFS_POLLWRNORM);
     else
@@ -502,7 +498,7 @@ int64_t sys_mq_timedreceive(struct thread *t, const uint64_t *a)
     struct message *m = NULL;
     struct file *file;
     struct mqueue *q;
-    plat_ns deadline;
+    struct wait_deadline deadline;
     int64_t error = deadline_in(t, a[4], &deadline);
 
     if (error)
@@ -515,7 +511,7 @@ int64_t sys_mq_timedreceive(struct thread *t, const uint64_t *a)
     else if (a[2] < (uint64_t)q->message_size)
         error = -L_EMSGSIZE;
     else
-        m = take(q, file->flags & VFS_O_NONBLOCK, deadline, &error);
+        m = take(q, file->flags & VFS_O_NONBLOCK, &deadline, &error);
     file_put(file);
     if (!m)
         return error;

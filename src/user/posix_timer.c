@@ -6,8 +6,14 @@
  * when it is due; while that signal is pending it only counts what it missed, which is what
  * timer_getoverrun() says once the signal is taken.
  *
+ * A timer is on one of three kinds of clock. Since boot: `at` is its deadline. The wall clock, if it was
+ * set to an absolute moment: `wall_at` is, `at` follows whenever the clock is set, and a clock that was
+ * set forward finds all the expirations it jumped over. A CPU clock: `at` is on that clock, and
+ * cpu_timer.c says when to look.
+ *
  * Invariants
- *   - A timer that is in its process's list is armed exactly while `at` is not 0, or about to be.
+ *   - A timer that is in its process's list is armed exactly while `at` is not 0, or about to be; those
+ *     on CPU clocks never are.
  *   - The callback never frees; who frees has taken it off the list and cancelled it.
  * Locking    the user lock for lists and values. timer_cancel() is called without it.
  * Start at   sys_timer_settime(), rings().
@@ -25,8 +31,10 @@ struct posix_timer {
     uint32_t tid;  // L_SIGEV_THREAD_ID
     uint64_t value;
     plat_ns at, interval;  // 0: not armed; once
-    uint64_t missed;       // expirations since the signal that is pending
-    int64_t overrun;       // of the signal taken last
+    plat_ns wall_at;       // 0: not a moment of the wall clock
+    struct clock_watch watch;
+    uint64_t missed;  // expirations since the signal that is pending
+    int64_t overrun;  // of the signal taken last
     struct timer timer;
 };
 
@@ -47,10 +55,11 @@ static void expire_locked(struct posix_timer *pt, uint64_t times)
 {
     struct thread *t = NULL;
     struct l_siginfo info;
-    uint64_t bit = BIT(pt->signal - 1);
+    uint64_t bit;
 
     if (pt->notify == L_SIGEV_NONE)
         return;
+    bit = BIT(pt->signal - 1);
     if (pt->notify == L_SIGEV_THREAD_ID) {
         t = thread_find_locked(pt->tid);
         if (!t || t->process != pt->process)
@@ -80,24 +89,72 @@ void posix_timer_taken_locked(struct process *p, struct l_siginfo *info)
     info->overrun = (int32_t)pt->overrun;
 }
 
+/* By a clock of its kind, which says `now`: expires if *due is over, and says when it is due again. */
+static void look_locked(struct posix_timer *pt, plat_ns *due, plat_ns now)
+{
+    uint64_t times = 1;
+
+    if (!*due || *due > now)
+        return;
+    if (pt->interval) {
+        times += (now - *due) / pt->interval;
+        *due += times * pt->interval;
+    } else {
+        *due = 0;
+    }
+    expire_locked(pt, times);
+}
+
+/* The wall clock was set, or its timer rang. User lock held. */
+static void look_at_wall_locked(struct posix_timer *pt)
+{
+    int64_t now = wall_clock_now();
+
+    look_locked(pt, &pt->wall_at, (plat_ns)MAX(now, 0));
+    pt->at = pt->wall_at ? wall_clock_deadline(pt->wall_at) : 0;
+    if (!pt->at)
+        clock_watch_remove_locked(&pt->watch);
+}
+
+static void moved(struct clock_watch *watch)
+{
+    struct posix_timer *pt = watch->owner;
+
+    look_at_wall_locked(pt);
+    if (pt->at)
+        timer_arm(&pt->timer, pt->at);
+}
+
+plat_ns posix_timers_cpu_locked(struct process *p)
+{
+    plat_ns left = PLAT_NS_NEVER;
+
+    list_for_each (node, &p->timers) {
+        struct posix_timer *pt = list_entry(node, struct posix_timer, link);
+        int64_t now;
+
+        if (pt->clock >= 0 || !pt->at)
+            continue;
+        now = cpu_clock_locked(pt->clock, p);
+        if (now < 0)
+            continue;  // whose clock it was is gone
+        look_locked(pt, &pt->at, (plat_ns)now);
+        if (pt->at)
+            left = MIN(left, pt->at - (plat_ns)now);
+    }
+    return left;
+}
+
 static void rings(struct timer *timer)
 {
     struct posix_timer *pt = timer->owner;
     struct user_state *user = user_state();
     bool irqs = spin_lock(&user->lock);
-    plat_ns now = plat_time_now();
 
-    if (pt->at && pt->at <= now) {
-        uint64_t times = 1;
-
-        if (pt->interval) {
-            times += (now - pt->at) / pt->interval;
-            pt->at += times * pt->interval;
-        } else {
-            pt->at = 0;
-        }
-        expire_locked(pt, times);
-    }
+    if (pt->wall_at)
+        look_at_wall_locked(pt);
+    else
+        look_locked(pt, &pt->at, plat_time_now());
     if (pt->at)
         timer_arm(timer, pt->at);  // under the lock: not after it was deleted
     spin_unlock(&user->lock, irqs);
@@ -127,7 +184,9 @@ int64_t sys_timer_create(struct thread *t, const uint64_t *a)
         return -L_EAGAIN;
     timer_init(&pt->timer, rings, pt);
     pt->process = p;
-    pt->clock = (int)a[0];
+    pt->clock = clock_global((int)a[0], t);
+    pt->watch = (struct clock_watch){.moved = moved, .owner = pt};
+    list_init(&pt->watch.link);
     pt->notify = event.notify;
     pt->signal = event.signal;
     pt->tid = (uint32_t)event.tid;
@@ -159,7 +218,8 @@ int64_t sys_timer_create(struct thread *t, const uint64_t *a)
 /* User lock held. */
 static void value_locked(const struct posix_timer *pt, struct l_itimerspec *out)
 {
-    plat_ns now = plat_time_now();
+    int64_t cpu = pt->clock < 0 ? cpu_clock_locked(pt->clock, pt->process) : -1;
+    plat_ns now = cpu < 0 ? plat_time_now() : (plat_ns)cpu;
     plat_ns left = pt->at ? MAX(pt->at, now + 1) - now : 0;
 
     out->interval = (struct l_timespec){(int64_t)(pt->interval / 1000000000u),
@@ -168,12 +228,35 @@ static void value_locked(const struct posix_timer *pt, struct l_itimerspec *out)
         (struct l_timespec){(int64_t)(left / 1000000000u), (int64_t)(left % 1000000000u)};
 }
 
+/* Sets it to a value that is not 0; overflow is never. User lock held. */
+static void set_locked(struct posix_timer *pt, plat_ns value, bool absolute)
+{
+    if (pt->clock < 0) {
+        int64_t now = absolute ? 0 : cpu_clock_locked(pt->clock, pt->process);
+
+        pt->at = value + (plat_ns)MAX(now, 0);
+        cpu_timers_look_locked(pt->process);
+        return;
+    }
+    if (absolute && (pt->clock == L_CLOCK_REALTIME || pt->clock == L_CLOCK_REALTIME_COARSE)) {
+        pt->wall_at = value;
+        pt->at = wall_clock_deadline(value);
+        clock_watch_add_locked(&pt->watch);
+    } else {
+        pt->at = absolute ? value : deadline_after(value);
+    }
+    if (pt->at == PLAT_NS_NEVER && !pt->wall_at)
+        pt->at = 0;
+    if (pt->at)
+        timer_arm(&pt->timer, pt->at);  // a callback that is due looks at `at` again
+}
+
 int64_t sys_timer_settime(struct thread *t, const uint64_t *a)
 {
     struct user_state *user = user_state();
     struct l_itimerspec old;
     struct posix_timer *pt;
-    plat_ns interval, value, at = 0;
+    plat_ns interval, value;
     int64_t error = a[2] ? timespec_in(t, a[2], &interval) : -L_EINVAL;
     bool irqs;
 
@@ -183,31 +266,19 @@ int64_t sys_timer_settime(struct thread *t, const uint64_t *a)
         return error;
     irqs = spin_lock(&user->lock);
     pt = find_locked(t->process, a[0]);
-    spin_unlock(&user->lock, irqs);
-    if (!pt)
-        return -L_EINVAL;
-    if (value && (a[1] & 1)) {  // TIMER_ABSTIME
-        int64_t now = clock_now_ns(pt->clock, t);
-
-        at = (int64_t)value > now ? deadline_after(value - (uint64_t)now) : plat_time_now();
-        at = MAX(at, 1u);
-    } else if (value) {
-        at = deadline_after(value);
-    }
-    irqs = spin_lock(&user->lock);
-    pt = find_locked(t->process, a[0]);  // another thread may have deleted it
     if (!pt) {
         spin_unlock(&user->lock, irqs);
         return -L_EINVAL;
     }
     value_locked(pt, &old);
-    pt->at = at == PLAT_NS_NEVER ? 0 : at;
+    pt->at = 0;
+    pt->wall_at = 0;
+    clock_watch_remove_locked(&pt->watch);
     pt->interval = value ? interval : 0;
     pt->missed = 0;
     pt->overrun = 0;
-    if (pt->at)
-        timer_arm(&pt->timer,
-                  pt->at);  // rank TIMER; a callback that is due looks at `at` again
+    if (value)
+        set_locked(pt, value, a[1] & L_TIMER_ABSTIME);
     spin_unlock(&user->lock, irqs);
     return a[3] ? user_out(t, a[3], &old, sizeof(old)) : 0;
 }
@@ -236,6 +307,14 @@ int64_t sys_timer_getoverrun(struct thread *t, const uint64_t *a)
     return result;
 }
 
+static void unlink_locked(struct posix_timer *pt)
+{
+    list_remove(&pt->link);
+    clock_watch_remove_locked(&pt->watch);
+    pt->at = 0;
+    pt->wall_at = 0;
+}
+
 /* It is off the list. */
 static void timer_free(struct posix_timer *pt)
 {
@@ -249,10 +328,8 @@ int64_t sys_timer_delete(struct thread *t, const uint64_t *a)
     bool irqs = spin_lock(&user->lock);
     struct posix_timer *pt = find_locked(t->process, a[0]);
 
-    if (pt) {
-        list_remove(&pt->link);
-        pt->at = 0;
-    }
+    if (pt)
+        unlink_locked(pt);
     spin_unlock(&user->lock, irqs);
     if (!pt)
         return -L_EINVAL;
@@ -270,8 +347,7 @@ void posix_timers_delete(struct process *p)
 
         if (!list_is_empty(&p->timers)) {
             pt = list_entry(p->timers.next, struct posix_timer, link);
-            list_remove(&pt->link);
-            pt->at = 0;
+            unlink_locked(pt);
         }
         spin_unlock(&user->lock, irqs);
         if (!pt)

@@ -235,6 +235,7 @@ static struct process *process_alloc(void)
     wait_queue_init(&p->child_wait, "wait4");
     wait_queue_init(&p->stop_wait, "stopped");
     timer_init(&p->alarm, alarm_rings, p);
+    cpu_timers_init(p);
     list_init(&p->timers);
     limits_default(p);
     return p;
@@ -430,6 +431,7 @@ void process_discard(struct process *p)
     struct user_state *user = user_state();
     struct tty *tty;
 
+    cpu_timers_stop(p);
     process_release(p);
 
     bool irqs = spin_lock(&user->lock);
@@ -621,6 +623,7 @@ static void process_end(struct process *p)
     bool unwanted, no_heir;
 
     alarm_stop(p);
+    cpu_timers_stop(p);
     posix_timers_delete(p);
     process_release(p);
 
@@ -733,19 +736,18 @@ void thread_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns)
 {
     struct world_times times = {0};
     uint64_t khz = plat_tsc_khz();
-    uint64_t user;
+    uint64_t entered = __atomic_load_n(&t->user_entered, __ATOMIC_RELAXED);
+    uint64_t now = entered ? plat_tsc_now() : 0;
+    uint64_t user = t->user_tsc + (now > entered ? now - entered : 0);
 
     (void)!world_times_get(t->world_id, &times);
-    user = khz ? t->user_tsc / khz * 1000000 + t->user_tsc % khz * 1000000 / khz : 0;
+    user = khz ? user / khz * 1000000 + user % khz * 1000000 / khz : 0;
     *utime_ns = MIN(user, times.run);
     *stime_ns = times.run - *utime_ns;
 }
 
-void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns)
+void process_times_locked(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns)
 {
-    struct user_state *user = user_state();
-    bool irqs = spin_lock(&user->lock);
-
     *utime_ns = p->dead_utime;
     *stime_ns = p->dead_stime;
     list_for_each (node, &p->threads) {
@@ -758,6 +760,14 @@ void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns)
         *utime_ns += u;
         *stime_ns += s;
     }
+}
+
+void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+
+    process_times_locked(p, utime_ns, stime_ns);
     spin_unlock(&user->lock, irqs);
 }
 
@@ -787,6 +797,7 @@ void process_init(void)
     list_init(&user->processes);
     list_init(&user->dead);
     list_init(&user->buffers);
+    list_init(&user->clock_watches);
     for (unsigned i = 0; i < USER_PID_HASH; i++)
         list_init(&user->threads[i]);
     wait_queue_init(&user->dead_wait, "user dead");

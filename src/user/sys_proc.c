@@ -287,6 +287,8 @@ static int64_t limit_set(struct process *caller, struct process *p, uint64_t whi
     *limit = *new;
     if (p == caller)
         mm_limits_apply(p);
+    if (which == L_RLIMIT_CPU)
+        cpu_timers_changed(p);
     return 0;
 }
 

@@ -2,24 +2,15 @@
 /*
  * user/sys_time.c -- clocks, sleeps, the alarm.
  *
- * All time is plat_time_now(): nanoseconds since boot. Wall time adds what the RTC said at boot and
- * what clock_settime() corrected.
+ * Clock numbers are the ABI's. The wall clock is wall_clock.c's; CPU clocks are what the scheduler
+ * counts of a thread, or of all threads of a process.
  *
- * Invariants
- *   - A deadline never wraps: far away is never.
  * Locking    the user lock for a process's alarm.
  */
 #include "lib/string.h"
 #include "user/user_internal.h"
 
 #define SECOND 1000000000ll
-
-plat_ns deadline_after(plat_ns duration)
-{
-    plat_ns now = plat_time_now();
-
-    return duration > PLAT_NS_NEVER - 1 - now ? PLAT_NS_NEVER : now + duration;
-}
 
 int64_t timespec_in(struct thread *t, uint64_t at, plat_ns *duration)
 {
@@ -34,64 +25,74 @@ int64_t timespec_in(struct thread *t, uint64_t at, plat_ns *duration)
     return 0;
 }
 
-static int64_t wall_ns(void)
+/* Clock numbers that name a process or thread: its id, upside down, above three bits. */
+#define CPU_CLOCK_THREAD 4u
+#define CPU_CLOCK_USER   1u  // of the lowest two bits: user time only
+#define CPU_CLOCK_ALL    2u
+
+static int cpu_clock_of(uint32_t id, unsigned low)
 {
-    return (int64_t)plat_wall_time_at_boot() * SECOND + (int64_t)plat_time_now() +
-           user_state()->clock_offset_ns;
+    return (int)(~id << 3 | low);
 }
 
-/* Clock numbers that name a process or thread: its id, upside down, above three bits. */
-static int64_t cpu_clock_ns(int clock, struct thread *t)
+int clock_global(int clock, struct thread *t)
 {
-    struct user_state *user = user_state();
+    unsigned low = (unsigned)clock & 7u;
+
+    if (clock == L_CLOCK_PROCESS_CPUTIME_ID)
+        return cpu_clock_of(t->process->pid, CPU_CLOCK_ALL);
+    if (clock == L_CLOCK_THREAD_CPUTIME_ID)
+        return cpu_clock_of(t->tid, CPU_CLOCK_ALL | CPU_CLOCK_THREAD);
+    if (clock < 0 && ~(uint32_t)clock >> 3 == 0)
+        return cpu_clock_of(low & CPU_CLOCK_THREAD ? t->tid : t->process->pid, low);
+    return clock;
+}
+
+int64_t cpu_clock_locked(int clock, struct process *self)
+{
     uint32_t id = ~(uint32_t)clock >> 3;
     uint64_t utime = 0, stime = 0;
     unsigned which = (unsigned)clock & 3u;
-    struct process *p = NULL;
-    struct thread *other;
-    bool irqs;
 
     if (which == 3)  // a descriptor
         return -1;
-    if (clock & 4) {
-        irqs = spin_lock(&user->lock);
-        other = id ? thread_find_locked(id) : t;
-        if (other && other->process == t->process) {
-            p = other->process;
-            process_ref(p);
-            thread_times(other, &utime, &stime);
-        }
-        spin_unlock(&user->lock, irqs);
+    if ((unsigned)clock & CPU_CLOCK_THREAD) {
+        struct thread *t = thread_find_locked(id);
+
+        if (!t || t->process != self)
+            return -1;
+        thread_times(t, &utime, &stime);
     } else {
-        p = id ? process_find(id) : t->process;
-        if (p == t->process && !id)
-            process_ref(p);
-        if (p)
-            process_times(p, &utime, &stime);
+        struct process *p = process_find_locked(id);
+
+        if (!p)
+            return -1;
+        process_times_locked(p, &utime, &stime);
     }
-    if (!p)
-        return -1;
-    process_put(p);
-    return (int64_t)(which == 1 ? utime : utime + stime);
+    return (int64_t)(which == CPU_CLOCK_USER ? utime : utime + stime);
+}
+
+static int64_t cpu_clock_ns(int clock, struct thread *t)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+    int64_t ns = cpu_clock_locked(clock_global(clock, t), t->process);
+
+    spin_unlock(&user->lock, irqs);
+    return ns;
 }
 
 int64_t clock_now_ns(int clock, struct thread *t)
 {
-    uint64_t utime, stime;
-
     switch (clock) {
     case L_CLOCK_REALTIME:
-    case L_CLOCK_REALTIME_COARSE: return wall_ns();
+    case L_CLOCK_REALTIME_COARSE: return wall_clock_now();
     case L_CLOCK_MONOTONIC:
     case L_CLOCK_MONOTONIC_RAW:
     case L_CLOCK_MONOTONIC_COARSE:
     case L_CLOCK_BOOTTIME: return (int64_t)plat_time_now();
     case L_CLOCK_PROCESS_CPUTIME_ID:
-        process_times(t->process, &utime, &stime);
-        return (int64_t)(utime + stime);
-    case L_CLOCK_THREAD_CPUTIME_ID:
-        thread_times(t, &utime, &stime);
-        return (int64_t)(utime + stime);
+    case L_CLOCK_THREAD_CPUTIME_ID: return cpu_clock_ns(clock, t);
     default: return clock < 0 ? cpu_clock_ns(clock, t) : -1;
     }
 }
@@ -117,11 +118,6 @@ int64_t sys_clock_getres(struct thread *t, const uint64_t *a)
     return a[1] ? timespec_out(t, a[1], 1) : 0;
 }
 
-static void wall_set(int64_t ns)
-{
-    user_state()->clock_offset_ns += ns - wall_ns();
-}
-
 int64_t sys_clock_settime(struct thread *t, const uint64_t *a)
 {
     plat_ns when;
@@ -136,13 +132,13 @@ int64_t sys_clock_settime(struct thread *t, const uint64_t *a)
         return -L_EPERM;
     if (when > INT64_MAX / 2)
         return -L_EINVAL;
-    wall_set((int64_t)when);
+    wall_clock_set((int64_t)when);
     return 0;
 }
 
 int64_t sys_gettimeofday(struct thread *t, const uint64_t *a)
 {
-    int64_t now = wall_ns();
+    int64_t now = wall_clock_now();
     const struct l_timeval tv = {now / SECOND, now % SECOND / 1000};
     const uint64_t utc = 0;
 
@@ -153,7 +149,7 @@ int64_t sys_gettimeofday(struct thread *t, const uint64_t *a)
 
 int64_t sys_time(struct thread *t, const uint64_t *a)
 {
-    int64_t seconds = wall_ns() / SECOND;
+    int64_t seconds = wall_clock_now() / SECOND;
 
     if (a[0] && user_out(t, a[0], &seconds, sizeof(seconds)))
         return -L_EFAULT;
@@ -162,21 +158,47 @@ int64_t sys_time(struct thread *t, const uint64_t *a)
 
 /* ---- sleeps ---- */
 
-/* INTERRUPTED, or OK when the deadline is over. */
-static vmk_status sleep_until(plat_ns deadline)
+/* INTERRUPTED, or OK when the moment is over. */
+static vmk_status sleep_until_moment(struct wait_deadline *when)
 {
     struct wait_queue nobody;
     vmk_status status;
 
     wait_queue_init(&nobody, "sleep");
+    wait_deadline_begin(when, &nobody);
     do {
         bool irqs = plat_irq_save();
 
         spin_lock_irqs_off(&nobody.lock);
-        status = wait_queue_block_interruptible(&nobody, deadline);
+        status = wait_queue_block_interruptible(&nobody, wait_deadline_now(when));
         plat_irq_restore(irqs);
     } while (status == VMK_OK);
+    wait_deadline_end(when);
     return status == VMK_TIMEOUT ? VMK_OK : VMK_INTERRUPTED;
+}
+
+static vmk_status sleep_until(plat_ns deadline)
+{
+    struct wait_deadline when = {.at = deadline};
+
+    return sleep_until_moment(&when);
+}
+
+/* Until a CPU clock says that: no earlier than if all CPUs worked for it. */
+static int64_t sleep_on_cpu_clock(struct thread *t, int clock, plat_ns when)
+{
+    for (;;) {
+        int64_t now = cpu_clock_ns(clock, t);
+        plat_ns left;
+
+        if (now < 0)
+            return -L_ESRCH;
+        if ((plat_ns)now >= when)
+            return 0;
+        left = (when - (plat_ns)now) / plat_cpu_count();
+        if (sleep_until(deadline_after(MAX(left, 1000000u))) != VMK_OK)
+            return -L_ERESTARTNOHAND;
+    }
 }
 
 /* Sleeps on; also what restart_syscall comes back to. */
@@ -211,6 +233,7 @@ int64_t sys_nanosleep(struct thread *t, const uint64_t *a)
 
 int64_t sys_clock_nanosleep(struct thread *t, const uint64_t *a)
 {
+    struct wait_deadline moment;
     plat_ns when;
     int64_t now, error;
     int clock = (int)a[0];
@@ -221,11 +244,16 @@ int64_t sys_clock_nanosleep(struct thread *t, const uint64_t *a)
     error = timespec_in(t, a[2], &when);
     if (error)
         return error;
+    if (clock < 0 || clock == L_CLOCK_PROCESS_CPUTIME_ID)
+        return sleep_on_cpu_clock(t, clock,
+                                  a[1] & L_TIMER_ABSTIME ? when : when + (plat_ns)now);
     if (!(a[1] & L_TIMER_ABSTIME))
         return sleep_relative(t, when, a[3]);
     if ((int64_t)when <= now)
         return 0;
-    return sleep_until(deadline_after(when - (uint64_t)now)) == VMK_OK ? 0 : -L_ERESTARTNOHAND;
+    moment = (struct wait_deadline){
+        .wall = clock == L_CLOCK_REALTIME || clock == L_CLOCK_REALTIME_COARSE, .at = when};
+    return sleep_until_moment(&moment) == VMK_OK ? 0 : -L_ERESTARTNOHAND;
 }
 
 int64_t sys_restart_syscall(struct thread *t, const uint64_t *a)
@@ -305,13 +333,18 @@ int64_t sys_setitimer(struct thread *t, const uint64_t *a)
     struct l_itimerval it = {0};
     plat_ns value = 0, interval = 0, left, old_interval;
 
-    if (a[0] != 0)
+    if (a[0] > L_ITIMER_PROF)
         return -L_EINVAL;
     if (a[1] && user_in(t, &it, a[1], sizeof(it)))
         return -L_EFAULT;
     if (!timeval_to(&it.value, &value) || !timeval_to(&it.interval, &interval))
         return -L_EINVAL;
-    alarm_set(t->process, value, interval, &left, &old_interval);
+    if (a[0] == L_ITIMER_REAL) {
+        alarm_set(t->process, value, interval, &left, &old_interval);
+    } else {
+        cpu_itimer_get(t->process, (unsigned)a[0] - 1, &left, &old_interval);
+        cpu_itimer_set(t->process, (unsigned)a[0] - 1, value, interval);
+    }
     it.value = timeval_of(left);
     it.interval = timeval_of(old_interval);
     return a[2] ? user_out(t, a[2], &it, sizeof(it)) : 0;
@@ -323,8 +356,16 @@ int64_t sys_getitimer(struct thread *t, const uint64_t *a)
     struct process *p = t->process;
     struct l_itimerval it;
 
-    if (a[0] != 0)
+    if (a[0] > L_ITIMER_PROF)
         return -L_EINVAL;
+    if (a[0] != L_ITIMER_REAL) {
+        plat_ns left, interval;
+
+        cpu_itimer_get(p, (unsigned)a[0] - 1, &left, &interval);
+        it.value = timeval_of(left);
+        it.interval = timeval_of(interval);
+        return user_out(t, a[1], &it, sizeof(it));
+    }
 
     bool irqs = spin_lock(&user->lock);
     plat_ns now = plat_time_now();

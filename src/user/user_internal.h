@@ -79,6 +79,28 @@ struct user_pending {
     struct list queue;  // user lock; struct user_signal. A signal may be in the set only
 };
 
+/* ---- time ---- */
+
+/* Whoever must know when the wall clock is set: moved() is called then, user lock held. */
+struct clock_watch {
+    struct list link;  // user lock
+    void (*moved)(struct clock_watch *watch);
+    void *owner;
+};
+
+/* When a wait ends: a moment since boot, or of the wall clock, which may be set meanwhile. */
+struct wait_deadline {
+    bool wall;
+    plat_ns at;                // of that clock; PLAT_NS_NEVER
+    struct wait_queue *queue;  // woken when the clock is set
+    struct clock_watch watch;
+};
+
+/* ITIMER_VIRTUAL and ITIMER_PROF: due when the process has used that much CPU time; 0: not set. */
+struct cpu_itimer {
+    plat_ns at, interval;
+};
+
 /* ---- process ---- */
 
 enum process_state {
@@ -138,7 +160,13 @@ struct process {
     plat_ns alarm_at;        // user lock; 0: none
     plat_ns alarm_interval;  // user lock
     struct list timers;      // user lock; posix_timer.c
-    plat_ns started;         // (i)
+    struct {
+        struct timer timer;
+        struct cpu_itimer itimers[2];  // user lock
+        plat_ns seen;                  // user lock; CPU time used at the last look
+        bool off;                      // user lock; the process ends
+    } cpu;                             // cpu_timer.c
+    plat_ns started;                   // (i)
 };
 
 /* ---- thread ---- */
@@ -163,6 +191,7 @@ struct thread {
     void *fpu;                   // own, or the world switch's
     uint64_t fpu_xcr0;           // (i)
     uint64_t user_tsc;           // own; ticks in ring 3
+    uint64_t user_entered;       // (a) the tick at which it went to ring 3; 0: it is not there
     uint32_t work;               // (a) THREAD_WORK_*
     uint64_t affinity;           // user lock; CPUs it may use, 0: all
     int64_t syscall;             // own; number, -1: not in one
@@ -229,8 +258,9 @@ struct user_state {
 
     char hostname[65], domainname[65];
     uint64_t host_pages;      // bound for all user worlds together
-    int64_t clock_offset_ns;  // clock_settime
-    plat_ns report_window;    // of core reports
+    int64_t clock_offset_ns;  // (a) clock_settime
+    struct list clock_watches;
+    plat_ns report_window;  // of core reports
     uint32_t reports;
 };
 
@@ -263,6 +293,7 @@ void process_exit_begin(struct process *p, int status);
 must_check bool process_single_thread(struct thread *t);
 void process_vfork_release(struct thread *t);
 void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
+void process_times_locked(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void thread_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns);
 /* As /proc/<pid>/stat has it: R, S, T or Z. */
 char process_state_letter_locked(const struct process *p);
@@ -398,13 +429,45 @@ void user_proc_init(void);
 
 /* ---- sys_time.c ---- */
 int64_t clock_now_ns(int clock, struct thread *t);  // negative: no such clock
+/* A CPU clock as a number that names its process or thread for everybody; other clocks as they are. */
+int clock_global(int clock, struct thread *t);
+/* One of those, of this process or another; negative: gone. User lock held. */
+int64_t cpu_clock_locked(int clock, struct process *self);
 must_check int64_t timespec_in(struct thread *t, uint64_t at, plat_ns *duration);
+void alarm_stop(struct process *p);
+
+/* ---- wall_clock.c ---- */
 /* A deadline `duration` from now, that does not wrap. */
 plat_ns deadline_after(plat_ns duration);
-void alarm_stop(struct process *p);
+/* Nanoseconds since 1970. */
+int64_t wall_clock_now(void);
+void wall_clock_set(int64_t ns);
+/* When, since boot, a moment of the wall clock is, as it is set now; 1 if long ago. */
+plat_ns wall_clock_deadline(uint64_t when);
+void clock_watch_add_locked(struct clock_watch *watch);
+void clock_watch_remove_locked(struct clock_watch *watch);
+void clock_watch_remove(struct clock_watch *watch);
+/* Around a wait on `queue`, which has to ask wait_deadline_now() again whenever it is woken. */
+void wait_deadline_begin(struct wait_deadline *d, struct wait_queue *queue);
+void wait_deadline_end(struct wait_deadline *d);
+plat_ns wait_deadline_now(const struct wait_deadline *d);
+
+/* ---- cpu_timer.c ---- */
+void cpu_timers_init(struct process *p);
+/* Something was set, or RLIMIT_CPU changed. */
+void cpu_timers_changed(struct process *p);
+/* Sends what is due and arms the timer for the rest. User lock held. */
+void cpu_timers_look_locked(struct process *p);
+/* None rings any more: the process ends. */
+void cpu_timers_stop(struct process *p);
+/* `which`: 0 ITIMER_VIRTUAL, 1 ITIMER_PROF. */
+void cpu_itimer_set(struct process *p, unsigned which, plat_ns value, plat_ns interval);
+void cpu_itimer_get(struct process *p, unsigned which, plat_ns *left, plat_ns *interval);
 
 /* ---- posix_timer.c ---- */
 void posix_timers_delete(struct process *p);
+/* Those on CPU clocks: sends what is due, answers what is left until the next. User lock held. */
+plat_ns posix_timers_cpu_locked(struct process *p);
 /* That signal of a timer is taken: what was missed meanwhile goes into it. User lock held. */
 void posix_timer_taken_locked(struct process *p, struct l_siginfo *info);
 

@@ -105,7 +105,9 @@ static void run_once(struct thread *t, struct plat_user_trap *trap)
 
     aspace_enter(as);
     began = plat_tsc_now();
+    __atomic_store_n(&t->user_entered, began, __ATOMIC_RELAXED);
     plat_user_run(&t->regs, aspace_root(as), trap);
+    __atomic_store_n(&t->user_entered, 0, __ATOMIC_RELAXED);
     t->user_tsc += plat_tsc_now() - began;
     aspace_leave(as);
     plat_irq_restore(true);

@@ -31,6 +31,55 @@ static struct timespec after(int64_t ns)
     return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 }
 
+/* Timers that ring after so much CPU time, and not because time passes. */
+static void test_cpu_timers(void)
+{
+    const struct itimerval soon = {.it_value = {.tv_usec = 10000},
+                                   .it_interval = {.tv_usec = 10000}};
+    const struct itimerval stop = {.it_value = {.tv_usec = 0}};
+    const struct itimerspec once = {.it_value = {.tv_nsec = 10000000}};
+    struct sigaction action = {.sa_sigaction = tick, .sa_flags = SA_SIGINFO};
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    struct itimerval left;
+    struct timespec at;
+    timer_t timer;
+
+    sigaction(SIGVTALRM, &action, NULL);
+    sigaction(SIGPROF, &action, NULL);
+    sigaction(SIGUSR2, &action, NULL);
+    ticks = 0;
+    SHOW(setitimer(ITIMER_VIRTUAL, &soon, NULL));
+    usleep(200000);
+    printf("while asleep %d\n", (int)ticks);
+    while (ticks < 3)
+        ;
+    SHOW(getitimer(ITIMER_VIRTUAL, &left));
+    printf("interval %ld\n", (long)left.it_interval.tv_usec);
+    SHOW(setitimer(ITIMER_VIRTUAL, &stop, NULL));
+    ticks = 0;
+    SHOW(setitimer(ITIMER_PROF, &soon, NULL));
+    while (ticks < 3)
+        getppid();
+    SHOW(setitimer(ITIMER_PROF, &stop, NULL));
+    SHOW(setitimer(3, &stop, NULL));
+    ticks = 0;
+    SHOW(timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &timer));
+    SHOW(timer_settime(timer, 0, &once, NULL));
+    usleep(100000);
+    printf("while asleep %d\n", (int)ticks);
+    while (ticks < 1)
+        ;
+    SHOW(timer_delete(timer));
+    SHOW(timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer));
+    at = after(now(CLOCK_THREAD_CPUTIME_ID) + 5000000);
+    SHOW(timer_settime(timer, TIMER_ABSTIME, &(struct itimerspec){.it_value = at}, NULL));
+    while (ticks < 2)
+        ;
+    SHOW(timer_delete(timer));
+    at = after(1);
+    SHOW(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, TIMER_ABSTIME, &at, NULL));
+}
+
 int test_timers(void)
 {
     struct itimerspec once = {.it_value = {.tv_nsec = 20000000}};
@@ -102,6 +151,7 @@ int test_timers(void)
         ;
     printf("CPU time grows %d\n", now(CLOCK_PROCESS_CPUTIME_ID) > before);
     printf("thread's %d\n", now(CLOCK_THREAD_CPUTIME_ID) > 0);
+    test_cpu_timers();
     printf("resolution %d\n", clock_getres(CLOCK_REALTIME, &at) == 0 && at.tv_sec == 0);
     SHOW(clock_gettime(77, &at));
     return 0;
