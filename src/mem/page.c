@@ -44,7 +44,7 @@ struct mem_state {
     struct frame *frames;  // by machine page number
     uint64_t frame_count;
     uint64_t total;
-    uint64_t free_count;
+    uint64_t free_count, free_least;
     uint64_t owned[MEM_OWNER_COUNT];
     struct list free[PAGE_ORDER_MAX + 1];
     struct plat_region regions[REGIONS_MAX];  // boot only
@@ -178,6 +178,7 @@ void mem_init(void)
             base = home_base + array_size;
         add_range(mem, base >> PAGE_SHIFT, (r->base.raw + r->size) >> PAGE_SHIFT);
     }
+    mem->free_least = mem->free_count;
     heap_grow_hook(heap_take, heap_give);
     vmk_log(VMK_LOG_INFO, "Mem: %llu MB in %llu pages, books %llu KB",
             (unsigned long long)(mem->total >> (20 - PAGE_SHIFT)),
@@ -210,6 +211,7 @@ vmk_status page_alloc(unsigned order, enum mem_owner owner, mpn_t *out)
     mem->frames[page] = (struct frame){(uint8_t)owner, (uint8_t)(STATE_USED | order), 0};
     mem->owned[owner] += 1ull << order;
     mem->free_count -= 1ull << order;
+    mem->free_least = MIN(mem->free_least, mem->free_count);
     spin_unlock(&mem->lock, irqs);
     *out = mpn_make(page);
     return VMK_OK;
@@ -298,6 +300,11 @@ uint64_t page_total_count(void)
 uint64_t page_free_count(void)
 {
     return __atomic_load_n(&this_host()->mem->free_count, __ATOMIC_RELAXED);
+}
+
+uint64_t page_free_least(void)
+{
+    return __atomic_load_n(&this_host()->mem->free_least, __ATOMIC_RELAXED);
 }
 
 uint64_t page_owned_count(enum mem_owner owner)

@@ -193,6 +193,8 @@ static vmk_status control_ioctl(struct file *file, uint32_t request, uint64_t ar
         {VMK_SCHED_SET, sizeof(struct vmk_sched_set)},
         {VMK_VM_KILL, sizeof(struct vmk_vm_kill)},
         {VMK_CONSOLE_OPEN, sizeof(struct vmk_console_open)},
+        {VMK_MEMORY_GET, sizeof(struct vmk_host_memory)},
+        {VMK_MEMORY_SET, sizeof(struct vmk_memory_set)},
         {VMK_VM_CREATE, sizeof(struct vmk_vm_create)},
     };
     struct thread *t = thread_current();
@@ -215,6 +217,8 @@ static vmk_status control_ioctl(struct file *file, uint32_t request, uint64_t ar
     case VMK_SCHED_SET: return sched_set(t, data);
     case VMK_VM_KILL: return vm_kill(t, data);
     case VMK_CONSOLE_OPEN: return console_open(t, data);
+    case VMK_MEMORY_GET: return vmk_memory_get(data);
+    case VMK_MEMORY_SET: return vmk_memory_set(t, data);
     default: return vmk_vm_create(t, data);
     }
 }

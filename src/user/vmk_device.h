@@ -21,6 +21,12 @@ must_check vmk_status vmk_fd_give(struct thread *t, struct file *file, int32_t *
 vmk_status vmk_list(struct thread *t, struct vmk_list *list);
 vmk_status vmk_host_get(struct vmk_host *host);
 
+/* ---- vmk_memory.c ---- */
+/* Rows of up to `room` VMs; how many there are. World context, as all here. */
+uint32_t vmk_memory_gather(struct vmk_vm_memory *out, uint32_t room);
+vmk_status vmk_memory_get(struct vmk_host_memory *out);
+vmk_status vmk_memory_set(struct thread *t, struct vmk_memory_set *s);
+
 /* ---- vmk_vm.c ---- */
 struct vm;
 vmk_status vmk_vm_create(struct thread *t, struct vmk_vm_create *create);

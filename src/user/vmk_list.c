@@ -296,6 +296,11 @@ static void cpu_identify(struct vmk_cpu *out)
     }
 }
 
+static void gather_vm_memory(struct gather *g)
+{
+    g->count = vmk_memory_gather(g->entries, g->room);
+}
+
 static void gather_cpus(struct gather *g)
 {
     struct sched_host_usage *usage = heap_alloc(sizeof(*usage), MEM_OWNER_USER);
@@ -340,6 +345,7 @@ static const struct list_row rows[] = {
     {VMK_LIST_ADAPTERS, sizeof(struct vmk_adapter), gather_adapters},
     {VMK_LIST_DEVICES, sizeof(struct vmk_device), gather_devices},
     {VMK_LIST_CPUS, sizeof(struct vmk_cpu), gather_cpus},
+    {VMK_LIST_VM_MEMORY, sizeof(struct vmk_vm_memory), gather_vm_memory},
 };
 
 static vmk_status copy_out(struct thread *t, const struct vmk_list *list,

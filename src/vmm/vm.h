@@ -101,6 +101,7 @@ struct vm {
     struct vm_reclaim *reclaim;  // (i)
     struct vm_swap *swap;        // (i) null: neither compressed nor swapped
     uint64_t mem_limit;          // (a) pages it may have when the host has nearly none
+    uint64_t mem_least;          // (w) least pages held after some were taken; 0: none were
     struct vm_balloon balloon;
     struct {
         uint64_t now, given, split, joined;  // (w) 2 MB pages

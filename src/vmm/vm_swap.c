@@ -212,6 +212,14 @@ uint32_t vm_swap_out_locked(struct vm *vm)
     return (uint32_t)(out > cache ? out - cache : 0);
 }
 
+void vm_swap_least_locked(struct vm *vm)
+{
+    uint64_t held = p2m_granted(&vm->p2m) + (vm->swap ? vm->swap->zip.count : 0);
+
+    if (!vm->mem_least || held < vm->mem_least)
+        vm->mem_least = held;
+}
+
 void vm_swap_counters_get(struct vm *vm, struct vm_swap_counters *out)
 {
     *out = (struct vm_swap_counters){0};

@@ -23,6 +23,7 @@
 static void away(struct vm_swap *s, const struct outgoing *o, enum p2m_state to, uint32_t value)
 {
     p2m_set_away(&s->vm->p2m, o->index, to, value);
+    vm_swap_least_locked(s->vm);
     if (o->from == P2M_COMPRESSED) {
         zip_cache_drop(&s->zip, o->value);
         return;

@@ -45,6 +45,8 @@
 #define BREAK_MOST      32u   // large pages of a VM broken in a period
 #define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
 #define BALLOON_PERCENT 65u   // [ESX] Mem.CtlMaxPercent
+#define OVERCOMMIT_ONE  2048u
+#define OVERCOMMIT_FINE 12u
 
 struct vmm_mem {
     struct mutex mutex;
@@ -56,7 +58,8 @@ struct vmm_mem {
     uint64_t rate, sample, salting;
     plat_ns period;
     uint64_t periods;
-    unsigned running;  // VMs at the last look
+    unsigned running;        // VMs at the last look
+    uint32_t overcommit[3];  // (m) 1, 5, 15 minutes, in OVERCOMMIT_ONE
     world_id world;
     struct wait_queue hurry;
     bool hurried;          // hurry.lock
@@ -152,7 +155,8 @@ static void watch(struct vmm_mem *m, struct vm *vm)
     const struct memsched_node *node;
     bool irqs = spin_lock(&vm->lock);
     const uint64_t *count = vm->p2m.count;
-    uint32_t target = 0, swap = 0;
+    struct share_counters shared;
+    uint32_t target = 0, swap = 0, out;
     uint64_t limit = 0;
 
     if (vm->reclaim)
@@ -162,8 +166,16 @@ static void watch(struct vmm_mem *m, struct vm *vm)
                                                       MAX(vm->config.memory_mb, 1u));
     in.a = (uint32_t)(vm->page_count - count[P2M_NONE]);
     in.b = (uint32_t)count[P2M_BALLOONED];
-    in.c = vm_swap_out_locked(vm);
+    out = vm_swap_out_locked(vm);
+    in.c = (uint32_t)MIN(count[P2M_SWAPPED], out);
+    in.e = out - in.c;
+    if (in.b)
+        vm_swap_least_locked(vm);
+    in.d = (uint32_t)count[P2M_SHARED];
     spin_unlock(&vm->lock, irqs);
+    // Its part of what sharing saves, as if each of its shared pages were held by as many as the mean.
+    share_counters_get(&m->share, &shared);
+    in.d = shared.pages ? (uint32_t)(in.d * (shared.pages - shared.common) / shared.pages) : 0;
     mutex_lock(&m->mutex);
     if (memsched_record_step(&m->record, TRACE_NOW, &in) == VMK_OK) {
         node = memsched_find(&m->policy, vm->mem_id);
@@ -273,6 +285,34 @@ bool vmm_mem_is_short(struct vm *vm)
            vm_swap_can_wait(vm);
 }
 
+/* What VMs were promised over what there is, less 1: averages over 1, 5 and 15 minutes. */
+static void overcommit_update(struct vmm_mem *m)
+{
+    static const uint64_t seconds[] = {60, 300, 900};
+    const uint64_t period_ms = m->period / 1000000u;
+    uint64_t size = 0, now;
+
+    mutex_lock(&m->mutex);
+    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
+        const struct memsched_node *n = &m->policy.nodes[i];
+
+        if (n->id && !n->is_pool)
+            size += (uint64_t)n->size + n->overhead;
+    }
+    now = size > m->policy.managed
+              ? (size - m->policy.managed) * OVERCOMMIT_ONE / MAX(m->policy.managed, 1ull)
+              : 0;
+    for (unsigned i = 0; i < ARRAY_COUNT(seconds); i++) {
+        // Kept finer than it is shown, or a slow average would never arrive.
+        const uint64_t span = MAX(seconds[i] * 1000u, period_ms);
+
+        m->overcommit[i] = (uint32_t)(((uint64_t)m->overcommit[i] * (span - period_ms) +
+                                       (MIN(now, 1u << 16) << OVERCOMMIT_FINE) * period_ms) /
+                                      span);
+    }
+    mutex_unlock(&m->mutex);
+}
+
 static void mem_world(void *argument)
 {
     struct vmm_mem *m = argument;
@@ -298,6 +338,7 @@ static void mem_world(void *argument)
             vm_table_release(vm);
         }
         m->running = running;
+        overcommit_update(m);
         free_tell(m);
         if (m->periods % REALLOCATE == 0)
             (void)input(m, &(struct memsched_input){.op = MEMSCHED_TICK});
@@ -389,6 +430,42 @@ bool vmm_mem_row(uint32_t slot, struct memsched_node *out, record_text16 *name)
     return there;
 }
 
+bool vmm_mem_find(uint32_t id, struct memsched_node *out)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+    const struct memsched_node *n = NULL;
+
+    if (!m || !id)
+        return false;
+    mutex_lock(&m->mutex);
+    n = memsched_find(&m->policy, id);
+    if (n)
+        *out = *n;
+    mutex_unlock(&m->mutex);
+    return n;
+}
+
+void vmm_mem_shared(struct share_counters *out)
+{
+    struct share_table *share = this_host()->vmm->share;
+
+    *out = (struct share_counters){0};
+    if (share)
+        share_counters_get(share, out);
+}
+
+void vmm_mem_refusal(char *out, size_t room)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+
+    out[0] = 0;
+    if (!m)
+        return;
+    mutex_lock(&m->mutex);
+    (void)memsched_admission_text(&m->policy, out, room);
+    mutex_unlock(&m->mutex);
+}
+
 bool vmm_mem_host(struct memsched_summary *out)
 {
     struct vmm_mem *m = this_host()->vmm->mem;
@@ -402,7 +479,11 @@ bool vmm_mem_host(struct memsched_summary *out)
                                      .level = m->policy.level,
                                      .inputs = m->policy.inputs,
                                      .refused = m->policy.refused,
-                                     .reallocations = m->policy.reallocations};
+                                     .reallocations = m->policy.reallocations,
+                                     .floor = memsched_floor(&m->policy),
+                                     .reserved = m->policy.nodes[0].reserved};
+    for (unsigned i = 0; i < ARRAY_COUNT(out->overcommit); i++)
+        out->overcommit[i] = m->overcommit[i] >> OVERCOMMIT_FINE;
     mutex_unlock(&m->mutex);
     return true;
 }

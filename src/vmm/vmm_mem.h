@@ -5,32 +5,41 @@
 #pragma once
 
 #include "mem/memsched_record.h"
+#include "mem/share.h"
 
 struct vm;
 
 /* Starts it: after the back end is there, before the first VM. World context. */
 void vmm_mem_start(void);
-/* A VM is made, ends. LIMIT: admission control refused it (logged). World context. */
 /*
  * May this VM not grow now? The host is at level low, the VM has at least what it is entitled to and
  * something will take pages from it. Tells the memory scheduler when free memory falls below the
  * level's mark, so that it does not wait for its period. Any context, VM lock held or not.
  */
 bool vmm_mem_is_short(struct vm *vm);
+/* A VM is made, ends. LIMIT: admission control refused it (logged). World context. */
 must_check vmk_status vmm_mem_add(struct vm *vm);
 void vmm_mem_remove(struct vm *vm);
 
 /* ---- what /proc/vmware/sched/mem shows and takes ---- */
 
 struct memsched_summary {
-    uint64_t managed, free, min_free;  // pages
+    uint64_t managed, free, min_free, floor;  // pages
+    uint64_t reserved;
     enum memsched_level level;
     uint64_t inputs, refused, reallocations;
+    uint32_t overcommit[3];  // 1, 5, 15 minutes, in 1/2048
 };
 /* The VM in that place of the policy's table; false: there is none. World context, as all here. */
 bool vmm_mem_row(uint32_t slot, struct memsched_node *out, record_text16 *name);
+/* The same by mem_id. */
+bool vmm_mem_find(uint32_t id, struct memsched_node *out);
 /* False: the memory scheduler does not run. */
 bool vmm_mem_host(struct memsched_summary *out);
+/* What the table of shared pages counts; zeroes if there is none. Any context. */
+void vmm_mem_shared(struct share_counters *out);
+/* Who lacked what when VMK_LIMIT was answered last. */
+void vmm_mem_refusal(char *out, size_t room);
 /* SET_SHARES, SET_MIN or SET_MAX of a VM, in pages. LIMIT: it cannot be reserved. */
 must_check vmk_status vmm_mem_set(uint32_t op, uint32_t id, uint32_t value);
 /* Registers the file; after fs_init(), once. */

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "fs/proc/procfs.h"
 #include "lib/string.h"
+#include "mem/page.h"
 #include "vmm/vmm_mem.h"
 
 #define MB(pages) ((unsigned long long)(pages) / 256)
@@ -28,9 +29,11 @@ static vmk_status show(struct procfs_text *out, void *argument)
     }
     procfs_printf(out, "managed %llu MB free %llu MB minfree %llu MB level %s", MB(s.managed),
                   MB(s.free), MB(s.min_free), memsched_level_name(s.level));
-    procfs_printf(out, " inputs %llu refused %llu reallocations %llu\n",
+    procfs_printf(out,
+                  " inputs %llu refused %llu reallocations %llu least-free %llu MB "
+                  "floor %llu MB\n",
                   (unsigned long long)s.inputs, (unsigned long long)s.refused,
-                  (unsigned long long)s.reallocations);
+                  (unsigned long long)s.reallocations, MB(page_free_least()), MB(s.floor));
     procfs_printf(out, "id shares min max size granted held active target balloon "
                        "balloontgt shared compressed swapped swaptgt blocked name\n");
     for (uint32_t slot = 0; slot < MEMSCHED_NODES_MAX; slot++) {

@@ -40,6 +40,15 @@ esxcli vm process list; vm list
 esxtop -b -d 1 -n 2 >top.csv; echo "esxtop $?: $(wc -l <top.csv) lines"
 awk -F'","' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i ~ /:stay.*% Idle/) at = i; next }
     { gsub(/"/, "", $at); print "stay idles", ($at > 90 ? "much" : $at) }' top.csv
+esxcli --formatter=csv sched memory list | awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+    $at["Name"] == "demo" { print "demo holds", ($at["Granted"] > 20 && $at["Size"] >= $at["Granted"] ? "what it may" : $0) }'
+awk -F'","' 'NR == 1 { for (i = 1; i <= NF; i++) { if ($i ~ /:stay.*Memory Granted Size/) g = i
+        if ($i ~ /:stay.*Memory Size/) s = i; if ($i ~ /Kernel State/) k = i; if ($i ~ /Free MBytes/ && !f) f = i } next }
+    { gsub(/"/, "", $g); print "stay has", ($s + 0 == 16 && $g + 0 > 0 && $g + 0 <= 16 && $k + 0 == 0 && $f + 0 > 1 ? "its memory" : $s " " $g " " $k " " $f) }' top.csv
+id=$(esxcli --formatter=csv sched memory list | awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+    $at["Name"] == "stay" { print $at["Id"] }')
+esxcli sched memory set -i "$id" -s 77 -m 8; echo "memory set $?: $(awk -v id="$id" '$1 == id { print $2, $3 }' /proc/vmware/sched/mem)"
+esxcli sched memory set -i "$id" -m 17 2>&1; esxcli sched memory get; vm info stay | grep Memory
 world=$(vm list | awk '$3 == "stay" { print $1 }')
 esxcli vm process kill -t hard -w "$world"; echo "kill $?"; until_gone stay
 world=$(esxcli --formatter=csv vm process list | awk -F, 'NR > 1 { print $6; exit }')
@@ -57,5 +66,7 @@ scripts/run.sh --platform "$platform" --host-cmd "$commands" --log "${out%.txt}.
     --timeout 240 >"$out" 2>"${out%.txt}.err" </dev/null
 verdict "qemu control" $? 7 "$out" '^debian: 1' '^rpc ends 0' '^PASS rpc' '^after the reset' \
     'Guest: hello from the guest' '^start 0' 'Display Name: stay' 'esxtop 0: 3 lines' \
+    '^demo holds what it may' '^stay has its memory' '^memory set 0: 77 8' \
+    'sched memory set: .* out of range' 'State: high' '^Memory target: ' \
     '^stay idles' '^kill 0' '^guest memory is held' '^kill the other 0' \
     '^guest pages left: 0' 'Physical Memory: '

@@ -16,6 +16,8 @@
 #include "tests/unit/kernel_test.h"
 #include "tests/unit/user_fixture.h"
 #include "user/abi/vmk.h"
+#include "vmm/vm.h"
+#include "vmm/vmm_mem.h"
 
 #define DATA       0x10000000ull
 #define OUT        0x20000000ull
@@ -98,12 +100,32 @@ static void one(void *unused)
     user_fixture_run(run_body);
 }
 
+/* The same with the memory scheduler, and pages of 4 KB. */
+static void memory_up(void *unused)
+{
+    (void)unused;
+    vmm_mem_start();
+    ck_assert_ptr_nonnull(this_host()->vmm->mem);
+    this_host()->vmm->large_above = 0;
+}
+
 #define VMK_TEST(name, function)                                                               \
     START_TEST(name)                                                                           \
     {                                                                                          \
         sim_test_begin();                                                                      \
         body = function;                                                                       \
         sim_test_run(user_fixture_up, NULL);                                                   \
+        sim_test_run(one, NULL);                                                               \
+    }                                                                                          \
+    END_TEST
+
+#define VMK_MEMORY_TEST(name, function)                                                        \
+    START_TEST(name)                                                                           \
+    {                                                                                          \
+        sim_test_begin();                                                                      \
+        body = function;                                                                       \
+        sim_test_run(user_fixture_up, NULL);                                                   \
+        sim_test_run(memory_up, NULL);                                                         \
         sim_test_run(one, NULL);                                                               \
     }                                                                                          \
     END_TEST
@@ -222,7 +244,14 @@ static void contents(void)
     struct vmk_owner owner;
     struct sched_sample sample;
     struct vmk_cpu cpu;
+    struct vmk_host_memory host = {.level = 77};
+    struct vmk_memory_set set = {.id = 2, .what = VMK_SET_SHARES, .shares = 5};
 
+    ck_assert_int_eq(request(device, VMK_MEMORY_GET, &host, sizeof(host)), 0);
+    ck_assert_str_eq(host.level_name, "");  // the memory scheduler does not run
+    ck_assert_uint_eq(host.total_kb, page_total_count() * 4);
+    ck_assert_uint_eq(host.managed_kb, 0);
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &set, sizeof(set)), -L_ENOENT);
     ck_assert_uint_eq(list_of(VMK_LIST_PROCESSES, sizeof(process), 4).count, 1);
     ck_assert_int_eq(aspace_copy_in(me->as, &process, OUT, sizeof(process)), VMK_OK);
     ck_assert_uint_eq(process.pid, me->process->pid);
@@ -234,6 +263,7 @@ static void contents(void)
     ck_assert_int_eq(aspace_copy_in(me->as, &sample, OUT, sizeof(sample)), VMK_OK);
     ck_assert_uint_eq(sample.kind, SCHED_SAMPLE_POOL);
     ck_assert_uint_eq(list_of(VMK_LIST_CPUS, sizeof(cpu), 4).count, 1);
+    ck_assert_uint_eq(list_of(VMK_LIST_VM_MEMORY, sizeof(struct vmk_vm_memory), 4).count, 0);
     ck_assert_uint_eq(list_of(VMK_LIST_VMS, sizeof(struct vmk_vm), 4).count, 0);
     ck_assert_uint_eq(list_of(VMK_LIST_ADAPTERS, sizeof(struct vmk_adapter), 4).count, 0);
     ck_assert_uint_eq(list_of(VMK_LIST_DEVICES, sizeof(struct vmk_device), 4).count, 0);
@@ -346,6 +376,15 @@ static void foreign(void)
 }
 VMK_TEST(test_vmk_vm__of_another_user__eperm, foreign)
 
+static struct vmk_vm_memory vm_memory(void)
+{
+    struct vmk_vm_memory m;
+
+    ck_assert_uint_eq(list_of(VMK_LIST_VM_MEMORY, sizeof(m), 1).count, 1);
+    ck_assert_int_eq(aspace_copy_in(me->as, &m, OUT, sizeof(m)), VMK_OK);
+    return m;
+}
+
 static int64_t memory(uint64_t number, int64_t fd, uint64_t size, uint64_t gpa)
 {
     const uint64_t arguments[6] = {(uint64_t)fd, OUT, size, gpa, 0, 0};
@@ -391,6 +430,103 @@ static void descriptor(void)
 }
 VMK_TEST(test_vmk_vm__requests_out_of_range__refused, descriptor)
 
+static void memory_rows(void)
+{
+    struct vmk_host_memory after;
+    struct vmk_vm_memory m;
+    struct vmk_vm_create c;
+
+    c = create_with("displayName = \"one\"\nmemSize = \"8\"\norrery.kernel = \"k\"\n"
+                    "sched.mem.min = \"2\"\nsched.mem.shares = \"50\"\n",
+                    VMK_CALLER, 0);
+    ck_assert_int_ge(c.fd, 0);
+    ck_assert_int_eq(memory(SYS_PWRITE, c.fd, 0x20000, 0x1000), 0x20000);
+    m = vm_memory();
+    ck_assert_str_eq(m.name, "one");
+    ck_assert_uint_eq(m.size_kb, 8192);
+    ck_assert_uint_eq(m.granted_kb, 128);
+    ck_assert_uint_eq(m.min_kb, 2048);
+    ck_assert_uint_eq(m.max_kb, UINT64_MAX);
+    ck_assert_uint_eq(m.shares, 50);
+    ck_assert_uint_ne(m.memory_id, 0);
+    ck_assert_uint_eq(m.least_kb, 0);
+    ck_assert_uint_eq(m.balloon_kb + m.swapped_kb + m.compressed_kb + m.shared_kb, 0);
+    ck_assert_int_eq(request(device, VMK_MEMORY_GET, &after, sizeof(after)), 0);
+    ck_assert_str_eq(after.level_name, "high");
+    ck_assert_uint_eq(after.managed_kb, page_total_count() * 4);
+    ck_assert_uint_eq(after.size_kb, 8192);
+    ck_assert_uint_ge(after.reserved_kb, 2048);
+    ck_assert_uint_le(after.least_free_kb, after.free_kb);
+    ck_assert_uint_gt(after.least_free_kb, 0);
+}
+VMK_MEMORY_TEST(test_vmk_memory__a_vm_with_a_reservation__its_row_and_the_hosts, memory_rows)
+
+/* Pages of equal contents, joined by the table itself: half of a pair is saved, zeroes are known as such. */
+static void memory_shared(void)
+{
+    struct share_table *share;
+    struct vmk_vm_memory m;
+    struct vmk_vm_create c;
+    uint8_t page[4096];
+
+    share = this_host()->vmm->share;
+    c = create_with(good, VMK_CALLER, 0);
+    memset(page, 0x33, sizeof(page));
+    for (unsigned i = 0; i < 4; i++) {
+        if (i == 2)
+            memset(page, 0, sizeof(page));
+        ck_assert_int_eq(aspace_copy_out(me->as, OUT, page, sizeof(page)), VMK_OK);
+        ck_assert_int_eq(memory(SYS_PWRITE, c.fd, sizeof(page), 0x100000 + i * 4096), 4096);
+    }
+    this_host()->vmm->vms[0]->state = VM_STATE_ON;  // pages of others are not looked at
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < 4; i++)
+            (void)share_page(share, 0, 0x100 + i, this_host()->vmm->vms[0]->share_salt);
+    }
+    this_host()->vmm->vms[0]->state = VM_STATE_NEW;
+    m = vm_memory();
+    ck_assert_uint_eq(m.shared_kb, 16);
+    ck_assert_uint_eq(m.saved_kb, 8);
+    ck_assert_uint_eq(m.zero_kb, 8);
+    ck_assert_uint_eq(m.granted_kb, 16);
+}
+VMK_MEMORY_TEST(test_vmk_memory__equal_pages__shared_zero_and_saved, memory_shared)
+
+static void memory_settings(void)
+{
+    struct vmk_memory_set s = {.what = VMK_SET_MIN | VMK_SET_MAX, .min_mb = 4, .max_mb = 6};
+    struct vmk_vm_memory m;
+
+    s.id = 99;
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), -L_ENOENT);
+    ck_assert_int_ge(create_with(good, VMK_CALLER, 0).fd, 0);
+    s.id = vm_memory().memory_id;
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), 0);
+    ck_assert_str_eq(s.reason, "");
+    m = vm_memory();
+    ck_assert_uint_eq(m.min_kb, 4096);
+    ck_assert_uint_eq(m.max_kb, 6144);
+    s = (struct vmk_memory_set){.id = s.id, .what = VMK_SET_MAX, .max_mb = VMK_UNLIMITED};
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), 0);
+    ck_assert_uint_eq(vm_memory().max_kb, UINT64_MAX);
+    s = (struct vmk_memory_set){.id = s.id, .what = VMK_SET_MIN, .min_mb = 9};
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), -L_EINVAL);
+    s.min_mb = UINT32_MAX - 1;
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), -L_EINVAL);
+    s = (struct vmk_memory_set){.id = s.id, .what = VMK_SET_SHARES};
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), -L_EINVAL);
+    s = (struct vmk_memory_set){.id = s.id, .what = VMK_SET_AFFINITY};
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), -L_EINVAL);
+    s = (struct vmk_memory_set){.id = s.id};
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), -L_EINVAL);
+    s = (struct vmk_memory_set){.id = 1, .what = VMK_SET_SHARES, .shares = 5};
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), -L_ENOENT);  // the root
+    become(1000);
+    s.id = vm_memory().memory_id;
+    ck_assert_int_eq(request(device, VMK_MEMORY_SET, &s, sizeof(s)), -L_EPERM);
+}
+VMK_MEMORY_TEST(test_vmk_memory__settings__checked_and_root_only, memory_settings)
+
 /* As many as there may be, and the process ends with all of them open (`one` compares). */
 static void many(void)
 {
@@ -413,4 +549,7 @@ KERNEL_TEST_MAIN("vmk_device", RUNS(test_vmk_head__wrong_size_or_version__einval
                  RUNS(test_vmk_vm_create__not_root__only_what_is_his),
                  RUNS(test_vmk_vm__of_another_user__eperm),
                  RUNS(test_vmk_vm__requests_out_of_range__refused),
+                 RUNS(test_vmk_memory__a_vm_with_a_reservation__its_row_and_the_hosts),
+                 RUNS(test_vmk_memory__equal_pages__shared_zero_and_saved),
+                 RUNS(test_vmk_memory__settings__checked_and_root_only),
                  RUNS(test_vmk_vm__process_ends_with_all_open__nothing_left))

@@ -53,6 +53,13 @@ void vmk_host_get(struct vmk_host *out)
              out->head.version, VMK_ABI_VERSION);
 }
 
+void vmk_memory_get(struct vmk_host_memory *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (vmk_call(device(), VMK_MEMORY_GET, out, sizeof(*out)) < 0)
+        fail(EXIT_FAILED, "%s: no word about memory: %s", VMK_DEVICE, strerror(errno));
+}
+
 void *vmk_list_get(enum vmk_list_kind kind, size_t entry_size, uint32_t *count)
 {
     struct vmk_list list = {

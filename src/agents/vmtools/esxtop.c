@@ -25,7 +25,6 @@
 #define SYSTEM_GROUP  1u
 #define IDLE_GROUP    2u
 #define DELAY_DEFAULT 5000u
-#define MB            (1024u * 1024u)
 #define PAGE_KB       4u
 
 /* ---- looking ---- */
@@ -33,15 +32,17 @@
 struct lists {
     struct vmk_world *worlds;
     struct vmk_vm *vms;
+    struct vmk_vm_memory *memory;
     struct vmk_process *processes;
     struct sched_sample *samples;
-    uint32_t world_count, vm_count, process_count, sample_count;
+    uint32_t world_count, vm_count, memory_count, process_count, sample_count;
 };
 
 static void lists_get(struct lists *l)
 {
     // Samples last: what the others do not know yet is rare, what they know and it not is harmless.
     l->vms = vmk_list_get(VMK_LIST_VMS, sizeof(*l->vms), &l->vm_count);
+    l->memory = vmk_list_get(VMK_LIST_VM_MEMORY, sizeof(*l->memory), &l->memory_count);
     l->processes = vmk_list_get(VMK_LIST_PROCESSES, sizeof(*l->processes), &l->process_count);
     l->worlds = vmk_list_get(VMK_LIST_WORLDS, sizeof(*l->worlds), &l->world_count);
     l->samples = vmk_list_get(VMK_LIST_SAMPLES, sizeof(*l->samples), &l->sample_count);
@@ -50,6 +51,7 @@ static void lists_get(struct lists *l)
 static void lists_free(struct lists *l)
 {
     free(l->vms);
+    free(l->memory);
     free(l->processes);
     free(l->worlds);
     free(l->samples);
@@ -80,6 +82,17 @@ static struct top_group *group_get(struct top_look *look, uint32_t id, const cha
     return g;
 }
 
+/* One that began between the two lists has only what its VM says. */
+static struct vmk_vm_memory memory_of(const struct lists *l, const struct vmk_vm *vm)
+{
+    for (uint32_t i = 0; i < l->memory_count; i++) {
+        if (l->memory[i].group_id == vm->group_id)
+            return l->memory[i];
+    }
+    return (struct vmk_vm_memory){.size_kb = vm->memory_mb * 1024ull,
+                                  .granted_kb = vm->granted_pages * PAGE_KB};
+}
+
 /* Where a world's time is booked. */
 static struct top_group *group_of(struct top_look *look, const struct lists *l,
                                   const struct sched_sample *s)
@@ -94,9 +107,7 @@ static struct top_group *group_of(struct top_look *look, const struct lists *l,
             struct top_group *g = group_get(look, l->vms[i].group_id, l->vms[i].name);
 
             g->is_vm = true;
-            g->size_mb = l->vms[i].memory_mb;
-            g->used_kb = l->vms[i].granted_pages * PAGE_KB;
-            g->overhead_kb = l->vms[i].overhead_pages * PAGE_KB;
+            g->memory = memory_of(l, &l->vms[i]);
             return g;
         }
     }
@@ -109,8 +120,8 @@ static struct top_group *group_of(struct top_look *look, const struct lists *l,
 
             if (g->sum.worlds == 0 || s->id < g->shown)
                 g->shown = s->id;
-            g->size_mb = l->processes[i].virtual_kb / 1024;
-            g->used_kb = l->processes[i].resident_kb;
+            g->memory.size_kb = l->processes[i].virtual_kb;
+            g->memory.granted_kb = l->processes[i].resident_kb;
             return g;
         }
     }
@@ -125,7 +136,7 @@ struct top_look *top_look(void)
     lists_get(&l);
     vmk_host_get(&look->host);
     look->cpus = vmk_list_get(VMK_LIST_CPUS, sizeof(*look->cpus), &look->cpu_count);
-    look->owners = vmk_list_get(VMK_LIST_OWNERS, sizeof(*look->owners), &look->owner_count);
+    vmk_memory_get(&look->memory);
     look->groups = allocate((l.sample_count + 1) * sizeof(*look->groups));
     for (uint32_t i = 0; i < l.sample_count; i++) {
         const struct sched_sample *s = &l.samples[i];
@@ -144,7 +155,6 @@ void top_free(struct top_look *look)
         return;
     free(look->groups);
     free(look->cpus);
-    free(look->owners);
     free(look);
 }
 
@@ -178,18 +188,6 @@ uint64_t top_cpu_used(const struct top_look *before, const struct top_look *now,
         sum /= now->cpu_count;
     // The two clocks are read a moment apart.
     return share_of(sum, passed) > 10000 ? 10000 : share_of(sum, passed);
-}
-
-uint64_t top_kernel_mb(const struct top_look *look)
-{
-    uint64_t pages = 0;
-
-    for (uint32_t i = 0; i < look->owner_count; i++) {
-        if (strcmp(look->owners[i].name, "guest") != 0 &&
-            strcmp(look->owners[i].name, "user") != 0)
-            pages += look->owners[i].pages;
-    }
-    return pages * PAGE_KB / 1024;
 }
 
 bool top_sleep(int fd, uint64_t ms)

@@ -14,19 +14,16 @@ struct top_group {
     uint32_t shown;           // its ID and GID: a group, or the first world of a process
     struct sched_sample sum;  // of its worlds
     bool is_vm;
-    uint64_t size_mb;  // of a VM: memSize; of a process: mapped
-    uint64_t used_kb;  // granted, or resident
-    uint64_t overhead_kb;
+    struct vmk_vm_memory memory;  // of a process: size_kb is mapped, granted_kb resident
 };
 
 struct top_look {
     struct vmk_host host;
+    struct vmk_host_memory memory;
     struct top_group *groups;
     uint32_t group_count;
     struct vmk_cpu *cpus;
     uint32_t cpu_count;
-    struct vmk_owner *owners;
-    uint32_t owner_count;
 };
 
 struct top_look *top_look(void);
@@ -36,8 +33,37 @@ const struct top_group *top_group_before(const struct top_look *before,
                                          const struct top_group *now);
 /* Hundredths of a percent that a CPU was not idle; `cpu` UINT32_MAX: the mean of all. */
 uint64_t top_cpu_used(const struct top_look *before, const struct top_look *now, uint32_t cpu);
-/* Pages and heap of all owners but guests and user worlds, in MB. */
-uint64_t top_kernel_mb(const struct top_look *look);
+
+/* ---- esxtop_memory.c ---- */
+enum memory_unit {
+    MEMORY_KB,
+    MEMORY_BYTES,
+    MEMORY_LIMIT,  // KB; all ones: none, shown as 0
+    MEMORY_PERMILLE,
+    MEMORY_COUNT,
+    MEMORY_DRIVER,
+    MEMORY_PAGES_MB,  // pages that went, shown as MB a second
+};
+struct memory_column {
+    char field;  // of memory_fields
+    const char *title, *counter;
+    enum memory_unit unit;
+    size_t offset;
+};
+struct memory_field {
+    char letter;
+    bool shown;  // at first
+    const char *what;
+};
+#define MEMORY_COLUMNS 29u
+#define MEMORY_FIELDS  9u
+extern const struct memory_column memory_columns[MEMORY_COLUMNS];
+extern const struct memory_field memory_fields[MEMORY_FIELDS];
+/* Hundredths; `before` null: the first look. */
+uint64_t top_memory_value(const struct memory_column *c, const struct vmk_vm_memory *before,
+                          const struct vmk_vm_memory *now, uint64_t passed_ns);
+/* Hundredths of MB a second. */
+uint64_t top_pages_rate(uint64_t before, uint64_t now, uint64_t passed_ns);
 
 /* ---- esxtop_batch.c, esxtop_screen.c; `rounds` 0: for ever ---- */
 int top_batch(uint64_t delay_ms, uint64_t rounds);

@@ -35,6 +35,34 @@ static const struct {
     {ESXTOP_WAKE, "Wakeups/sec"},
 };
 
+/* In the order of host_memory(). */
+static const char *const host_counters[] = {
+    "Memory Overcommit (1 Minute Avg)",
+    "Memory Overcommit (5 Minute Avg)",
+    "Memory Overcommit (15 Minute Avg)",
+    "Machine MBytes",
+    "Kernel MBytes",
+    "NonKernel MBytes",
+    "Free MBytes",
+    "Kernel Managed MBytes",
+    "Kernel MinFree MBytes",
+    "Kernel Reserved MBytes",
+    "Kernel Unreserved MBytes",
+    "PShare Shared MBytes",
+    "PShare Common MBytes",
+    "PShare Savings MBytes",
+    "Swap Used MBytes",
+    "Swap Target MBytes",
+    "Swap MBytes Read/sec",
+    "Swap MBytes Write/sec",
+    "Zipped MBytes",
+    "Zip Saved MBytes",
+    "Memctl Current MBytes",
+    "Memctl Target MBytes",
+    "Memctl Max MBytes",
+    "Kernel State",
+};
+
 static void title(const char *host, const char *object, const char *instance,
                   const char *counter)
 {
@@ -66,13 +94,12 @@ static void titles(const struct top_look *first)
 {
     static const char *const loads[] = {"Cpu Load (1 Minute Avg)", "Cpu Load (5 Minute Avg)",
                                         "Cpu Load (15 Minute Avg)"};
-    static const char *const memory[] = {"Machine MBytes", "Kernel MBytes", "Free MBytes"};
     struct utsname about;
     const char *host = uname(&about) == 0 ? about.nodename : "host";
 
     fputs("\"(PDH-CSV 4.0) (UTC)(0)\"", stdout);
-    for (size_t i = 0; i < COUNT_OF(memory); i++)
-        title(host, "Memory", NULL, memory[i]);
+    for (size_t i = 0; i < COUNT_OF(host_counters); i++)
+        title(host, "Memory", NULL, host_counters[i]);
     for (size_t i = 0; i < COUNT_OF(loads); i++)
         title(host, "Physical Cpu Load", NULL, loads[i]);
     for (uint32_t i = 0; i <= first->cpu_count; i++) {
@@ -88,8 +115,8 @@ static void titles(const struct top_look *first)
         title(host, "Group Cpu", instance, "Members Count");
         for (size_t k = 0; k < COUNT_OF(counters); k++)
             title(host, "Group Cpu", instance, counters[k].name);
-        title(host, "Group Memory", instance, "Memory Size MBytes");
-        title(host, "Group Memory", instance, "Memory Granted Size MBytes");
+        for (size_t k = 0; k < MEMORY_COLUMNS; k++)
+            title(host, "Group Memory", instance, memory_columns[k].counter);
         free(instance);
     }
     putchar('\n');
@@ -99,18 +126,54 @@ static void group_line(const struct top_look *before, const struct top_look *now
                        const struct top_group *wanted)
 {
     const struct top_group *g = top_group_before(now, wanted);
+    const struct top_group *earlier = g ? top_group_before(before, g) : NULL;
+    const uint64_t passed = now->host.uptime_ns - before->host.uptime_ns;
     uint64_t columns[ESXTOP_COLUMNS] = {0};
 
-    if (g) {
-        const struct top_group *earlier = top_group_before(before, g);
-
+    if (g)
         esxtop_columns(earlier ? &earlier->sum : NULL, &g->sum, columns);
-    }
     value(g ? g->sum.worlds * 100ull : 0);
     for (size_t k = 0; k < COUNT_OF(counters); k++)
         value(columns[counters[k].column]);
-    value(g ? g->size_mb * 100 : 0);
-    value(g ? g->used_kb * 100 / 1024 : 0);
+    for (size_t k = 0; k < MEMORY_COLUMNS; k++)
+        value(g ? top_memory_value(&memory_columns[k], earlier ? &earlier->memory : NULL,
+                                   &g->memory, passed)
+                : 0);
+}
+
+static void host_memory(const struct top_look *before, const struct top_look *now)
+{
+    const struct vmk_host_memory *m = &now->memory, *was = &before->memory;
+    const uint64_t passed = now->host.uptime_ns - before->host.uptime_ns;
+    const uint64_t other = m->kernel_kb + m->free_kb;
+    const uint64_t kb[] = {m->total_kb,
+                           m->kernel_kb,
+                           m->total_kb > other ? m->total_kb - other : 0,
+                           m->free_kb,
+                           m->managed_kb,
+                           m->min_free_kb,
+                           m->reserved_kb,
+                           m->unreserved_kb,
+                           m->shared_kb,
+                           m->common_kb,
+                           m->shared_kb - m->common_kb,
+                           m->swapped_kb,
+                           m->swap_target_kb};
+
+    for (int i = 0; i < 3; i++)
+        value(m->overcommit[i] * 100ull / 2048);
+    for (size_t i = 0; i < COUNT_OF(kb); i++)
+        value(kb[i] * 100 / 1024);
+    value(top_pages_rate(was->swapped_in_pages, m->swapped_in_pages, passed));
+    value(top_pages_rate(was->swapped_out_pages, m->swapped_out_pages, passed));
+    value(m->compressed_kb * 100 / 1024);
+    value(
+        (m->compressed_kb - (m->cache_kb < m->compressed_kb ? m->cache_kb : m->compressed_kb)) *
+        100 / 1024);
+    value(m->balloon_kb * 100 / 1024);
+    value(m->balloon_target_kb * 100 / 1024);
+    value(m->balloon_max_kb * 100 / 1024);
+    value(m->level * 100ull);
 }
 
 static void line(const struct top_look *first, const struct top_look *before,
@@ -123,9 +186,7 @@ static void line(const struct top_look *first, const struct top_look *before,
     gmtime_r(&seconds, &date);
     strftime(text, sizeof(text), "%m/%d/%Y %H:%M:%S", &date);
     printf("\"%s\"", text);
-    value(now->host.memory_pages * 100 / 256);
-    value(top_kernel_mb(now) * 100);
-    value(now->host.free_pages * 100 / 256);
+    host_memory(before, now);
     for (int i = 0; i < 3; i++)
         value(now->host.load_avg[i] * 100ull / 2048);
     for (uint32_t i = 0; i <= first->cpu_count; i++) {

@@ -28,7 +28,8 @@ static bool saved_valid;
 
 struct screen {
     unsigned rows, columns, used;
-    char page;  // 'c', 'm', 'h'
+    char page;                   // 'c', 'm', 'f', 'h'
+    bool fields[MEMORY_FIELDS];  // of the memory page: shown
     uint64_t delay_ms;
 };
 
@@ -81,8 +82,8 @@ static int by_memory(const void *a, const void *b)
 {
     const struct line *x = a, *y = b;
 
-    if (x->group->used_kb != y->group->used_kb)
-        return x->group->used_kb < y->group->used_kb ? 1 : -1;
+    if (x->group->memory.granted_kb != y->group->memory.granted_kb)
+        return x->group->memory.granted_kb < y->group->memory.granted_kb ? 1 : -1;
     return x->group->id < y->group->id ? -1 : x->group->id > y->group->id;
 }
 
@@ -105,17 +106,18 @@ static void head(struct screen *s, const struct top_look *now)
     uint64_t up = now->host.uptime_ns / 1000000000;
     char clock[16];
     struct tm date;
+    const uint32_t *average = s->page == 'm' ? now->memory.overcommit : now->host.load_avg;
 
     gmtime_r(&seconds, &date);
     strftime(clock, sizeof(clock), "%l:%M:%S%P", &date);
     put(s,
-        "%s up %llu days %llu:%02llu, %u worlds, %u VMs, %u vCPUs; CPU load average: "
+        "%s up %llu days %llu:%02llu, %u worlds, %u VMs, %u vCPUs; %s: "
         "%u.%02u, %u.%02u, %u.%02u",
         clock, (unsigned long long)(up / 86400), (unsigned long long)(up / 3600 % 24),
         (unsigned long long)(up / 60 % 60), now->host.worlds, now->host.vms, now->host.vcpus,
-        now->host.load_avg[0] / 2048, now->host.load_avg[0] % 2048 * 100 / 2048,
-        now->host.load_avg[1] / 2048, now->host.load_avg[1] % 2048 * 100 / 2048,
-        now->host.load_avg[2] / 2048, now->host.load_avg[2] % 2048 * 100 / 2048);
+        s->page == 'm' ? "MEM overcommit avg" : "CPU load average", average[0] / 2048,
+        average[0] % 2048 * 100 / 2048, average[1] / 2048, average[1] % 2048 * 100 / 2048,
+        average[2] / 2048, average[2] % 2048 * 100 / 2048);
 }
 
 static void cpu_line(struct screen *s, const char *what, const struct top_look *before,
@@ -163,29 +165,111 @@ static void cpu_page(struct screen *s, const struct top_look *before,
     free(lines);
 }
 
+static unsigned long long mb(uint64_t kb)
+{
+    return kb / 1024;
+}
+
+static void memory_head(struct screen *s, const struct top_look *before,
+                        const struct top_look *now)
+{
+    const struct vmk_host_memory *m = &now->memory;
+    const uint64_t passed = before ? now->host.uptime_ns - before->host.uptime_ns : 0;
+    const uint64_t in =
+        before ? top_pages_rate(before->memory.swapped_in_pages, m->swapped_in_pages, passed)
+               : 0;
+    const uint64_t out =
+        before ? top_pages_rate(before->memory.swapped_out_pages, m->swapped_out_pages, passed)
+               : 0;
+    const uint64_t known = m->kernel_kb + m->free_kb;
+
+    put(s, "PMEM  /MB: %6llu   total: %6llu     vmk, %6llu other, %6llu free", mb(m->total_kb),
+        mb(m->kernel_kb), mb(m->total_kb > known ? m->total_kb - known : 0), mb(m->free_kb));
+    put(s, "VMKMEM/MB: %6llu managed: %6llu minfree, %6llu rsvd, %6llu ursvd, %s state",
+        mb(m->managed_kb), mb(m->min_free_kb), mb(m->reserved_kb), mb(m->unreserved_kb),
+        m->level_name[0] ? m->level_name : "no");
+    put(s, "PSHARE/MB: %6llu  shared, %6llu  common: %6llu saving", mb(m->shared_kb),
+        mb(m->common_kb), mb(m->shared_kb - m->common_kb));
+    put(s, "SWAP  /MB: %6llu    curr, %6llu rclmtgt: %6llu.%02llu r/s, %6llu.%02llu w/s",
+        mb(m->swapped_kb), mb(m->swap_target_kb), (unsigned long long)in / 100,
+        (unsigned long long)in % 100, (unsigned long long)out / 100,
+        (unsigned long long)out % 100);
+    put(s, "ZIP   /MB: %6llu  zipped, %6llu   saved", mb(m->compressed_kb),
+        mb(m->compressed_kb > m->cache_kb ? m->compressed_kb - m->cache_kb : 0));
+    put(s, "MEMCTL/MB: %6llu    curr, %6llu  target, %6llu max", mb(m->balloon_kb),
+        mb(m->balloon_target_kb), mb(m->balloon_max_kb));
+}
+
+static bool is_shown(const struct screen *s, const struct memory_column *c)
+{
+    for (size_t i = 0; i < MEMORY_FIELDS; i++) {
+        if (memory_fields[i].letter == c->field)
+            return s->fields[i];
+    }
+    return false;
+}
+
 static void memory_page(struct screen *s, const struct top_look *before,
                         const struct top_look *now)
 {
     struct line *lines = lines_make(before, now);
-    uint64_t total = now->host.memory_pages / 256, unused = now->host.free_pages / 256;
-    uint64_t kernel = top_kernel_mb(now);
+    const uint64_t passed = before ? now->host.uptime_ns - before->host.uptime_ns : 0;
+    char text[LINE_MAX_COLUMNS + 1];
+    size_t n = (size_t)snprintf(text, sizeof(text), "%10s %-16s %4s", "GID", "NAME", "NWLD");
 
-    put(s, "PMEM  /MB: %6llu   total: %6llu     vmk, %6llu other, %6llu free",
-        (unsigned long long)total, (unsigned long long)kernel,
-        (unsigned long long)(total - unused > kernel ? total - unused - kernel : 0),
-        (unsigned long long)unused);
+    memory_head(s, before, now);
     put(s, "%s", "");
-    put(s, "%10s %-20s %4s %12s %12s %12s", "GID", "NAME", "NWLD", "MEMSZ", "GRANT", "OVHD");
+    for (size_t k = 0; k < MEMORY_COLUMNS && n < sizeof(text); k++) {
+        if (is_shown(s, &memory_columns[k]))
+            n += (size_t)snprintf(text + n, sizeof(text) - n, " %8s", memory_columns[k].title);
+    }
+    put(s, "%s", text);
     qsort(lines, now->group_count, sizeof(*lines), by_memory);
     for (uint32_t i = 0; i < now->group_count; i++) {
-        const struct top_group *g = lines[i].group;
+        const struct top_group *g = lines[i].group, *earlier = top_group_before(before, g);
 
-        if (g->size_mb == 0 && g->used_kb == 0)
+        if (g->memory.size_kb == 0 && g->memory.granted_kb == 0)
             continue;
-        put(s, "%10u %-20.20s %4u %12.2f %12.2f %12.2f", g->shown, g->name, g->sum.worlds,
-            (double)g->size_mb, (double)g->used_kb / 1024, (double)g->overhead_kb / 1024);
+        n = (size_t)snprintf(text, sizeof(text), "%10u %-16.16s %4u", g->shown, g->name,
+                             g->sum.worlds);
+        for (size_t k = 0; k < MEMORY_COLUMNS && n < sizeof(text); k++) {
+            const struct memory_column *c = &memory_columns[k];
+            const uint64_t v =
+                top_memory_value(c, earlier ? &earlier->memory : NULL, &g->memory, passed);
+
+            if (!is_shown(s, c))
+                continue;
+            if (c->unit == MEMORY_DRIVER)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, " %8s", v ? "Y" : "N");
+            else
+                n += (size_t)snprintf(text + n, sizeof(text) - n, " %5llu.%02llu",
+                                      (unsigned long long)v / 100, (unsigned long long)v % 100);
+        }
+        put(s, "%s", text);
     }
     free(lines);
+}
+
+static void fields_page(struct screen *s)
+{
+    put(s, "%s", "");
+    put(s, "Fields of the memory page; a letter shows or hides its columns, any other key "
+           "leaves.");
+    put(s, "%s", "");
+    for (size_t i = 0; i < MEMORY_FIELDS; i++)
+        put(s, "%c %c: %s", s->fields[i] ? '*' : ' ', memory_fields[i].letter,
+            memory_fields[i].what);
+}
+
+static void field_key(struct screen *s, char c)
+{
+    for (size_t i = 0; i < MEMORY_FIELDS; i++) {
+        if ((c & ~0x20) == memory_fields[i].letter) {
+            s->fields[i] = !s->fields[i];
+            return;
+        }
+    }
+    s->page = 'm';
 }
 
 static void help_page(struct screen *s)
@@ -193,7 +277,8 @@ static void help_page(struct screen *s)
     static const char *const lines[] = {
         "",
         "c   CPU: who used it since the last look",
-        "m   memory",
+        "m   memory: who has how much, and where the rest is",
+        "f   fields of the memory page: their letters show and hide them",
         "s   seconds between looks: + and - while here",
         "h   this page",
         "space  look now",
@@ -223,6 +308,8 @@ static void draw(struct screen *s, const struct top_look *before, const struct t
     head(s, now);
     if (s->page == 'h')
         help_page(s);
+    else if (s->page == 'f')
+        fields_page(s);
     else if (s->page == 'm')
         memory_page(s, before, now);
     else
@@ -238,7 +325,9 @@ static bool key(struct screen *s)
 
     if (read(STDIN_FILENO, &c, 1) != 1 || c == 'q' || c == 3)
         return false;
-    if (c == 'c' || c == 'm' || c == 'h')
+    if (s->page == 'f')
+        field_key(s, c);
+    else if (c == 'c' || c == 'm' || c == 'h' || c == 'f')
         s->page = c;
     if (c == '+' && s->delay_ms < 60000)
         s->delay_ms += 1000;
@@ -271,6 +360,8 @@ int top_screen(uint64_t delay_ms, uint64_t rounds)
     bool typed = isatty(STDIN_FILENO);
     bool on = true;
 
+    for (size_t i = 0; i < MEMORY_FIELDS; i++)
+        s.fields[i] = memory_fields[i].shown;
     if (typed)
         raw_mode();
     fputs("\033[2J", stdout);

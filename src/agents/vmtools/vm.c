@@ -53,11 +53,12 @@ static int command_list(int argc, char **argv)
 
     (void)argc;
     (void)argv;
-    printf("%8s  %8s  %-20s  %-9s  %4s  %8s  %-8s  %s\n", "World", "Cartel", "Name", "State",
-           "vCPU", "MB", "Owner", "File");
+    printf("%8s  %8s  %-20s  %-9s  %4s  %8s  %8s  %-8s  %s\n", "World", "Cartel", "Name",
+           "State", "vCPU", "MB", "Granted", "Owner", "File");
     for (uint32_t i = 0; i < count; i++)
-        printf("%8u  %8u  %-20s  %-9s  %4u  %8u  %-8s  %s\n", vms[i].world_id, vms[i].cartel_id,
-               vms[i].name, state_name(vms[i].state), vms[i].vcpus, vms[i].memory_mb,
+        printf("%8u  %8u  %-20s  %-9s  %4u  %8u  %8llu  %-8s  %s\n", vms[i].world_id,
+               vms[i].cartel_id, vms[i].name, state_name(vms[i].state), vms[i].vcpus,
+               vms[i].memory_mb, (unsigned long long)vms[i].granted_pages / 256,
                user_name(vms[i].uid), vms[i].config_file);
     for (char **path = registered; *path; path++) {
         struct vm_brief brief;
@@ -66,13 +67,38 @@ static int command_list(int argc, char **argv)
         if (is_running(*path, vms, count))
             continue;
         if (config_read(*path, &brief, error, sizeof(error), NULL, NULL))
-            printf("%8s  %8s  %-20s  %-9s  %4u  %8u  %-8s  %s\n", "-", "-", brief.name, "off",
-                   brief.vcpus, brief.memory_mb, "-", *path);
+            printf("%8s  %8s  %-20s  %-9s  %4u  %8u  %8s  %-8s  %s\n", "-", "-", brief.name,
+                   "off", brief.vcpus, brief.memory_mb, "-", "-", *path);
         else
-            printf("%8s  %8s  %-20s  %-9s  %4s  %8s  %-8s  %s\n", "-", "-", "?", "bad file",
-                   "-", "-", "-", error);
+            printf("%8s  %8s  %-20s  %-9s  %4s  %8s  %8s  %-8s  %s\n", "-", "-", "?",
+                   "bad file", "-", "-", "-", "-", error);
     }
     return EXIT_DONE;
+}
+
+/* Where its memory is; nothing if it is in no list any more. */
+static void memory_print(const struct vmk_vm *vm)
+{
+    uint32_t count;
+    struct vmk_vm_memory *all = vmk_list_get(VMK_LIST_VM_MEMORY, sizeof(*all), &count);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct vmk_vm_memory *m = &all[i];
+
+        if (m->group_id != vm->group_id || strcmp(m->name, vm->name) != 0)
+            continue;
+        printf("Memory target: %llu MB, active %llu, balloon %llu of %llu (%s driver)\n",
+               (unsigned long long)m->target_kb / 1024, (unsigned long long)m->active_kb / 1024,
+               (unsigned long long)m->balloon_kb / 1024,
+               (unsigned long long)m->balloon_target_kb / 1024,
+               m->flags & VMK_VM_BALLOON ? "has a" : "no");
+        printf("Memory elsewhere: %llu MB shared (%llu saved), %llu compressed, %llu swapped\n",
+               (unsigned long long)m->shared_kb / 1024, (unsigned long long)m->saved_kb / 1024,
+               (unsigned long long)m->compressed_kb / 1024,
+               (unsigned long long)m->swapped_kb / 1024);
+        break;
+    }
+    free(all);
 }
 
 static int command_info(int argc, char **argv)
@@ -86,6 +112,7 @@ static int command_info(int argc, char **argv)
     printf("vCPUs: %u\nMemory: %u MB, %llu of %llu pages in use, %llu tables\n", vm->vcpus,
            vm->memory_mb, (unsigned long long)vm->granted_pages,
            (unsigned long long)vm->memory_pages, (unsigned long long)vm->overhead_pages);
+    memory_print(vm);
     printf("Up: %llu.%03llu s, %u resets\nConsole: %llu bytes out, %llu in\nFile: %s\n",
            (unsigned long long)(vm->uptime_ns / 1000000000u),
            (unsigned long long)(vm->uptime_ns / 1000000u % 1000u), vm->resets,

@@ -46,6 +46,7 @@ int vmk_call(int fd, unsigned long request, void *data, size_t size);
 /* A whole list: allocated, `*count` entries of `entry_size`. Ends the program on an error. */
 void *vmk_list_get(enum vmk_list_kind kind, size_t entry_size, uint32_t *count);
 void vmk_host_get(struct vmk_host *out);
+void vmk_memory_get(struct vmk_host_memory *out);
 /* The VM of that name, world id, cartel id or .vmx path; null: there is none. Allocated. */
 struct vmk_vm *vm_find(const char *what);
 /* The same, or the program says so and ends with EXIT_NO. */

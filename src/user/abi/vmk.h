@@ -11,6 +11,7 @@
  *
  *     fd = open("/dev/vmk", O_RDWR)
  *      |-- VMK_HOST_GET, VMK_LIST, VMK_SCHED_SET, VMK_VM_KILL, VMK_CONSOLE_OPEN
+ *      |-- VMK_MEMORY_GET, VMK_MEMORY_SET
  *      `-- VMK_VM_CREATE --> vm_fd
  *                             |-- VMK_VM_GET, VMK_VM_TABLES, VMK_VM_START, VMK_VM_POWER
  *                             |-- VMK_VM_EVENT, VMK_VM_ANSWER, VMK_VM_IRQ
@@ -76,6 +77,30 @@ struct vmk_host {
 };
 #define VMK_HOST_GET VMK_IOCTL(1, struct vmk_host)
 
+/* Memory of the host; sums over its VMs are of about one moment. */
+struct vmk_host_memory {
+    struct vmk_head head;
+    uint64_t total_kb, free_kb;
+    uint64_t kernel_kb;      // everything but guests and user worlds
+    uint64_t least_free_kb;  // the least that was free since boot
+    // The memory scheduler's; all 0 if no VM can run.
+    uint64_t managed_kb, min_free_kb;
+    uint64_t floor_kb;  // free memory below this: only who is short of his reservation gets any
+    uint64_t reserved_kb, unreserved_kb;
+    uint64_t size_kb;                         // of all VMs
+    uint64_t shared_kb, common_kb, zero_kb;   // saving: shared - common
+    uint64_t hints, scanned, joined, broken;  // of the table of shared pages
+    uint64_t swapped_kb, swap_target_kb;
+    uint64_t swapped_in_pages, swapped_out_pages;  // of the VMs that are on
+    uint64_t compressed_kb, cache_kb;
+    uint64_t balloon_kb, balloon_target_kb, balloon_max_kb;
+    uint32_t
+        overcommit[3];    // 1, 5, 15 minutes, in 1/2048: VMs' sizes over managed memory, less 1
+    uint32_t level;       // 0 high, 1 clear, 2 soft, 3 hard, 4 low
+    char level_name[16];  // empty: it does not run
+};
+#define VMK_MEMORY_GET VMK_IOCTL(6, struct vmk_host_memory)
+
 /* ---- lists ---- */
 
 enum vmk_list_kind {
@@ -87,6 +112,7 @@ enum vmk_list_kind {
     VMK_LIST_ADAPTERS = 6,   // struct vmk_adapter
     VMK_LIST_DEVICES = 7,    // struct vmk_device
     VMK_LIST_CPUS = 8,       // struct vmk_cpu
+    VMK_LIST_VM_MEMORY = 9,  // struct vmk_vm_memory
 };
 
 /*
@@ -177,6 +203,40 @@ struct vmk_vm {
     char reason[VMK_TEXT_SIZE];  // why it ended
 };
 
+enum vmk_vm_memory_flags {
+    VMK_VM_BALLOON = 1,  // its guest has a balloon driver
+    VMK_VM_BLOCKED = 2   // it may not grow now: the host is at level low
+};
+
+/* What a VM has of the host's memory, in esxtop's words. Sums since power-on never fall. */
+struct vmk_vm_memory {
+    uint32_t group_id;   // as struct vmk_vm; 0: not in the scheduler
+    uint32_t memory_id;  // in the memory scheduler: what VMK_MEMORY_SET names; 0: not in it
+    uint32_t shares;
+    uint32_t flags;           // enum vmk_vm_memory_flags
+    uint64_t min_kb, max_kb;  // reservation, limit (UINT64_MAX: none)
+    uint64_t size_kb;         // MEMSZ
+    uint64_t granted_kb;      // GRANT: guest memory with machine memory behind
+    uint64_t held_kb;         // machine memory it takes: less what sharing saves
+    uint64_t target_kb;       // SZTGT
+    uint64_t touched_kb;      // TCHD: slow average of the working set
+    uint64_t active_kb;       // ACTV: the estimate that counts
+    uint32_t
+        active_permille;  // %ACTV, of the size; then slow, fast and with the running period
+    uint32_t slow_permille, fast_permille, next_permille;
+    uint64_t balloon_kb, balloon_target_kb, balloon_max_kb;  // MCTLSZ, MCTLTGT, MCTLMAX
+    uint64_t swapped_kb, swap_target_kb;                     // SWCUR, SWTGT
+    uint64_t swapped_in_pages, swapped_out_pages;            // since power-on
+    uint64_t compressed_kb;                 // guest memory that is in the cache
+    uint64_t cache_kb, cache_used_bytes;    // CACHESZ: machine memory; CACHEUSD: packed pages
+    uint64_t zipped_pages, unzipped_pages;  // since power-on
+    uint64_t shared_kb, zero_kb, saved_kb;  // SHRD, ZERO, SHRDSVD
+    uint64_t overhead_kb, overhead_max_kb;  // OVHD: tables; OVHDMAX: reserved
+    uint64_t least_kb;  // least held after something was taken from it; 0: nothing was
+    uint64_t balloon_locks, balloon_unlocks, balloon_refused, balloon_resets;
+    char name[VMK_NAME_SIZE];
+};
+
 struct vmk_owner {
     char name[32];
     uint64_t pages;       // whole pages
@@ -246,6 +306,18 @@ struct vmk_sched_set {
     char reason[VMK_TEXT_SIZE];  // out
 };
 #define VMK_SCHED_SET VMK_IOCTL(3, struct vmk_sched_set)
+
+/* Of a VM in the memory scheduler, in MB (VMK_UNLIMITED: no limit). ENOENT: there is none of that id;
+ * EINVAL: out of range. `reason` is empty, or says what could not be had (admission control). */
+struct vmk_memory_set {
+    struct vmk_head head;
+    uint32_t id;    // memory_id of struct vmk_vm_memory
+    uint32_t what;  // VMK_SET_SHARES, VMK_SET_MIN, VMK_SET_MAX
+    uint32_t shares, min_mb, max_mb;
+    uint32_t reserved;
+    char reason[VMK_TEXT_SIZE];  // out
+};
+#define VMK_MEMORY_SET VMK_IOCTL(7, struct vmk_memory_set)
 
 enum vmk_kill_how {
     VMK_KILL_SOFT =
@@ -418,5 +490,6 @@ struct vmk_vm_irq {
 /* ---- layouts ---- */
 
 _Static_assert(sizeof(struct vmk_world) == 112, "vmk_world");
+_Static_assert(sizeof(struct vmk_vm_memory) == 336, "vmk_vm_memory");
 _Static_assert(sizeof(struct vmk_list) == 40, "vmk_list");
 _Static_assert(sizeof(struct vmk_vm_event) == 320, "vmk_vm_event");
