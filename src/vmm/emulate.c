@@ -362,7 +362,7 @@ static bool decode_kept(struct work *w, const uint8_t bytes[DECODE_LENGTH_MAX + 
         &w->v->decoded[(w->rip ^ w->rip >> 4) % ARRAY_COUNT(w->v->decoded)];
     uint64_t key[2];
 
-    memcpy(key, bytes, sizeof(key));
+    __builtin_memcpy(key, bytes, sizeof(key));
     if (kept->mode != mode || kept->key[0] != key[0] || kept->key[1] != key[1]) {
         if (!decode(bytes, DECODE_LENGTH_MAX, mode, &w->insn))
             return false;
@@ -382,8 +382,16 @@ static bool fetch(struct work *w)
     uint64_t gla = linear(v, mode, DECODE_CS, w->rip);
     size_t have = (size_t)MIN(DECODE_LENGTH_MAX, PAGE_SIZE - (gla & (PAGE_SIZE - 1)));
     struct gla_fault fault;
-    vmk_status status = gla_read(v, gla, bytes, have, GLA_FETCH, &fault);
+    const uint8_t *kept = have == DECODE_LENGTH_MAX ? code_page_find(v, gla) : NULL;
+    vmk_status status = VMK_OK;
 
+    if (kept) {
+        __builtin_memcpy(bytes, kept, DECODE_LENGTH_MAX);
+    } else {
+        status = gla_read(v, gla, bytes, have, GLA_FETCH, &fault);
+        if (status == VMK_OK)
+            code_page_keep(v, gla);
+    }
     if (status == VMK_OK) {
         bytes[DECODE_LENGTH_MAX] = 0;
         if (have == DECODE_LENGTH_MAX ? decode_kept(w, bytes, mode)

@@ -303,7 +303,7 @@ enum exit_verdict exit_nested_fault(struct vcpu *v, const struct vm_exit *exit)
 
         if (status == VMK_OK) {
             spin_unlock(&vm->lock, irqs);
-            return EXIT_RESUME;
+            return EXIT_AGAIN;
         }
         // The VM ends, or its world is to: who said so logged it.
         if (status == VMK_KILLED || status == VMK_IO_ERROR || status == VMK_CORRUPT) {

@@ -7,7 +7,7 @@
  * owned by MEM_OWNER_P2M, so a VM's overhead can be printed and must be zero after it is gone.
  *
  * Invariants: an entry at level 1, or at level 2 with large_bits, is a leaf; a table is never
- * freed while the table above points to it; no guest memory is freed here.
+ * freed while the table above points to it, nor while it is last_table; no guest memory is freed here.
  * Locking: the VM's lock guards every change. A hardware walker may read at any time, so an entry
  * is written with one store, after what it points to.
  *
@@ -67,6 +67,7 @@ void nested_destroy(struct nested_table *t)
 {
     if (!t->format)
         return;
+    t->last_table = NULL;
     table_free(t, mpn_map(t->root), LEVELS);
     page_free(t->root, 0, MEM_OWNER_P2M);
     t->table_count--;
@@ -74,16 +75,12 @@ void nested_destroy(struct nested_table *t)
     t->format = NULL;
 }
 
-vmk_status nested_map(struct nested_table *t, gpa_t gpa, mpn_t mpn, bool writable, bool large)
+/* The table of level `last` for gpa, made with those above it if need be. */
+static vmk_status table_make(struct nested_table *t, gpa_t gpa, unsigned last, uint64_t **out)
 {
     const struct nested_format *f = t->format;
-    unsigned last = large ? 2 : 1;
     uint64_t *table = mpn_map(t->root);
 
-    if (gpa.raw >> 48)
-        return VMK_BAD_PARAM;
-    if (large && ((gpa.raw | (mpn.raw << PAGE_SHIFT)) & (BIT(21) - 1)))
-        return VMK_BAD_PARAM;
     for (unsigned level = LEVELS; level > last; level--) {
         uint64_t *entry = &table[entry_index(gpa, level)];
 
@@ -99,6 +96,31 @@ vmk_status nested_map(struct nested_table *t, gpa_t gpa, mpn_t mpn, bool writabl
             return VMK_EXISTS;
         }
         table = entry_table(*entry);
+    }
+    *out = table;
+    return VMK_OK;
+}
+
+vmk_status nested_map(struct nested_table *t, gpa_t gpa, mpn_t mpn, bool writable, bool large)
+{
+    const struct nested_format *f = t->format;
+    unsigned last = large ? 2 : 1;
+    uint64_t *table = t->last_table;
+    vmk_status status;
+
+    if (gpa.raw >> 48)
+        return VMK_BAD_PARAM;
+    if (large && ((gpa.raw | (mpn.raw << PAGE_SHIFT)) & (BIT(21) - 1)))
+        return VMK_BAD_PARAM;
+    // A guest that touches new memory does so in order.
+    if (large || !table || gpa.raw >> 21 != t->last_part) {
+        status = table_make(t, gpa, last, &table);
+        if (status != VMK_OK)
+            return status;
+        if (!large) {
+            t->last_table = table;
+            t->last_part = gpa.raw >> 21;
+        }
     }
 
     uint64_t *entry = &table[entry_index(gpa, last)];
@@ -217,6 +239,7 @@ vmk_status nested_join(struct nested_table *t, gpa_t gpa, mpn_t mpn, mpn_t *out)
             break;
         table = entry_table(*slot);
     }
+    t->last_table = NULL;  // it may be the one that goes
     *out = mpn_make((*slot & ENTRY_ADDRESS) >> PAGE_SHIFT);
     t->table_count--;
     __atomic_store_n(slot, mpn_to_paddr(mpn).raw | f->leaf_bits | f->large_bits,

@@ -22,6 +22,8 @@ struct nested_table {
     const struct nested_format *format;
     mpn_t root;
     uint64_t table_count;  // pages the table itself holds
+    uint64_t *last_table;  // the level-1 table that the last 4 KB went into; null: forgotten
+    uint64_t last_part;    // and which 2 MB it is of
 };
 
 must_check vmk_status nested_init(struct nested_table *t, const struct nested_format *format);

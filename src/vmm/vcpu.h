@@ -6,6 +6,7 @@
 
 #include "lib/x86.h"
 #include "plat/plat_virt.h"
+#include "vmm/code_page.h"
 #include "vmm/decode.h"
 #include "vmm/vt.h"
 #include "world/world.h"
@@ -72,7 +73,8 @@ struct vcpu {
         uint32_t leaf, subleaf;
         struct plat_cpuid out;
     } cpuid_cache[8];
-    struct vcpu_decoded decoded[16];  // (c)
+    struct vcpu_decoded decoded[16];    // (c)
+    struct code_page code[CODE_PAGES];  // (c)
     plat_ns unknown_logged;  // (c) when emulate.c last logged an instruction it does not know
 };
 

@@ -354,6 +354,7 @@ static void run_guest(struct vcpu *v)
         look = exit.kind != VM_EXIT_CPUID && (exit.kind != VM_EXIT_IO || !exit.io.in);
         switch (vm_exit_dispatch(v, &exit)) {
         case EXIT_RESUME: look = true; break;
+        case EXIT_AGAIN: look = LOAD(v->nmi_pending); break;  // its window lasts one entry
         case EXIT_RESUME_NEXT: step_over(v, b, &exit); break;
         case EXIT_BLOCK:
             step_over(v, b, &exit);

@@ -65,6 +65,7 @@ struct vm_exit {
 /* What the run loop does next. Handlers never touch RIP themselves. */
 enum exit_verdict {
     EXIT_RESUME,       // run again at the same RIP
+    EXIT_AGAIN,        // the same, and no device and no interrupt was touched
     EXIT_RESUME_NEXT,  // emulated: step over the instruction
     EXIT_BLOCK,        // like RESUME_NEXT, then the world waits for an interrupt (HLT)
     EXIT_KILL_VM,      // guest state that no handler can mend

@@ -128,6 +128,20 @@ vmk_status gla_read(struct vcpu *v, uint64_t gla, void *out, size_t size,
     return VMK_OK;
 }
 
+/* Nothing is kept: every fetch walks. tests/unit/test_code_page.c has the rest. */
+const uint8_t *code_page_find(struct vcpu *v, uint64_t gla)
+{
+    (void)v;
+    (void)gla;
+    return NULL;
+}
+
+void code_page_keep(struct vcpu *v, uint64_t gla)
+{
+    (void)v;
+    (void)gla;
+}
+
 bool vm_is_ram(const struct vm *vm, gpa_t gpa)
 {
     (void)vm;

@@ -156,7 +156,7 @@ void vlapic_accept(struct vcpu *v, uint8_t vector)
     }
     l->isr[word] |= bit;
     l->isr_words |= 1u << word;
-    ppr_update(l);
+    store(l->ppr, vector & 0xf0u);  // it was above the processor's priority, so it is that now
 }
 
 void vlapic_eoi(struct vlapic *l)

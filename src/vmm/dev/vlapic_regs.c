@@ -56,6 +56,7 @@ static const uint32_t lvt_writable[LVT_COUNT] = {
 #define SVR_RESET     0xffu
 
 #define ICR_STATUS    BIT(12)
+#define ICR_SELF      BIT(18)        // the shorthand, fixed delivery
 #define ICR_RESERVED  0xfff32000ull  // of the low half, for #GP in x2APIC mode
 
 static void cached_update(struct vlapic *l)
@@ -214,6 +215,13 @@ static uint32_t x2apic_writable(unsigned reg)
     }
 }
 
+/* A fixed interrupt to itself by shorthand: nobody else is asked. */
+static bool is_fixed_to_self(uint64_t icr)
+{
+    return ((uint32_t)icr & ~(uint32_t)(ICR_STATUS | 0xff)) == ICR_SELF &&
+           (uint8_t)icr >= VECTOR_MIN;
+}
+
 static bool x2apic_write(struct vlapic *l, unsigned reg, uint64_t value)
 {
     if (reg == REG_EOI && value == 0) {
@@ -224,7 +232,10 @@ static bool x2apic_write(struct vlapic *l, unsigned reg, uint64_t value)
         if (value & ICR_RESERVED)
             return false;
         l->icr = value & ~(uint64_t)ICR_STATUS;
-        vlapic_icr_send(l, value);
+        if (is_fixed_to_self(value))
+            (void)vlapic_irr_set(l, (uint8_t)value, false);
+        else
+            vlapic_icr_send(l, value);
         return true;
     }
     if (value & ~(uint64_t)x2apic_writable(reg))

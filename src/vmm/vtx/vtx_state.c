@@ -107,10 +107,17 @@ uint64_t vtx_get(struct vcpu *v, enum vt_reg reg)
     // These come first: emulated instructions ask for them all the time.
     if (reg == VT_RIP)
         return x->rip;
-    if (reg == VT_RFLAGS && x->loaded)
-        return vmcs_read(VMCS_GUEST_RFLAGS);
-    if (reg == VT_CR4 && x->loaded)
-        return cr4_view();
+    if (__builtin_expect(x->loaded, 1)) {
+        switch ((unsigned)reg) {
+        case VT_RFLAGS: return vmcs_read(VMCS_GUEST_RFLAGS);
+        case VT_RSP: return vmcs_read(VMCS_GUEST_RSP);
+        case VT_CR0: return cr0_view();
+        case VT_CR3: return vmcs_read(VMCS_GUEST_CR3);
+        case VT_CR4: return cr4_view();
+        case VT_EFER: return vmcs_read(VMCS_GUEST_EFER);
+        default: break;
+        }
+    }
 
     uint32_t field = plain_field(reg);
     uint64_t value = 0;
