@@ -107,8 +107,9 @@ static enum user_end serve(void)
     enum user_end end = USER_END_EXIT;
 
     user = user_boot_start();
-    vms = vm_boot_start();
-    if (!vms || (vm_boot_count(vms) == 0 && !user))
+    // The host shell starts the VMs of the boot modules: each has a vmx (/etc/init.d/90-vms).
+    vms = user && user_boot_starts_vms() ? NULL : vm_boot_start();
+    if (!user && (!vms || vm_boot_count(vms) == 0))
         vmk_log(VMK_LOG_WARN, "Boot: no virtual machine to run");
     if (user) {
         if (vms)

@@ -13,6 +13,7 @@
  */
 #include "boot/user_boot.h"
 
+#include "boot/boot_fs.h"
 #include "boot/vm_files.h"
 #include "core/core.h"
 #include "core/host.h"
@@ -90,6 +91,10 @@ static bool files_up(void)
     status = fat_type_register();
     if (status != VMK_OK)
         vmk_log(VMK_LOG_ERROR, "Boot: no FAT: %s", vmk_status_text(status));
+    status = boot_fs_start();
+    if (status != VMK_OK)
+        vmk_log(VMK_LOG_ERROR, "Boot: no boot modules below /boot: %s",
+                vmk_status_text(status));
     vm_files_init();
     return true;
 }
@@ -118,6 +123,13 @@ static bool path_exists(const char *path)
     struct vfs_attr attr;
 
     return vfs_stat(&where, path, 0, &attr) == VMK_OK;
+}
+
+bool user_boot_starts_vms(void)
+{
+    char line[8];
+
+    return !core_option("init", line, sizeof(line));
 }
 
 bool user_boot_start(void)

@@ -22,5 +22,5 @@ trap "echo caught" USR1; kill -USR1 $$; cat /etc/hostname | sed s/or/ar/'
 host 'shell' 5 "$work; exit 5" '^arrery' --vms 0
 host 'beside a guest' 0 "$work
 i=0; while ls /dev/vm/guest >/dev/null 2>&1 && [ \$i -lt 300 ]; do sleep 0.1; i=\$((i+1)); done
-grep -c 'guest: ended, status 0' /var/log/vmkernel.log | sed s/^/guests:/; echo done" '^guests:1' \
+grep -c 'VMX ends with status 0' /vms/guest/vmware.log | sed s/^/guests:/; echo done" '^guests:1' \
     --guest "$BUILD/guest/ring3.elf"
