@@ -21,27 +21,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem/memsched_record.h"
+#include "trace/mem_restore.h"
 #include "trace/print.h"
 #include "trace/tool.h"
 
 #define EXPECTED_MAX 512u  // one input: its record, a state, and a decision for each node
 
-enum stage {
-    BEFORE,   // no checkpoint yet
-    RESTORE,  // inside the first
-    REPLAY,
-};
-
 struct verify_mem {
     struct trace_reader *reader;
     struct neighbours before;
     unsigned neighbours;
-    struct memsched machine;
-    struct memsched_record recorder;
-    enum stage stage;
-    unsigned nodes, tunables;  // of the checkpoint, still to come
-    uint32_t first_seq;
+    struct mem_restore begun;  // and the machine that goes on from there
 
     // What has to come.
     unsigned expected, compared;
@@ -51,8 +41,8 @@ struct verify_mem {
         uint8_t bytes[RECORD_BYTES_MAX];
     } list[EXPECTED_MAX];
 
-    uint64_t inputs, decisions, checkpoints, skipped, events[256];
-    uint64_t from, to;  // times
+    uint64_t inputs, decisions, checkpoints, events[256];
+    uint64_t to;  // time
 };
 
 static bool is_ours(unsigned id)
@@ -94,10 +84,9 @@ struct verify_mem *verify_mem_create(struct trace_reader *reader, unsigned neigh
     }
     v->reader = reader;
     v->neighbours = neighbours;
-    memsched_init(&v->machine);
-    memsched_record_init(&v->recorder, &v->machine);
-    v->recorder.put = expect;
-    v->recorder.context = v;
+    mem_restore_init(&v->begun, reader, "verify");
+    v->begun.recorder.put = expect;
+    v->begun.recorder.context = v;
     return v;
 }
 
@@ -110,7 +99,7 @@ void verify_mem_free(struct verify_mem *v)
 
 bool verify_mem_any(const struct verify_mem *v)
 {
-    return v->inputs || v->skipped;
+    return v->inputs || v->begun.skipped;
 }
 
 /* ---- a difference ---- */
@@ -198,73 +187,19 @@ static int check_rest(struct verify_mem *v, const struct trace_record *r)
 
 /* ---- records ---- */
 
-/* A record of the first checkpoint. */
-static int restore(struct verify_mem *v, const struct trace_record *r)
-{
-    bool good;
-
-    switch (r->event->id) {
-    case RECORD_mem_tunable:
-        good = v->tunables && memsched_restore_tunable(&v->recorder, TRACE_AS(mem_tunable, r));
-        v->tunables -= good;
-        break;
-    case RECORD_mem_node:
-        good = v->nodes && memsched_restore_node(&v->recorder, TRACE_AS(mem_node, r));
-        v->nodes -= good;
-        break;
-    default: good = false;
-    }
-    if (good && !v->nodes && !v->tunables) {
-        good = memsched_restore_end(&v->recorder);
-        v->stage = REPLAY;
-    }
-    if (!good)
-        return tool_fail("verify: %s, byte %" PRIu64
-                         ": no state of a memory scheduler; the trace is of another version, "
-                         "or damaged",
-                         trace_stream_name(v->reader, r->stream), r->offset);
-    return TOOL_OK;
-}
-
-static int begin(struct verify_mem *v, const struct trace_record *r)
-{
-    const struct record_mem_checkpoint *c = TRACE_AS(mem_checkpoint, r);
-
-    if (r->event->id != RECORD_mem_checkpoint) {
-        v->skipped += r->event->id == RECORD_mem_input;
-        return TOOL_OK;
-    }
-    v->stage = RESTORE;
-    v->nodes = c->nodes;
-    v->tunables = MEMSCHED_TUNABLE_COUNT;
-    v->first_seq = c->seq;
-    v->from = r->time;
-    if (!memsched_restore_begin(&v->recorder, c) || !c->nodes)
-        return tool_fail("verify: %s, byte %" PRIu64 ": no state of a memory scheduler",
-                         trace_stream_name(v->reader, r->stream), r->offset);
-    return TOOL_OK;
-}
-
 static int input(struct verify_mem *v, const struct trace_record *r)
 {
     const struct record_mem_input *i = TRACE_AS(mem_input, r);
-    const struct memsched_input in = {.op = i->op,
-                                      .small = i->small,
-                                      .id = i->id,
-                                      .a = i->a,
-                                      .b = i->b,
-                                      .c = i->c,
-                                      .d = i->d,
-                                      .e = i->e};
+    const struct memsched_input in = mem_restore_input(i);
     vmk_status refused;
 
-    if (i->seq != v->recorder.seq)
+    if (i->seq != v->begun.recorder.seq)
         return tool_fail("verify: cannot be decided: input %u of the memory scheduler follows "
                          "input %u; record again with a larger ring (--trace-buffer)",
-                         i->seq, v->recorder.seq - 1);
+                         i->seq, v->begun.recorder.seq - 1);
     v->expected = v->compared = 0;
     v->to = r->time;
-    refused = memsched_record_step(&v->recorder, r->time, &in);
+    refused = memsched_record_step(&v->begun.recorder, r->time, &in);
     (void)refused;  // a decision of its own
     v->inputs++;
     if (v->overflow)
@@ -283,7 +218,7 @@ static int state(struct verify_mem *v, const struct trace_record *r)
         return status;
     v->expected = v->compared = 0;
     v->checkpoints++;
-    memsched_record_state(&v->recorder);
+    memsched_record_state(&v->begun.recorder);
     return TOOL_OK;
 }
 
@@ -295,7 +230,7 @@ static void name(struct verify_mem *v, const struct record_mem_node *n)
     if (n->slot >= MEMSCHED_NODES_MAX || v->compared == v->expected ||
         v->list[v->compared].event->id != RECORD_mem_node)
         return;
-    v->recorder.name[n->slot] = n->name;
+    v->begun.recorder.name[n->slot] = n->name;
     mine->name = n->name;
 }
 
@@ -305,10 +240,8 @@ int verify_mem_feed(struct verify_mem *v, const struct trace_record *r)
 
     if (!is_ours(r->event->id))
         return TOOL_OK;
-    if (v->stage == BEFORE)
-        return begin(v, r);
-    if (v->stage == RESTORE)
-        return restore(v, r);
+    if (v->begun.stage != MEM_RESTORE_DONE)
+        return mem_restore_feed(&v->begun, r);
     if (r->event->id == RECORD_mem_input) {
         status = check_rest(v, r);
         if (status == TOOL_OK)
@@ -334,13 +267,13 @@ int verify_mem_end(struct verify_mem *v)
 
     if (status != TOOL_OK)
         return status;
-    if (v->stage != REPLAY)
+    if (v->begun.stage != MEM_RESTORE_DONE)
         return tool_fail("verify: cannot be decided: no state of the memory scheduler was "
                          "recorded, only %" PRIu64 " inputs; record again with a larger ring",
-                         v->skipped);
+                         v->begun.skipped);
     printf("memory: equal: %" PRIu64 " inputs from input %u on, %" PRIu64
            " decisions and records of state over %.3f s\n",
-           v->inputs, v->first_seq, v->decisions, (double)(v->to - v->from) / 1e9);
+           v->inputs, v->begun.first_seq, v->decisions, (double)(v->to - v->begun.from) / 1e9);
     for (unsigned id = 0; id < 256; id++) {
         if (v->events[id] && id != RECORD_mem_input)
             printf("  %-14s %" PRIu64 "\n", trace_event_of(id)->name, v->events[id]);

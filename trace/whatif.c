@@ -26,6 +26,7 @@
 
 #include "sim/workload/replay.h"
 #include "trace/import.h"
+#include "trace/whatif_mem.h"
 
 #define POLICIES_MAX 8u
 #define SEEDS_MAX    1000u
@@ -45,6 +46,9 @@ static const char help[] =
     "  --switch-cost T   taken out of each run of a trace of the image (0)\n"
     "  --out DIR         also the workload, the figures as .dat and .csv, and pictures\n"
     "  --csv             the figures as CSV\n"
+    "  --memory A,B,...  memory instead: each a setting of the memory scheduler as NAME=N\n"
+    "                    (idle-tax=0, balloon=0, swap=0 ...), share=0, shares:VM=N, or several "
+    "by +\n"
     "\n"
     "Status: 0 done, 1 the self-replay of a simulated trace differs, 2 usage, 3 bad input.\n";
 
@@ -80,6 +84,7 @@ static const struct {
 
 struct arguments {
     const char *input, *out;
+    char *memory;
     const char *policies[POLICIES_MAX];
     unsigned policy_count;
     uint64_t seeds, cpus, switch_cost;
@@ -620,6 +625,8 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
                    a->cpus <= SCHED_CPUS_MAX;
         } else if (!strcmp(argv[i], "--switch-cost")) {
             good = good && tool_time(value, &a->switch_cost) && a->switch_cost <= 1000000;
+        } else if (!strcmp(argv[i], "--memory")) {
+            a->memory = value;
         } else if (!strcmp(argv[i], "--out")) {
             a->out = value;
         } else if (!strcmp(argv[i], "--csv")) {
@@ -658,6 +665,8 @@ int whatif_main(int argc, char **argv)
     }
     if (!arguments_read(&a, argc, argv))
         return TOOL_USAGE;
+    if (a.memory)
+        return whatif_memory(a.input, a.memory, a.csv);
     if (!a.policy_count) {
         memcpy(a.policies, all, sizeof(all));
         a.policy_count = ARRAY_COUNT(all);

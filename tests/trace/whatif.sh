@@ -56,3 +56,22 @@ wants "of an imported recording" 0 '^self-replay error: run 0\.[0-9]* %, ready 0
     "$tool" whatif "$dir/golden.wl" --seeds 3
 wants "of nothing" 3 'nothing' "$tool" whatif "$dir/nothing"
 wants "of a policy that is none" 2 'mine' "$tool" whatif "$dir/golden.wl" --policy mine
+
+# Memory: the tax is what moves memory from the idle VM to the busy one, and the model comes near the record.
+"$sim" replay sim/scenario/idle_tax.wl --trace "$dir/tax" >/dev/null 2>&1
+wants "memory under other settings" 0 'self-replay: [0-9.]* % of the worst' \
+    "$tool" whatif "$dir/tax" --memory idle-tax=0,balloon=0,swap=0,shares:idle=10000
+wants "memory as CSV" 0 'recorded,self-replay,error' "$tool" whatif "$dir/tax" --csv --memory idle-tax=0,balloon=0,swap=0,shares:idle=10000
+awk -F, '{ v[$1 "," $2 "," $3] = $5 }
+    function needs(ok, what) { print (ok ? "PASS" : "FAIL") " whatif memory: " what }
+    END {
+        needs(v["recorded,self-replay,error"] < 12, "self-replay within 12 %")
+        needs(v["idle-tax=0,idle,held"] > v["recorded,idle,held"] + 15, "no tax leaves the idle VM its memory")
+        needs(v["shares:idle=10000,idle,held"] > v["recorded,idle,held"] + 15, "shares do, too")
+        needs(v["balloon=0,idle,balloon"] == 0 && v["balloon=0,idle,out"] > 20, "without balloons it is swapped")
+        needs(v["swap=0,busy,held"] == "", "without swapping one is refused")
+    }' "$dir/out"
+wants "memory by a setting that is none" 2 'tax=0' "$tool" whatif "$dir/tax" --memory tax=0
+wants "memory beyond a setting's range" 3 'out of range' "$tool" whatif "$dir/tax" --memory idle-tax=100
+"$sim" replay sim/scenario/sleeper.wl --trace "$dir/nomem" >/dev/null 2>&1
+wants "memory of a trace without any" 3 'no inputs of a memory scheduler' "$tool" whatif "$dir/nomem" --memory swap=0
