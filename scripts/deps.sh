@@ -11,6 +11,8 @@
 #             one include of a Linux header
 #   zlib/     the unpacked Debian source package zlib: the kernel's own inflate is built of it,
 #             because the packaged libz.a uses vector registers
+#   iscsi/  tgtd and tgtadm, built of Debian's source package tgt: an iSCSI target whose disk two emulated
+#             hosts share. COMPARE AND WRITE, which it has, is put back into its table of commands
 #   busybox-source/, posixtestsuite/
 #             Debian source packages with tests that run as user worlds (tests/user/conformance.sh)
 #   guest/    vmlinuz (Debian's cloud kernel), its disk drivers (modules/, in the order of
@@ -23,7 +25,7 @@ set -eu
 packages="check pkg-config clang clang-format clang-tidy cppcheck lcov gnuplot-nox
 zlib1g-dev qemu-system-x86 ovmf bochs bochs-term bochsbios vgabios grub-common grub-pc-bin
 grub-efi-amd64-bin xorriso mtools gdb cpio lz4 kmod dpkg-dev libunicorn-dev vmfs-tools qemu-utils libcjson-dev
-qemu-user gdisk fdisk dosfstools musl-tools
+qemu-user qemu-block-extra gdisk fdisk dosfstools musl-tools
 babeltrace2 protobuf-compiler lttng-tools liblttng-ust-dev"
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 self=$(cksum <"$0" | cut -d' ' -f1)
@@ -57,6 +59,10 @@ have_zlib() {
 
 have_conformance() {
     [ -d "$cache/busybox-source/testsuite" ] && [ -d "$cache/posixtestsuite/conformance" ]
+}
+
+have_iscsi() {
+    [ -x "$cache/iscsi/tgtd" ] && [ -x "$cache/iscsi/tgtadm" ]
 }
 
 have_acpica() {
@@ -197,6 +203,22 @@ fetch_source() {
     mv "$work/get/tree" "$cache/$2"
 }
 
+# One thread per disk (tgtd -t 1) makes its COMPARE AND WRITE one step for all who ask.
+fetch_iscsi() {
+    fetch_source tgt iscsi
+    (cd "$cache/iscsi/usr" &&
+        sed -i '/\/\* {sbc_rw, NULL, PR_EA_FA|PR_EA_FN}, \*\//{N;s#.*#{sbc_rw, NULL, PR_EA_FA|PR_EA_FN},#;}' sbc.c &&
+        cc -O1 -w -D_GNU_SOURCE -DUSE_SIGNALFD -DUSE_TIMERFD -I. -DTGT_VERSION='"1"' -DBSDIR='"/none"' -Wl,-E -o ../tgtd \
+            iscsi/conn.c iscsi/param.c iscsi/session.c iscsi/iscsid.c iscsi/target.c iscsi/chap.c iscsi/sha1.c \
+            iscsi/md5.c iscsi/transport.c iscsi/iscsi_tcp.c iscsi/isns.c tgtd.c mgmt.c target.c scsi.c log.c driver.c \
+            util.c work.c concat_buf.c parser.c spc.c sbc.c mmc.c osd.c scc.c smc.c ssc.c libssc.c bs_rdwr.c bs_ssc.c \
+            bs_null.c bs_sg.c bs.c libcrc32c.c bs_sheepdog.c -lpthread -ldl &&
+        cc -O1 -w -D_GNU_SOURCE -I. -DTGT_VERSION='"1"' -o ../tgtadm tgtadm.c concat_buf.c) >>"$work/log" 2>&1 || {
+        tail -n 20 "$work/log" >&2
+        die "cannot build tgt"
+    }
+}
+
 fetch_guest() {
     say "fetching a guest kernel and busybox"
     meta=$(apt_cache depends linux-image-cloud-amd64 |
@@ -242,14 +264,18 @@ need_acpica=
 need_guest=
 need_zlib=
 need_conformance=
+need_iscsi=
+have_iscsi || need_iscsi=yes
 have_zlib || need_zlib=yes
 have_acpica || need_acpica=yes
 have_guest || need_guest=yes
 have_conformance || need_conformance=yes
-if [ -n "$need_acpica$need_guest$need_zlib$need_conformance" ]; then
+if [ -n "$need_acpica$need_guest$need_zlib$need_conformance$need_iscsi" ]; then
     private_lists
     [ -z "$need_acpica" ] || fetch_acpica
     [ -z "$need_zlib" ] || fetch_source zlib zlib
+    # One test needs it, nothing else.
+    [ -z "$need_iscsi" ] || (fetch_iscsi) || say "no iSCSI target: tests/qemu/shared.sh is left out"
     [ -z "$need_conformance" ] || {
         fetch_source busybox busybox-source
         fetch_source posixtestsuite posixtestsuite

@@ -35,6 +35,7 @@ usage: scripts/run.sh [options]
                      a .vmx file (may be given again)
   --host-memory MB   memory of the machine itself (QEMU; enough for the VMs)
   --host-disk FILE   a disk of the machine itself, raw; changes stay (QEMU only; may be given again)
+                     or iscsi://ADDRESS:PORT/TARGET/LUN, behind virtio-scsi
   --firmware bios    start by SeaBIOS from the first disk instead of the kernel directly
   --append ARGS      the guest kernel's command line (for Linux: appended to it)
   --kernel-args ARGS more for the VMkernel's own command line
@@ -136,6 +137,7 @@ command -v $tool >/dev/null || die "no $tool here; run scripts/deps.sh"
 [ "$platform" != bochs ] || [ -z "$gdb$icount" ] || die "--gdb and --icount are for QEMU"
 [ "$platform" != bochs ] || [ -z "$host_disks" ] || die "--host-disk is for QEMU"
 for disk in $host_disks; do
+    case $disk in iscsi://*) continue ;; esac
     [ -w "$disk" ] || die "--host-disk: cannot write $disk"
 done
 [ -z "$guest" ] || [ -z "$has_commands" ] || die "--cmd is for the Linux guest, not with --guest"
@@ -316,8 +318,12 @@ run_qemu() {
     n=0
     for disk in $host_disks; do
         n=$((n + 1))
-        set -- "$@" -drive "if=none,id=hostdisk$n,format=raw,file=$disk" \
-            -device virtio-blk-pci,drive=hostdisk$n
+        set -- "$@" -drive "if=none,id=hostdisk$n,format=raw,file=$disk"
+        case $disk in
+        # A LUN that other machines may have too: its commands go there as they are.
+        iscsi://*) set -- "$@" -device virtio-scsi-pci,id=hostscsi$n -device scsi-block,bus=hostscsi$n.0,drive=hostdisk$n ;;
+        *) set -- "$@" -device virtio-blk-pci,drive=hostdisk$n ;;
+        esac
     done
     [ -z "$trace" ] || set -- "$@" -device piix3-ide,id=traceide \
         -drive if=none,id=trace,format=raw,cache=unsafe,file="$work/trace.img" \

@@ -60,3 +60,26 @@ check() {
         echo "FAIL $c_name: $(tail -n 1 "$results/check.log")"
     fi
 }
+
+descendants() {
+    for d_pid in $(ps -o pid= --ppid "$1"); do
+        descendants "$d_pid"
+        echo "$d_pid"
+    done
+}
+
+# kill_qemu PID: the emulator below that process is gone, with everything it had in flight.
+kill_qemu() {
+    for k_pid in $(descendants "$1"); do
+        case $(ps -o comm= -p "$k_pid") in qemu-system*) kill -KILL "$k_pid" 2>/dev/null ;; esac
+    done
+}
+
+# wait_for FILE PATTERN PID: until a line of the file has it, or the process is gone, or five minutes.
+wait_for() {
+    w_tries=1200
+    until LC_ALL=C grep -a -q "$2" "$1" 2>/dev/null; do
+        kill -0 "$3" 2>/dev/null && [ $((w_tries -= 1)) -gt 0 ] || return 1
+        sleep 0.25
+    done
+}

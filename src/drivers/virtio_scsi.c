@@ -9,7 +9,8 @@
  *   - Each command owns a slot for good, chosen by its tag: headers, sense, descriptor table.
  *   - A disk's unit is target << 8 | LUN.
  * Locking    disk_queue.lock around its virtqueue; the event queue is used by the handler of queue 0.
- * Sources    VIRTIO "SCSI Host Device"; SPC4 "Sense data"; SBC3 "READ (16)", "WRITE (16)", "UNMAP"
+ * Sources    VIRTIO "SCSI Host Device"; SPC4 "Sense data"; SBC3 "READ (16)", "WRITE (16)", "UNMAP",
+ *            "COMPARE AND WRITE", "Block Limits VPD page"
  */
 #include "core/log.h"
 #include "drivers/drivers.h"
@@ -35,6 +36,7 @@ enum {
     SCSI_SYNCHRONIZE_CACHE = 0x35,
     SCSI_UNMAP = 0x42,
     SCSI_READ_16 = 0x88,
+    SCSI_COMPARE_AND_WRITE = 0x89,
     SCSI_WRITE_16 = 0x8a,
     SCSI_READ_CAPACITY_16 = 0x9e,  // service action 0x10
 };
@@ -194,6 +196,11 @@ static void issue(struct disk_queue *q, struct disk_command *c)
         big_endian(s->unmap + 20, 4, 0);
         send(&v->rings[q->index], c->tag, s, &unmap, 1, false);
         return;
+    case BLOCK_COMPARE_WRITE:  // the data are the expected block, then the new one
+        cdb[0] = SCSI_COMPARE_AND_WRITE;
+        big_endian(cdb + 2, 8, c->offset / block);
+        cdb[13] = 1;
+        break;
     default:
         cdb[0] = c->op == BLOCK_READ ? SCSI_READ_16 : SCSI_WRITE_16;
         cdb[1] = c->fua ? 8 : 0;
@@ -400,6 +407,15 @@ static void read_name(struct vscsi *v, unsigned unit, struct storage_inquiry *q)
     }
 }
 
+/* Page B0h: what the device takes in one COMPARE AND WRITE; 0: it does not know it, or does not say. */
+static bool can_compare_write(struct vscsi *v, unsigned unit)
+{
+    static const uint8_t page_b0[6] = {SCSI_INQUIRY, 1, 0xb0, 0, INQUIRY_SIZE};
+    const uint8_t *b = v->buffer;
+
+    return ask(v, unit, page_b0, 6, INQUIRY_SIZE) && b[1] == 0xb0 && b[3] >= 2 && b[5];
+}
+
 /* False: no disk at that place. */
 static bool read_disk(struct vscsi *v, unsigned unit, struct disk *disk,
                       struct storage_inquiry *q)
@@ -431,6 +447,7 @@ static bool read_disk(struct vscsi *v, unsigned unit, struct disk *disk,
     disk->limits.extents = v->extents;
     disk->limits.has_fua = true;
     read_name(v, unit, q);
+    disk->block.can_compare_write = can_compare_write(v, unit);
     return true;
 }
 

@@ -130,20 +130,8 @@ wanted=$(($(date +%s) % 6 + 3))
 run_vm="cd $volume/vm && { vmx vm.vmx; echo \"vmx ends \$?\"; } & sleep 1; tail -n +1 -f $volume/vm/vm.out & wait %1"
 boot 2 "$run_vm" &
 run=$!
-tries=1200
-until LC_ALL=C grep -a -q "SYNCED $wanted" "$out-2.txt" 2>/dev/null || [ $((tries -= 1)) = 0 ]; do
-    kill -0 $run 2>/dev/null || break
-    sleep 0.25
-done
-descendants() {
-    for d_pid in $(ps -o pid= --ppid "$1"); do
-        descendants "$d_pid"
-        echo "$d_pid"
-    done
-}
-for pid in $(descendants $run); do
-    case $(ps -o comm= -p "$pid") in qemu-system*) kill -KILL "$pid" 2>/dev/null ;; esac
-done
+wait_for "$out-2.txt" "SYNCED $wanted" $run
+kill_qemu $run
 wait $run
 verdict 'guest on VMDKs of the datastore' 0 0 "$out-2.txt" 'Hypervisor detected: VMware' 'DMI: VMware' \
     'DISK vda good' 'DISK sd[ab] good' "SYNCED $wanted"
