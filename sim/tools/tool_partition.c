@@ -50,15 +50,30 @@ static int list(const struct partition_table *t)
 /* part-add TYPE [SIZE|0 [NAME [NUMBER]]] */
 static int add(struct partition_table *t, int argc, char **argv)
 {
+    const bool mbr = t->scheme == PARTITION_SCHEME_MBR;
+    char *end;
     struct partition p = {.number = 0};
     vmk_status status;
 
     p.kind = argc > 1 ? partition_kind_find(argv[1]) : PARTITION_KIND_COUNT;
-    if (p.kind == PARTITION_KIND_COUNT && argc > 1 && partition_guid_parse(argv[1], &p.type))
+    if (mbr && p.kind == PARTITION_KIND_COUNT && argc > 1) {
+        const unsigned long type = strtoul(argv[1], &end, 16);
+
+        if (!*end && type && type < 256) {
+            p.mbr_type = (uint8_t)type;
+            p.kind = PARTITION_OTHER;
+        }
+    }
+    if (p.mbr_type)
+        ;
+    else if (p.kind == PARTITION_KIND_COUNT && argc > 1 &&
+             partition_guid_parse(argv[1], &p.type))
         p.kind = PARTITION_OTHER;
     else if (p.kind == PARTITION_KIND_COUNT || p.kind == PARTITION_OTHER) {
-        fputs("vmfs-tool: part-add TYPE [SIZE [NAME [NUMBER]]]; TYPE is a GUID or one of",
-              stderr);
+        fputs(
+            "vmfs-tool: part-add TYPE [SIZE [NAME [NUMBER]]]; TYPE is a GUID (of an MBR: two\n"
+            "hexadecimal digits, fb is VMFS) or one of",
+            stderr);
         for (unsigned i = 1; i < PARTITION_KIND_COUNT; i++)
             fprintf(stderr, " %s", partition_kind_name((enum partition_kind)i));
         fputc('\n', stderr);
@@ -84,6 +99,7 @@ int tool_partitions(const char *image, int argc, char **argv)
 {
     const struct partition_report report = {.line = print_line,
                                             .argument = (void *)(uintptr_t)image};
+    bool mbr = false;
     bool create = !strcmp(argv[0], "part-create");
     bool only_list = !strcmp(argv[0], "part-list");
     struct partition_table *table = NULL;
@@ -92,10 +108,14 @@ int tool_partitions(const char *image, int argc, char **argv)
     int result = 0;
     vmk_status status;
 
+    if (create && argc > 1 && !strcmp(argv[argc - 1], "mbr")) {
+        mbr = true;
+        argc--;
+    }
     if (create && argc == 3 && !strcmp(argv[1], "-s") && tool_parse_size(argv[2], &size))
         argc = 1;
     if (create && argc > 1) {
-        fputs("vmfs-tool: part-create [-s SIZE]\n", stderr);
+        fputs("vmfs-tool: part-create [-s SIZE] [mbr]\n", stderr);
         return 2;
     }
     disk = tool_device_open(image, size, only_list);
@@ -108,7 +128,8 @@ int tool_partitions(const char *image, int argc, char **argv)
     if (create) {
         struct partition_guid id = partition_guid_make(tool_random(), tool_random());
 
-        status = partition_table_new(disk, &id, &table);
+        status = mbr ? partition_table_new_mbr(disk, (uint32_t)tool_random() | 1, &table)
+                     : partition_table_new(disk, &id, &table);
     } else {
         status = partition_table_read(disk, &report, &table);
     }

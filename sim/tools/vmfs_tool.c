@@ -68,7 +68,7 @@ static const char usage[] =
     "\n"
     "Partition tables (IMAGE is a whole disk):\n"
     "  part-list                   what the table says; status 1 if it has problems\n"
-    "  part-create [-s SIZE]       an empty GPT\n"
+    "  part-create [-s SIZE] [mbr] an empty GPT, or an MBR\n"
     "  part-add TYPE [SIZE [NAME [NUMBER]]]\n"
     "                              TYPE: a GUID, vmfs, vmkcore, efi-system, basic-data, linux "
     "...\n"

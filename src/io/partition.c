@@ -154,6 +154,11 @@ enum partition_kind partition_kind_of_mbr(uint8_t type)
     }
 }
 
+uint8_t partition_kind_mbr_type(enum partition_kind kind)
+{
+    return (unsigned)kind < PARTITION_KIND_COUNT ? kinds[kind].mbr_type : 0;
+}
+
 const char *partition_problem_name(unsigned problem)
 {
     switch (problem) {
@@ -196,6 +201,14 @@ struct partition *partition_new_entry(struct partition_table *table)
 static bool overlap(const struct partition *a, const struct partition *b)
 {
     return a->offset < b->offset + b->size && b->offset < a->offset + a->size;
+}
+
+/* Where the extended partition of an MBR is, nothing else can be. */
+static bool in_extended(const struct partition_table *table, const struct partition *p)
+{
+    const struct partition extended = {.offset = table->extended, .size = table->extended_size};
+
+    return extended.size && overlap(p, &extended);
 }
 
 void partition_table_check(struct partition_table *table, const struct partition_report *report)
@@ -264,7 +277,8 @@ vmk_status partition_table_read(struct block_device *disk,
     }
     if (protective || !own)
         status = partition_gpt_read(disk, protective, table, report);
-    if (status == VMK_OK && table->scheme == PARTITION_SCHEME_NONE && own)
+    if (status == VMK_OK && table->scheme == PARTITION_SCHEME_NONE &&
+        (own || partition_mbr_is_empty(sector)))
         status = partition_mbr_read(disk, sector, table, report);
     if (status != VMK_OK)
         goto failed;
@@ -312,6 +326,10 @@ static uint64_t gap_find(const struct partition_table *table, uint64_t from, uin
             else if (p->offset > at)
                 end = MIN(end, p->offset);
         }
+        if (table->extended <= at && at < table->extended + table->extended_size)
+            past = MAX(past, table->extended + table->extended_size);
+        else if (table->extended_size && table->extended > at)
+            end = MIN(end, table->extended);
         if (!past && end - at >= MAX(size, 1u)) {
             *room = end - at;
             return at;
@@ -351,7 +369,8 @@ static vmk_status place(const struct partition_table *table, struct partition *p
         return VMK_NO_SPACE;
     p->size = round_up(p->size, table->block_size);
     if (p->offset % table->block_size || p->offset < table->usable_begin ||
-        p->offset > table->usable_end || p->size > table->usable_end - p->offset)
+        p->offset > table->usable_end || p->size > table->usable_end - p->offset ||
+        in_extended(table, p))
         return VMK_BAD_PARAM;
     for (unsigned i = 0; i < table->count; i++) {
         if (overlap(p, &table->partitions[i]))
@@ -362,17 +381,26 @@ static vmk_status place(const struct partition_table *table, struct partition *p
 
 vmk_status partition_add(struct partition_table *table, struct partition *wanted)
 {
+    const bool mbr = table->scheme == PARTITION_SCHEME_MBR;
     vmk_status status;
     unsigned at;
 
-    if (table->scheme != PARTITION_SCHEME_GPT)
+    if (table->scheme == PARTITION_SCHEME_NONE)
         return VMK_BAD_FORMAT;
+    if (mbr) {
+        if (wanted->kind != PARTITION_OTHER)
+            wanted->mbr_type = partition_kind_mbr_type(wanted->kind);
+        if (!wanted->mbr_type || wanted->number > 4)
+            return VMK_UNSUPPORTED;
+    }
     if (table->count == PARTITIONS_MAX)
         return VMK_LIMIT;
     if (!wanted->number) {
-        for (wanted->number = 1; partition_find(table, wanted->number);)
+        for (wanted->number = 1; partition_find(table, wanted->number) ||
+                                 (mbr && wanted->number == table->extended_slot);)
             wanted->number++;
-    } else if (partition_find(table, wanted->number)) {
+    } else if (partition_find(table, wanted->number) ||
+               (mbr && wanted->number == table->extended_slot)) {
         return VMK_EXISTS;
     }
     if (wanted->number > table->slots)
@@ -380,7 +408,7 @@ vmk_status partition_add(struct partition_table *table, struct partition *wanted
     status = place(table, wanted);
     if (status != VMK_OK)
         return status;
-    if (wanted->kind != PARTITION_OTHER)
+    if (wanted->kind != PARTITION_OTHER && !mbr)
         wanted->type = partition_kind_guid(wanted->kind);
     for (at = table->count; at && table->partitions[at - 1].number > wanted->number; at--)
         table->partitions[at] = table->partitions[at - 1];
@@ -394,6 +422,8 @@ vmk_status partition_remove(struct partition_table *table, unsigned number)
     for (unsigned i = 0; i < table->count; i++) {
         if (table->partitions[i].number != number)
             continue;
+        if (table->scheme == PARTITION_SCHEME_MBR && number > 4)
+            return VMK_UNSUPPORTED;
         table->count--;
         memmove(&table->partitions[i], &table->partitions[i + 1],
                 (table->count - i) * sizeof(table->partitions[0]));

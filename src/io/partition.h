@@ -83,7 +83,9 @@ struct partition_table {
     uint64_t usable_begin, usable_end;  // GPT: bytes
     struct partition_guid disk_id;      // GPT
     uint32_t signature;                 // MBR
-    unsigned slots;                     // GPT: entries in the array
+    unsigned slots;                     // entries in the array; of an MBR 4
+    uint64_t extended, extended_size;   // MBR: the extended partition, bytes; size 0: none
+    unsigned extended_slot;             // MBR: which of the four it is
     unsigned count;
     struct partition partitions[PARTITIONS_MAX];  // by number
 };
@@ -115,16 +117,23 @@ must_check vmk_status partition_table_repair(struct block_device *disk,
 must_check vmk_status partition_table_new(const struct block_device *disk,
                                           const struct partition_guid *disk_id,
                                           struct partition_table **out);
+/* The same for an MBR; `signature` is not 0. Partitions may begin below 2^32 blocks. */
+must_check vmk_status partition_table_new_mbr(const struct block_device *disk,
+                                              uint32_t signature,
+                                              struct partition_table **out);
 /*
  * Adds a partition in memory. number 0: the lowest free one; offset 0: the first aligned place where
  * it fits; size 0: all that is free there up to an aligned end (with offset 0 too: the largest gap). The result is in
- * *wanted. EXISTS (number), NO_SPACE, BAD_PARAM (bounds, overlap, name), LIMIT.
+ * *wanted. EXISTS (number), NO_SPACE, BAD_PARAM (bounds, overlap, name), LIMIT. An MBR takes primary partitions
+ * only, of a kind or an mbr_type: UNSUPPORTED.
  */
 must_check vmk_status partition_add(struct partition_table *table, struct partition *wanted);
+/* NOT_FOUND; UNSUPPORTED: a logical partition of an MBR. */
 must_check vmk_status partition_remove(struct partition_table *table, unsigned number);
 /*
- * Writes a GPT: the backup copy first, then the primary, then the protective MBR, each durable before
- * the next; a power cut leaves the old table or the new one. BAD_FORMAT: bad partitions. [block]
+ * Writes the table. A GPT: the backup copy first, then the primary, then the protective MBR, each durable before
+ * the next. An MBR is one block: boot code and extended partition stay, and a GPT that was there is wiped.
+ * A power cut leaves the old table or the new one. BAD_FORMAT: bad partitions. [block]
  */
 must_check vmk_status partition_table_write(struct block_device *disk,
                                             const struct partition_table *table);

@@ -471,6 +471,28 @@ static bool entry_write(uint8_t *e, const struct partition *p, uint32_t block_si
            SIZE_MAX;
 }
 
+static vmk_status header_wipe(struct block_device *disk, uint64_t lba, uint8_t *block)
+{
+    vmk_status status = block_read(disk, lba * disk->block_size, block, disk->block_size);
+
+    if (status != VMK_OK || memcmp(block, signature, sizeof(signature)) != 0)
+        return status;
+    memset(block, 0, disk->block_size);
+    status = block_write(disk, lba * disk->block_size, block, disk->block_size);
+    return status == VMK_OK ? block_flush(disk) : status;
+}
+
+vmk_status partition_gpt_wipe(struct block_device *disk)
+{
+    uint8_t *block = heap_alloc(disk->block_size, MEM_OWNER_KERNEL);
+    vmk_status status = block ? header_wipe(disk, 1, block) : VMK_NO_MEMORY;
+
+    if (status == VMK_OK)
+        status = header_wipe(disk, blocks_of(disk) - 1, block);
+    heap_free(block);
+    return status;
+}
+
 vmk_status partition_table_write(struct block_device *disk, const struct partition_table *table)
 {
     struct gpt_copy c = {.entry_size = GPT_ENTRY_LEAST,
@@ -481,6 +503,8 @@ vmk_status partition_table_write(struct block_device *disk, const struct partiti
     uint64_t blocks = array_blocks(disk, &c);
     vmk_status status = VMK_OK;
 
+    if (table->scheme == PARTITION_SCHEME_MBR)
+        return partition_mbr_write(disk, table);
     if (table->scheme != PARTITION_SCHEME_GPT ||
         table->problems & (PARTITION_BAD_ENTRY | PARTITION_BACKUP_MISPLACED) ||
         table->block_size != disk->block_size || table->slots > 1024)

@@ -21,6 +21,8 @@ void partition_table_check(struct partition_table *table,
                            const struct partition_report *report);
 enum partition_kind partition_kind_of_guid(const struct partition_guid *guid);
 enum partition_kind partition_kind_of_mbr(uint8_t type);
+/* 0: none is customary. */
+uint8_t partition_kind_mbr_type(enum partition_kind kind);
 /* A new entry, or null when there are 128. */
 struct partition *partition_new_entry(struct partition_table *table);
 
@@ -28,6 +30,11 @@ struct partition *partition_new_entry(struct partition_table *table);
 vmk_status partition_mbr_read(struct block_device *disk, const uint8_t *sector,
                               struct partition_table *table,
                               const struct partition_report *report);
+/* Sector 0 is an MBR without entries, as partition_mbr_write() leaves it. */
+bool partition_mbr_is_empty(const uint8_t *sector);
+vmk_status partition_mbr_write(struct block_device *disk, const struct partition_table *table);
+/* Neither copy of a GPT is found any more; written only where there is one. */
+vmk_status partition_gpt_wipe(struct block_device *disk);
 /* OK with scheme NONE: neither copy is there at all. `protective`: sector 0 announces a GPT. */
 vmk_status partition_gpt_read(struct block_device *disk, bool protective,
                               struct partition_table *table,

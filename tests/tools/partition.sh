@@ -113,6 +113,18 @@ theirs "$img" | awk '$4 != "5"' >"$dir/want"
 [ ! -s "$dir/err" ] && [ -s "$dir/out" ] && cmp -s "$dir/out" "$dir/want" && pass 'partition MBR of sfdisk' ||
     fail 'partition MBR of sfdisk' "$(cat "$dir/err"; diff "$dir/out" "$dir/want" | head -n 2)"
 
+"$tool" "$img" part-delete 2 && "$tool" "$img" part-add vmfs 10M >"$dir/log" 2>&1
+sfdisk -d "$img" | grep -q '/m.img2 : .*type=fb$' && sfdisk -d "$img" | grep -q 'type=c, bootable' &&
+    sfdisk -d "$img" | grep -q '/m.img7 ' && sfdisk -V "$img" 2>&1 | grep -q 'No errors detected' &&
+    pass 'partition changed in an MBR of sfdisk' || fail 'partition changed in an MBR of sfdisk' "$(sfdisk -d "$img" | tail -n 7)"
+# Ours, over a GPT.
+img=$dir/n.img
+"$tool" "$img" part-create -s 20G && "$tool" "$img" part-create mbr && "$tool" "$img" part-add basic-data 250M >"$dir/log" &&
+    "$tool" "$img" part-add fc 110M >"$dir/log" && "$tool" "$img" part-add vmfs >"$dir/log" || fail 'partition MBR written' "$?"
+[ "$(sfdisk -d "$img" 2>/dev/null | awk '/ : start=/ { print $1 $NF }' | sed 's/.*img//' | tr '\n' ' ')" = '1type=c 2type=fc 3type=fb ' ] &&
+    sfdisk -V "$img" 2>&1 | grep -q 'No errors detected' && ! sgdisk -p "$img" 2>&1 | grep -qi 'valid GPT with' &&
+    pass 'partition MBR of ours' || fail 'partition MBR of ours' "$(sfdisk -d "$img" | tail -n 4; sfdisk -V "$img" 2>&1)"
+
 # A file system in a partition is reached through the table.
 img=$dir/v.img
 "$tool" "$img" part-create -s 1G && "$tool" "$img" part-add vmfs >/dev/null

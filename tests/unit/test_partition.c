@@ -324,6 +324,72 @@ START_TEST(test_mbr__bad_chain__ends)
 }
 END_TEST
 
+/* Boot code, extended partition and signature stay; what is added is of the asked type, beside all that. */
+START_TEST(test_mbr__written__keeps_what_it_does_not_know)
+{
+    struct disk_model *disk = mbr_disk(0);
+    struct block_device *device = disk_model_device(disk);
+    struct partition p = {.kind = PARTITION_VMFS};
+    struct partition_table *table;
+    uint8_t before[SECTOR];
+    uint8_t after[SECTOR];
+
+    change(device, 3, 0x5a);
+    change(device, 440, 0x77);
+    ck_assert_int_eq(block_read(device, 0, before, SECTOR), VMK_OK);
+    table = read_table(device);
+    ck_assert_int_eq(partition_remove(table, 6), VMK_UNSUPPORTED);
+    ck_assert_int_eq(partition_remove(table, 1), VMK_OK);
+    ck_assert_int_eq(partition_add(table, &p), VMK_OK);
+    ck_assert_uint_eq(p.number, 1);
+    ck_assert_uint_eq(p.offset,
+                      12288ull * SECTOR);  // behind the extended partition, the largest gap
+    p = (struct partition){.kind = PARTITION_VSAN};
+    ck_assert_int_eq(partition_add(table, &p), VMK_UNSUPPORTED);  // an MBR has no type for it
+    p = (struct partition){.mbr_type = 0xfc, .number = 4};
+    ck_assert_int_eq(partition_add(table, &p), VMK_EXISTS);
+    p = (struct partition){.mbr_type = 0xfc, .offset = 9000ull * SECTOR, .size = SECTOR};
+    ck_assert_int_eq(partition_add(table, &p), VMK_BAD_PARAM);
+    ck_assert_int_eq(partition_table_write(device, table), VMK_OK);
+    partition_table_free(table);
+    ck_assert_int_eq(block_read(device, 0, after, SECTOR), VMK_OK);
+    ck_assert_mem_eq(before, after, 446);
+    ck_assert_mem_eq(before + 446 + 48, after + 446 + 48, SECTOR - 446 - 48);
+    ck_assert_uint_eq(after[446 + 4], 0xfb);
+    table = read_table(device);
+    ck_assert_uint_eq(table->problems, 0);
+    ck_assert_uint_eq(table->count, 5);
+    ck_assert_uint_eq(partition_find(table, 1)->kind, PARTITION_VMFS);
+    partition_table_free(table);
+    disk_model_destroy(disk);
+}
+END_TEST
+
+/* An MBR without partitions on what was a GPT disk: neither copy of the GPT comes back. */
+START_TEST(test_mbr__over_a_gpt__replaces_it)
+{
+    struct disk_model *disk = gpt_disk(2);
+    struct block_device *device = disk_model_device(disk);
+    struct partition p = {.mbr_type = 0xfc, .active = true};
+    struct partition_table *table;
+
+    ck_assert_int_eq(partition_table_new_mbr(device, 0x12345678, &table), VMK_OK);
+    ck_assert_int_eq(partition_table_write(device, table), VMK_OK);
+    partition_table_free(table);
+    table = read_table(device);
+    ck_assert_uint_eq(table->scheme, PARTITION_SCHEME_MBR);
+    ck_assert_uint_eq(table->count + table->problems, 0);
+    ck_assert_uint_eq(table->signature, 0x12345678);
+    ck_assert_int_eq(partition_add(table, &p), VMK_OK);
+    ck_assert_int_eq(partition_table_write(device, table), VMK_OK);
+    ck_assert_int_eq(partition_remove(table, 1), VMK_OK);
+    ck_assert_int_eq(partition_table_write(device, table), VMK_OK);
+    partition_table_free(table);
+    ck_assert_uint_eq(problems(device), 0);
+    disk_model_destroy(disk);
+}
+END_TEST
+
 START_TEST(test_mbr__overlap_and_bounds__are_not_opened)
 {
     struct disk_model *disk = disk_model_create("disk", DISK_SIZE);
@@ -469,6 +535,8 @@ int main(void)
     tcase_add_test(tcase, test_gpt__power_cut_in_write__old_or_new);
     tcase_add_test(tcase, test_mbr__logical_partitions__are_read);
     tcase_add_loop_test(tcase, test_mbr__bad_chain__ends, 0, 4);
+    tcase_add_test(tcase, test_mbr__written__keeps_what_it_does_not_know);
+    tcase_add_test(tcase, test_mbr__over_a_gpt__replaces_it);
     tcase_add_test(tcase, test_mbr__overlap_and_bounds__are_not_opened);
     tcase_add_test(tcase, test_mbr__boot_sector_of_fat__is_no_table);
     tcase_add_test(tcase, test_partition_device__requests__are_shifted_and_bounded);
