@@ -273,9 +273,6 @@ struct thread *thread_current(void);  // null in a kernel world
 /* ---- process.c ---- */
 must_check vmk_status process_create(struct process *parent, struct process **out);
 must_check vmk_status thread_create(struct process *process, struct thread **out);
-/* Undoes thread_create() before the thread ran. */
-void thread_discard(struct thread *t);
-void process_discard(struct process *p);
 /* Makes it a world and lets it run. */
 must_check vmk_status thread_start(struct thread *t);
 void process_ref(struct process *p);
@@ -286,12 +283,6 @@ struct thread *thread_find_locked(uint32_t tid);
 /* Referenced, or null. */
 struct process *process_find(uint32_t pid);
 uint32_t pid_new_locked(void);
-noreturn_fn void thread_exit(struct thread *t);
-/* All threads of the process will end with that wait status. */
-void process_exit_begin(struct process *p, int status);
-/* Ends all other threads and waits for them; false: somebody else does that already. */
-must_check bool process_single_thread(struct thread *t);
-void process_vfork_release(struct thread *t);
 void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void process_times_locked(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void thread_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns);
@@ -301,8 +292,22 @@ void process_session_set_locked(struct process *p, struct user_session *session)
 void session_put_locked(struct user_session *session, struct tty **tty_to_put);
 
 void process_init(void);
+
+/* ---- process_exit.c ---- */
+/* Undo thread_create() before the thread ran, and process_create(). */
+void thread_discard(struct thread *t);
+void process_discard(struct process *p);
+noreturn_fn void thread_exit(struct thread *t);
+/* All threads of the process will end with that wait status. */
+void process_exit_begin(struct process *p, int status);
+/* Ends all other threads and waits for them; false: somebody else does that already. */
+must_check bool process_single_thread(struct thread *t);
+/* Lets the parent go on that waits in vfork() for this thread, if one does. */
+void process_vfork_release(struct thread *t);
 /* Takes a zombie off the tables; the caller puts the tty and then the process. User lock held. */
 void process_collect_locked(struct process *p, struct tty **tty);
+/* The kernel world that frees the threads that ended. */
+noreturn_fn void process_reaper(void *argument);
 
 /* ---- exec.c ---- */
 must_check int64_t process_exec_kernel(struct thread *t, const char *path,
