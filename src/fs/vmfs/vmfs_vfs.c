@@ -16,43 +16,21 @@
  * that lasts. Entries are listed by the hash of their name: the position is the hash, and an entry
  * that stays is seen once, whatever comes and goes beside it.
  *
- * Two worlds belong to a volume: one beats every HB_BEAT_NS and does nothing else, so that no long
- * operation looks like death; one ticks (commits, lets go of locks).
- *
  * Invariants
  *   - A vnode in the table has its file open in the volume, once; twice if `exclusive`.
  * Locking    vnode.lock (taken by vfs), then the volume's mutex inside vmfs_*().
- * Start at   mount_vmfs(), node_get().
+ * Start at   vmfs_node_get(), node_open().
  */
-#include "fs/vmfs/vmfs_vfs.h"
-
-#include "core/assert.h"
 #include "core/heap.h"
-#include "core/log.h"
-#include "fs/vfs_internal.h"
-#include "fs/vmfs/vmfs_format.h"
-#include "io/storage.h"
-#include "lib/format.h"
+#include "fs/vmfs/vmfs_vfs_internal.h"
 #include "lib/string.h"
 #include "plat/plat.h"
-#include "world/world.h"
 
-#define VMFS_MAGIC   0x2fabf15eu
 #define RETRY_NS     200000000ull
 #define WAIT_NS      (HB_DEAD_NS + 2 * HB_BEAT_NS)
 #define OPEN_WAIT_NS (2 * HB_BEAT_NS)
 #define LIST_BATCH   128u
 #define LIST_CHUNK   32u
-
-struct volume {
-    struct vmfs_volume *v;
-    struct mount *mount;
-    struct block_device *devices[LVM_EXTENTS_MAX];
-    unsigned count;
-    bool read_only;
-    world_id beater, ticker;
-    struct fs_event stop;
-};
 
 struct node {
     struct vnode vnode;
@@ -97,12 +75,6 @@ static bool again(struct volume *volume, struct patience *p, vmk_status status, 
     return world_sleep_until(now + RETRY_NS) == VMK_OK;
 }
 
-/* What the VFS calls it. */
-static vmk_status answer(vmk_status status)
-{
-    return status == VMK_CONTENDED ? VMK_BUSY : status == VMK_FENCED ? VMK_IO_ERROR : status;
-}
-
 /* Does `call`, whose result is in `status`, until no other host is in its way. */
 #define PATIENTLY(volume, status, call)                                                        \
     do {                                                                                       \
@@ -110,7 +82,7 @@ static vmk_status answer(vmk_status status)
         do                                                                                     \
             (status) = (call);                                                                 \
         while (again((volume), &patience_, (status), false));                                  \
-        (status) = answer(status);                                                             \
+        (status) = vmfs_answer(status);                                                        \
     } while (0)
 
 /* ---- inodes ---- */
@@ -128,7 +100,7 @@ static uint32_t type_of(enum vmfs_type type)
 }
 
 /* The vnode of a file, referenced. */
-static vmk_status node_get(struct volume *volume, vmfs_id id, struct vnode **out)
+vmk_status vmfs_node_get(struct volume *volume, vmfs_id id, struct vnode **out)
 {
     struct vmfs_attributes a;
     struct node *node;
@@ -139,12 +111,12 @@ static vmk_status node_get(struct volume *volume, vmfs_id id, struct vnode **out
         return VMK_OK;
     status = vmfs_open(volume->v, id, false);
     if (status != VMK_OK)
-        return answer(status);
+        return vmfs_answer(status);
     status = vmfs_attributes(volume->v, id, &a);
     node = status == VMK_OK ? heap_alloc(sizeof(*node), MEM_OWNER_FS) : NULL;
     if (!node) {
         vmfs_close(volume->v, id, false);
-        return status == VMK_OK ? VMK_NO_MEMORY : answer(status);
+        return status == VMK_OK ? VMK_NO_MEMORY : vmfs_answer(status);
     }
     node->volume = volume;
     node->id = id;
@@ -185,7 +157,7 @@ static vmk_status node_open(struct vnode *vnode, struct file *file)
         node->exclusive = status == VMK_OK;
     }
     mutex_unlock(&vnode->lock);
-    return answer(status);
+    return vmfs_answer(status);
 }
 
 /* ---- names ---- */
@@ -213,7 +185,7 @@ static vmk_status node_lookup(struct vnode *dir, const char *name, size_t length
     if (length > VMFS_NAME_MAX)
         return VMK_NAME_TOO_LONG;
     PATIENTLY(volume, status, vmfs_lookup(volume->v, node_of(dir)->id, name, length, &id));
-    return status == VMK_OK ? node_get(volume, id, out) : status;
+    return status == VMK_OK ? vmfs_node_get(volume, id, out) : status;
 }
 
 static vmk_status make(struct vnode *dir, const char *text, size_t length, enum vmfs_type type,
@@ -228,7 +200,7 @@ static vmk_status make(struct vnode *dir, const char *text, size_t length, enum 
     vmk_status status = name_copy(&name, text, length);
 
     if (status == VMK_OK)
-        status = answer(vmfs_attributes(volume->v, node_of(dir)->id, &a));
+        status = vmfs_answer(vmfs_attributes(volume->v, node_of(dir)->id, &a));
     if (status != VMK_OK)
         return status;
     if (a.mode & VFS_MODE_SETGID) {
@@ -239,7 +211,7 @@ static vmk_status make(struct vnode *dir, const char *text, size_t length, enum 
     PATIENTLY(volume, status,
               vmfs_create(volume->v, node_of(dir)->id, name.text, type, mode & VFS_MODE_BITS,
                           cred->uid, gid, target, &id));
-    return status == VMK_OK && out ? node_get(volume, id, out) : status;
+    return status == VMK_OK && out ? vmfs_node_get(volume, id, out) : status;
 }
 
 static vmk_status node_create(struct vnode *dir, const char *name, size_t length, uint32_t mode,
@@ -328,7 +300,7 @@ static vmk_status node_readlink(struct vnode *link, char *out, size_t size, size
     if (status == VMK_OK)
         status = vmfs_read(volume->v, node_of(link)->id, 0, out, size, &got);
     *length = status == VMK_OK ? (size_t)a.length : 0;
-    return answer(status);
+    return vmfs_answer(status);
 }
 
 /* ---- listing ---- */
@@ -390,7 +362,7 @@ static vmk_status collect(struct volume *volume, vmfs_id dir, uint64_t from, str
         vmk_status status = vmfs_entries(volume->v, dir, index, l->chunk, LIST_CHUNK, &got);
 
         if (status != VMK_OK || !got)
-            return answer(status);
+            return vmfs_answer(status);
         for (unsigned i = 0; i < got; i++) {
             const struct vmfs_entry *e = &l->chunk[i];
             uint64_t position = position_of(e->name);
@@ -436,7 +408,7 @@ static vmk_status node_getattr(struct vnode *vnode, struct vfs_attr *out)
     vmk_status status = vmfs_attributes(volume_of(vnode)->v, node_of(vnode)->id, &a);
 
     if (status != VMK_OK)
-        return answer(status);
+        return vmfs_answer(status);
     *out = (struct vfs_attr){.mode = vnode->type | a.mode,
                              .link_count = a.links,
                              .uid = a.uid,
@@ -465,7 +437,7 @@ static vmk_status node_setattr(struct vnode *vnode, const struct vfs_attr *attr,
     vmk_status status = vmfs_attributes(volume->v, node_of(vnode)->id, &a);
 
     if (status != VMK_OK)
-        return answer(status);
+        return vmfs_answer(status);
     if (what & VFS_SET_MODE) {
         set |= VMFS_SET_MODE;
         a.mode = attr->mode & VFS_MODE_BITS;
@@ -491,8 +463,8 @@ static vmk_status node_setattr(struct vnode *vnode, const struct vfs_attr *attr,
 
 static vmk_status node_read(struct vnode *vnode, struct vfs_iov *iov)
 {
-    return answer(vmfs_read(volume_of(vnode)->v, node_of(vnode)->id, iov->offset, iov->to,
-                            iov->size, &iov->done));
+    return vmfs_answer(vmfs_read(volume_of(vnode)->v, node_of(vnode)->id, iov->offset, iov->to,
+                                 iov->size, &iov->done));
 }
 
 static vmk_status node_write(struct vnode *vnode, struct vfs_iov *iov)
@@ -509,7 +481,7 @@ static vmk_status node_write(struct vnode *vnode, struct vfs_iov *iov)
                             (const char *)iov->from + iov->done, iov->size - iov->done, &done);
         iov->done += done;
     } while (again(volume, &patience, status, false));
-    return iov->done ? VMK_OK : answer(status);
+    return iov->done ? VMK_OK : vmfs_answer(status);
 }
 
 static vmk_status node_truncate(struct vnode *vnode, uint64_t size)
@@ -524,7 +496,7 @@ static vmk_status node_truncate(struct vnode *vnode, uint64_t size)
 static vmk_status node_fsync(struct vnode *vnode, bool data_only)
 {
     (void)data_only;
-    return volume_of(vnode)->read_only ? VMK_OK : answer(vmfs_sync(volume_of(vnode)->v));
+    return volume_of(vnode)->read_only ? VMK_OK : vmfs_answer(vmfs_sync(volume_of(vnode)->v));
 }
 
 static const struct vnode_ops node_ops = {
@@ -548,224 +520,6 @@ static const struct vnode_ops node_ops = {
     .release = node_release,
 };
 
-/* ---- mounts ---- */
-
-static vmk_status mount_sync(struct mount *mount)
-{
-    struct volume *volume = mount->private;
-
-    return volume->read_only ? VMK_OK : answer(vmfs_sync(volume->v));
-}
-
-static vmk_status mount_statfs(struct mount *mount, struct vfs_statfs *out)
-{
-    struct volume *volume = mount->private;
-    struct vmfs_statistics s;
-    vmk_status status = vmfs_statistics(volume->v, &s);
-
-    if (status != VMK_OK)
-        return answer(status);
-    out->magic = VMFS_MAGIC;
-    out->block_size = VMFS_FB_SIZE;
-    out->blocks = s.size >> VMFS_FB_SHIFT;
-    out->blocks_free = out->blocks_available = s.free >> VMFS_FB_SHIFT;
-    out->inodes = s.files;
-    out->inodes_free = s.files_free;
-    out->name_max = VMFS_NAME_MAX;
-    return VMK_OK;
-}
-
-/* Until the volume is unmounted; a volume that was stopped needs neither. */
-static void every_beat(struct volume *volume, vmk_status (*what)(struct vmfs_volume *),
-                       const char *name)
-{
-    vmk_status said = VMK_OK;
-
-    for (;;) {
-        vmk_status status = what(volume->v);
-
-        if (status != VMK_OK && status != said)
-            vmk_log(VMK_LOG_ERROR, "VMFS: %s: %s: %s", volume->mount->target, name,
-                    vmk_status_text(status));
-        said = status;
-        if (fs_event_wait(&volume->stop, 0, plat_time_now() + HB_BEAT_NS) == VMK_OK)
-            return;
-    }
-}
-
-static void beat_world(void *argument)
-{
-    every_beat(argument, vmfs_beat, "heartbeat");
-}
-
-static void tick_world(void *argument)
-{
-    every_beat(argument, vmfs_tick, "commit");
-}
-
-static void volume_free(struct volume *volume)
-{
-    for (unsigned i = 0; i < volume->count; i++)
-        storage_close(volume->devices[i]);
-    heap_free(volume);
-}
-
-static void worlds_stop(struct volume *volume)
-{
-    int code;
-
-    fs_event_signal(&volume->stop);
-    if (volume->beater.raw)
-        (void)!world_wait(volume->beater, PLAT_NS_NEVER, &code);
-    if (volume->ticker.raw)
-        (void)!world_wait(volume->ticker, PLAT_NS_NEVER, &code);
-}
-
-static vmk_status worlds_start(struct volume *volume)
-{
-    const struct world_params beat = {
-        .name = "vmfs-beat", .entry = beat_world, .argument = volume};
-    const struct world_params tick = {
-        .name = "vmfs-tick", .entry = tick_world, .argument = volume};
-    vmk_status status = world_create(&beat, &volume->beater);
-
-    return status == VMK_OK ? world_create(&tick, &volume->ticker) : status;
-}
-
-static void mount_unmount(struct mount *mount)
-{
-    struct volume *volume = mount->private;
-    vmk_status status;
-
-    if (!volume->read_only)
-        worlds_stop(volume);
-    status = vmfs_unmount(volume->v);
-    if (status != VMK_OK)
-        vmk_log(VMK_LOG_ERROR, "VMFS: %s: not everything could be written: %s", mount->target,
-                vmk_status_text(status));
-    volume_free(volume);
-}
-
-static const struct mount_ops vmfs_mount_ops = {
-    .sync = mount_sync,
-    .statfs = mount_statfs,
-    .unmount = mount_unmount,
-};
-
-static vmk_status devices_open(struct volume *volume, const char *source)
-{
-    while (*source) {
-        char name[BLOCK_NAME_SIZE];
-        size_t length = 0;
-        vmk_status status;
-
-        while (source[length] && source[length] != ',')
-            length++;
-        if (!length || length >= sizeof(name) || volume->count == LVM_EXTENTS_MAX)
-            return VMK_BAD_PARAM;
-        memcpy(name, source, length);
-        name[length] = 0;
-        status = storage_open(name, &volume->devices[volume->count]);
-        if (status != VMK_OK) {
-            vmk_log(VMK_LOG_ERROR, "VMFS: %s: %s", name, vmk_status_text(status));
-            return status;
-        }
-        volume->count++;
-        source += length + (source[length] == ',');
-    }
-    return volume->count ? VMK_OK : VMK_BAD_PARAM;
-}
-
-vmk_status vmfs_source_uuid(const char *source, char uuid[VMFS_UUID_TEXT])
-{
-    struct volume *volume = heap_alloc(sizeof(*volume), MEM_OWNER_FS);
-    vmk_status status = volume ? devices_open(volume, source) : VMK_NO_MEMORY;
-
-    for (unsigned i = 0; status == VMK_OK && i < volume->count; i++) {
-        struct vmfs_extent_info info;
-        uint8_t super[VMFS_SECTOR];
-
-        status = vmfs_probe(volume->devices[i], &info);
-        if (status != VMK_OK || info.first)
-            continue;
-        status = block_read(volume->devices[i], LVM_DATA + FS_BASE, super, sizeof(super));
-        if (status == VMK_OK && le32(super + FS_MAGIC_AT) != FS_MAGIC)
-            status = VMK_BAD_FORMAT;
-        if (status == VMK_OK) {
-            struct vmfs_uuid raw;
-
-            memcpy(raw.raw, super + FS_UUID, VMFS_UUID_SIZE);
-            vmfs_uuid_text(&raw, uuid);
-            volume_free(volume);
-            return VMK_OK;
-        }
-    }
-    if (volume)
-        volume_free(volume);
-    return status == VMK_OK ? VMK_NOT_FOUND : status;
-}
-
-struct vmfs_uuid vmfs_host_uuid(void)
-{
-    struct fs_state *fs = fs_state();
-    struct vmfs_uuid uuid = {0};
-
-    memcpy(uuid.raw, fs->host_uuid, sizeof(uuid.raw));
-    if (!le32(uuid.raw + 4)) {
-        uint64_t random[2];
-
-        vfs_random(random, sizeof(random));
-        uuid = vmfs_uuid_make((uint64_t)vfs_time_now() / 1000000000u, random[0] | 1, random[1]);
-        memcpy(fs->host_uuid, uuid.raw, sizeof(uuid.raw));
-    }
-    return uuid;
-}
-
-static void wait_a_second(void)
-{
-    (void)!world_sleep_until(plat_time_now() + 1000000000ull);
-}
-
-static vmk_status mount_vmfs(struct mount *mount, const char *source, const char *options)
-{
-    struct vmfs_mount how = {.host = vmfs_host_uuid(),
-                             .wait = wait_a_second,
-                             .read_only = mount->flags & VFS_MOUNT_RDONLY};
-    struct volume *volume = heap_alloc(sizeof(*volume), MEM_OWNER_FS);
-    vmk_status status;
-
-    if (!volume)
-        return VMK_NO_MEMORY;
-    (void)options;
-    volume->mount = mount;
-    fs_event_init(&volume->stop, "vmfs stop");
-    status = devices_open(volume, source);
-    if (status == VMK_OK)
-        status = vmfs_mount(volume->devices, volume->count, &how, &volume->v);
-    if (status != VMK_OK) {
-        volume_free(volume);
-        return answer(status);
-    }
-    volume->read_only = vmfs_is_read_only(volume->v);
-    mount->private = volume;
-    mount->ops = &vmfs_mount_ops;
-    if (volume->read_only)
-        mount->flags |= VFS_MOUNT_RDONLY;
-    status = node_get(volume, vmfs_root(volume->v), &mount->root);
-    if (status == VMK_OK && !volume->read_only)
-        status = worlds_start(volume);
-    if (status != VMK_OK) {
-        vnode_put(mount->root);
-        mount_unmount(mount);
-    }
-    return status;
-}
-
-struct vmfs_volume *vmfs_of_mount(const struct mount *mount)
-{
-    return mount->ops == &vmfs_mount_ops ? ((struct volume *)mount->private)->v : NULL;
-}
-
 bool vmfs_of_vnode(const struct vnode *vnode, struct vmfs_volume **volume, vmfs_id *file)
 {
     if (vnode->ops != &node_ops)
@@ -773,16 +527,4 @@ bool vmfs_of_vnode(const struct vnode *vnode, struct vmfs_volume **volume, vmfs_
     *volume = volume_of(vnode)->v;
     *file = container_of(vnode, const struct node, vnode)->id;
     return true;
-}
-
-vmk_status vmfs_type_register(void)
-{
-    struct vfs_type *type = heap_alloc(sizeof(*type), MEM_OWNER_FS);
-
-    if (!type)
-        return VMK_NO_MEMORY;
-    type->name = "vmfs";
-    type->mount = mount_vmfs;
-    vfs_type_register(type);
-    return VMK_OK;
 }
