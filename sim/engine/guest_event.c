@@ -16,29 +16,12 @@
  */
 #include <string.h>
 
+#include "lib/x86.h"
 #include "plat/plat.h"
 #include "sim/engine/guest.h"
 
-#define CR0_PE    BIT(0)
-#define EFER_LMA  BIT(10)
-#define RFLAGS_NT BIT(14)
-#define RFLAGS_RF BIT(16)
-#define RFLAGS_VM BIT(17)
-#define RFLAGS_AC BIT(18)
-#define RIGHTS_L  BIT(13)
-#define RIGHTS_B  BIT(14)
-#define RIGHTS_P  BIT(7)
-#define EXT       1u  // in an error code: caused by something outside the program
-#define IDT       2u  // in an error code: the index is of the IDT
-
-enum {
-    VECTOR_DF = 8,
-    VECTOR_TS = 10,
-    VECTOR_NP = 11,
-    VECTOR_SS = 12,
-    VECTOR_GP = 13,
-    VECTOR_PF = 14
-};
+#define EXT 1u  // in an error code: caused by something outside the program
+#define IDT 2u  // in an error code: the index is of the IDT
 
 /* One attempt. */
 struct delivery {
@@ -180,9 +163,9 @@ static enum outcome handler_code(struct delivery *d, const struct gate *gate, bo
     if (o != DONE)
         return o;
     if ((cs->rights & 0x18) != 0x18 || dpl > d->cpl ||
-        (long_mode && (cs->rights & (RIGHTS_L | RIGHTS_B)) != RIGHTS_L))
+        (long_mode && (cs->rights & (VT_SEG_L | VT_SEG_DB)) != VT_SEG_L))
         return fault(d, VECTOR_GP, error);
-    if (!(cs->rights & RIGHTS_P))
+    if (!(cs->rights & VT_SEG_P))
         return fault(d, VECTOR_NP, error);
     *cpl = (cs->rights & 4) ? d->cpl : dpl;
     if ((d->rflags & RFLAGS_VM) && *cpl != 0)
@@ -291,7 +274,7 @@ static enum outcome inner_stack(struct delivery *d, unsigned cpl, struct vt_segm
         return o;
     if ((selector & 3) != cpl || (ss->rights >> 5 & 3) != cpl || (ss->rights & 0x1a) != 0x12)
         return fault(d, VECTOR_TS, (selector & 0xfffcu) + d->ext);
-    if (!(ss->rights & RIGHTS_P))
+    if (!(ss->rights & VT_SEG_P))
         return fault(d, VECTOR_SS, (selector & 0xfffcu) + d->ext);
     ss->rights |= 1;
     return DONE;
@@ -336,7 +319,7 @@ static enum outcome deliver_protected(struct delivery *d)
     }
 
     bool wide = gate.type & 8;
-    uint64_t mask = (ss.rights & RIGHTS_B) ? 0xffffffff : 0xffff;
+    uint64_t mask = (ss.rights & VT_SEG_DB) ? 0xffffffff : 0xffff;
     uint64_t size = n * (wide ? 4u : 2u);
     uint64_t bottom = (esp - size) & mask;
 
@@ -435,7 +418,7 @@ bool guest_port_allowed(struct guest_cpu *g, uint16_t port, unsigned size)
         return true;
     g->fault.kind = GUEST_FAULT_NONE;
     uc_guest_get_segment(g->cpu, VT_TR, &tr);
-    if (!(tr.rights & RIGHTS_P) || (tr.rights & 0xf) != 0xb || tr.limit < 103)
+    if (!(tr.rights & VT_SEG_P) || (tr.rights & 0xf) != 0xb || tr.limit < 103)
         return false;
     if (!guest_read(g, tr.base + 102, &map, 2, UC_SHIM_KERNEL_SMAP))
         return false;

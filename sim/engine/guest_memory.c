@@ -15,28 +15,12 @@
  */
 #include <string.h>
 
+#include "lib/x86.h"
 #include "mem/addr.h"
 #include "plat/plat.h"
 #include "plat/plat_user.h"
 #include "sim/engine/guest.h"
 #include "vmm/vm.h"
-
-#define CR0_WP    BIT(16)
-#define CR0_PG    BIT(31)
-#define CR4_PSE   BIT(4)
-#define CR4_PAE   BIT(5)
-#define CR4_SMEP  BIT(20)
-#define EFER_LMA  BIT(10)
-#define EFER_NXE  BIT(11)
-#define RIGHTS_L  BIT(13)
-#define PTE_P     BIT(0)
-#define PTE_W     BIT(1)
-#define PTE_U     BIT(2)
-#define PTE_A     BIT(5)
-#define PTE_D     BIT(6)
-#define PTE_LARGE BIT(7)
-#define PTE_NX    BIT(63)
-#define PTE_BASE  0x000ffffffffff000ull
 
 static bool nested_walk(struct guest_cpu *g, uint64_t gpa, bool write, bool fetch,
                         uint64_t *machine, bool *writable)
@@ -51,7 +35,7 @@ static bool nested_walk(struct guest_cpu *g, uint64_t gpa, bool write, bool fetc
             .kind = GUEST_FAULT_NESTED, .gpa = gpa, .write = write, .fetch = fetch};
         return false;
     }
-    *machine = (entry & PTE_BASE & ~inside) | (gpa & inside);
+    *machine = (entry & PTE_ADDRESS & ~inside) | (gpa & inside);
     if (writable)
         *writable = entry & t->format->write_bit;
     return true;
@@ -122,7 +106,7 @@ static bool guest_walk(struct guest_cpu *g, uint64_t va, enum uc_shim_access acc
     bool pae = cr4 & CR4_PAE;
     unsigned bits = pae ? 9 : 10;
     unsigned levels = long_mode ? 4 : pae ? 3 : 2;
-    uint64_t table = uc_guest_get(g->cpu, VT_CR3) & (pae ? PTE_BASE : 0xfffff000);
+    uint64_t table = uc_guest_get(g->cpu, VT_CR3) & (pae ? PTE_ADDRESS : 0xfffff000);
     struct step steps[4];
     unsigned count = 0;
     unsigned shift;
@@ -156,11 +140,10 @@ static bool guest_walk(struct guest_cpu *g, uint64_t va, enum uc_shim_access acc
             rights->nx = rights->nx || (pae && (efer & EFER_NXE) && (step->value & PTE_NX));
             count++;
         }
-        table = step->value & (pae ? PTE_BASE : 0xfffff000);
+        table = step->value & (pae ? PTE_ADDRESS : 0xfffff000);
         if (level == 1)
             break;
-        if (level < 4 && !root_of_pae && (step->value & PTE_LARGE) &&
-            (pae || (cr4 & CR4_PSE))) {
+        if (level < 4 && !root_of_pae && (step->value & PTE_PS) && (pae || (cr4 & CR4_PSE))) {
             if (!pae)
                 table |= (step->value >> 13 & 0xff) << 32;
             break;
@@ -274,7 +257,7 @@ size_t guest_fetch(struct guest_cpu *g, uint8_t *out, size_t room)
     enum uc_shim_mode mode = uc_guest_cpl(g->cpu) == 3 ? UC_SHIM_USER : UC_SHIM_KERNEL;
 
     uc_guest_get_segment(g->cpu, VT_CS, &cs);
-    wide = (uc_guest_get(g->cpu, VT_EFER) & EFER_LMA) && (cs.rights & RIGHTS_L);
+    wide = (uc_guest_get(g->cpu, VT_EFER) & EFER_LMA) && (cs.rights & VT_SEG_L);
     while (n < room) {
         uint64_t va = wide ? rip + n : (uint32_t)(cs.base + (uint32_t)(rip + n));
         size_t part = MIN(room - n, (size_t)(PAGE_SIZE - (va & (PAGE_SIZE - 1))));

@@ -19,35 +19,15 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "lib/x86.h"
 #include "plat/plat.h"
 #include "sim/engine/uc_env.h"
-
-#define CR0_PE        BIT(0)
-#define CR0_PG        BIT(31)
-#define CR4_OSFXSR    BIT(9)
-#define CR4_SMAP      BIT(21)
-#define EFER_LME      BIT(8)
-#define EFER_LMA      BIT(10)
-#define RFLAGS_TF     BIT(8)
-#define RFLAGS_VM     BIT(17)
+#include "vmm/svm/vmcb.h"
 
 #define VMCB_MSR_MAP  0x48u  // where the VMCB says where the MSR permission map is
 
 /* Exit codes, which are also bit numbers from 0x60 on. */
 #define SVM_BIT(code) BIT((code)-0x60)
-#define SVM_RDPMC     0x6fu
-#define SVM_CPUID     0x72u
-#define SVM_RSM       0x73u
-#define SVM_IRET      0x74u
-#define SVM_INVD      0x76u
-#define SVM_HLT       0x78u
-#define SVM_INVLPGA   0x7au
-#define SVM_MSR       0x7cu
-#define SVM_TASK      0x7du
-#define SVM_VMRUN     0x80u
-#define SVM_WBINVD    0x89u
-#define SVM_MONITOR   0x8au
-#define SVM_MWAIT     0x8bu
 
 static void sync(struct uc_env *env)
 {
@@ -98,10 +78,11 @@ void uc_guest_init(struct uc_shim *s, uint64_t vmcb, uint64_t msr_map)
     env->hflags2 = 1;  // global interrupts on, as far as AMD's extension is concerned
     env->a20_mask = -1;
     env->vm_vmcb = vmcb;
-    env->intercept = SVM_BIT(SVM_RDPMC) | SVM_BIT(SVM_CPUID) | SVM_BIT(SVM_RSM) |
-                     SVM_BIT(SVM_INVD) | SVM_BIT(SVM_HLT) | SVM_BIT(SVM_INVLPGA) |
-                     SVM_BIT(SVM_MSR) | SVM_BIT(SVM_TASK) | SVM_BIT(SVM_VMRUN) |
-                     SVM_BIT(SVM_WBINVD) | SVM_BIT(SVM_MONITOR) | SVM_BIT(SVM_MWAIT);
+    env->intercept =
+        SVM_BIT(SVM_EXIT_RDPMC) | SVM_BIT(SVM_EXIT_CPUID) | SVM_BIT(SVM_EXIT_RSM) |
+        SVM_BIT(SVM_EXIT_INVD) | SVM_BIT(SVM_EXIT_HLT) | SVM_BIT(SVM_EXIT_INVLPGA) |
+        SVM_BIT(SVM_EXIT_MSR) | SVM_BIT(SVM_EXIT_TASK) | SVM_BIT(SVM_EXIT_VMRUN) |
+        SVM_BIT(SVM_EXIT_WBINVD) | SVM_BIT(SVM_EXIT_MONITOR) | SVM_BIT(SVM_EXIT_MWAIT);
     /* As the AMD-V back end: CR0, CR4 and CR8 when written, CR8 also when read, debug
      * registers. */
     env->intercept_cr_read = (uint16_t)BIT(8);
@@ -245,9 +226,9 @@ void uc_guest_clear_shadow(struct uc_shim *s)
 void uc_guest_intercept_iret(struct uc_shim *s, bool on)
 {
     if (on)
-        uc_shim_env(s)->intercept |= SVM_BIT(SVM_IRET);
+        uc_shim_env(s)->intercept |= SVM_BIT(SVM_EXIT_IRET);
     else
-        uc_shim_env(s)->intercept &= ~SVM_BIT(SVM_IRET);
+        uc_shim_env(s)->intercept &= ~SVM_BIT(SVM_EXIT_IRET);
 }
 
 void uc_guest_tsc_aux(struct uc_shim *s, uint64_t value)

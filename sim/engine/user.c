@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/x86.h"
 #include "plat/plat.h"
 #include "plat/plat_user.h"
 #include "sim/engine/engine.h"
@@ -27,15 +28,6 @@
 #include "sim/platform/sim.h"
 
 #define HOSTS_MAX     8u
-
-#define PTE_P         BIT(0)
-#define PTE_W         BIT(1)
-#define PTE_U         BIT(2)
-#define PTE_A         BIT(5)
-#define PTE_D         BIT(6)
-#define PTE_LARGE     BIT(7)
-#define PTE_NX        BIT(63)
-#define PTE_ADDRESS   0x000ffffffffff000ull
 
 #define ERROR_PRESENT BIT(0)
 #define ERROR_WRITE   BIT(1)
@@ -99,7 +91,7 @@ static bool user_translate(void *context, uint64_t va, enum uc_shim_access acces
         rights &= *entry;
         nx |= *entry & PTE_NX;
         table = *entry & PTE_ADDRESS;
-        if (shift == 12 || (shift < 39 && (*entry & PTE_LARGE))) {
+        if (shift == 12 || (shift < 39 && (*entry & PTE_PS))) {
             uint64_t inside = BIT(shift) - 1;
 
             table = (table & ~inside) | (va & inside & ~0xfffull);

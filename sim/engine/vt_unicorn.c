@@ -23,6 +23,7 @@
 #include "core/assert.h"
 #include "core/log.h"
 #include "lib/string.h"
+#include "lib/x86.h"
 #include "mem/page.h"
 #include "plat/plat.h"
 #include "sim/engine/engine.h"
@@ -30,33 +31,14 @@
 #include "sim/engine/uc_state.h"
 #include "sim/platform/sim.h"
 #include "vmm/decode.h"
+#include "vmm/svm/vmcb.h"
 #include "vmm/vm.h"
 
 #define MSR_MAP_ORDER 1u
-#define EFER_LMA      BIT(10)
-#define RIGHTS_L      BIT(13)
-#define RIGHTS_B      BIT(14)
-#define VECTOR_DB     1u
-#define VECTOR_UD     6u
-#define VECTOR_GP     13u
-#define VECTOR_PF     14u
 #define PAT_RESET     0x0007040600070406ull
 
-/* Exit numbers of AMD-V, in enum order of their ranges. */
-#define SVM_EXIT      0x100u
-#define SVM_CR_WRITE  0x10u
-#define SVM_DR_READ   0x20u
-#define SVM_DR_WRITE  0x30u
-#define SVM_RDPMC     0x6fu
-#define SVM_CPUID     0x72u
-#define SVM_IRET      0x74u
-#define SVM_INVD      0x76u
-#define SVM_HLT       0x78u
-#define SVM_MSR       0x7cu
-#define SVM_TASK      0x7du
-#define SVM_WBINVD    0x89u
-#define SVM_MONITOR   0x8au
-#define SVM_MWAIT     0x8bu
+/* uc_shim_exit.number of an intercepted exit: this and its code. */
+#define STOP_EXIT     0x100u
 
 static const struct nested_format unicorn_format = {
     .name = "engine",
@@ -371,8 +353,8 @@ static bool decode_here(struct guest_cpu *g, struct decoded *d)
     unsigned mode;
 
     uc_guest_get_segment(g->cpu, VT_CS, &cs);
-    mode = (uc_guest_get(g->cpu, VT_EFER) & EFER_LMA) && (cs.rights & RIGHTS_L) ? 64
-           : (cs.rights & RIGHTS_B)                                             ? 32
+    mode = (uc_guest_get(g->cpu, VT_EFER) & EFER_LMA) && (cs.rights & VT_SEG_L) ? 64
+           : (cs.rights & VT_SEG_DB)                                            ? 32
                                                                                 : 16;
     return decode(bytes, count, mode, d);
 }
@@ -402,15 +384,15 @@ static enum next stop_port(struct guest_cpu *g, const struct uc_shim_exit *stop,
 static enum next stop_register(struct guest_cpu *g, uint32_t code, const struct decoded *d,
                                struct vm_exit *exit)
 {
-    if (code >= SVM_DR_READ) {
+    if (code >= SVM_EXIT_DR_READ) {
         exit->dr.number = code & 15;
-        exit->dr.write = code >= SVM_DR_WRITE;
+        exit->dr.write = code >= SVM_EXIT_DR_WRITE;
         exit->dr.gpr = d->rm;
         uc_shim_flush(g->cpu);  // what is watched may change
         return leave(exit, VM_EXIT_DR_ACCESS);
     }
     exit->cr.number = code & 15;
-    exit->cr.write = code >= SVM_CR_WRITE;
+    exit->cr.write = code >= SVM_EXIT_CR_WRITE;
     exit->cr.gpr = d->rm;
     exit->cr.kind = VM_CR_MOV;
     exit->cr.value = 0;
@@ -436,16 +418,16 @@ static enum next stop_register(struct guest_cpu *g, uint32_t code, const struct 
 static enum next stop_intercept(struct guest_cpu *g, const struct uc_shim_exit *stop,
                                 struct vm_exit *exit)
 {
-    uint32_t code = stop->number - SVM_EXIT;
+    uint32_t code = stop->number - STOP_EXIT;
     struct decoded d;
 
     exit->raw_reason = code;
     exit->qualification = stop->error_code;
     switch (code) {
-    case SVM_TASK: return leave(exit, VM_EXIT_TASK_SWITCH);
-    case SVM_MONITOR:
-    case SVM_MWAIT: return leave(exit, VM_EXIT_MONITOR);
-    case SVM_IRET:
+    case SVM_EXIT_TASK: return leave(exit, VM_EXIT_TASK_SWITCH);
+    case SVM_EXIT_MONITOR:
+    case SVM_EXIT_MWAIT: return leave(exit, VM_EXIT_MONITOR);
+    case SVM_EXIT_IRET:
         g->nmi_iret = true;
         g->nmi_iret_rip = exit->rip;
         uc_guest_intercept_iret(g->cpu, false);
@@ -455,15 +437,15 @@ static enum next stop_intercept(struct guest_cpu *g, const struct uc_shim_exit *
     if (!decode_here(g, &d))
         return stop_fault(g, exit);
     exit->length = d.length;
-    if (code < SVM_DR_WRITE + 16)
+    if (code < SVM_EXIT_DR_WRITE + 16)
         return stop_register(g, code, &d, exit);
     switch (code) {
-    case SVM_CPUID: return leave(exit, VM_EXIT_CPUID);
-    case SVM_HLT: return leave(exit, VM_EXIT_HLT);
-    case SVM_RDPMC: return leave(exit, VM_EXIT_RDPMC);
-    case SVM_INVD:
-    case SVM_WBINVD: return leave(exit, VM_EXIT_INVD);
-    case SVM_MSR:
+    case SVM_EXIT_CPUID: return leave(exit, VM_EXIT_CPUID);
+    case SVM_EXIT_HLT: return leave(exit, VM_EXIT_HLT);
+    case SVM_EXIT_RDPMC: return leave(exit, VM_EXIT_RDPMC);
+    case SVM_EXIT_INVD:
+    case SVM_EXIT_WBINVD: return leave(exit, VM_EXIT_INVD);
+    case SVM_EXIT_MSR:
         return leave(exit, (stop->error_code & 1) ? VM_EXIT_MSR_WRITE : VM_EXIT_MSR_READ);
     default: return leave(exit, VM_EXIT_VIRT_INSN);
     }
@@ -487,7 +469,7 @@ static enum next stop_exception(struct guest_cpu *g, const struct uc_shim_exit *
 {
     struct vt_event *e = &g->v->inject;
 
-    if (stop->number >= SVM_EXIT)
+    if (stop->number >= STOP_EXIT)
         return stop_intercept(g, stop, exit);
     if (stop->software) {
         *e = (struct vt_event){.valid = true,
@@ -543,7 +525,7 @@ static enum next stop_syscall(struct guest_cpu *g)
     uc_guest_set_segment(cpu, VT_CS, &cs);
     if (wide) {
         uc_guest_set(cpu, VT_RIP,
-                     uc_guest_get(cpu, (old.rights & RIGHTS_L) ? VT_LSTAR : VT_CSTAR));
+                     uc_guest_get(cpu, (old.rights & VT_SEG_L) ? VT_LSTAR : VT_CSTAR));
         uc_guest_set(cpu, VT_RFLAGS, rflags & ~uc_guest_get(cpu, VT_SFMASK) & ~BIT(16));
     } else {
         uc_guest_set(cpu, VT_RIP, (uint32_t)star);

@@ -58,9 +58,30 @@
 #define RFLAGS_IF            BIT(9)
 #define RFLAGS_DF            BIT(10)
 #define RFLAGS_OF            BIT(11)
+#define RFLAGS_NT            BIT(14)
 #define RFLAGS_RF            BIT(16)
 #define RFLAGS_VM            BIT(17)
 #define RFLAGS_AC            BIT(18)
+
+/* Exceptions, by their vectors. */
+#define VECTOR_DE            0
+#define VECTOR_DB            1
+#define VECTOR_NMI           2
+#define VECTOR_BP            3
+#define VECTOR_OF            4
+#define VECTOR_BR            5
+#define VECTOR_UD            6
+#define VECTOR_NM            7
+#define VECTOR_DF            8
+#define VECTOR_TS            10
+#define VECTOR_NP            11
+#define VECTOR_SS            12
+#define VECTOR_GP            13
+#define VECTOR_PF            14
+#define VECTOR_MF            16
+#define VECTOR_AC            17
+#define VECTOR_MC            18
+#define VECTOR_XM            19
 
 #define APIC_BASE_BSP        BIT(8)
 #define APIC_BASE_EXTD       BIT(10)

@@ -307,10 +307,10 @@ static bool reprotect(struct aspace *as, const struct region *r, uint64_t start,
     bool changed = false;
 
     for (; (entry = aspace_entry_next(as, &va, end)); va += PAGE_SIZE) {
-        mpn_t mpn = paddr_to_mpn(paddr_make(*entry & UPTE_ADDRESS));
+        mpn_t mpn = paddr_to_mpn(paddr_make(*entry & PTE_ADDRESS));
         /* Never more than before: a write that needs care has to fault. */
         uint64_t value =
-            aspace_entry_make(mpn, r->protection, *entry & UPTE_RW) | (*entry & UPTE_OBJECT);
+            aspace_entry_make(mpn, r->protection, *entry & PTE_W) | (*entry & PTE_OBJECT);
 
         if (exec_new)
             plat_user_code_changed(mpn_to_paddr(mpn), PAGE_SIZE);

@@ -21,9 +21,9 @@ static uint8_t *see(struct aspace *as, uint64_t va, unsigned access, bool force)
 {
     uint64_t *entry = aspace_entry(as, va, false);
 
-    if (!entry || !(*entry & UPTE_P))
+    if (!entry || !(*entry & PTE_P))
         return NULL;
-    if ((access & ASPACE_WRITE) && !(*entry & UPTE_RW))
+    if ((access & ASPACE_WRITE) && !(*entry & PTE_W))
         return NULL;
     /* A region without any permission keeps its pages; they are just not present to ring 3. */
     if (!force) {
@@ -33,9 +33,8 @@ static uint8_t *see(struct aspace *as, uint64_t va, unsigned access, bool force)
             ((access & ASPACE_WRITE) && !(r->protection & ASPACE_WRITE)))
             return NULL;
     }
-    __atomic_fetch_or(entry, (access & ASPACE_WRITE) ? UPTE_A | UPTE_D : UPTE_A,
-                      __ATOMIC_RELAXED);
-    return (uint8_t *)plat_map(paddr_make(*entry & UPTE_ADDRESS)) + (va & (PAGE_SIZE - 1));
+    __atomic_fetch_or(entry, (access & ASPACE_WRITE) ? PTE_A | PTE_D : PTE_A, __ATOMIC_RELAXED);
+    return (uint8_t *)plat_map(paddr_make(*entry & PTE_ADDRESS)) + (va & (PAGE_SIZE - 1));
 }
 
 /* Locks the space with the page of `va` in reach; not OK: not locked. [block] */
@@ -65,7 +64,7 @@ static void unforce(struct aspace *as, uint64_t va)
     uint64_t *entry = aspace_entry(as, va, false);
 
     if (r && entry && !(r->protection & ASPACE_WRITE)) {
-        *entry &= ~UPTE_RW;
+        *entry &= ~PTE_W;
         plat_user_tlb_flush(as->root, round_down(va, PAGE_SIZE), 1);
     }
 }
@@ -81,7 +80,7 @@ static void written(struct aspace *as, uint64_t va, const uint8_t *bytes, size_t
 {
     const uint64_t *entry = aspace_entry(as, va, false);
 
-    if (!(*entry & UPTE_NX))
+    if (!(*entry & PTE_NX))
         plat_user_code_changed(plat_unmap_address(bytes), size);
 }
 

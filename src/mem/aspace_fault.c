@@ -65,11 +65,11 @@ static vmk_status demand_zero(struct fault *f, const struct region *r, uint64_t 
 /* The first write to a private page that others may hold too. */
 static vmk_status copy_on_write(struct fault *f, const struct region *r, uint64_t *entry)
 {
-    mpn_t old = paddr_to_mpn(paddr_make(*entry & UPTE_ADDRESS));
+    mpn_t old = paddr_to_mpn(paddr_make(*entry & PTE_ADDRESS));
     unsigned protection = r->protection | (f->force ? ASPACE_WRITE : 0u);
     mpn_t copy;
 
-    if (!(*entry & UPTE_OBJECT) && page_references(old) == 1) {
+    if (!(*entry & PTE_OBJECT) && page_references(old) == 1) {
         *entry = aspace_entry_make(old, protection, true);
         if (!f->force)
             plat_user_tlb_flush(f->as->root, f->va, 1);
@@ -102,10 +102,10 @@ static vmk_status place_object_page(struct fault *f, const struct region *r, mpn
     *used = false;
     if (!entry)
         return VMK_NO_MEMORY;
-    if (*entry & UPTE_P) {
+    if (*entry & PTE_P) {
         /* A shared page that is written for the first time; the object knows now. */
-        if (r->shared && write && (*entry & UPTE_ADDRESS) == mpn_to_paddr(mpn).raw)
-            *entry |= UPTE_RW;
+        if (r->shared && write && (*entry & PTE_ADDRESS) == mpn_to_paddr(mpn).raw)
+            *entry |= PTE_W;
         plat_user_tlb_flush(f->as->root, f->va, 1);
         return VMK_OK;
     }
@@ -185,8 +185,8 @@ static vmk_status fault_once(struct fault *f)
 
     if (!entry)
         status = VMK_NO_MEMORY;
-    else if (*entry & UPTE_P) {
-        if (write && !(*entry & UPTE_RW)) {
+    else if (*entry & PTE_P) {
+        if (write && !(*entry & PTE_W)) {
             if (r->shared && r->object)
                 return from_object(f, r, irqs);
             status = copy_on_write(f, r, entry);

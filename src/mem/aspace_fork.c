@@ -19,7 +19,7 @@ static vmk_status share_pages(struct aspace *parent, struct aspace *child,
     uint64_t *entry;
 
     for (; (entry = aspace_entry_next(parent, &va, r->end)); va += PAGE_SIZE) {
-        mpn_t mpn = paddr_to_mpn(paddr_make(*entry & UPTE_ADDRESS));
+        mpn_t mpn = paddr_to_mpn(paddr_make(*entry & PTE_ADDRESS));
         uint64_t *copy;
 
         if (r->shared)
@@ -27,16 +27,16 @@ static vmk_status share_pages(struct aspace *parent, struct aspace *child,
         copy = aspace_entry(child, va, true);
         if (!copy)
             return VMK_NO_MEMORY;
-        if (*entry & UPTE_OBJECT)
+        if (*entry & PTE_OBJECT)
             r->object->ops->page_ref(r->object, r->offset + ((va - r->start) >> PAGE_SHIFT),
                                      mpn);
         else if (!page_share(mpn))
             return VMK_NO_MEMORY;
-        if (*entry & UPTE_RW) {
-            __atomic_fetch_and(entry, ~UPTE_RW, __ATOMIC_RELEASE);
+        if (*entry & PTE_W) {
+            __atomic_fetch_and(entry, ~PTE_W, __ATOMIC_RELEASE);
             *changed = true;
         }
-        *copy = *entry & ~(UPTE_A | UPTE_D);
+        *copy = *entry & ~(PTE_A | PTE_D);
         child->use.resident_pages++;
     }
     return VMK_OK;

@@ -4,20 +4,14 @@
  */
 #pragma once
 
+#include "lib/x86.h"
 #include "mem/aspace.h"
 #include "mem/page.h"
 #include "plat/plat_user.h"
 
-/* Entries of the tables: SDM-3A "4-Level Paging and 5-Level Paging". */
-#define UPTE_P       0x001ull
-#define UPTE_RW      0x002ull
-#define UPTE_US      0x004ull
-#define UPTE_A       0x020ull
-#define UPTE_D       0x040ull
-#define UPTE_OBJECT  0x200ull  // ours: the page belongs to the region's object
-#define UPTE_NX      0x8000000000000000ull
-#define UPTE_ADDRESS 0x000ffffffffff000ull
-#define UPTE_TABLE   (UPTE_P | UPTE_RW | UPTE_US)
+/* Bits of table entries that lib/x86.h does not have. */
+#define PTE_OBJECT 0x200ull  // ours: the page belongs to the region's object
+#define PTE_TABLE  (PTE_P | PTE_W | PTE_U)
 
 struct region {
     struct list link;

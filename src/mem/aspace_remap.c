@@ -27,7 +27,7 @@ static vmk_status move_entries(struct aspace *as, uint64_t from, uint64_t to, ui
             break;
         }
         /* A fault may have been faster there, on the new region; nobody has seen that page's use. */
-        if (*target & UPTE_P) {
+        if (*target & PTE_P) {
             aspace_gather_add(&gather, aspace_region_find(as, to), to + (va - from), *target);
             *target = 0;
             as->use.resident_pages--;

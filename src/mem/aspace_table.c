@@ -9,7 +9,7 @@
  *
  * Invariants
  *   - Every present entry holds one reference to its page: page_share(), or the object's page_ref()
- *     if UPTE_OBJECT is set.
+ *     if PTE_OBJECT is set.
  *   - An entry is writable only if a write needs nothing else: the page is this space's alone, or
  *     the region is shared and its object knows of the write.
  *   - Upper levels allow everything; the last level decides.
@@ -28,7 +28,7 @@ static unsigned index_at(uint64_t va, unsigned level)
 
 static uint64_t *table_at(uint64_t entry)
 {
-    return plat_map(paddr_make(entry & UPTE_ADDRESS));
+    return plat_map(paddr_make(entry & PTE_ADDRESS));
 }
 
 uint64_t *aspace_entry(struct aspace *as, uint64_t va, bool make)
@@ -39,12 +39,12 @@ uint64_t *aspace_entry(struct aspace *as, uint64_t va, bool make)
     for (unsigned level = 3; level > 0; level--) {
         uint64_t *entry = &table[index_at(va, level)];
 
-        if (!(*entry & UPTE_P)) {
+        if (!(*entry & PTE_P)) {
             mpn_t mpn;
 
             if (!make || page_alloc_zeroed(0, MEM_OWNER_USER, &mpn) != VMK_OK)
                 return NULL;
-            *entry = mpn_to_paddr(mpn).raw | UPTE_TABLE;
+            *entry = mpn_to_paddr(mpn).raw | PTE_TABLE;
             as->use.table_pages++;
         }
         table = table_at(*entry);
@@ -61,7 +61,7 @@ uint64_t *aspace_entry_next(struct aspace *as, uint64_t *va, uint64_t end)
         for (; level > 0; level--) {
             uint64_t entry = table[index_at(*va, level)];
 
-            if (!(entry & UPTE_P))
+            if (!(entry & PTE_P))
                 break;
             table = table_at(entry);
         }
@@ -72,7 +72,7 @@ uint64_t *aspace_entry_next(struct aspace *as, uint64_t *va, uint64_t end)
             continue;
         }
         for (unsigned i = index_at(*va, 0); i < ENTRIES && *va < end; i++, *va += PAGE_SIZE) {
-            if (table[i] & UPTE_P)
+            if (table[i] & PTE_P)
                 return &table[i];
         }
     }
@@ -82,24 +82,24 @@ uint64_t *aspace_entry_next(struct aspace *as, uint64_t *va, uint64_t end)
 uint64_t aspace_entry_make(mpn_t mpn, unsigned protection, bool writable)
 {
     /* Without any permission the page stays, out of reach of ring 3. */
-    uint64_t entry = mpn_to_paddr(mpn).raw | UPTE_P | (protection ? UPTE_US : 0u);
+    uint64_t entry = mpn_to_paddr(mpn).raw | PTE_P | (protection ? PTE_U : 0u);
 
     if (writable && (protection & ASPACE_WRITE))
-        entry |= UPTE_RW;
+        entry |= PTE_W;
     if (!(protection & ASPACE_EXEC))
-        entry |= UPTE_NX;
+        entry |= PTE_NX;
     return entry;
 }
 
 void aspace_entry_install(struct aspace *as, uint64_t *entry, mpn_t mpn, unsigned protection,
                           bool writable, bool object)
 {
-    vmk_assert(!(*entry & UPTE_P));
+    vmk_assert(!(*entry & PTE_P));
     if (protection & ASPACE_EXEC)
         plat_user_code_changed(mpn_to_paddr(mpn), PAGE_SIZE);
     /* The page's contents are written before its address can be read by a table walk. */
     __atomic_store_n(entry,
-                     aspace_entry_make(mpn, protection, writable) | (object ? UPTE_OBJECT : 0u),
+                     aspace_entry_make(mpn, protection, writable) | (object ? PTE_OBJECT : 0u),
                      __ATOMIC_RELEASE);
     as->use.resident_pages++;
     if (as->use.resident_pages > as->use.peak_pages)
@@ -109,16 +109,16 @@ void aspace_entry_install(struct aspace *as, uint64_t *entry, mpn_t mpn, unsigne
 static void free_level(uint64_t *table, unsigned level, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (!(table[i] & UPTE_P))
+        if (!(table[i] & PTE_P))
             continue;
 
-        mpn_t mpn = paddr_to_mpn(paddr_make(table[i] & UPTE_ADDRESS));
+        mpn_t mpn = paddr_to_mpn(paddr_make(table[i] & PTE_ADDRESS));
 
         if (level > 0) {
             free_level(table_at(table[i]), level - 1, ENTRIES);
             page_free(mpn, 0, MEM_OWNER_USER);
         } else {
-            vmk_assert(!(table[i] & UPTE_OBJECT));  // gone before, with the region
+            vmk_assert(!(table[i] & PTE_OBJECT));  // gone before, with the region
             page_put(mpn);
         }
     }

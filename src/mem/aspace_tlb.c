@@ -52,8 +52,8 @@ void aspace_gather_add(struct tlb_gather *gather, const struct region *r, uint64
 {
     struct gathered *g = &gather->pages[gather->count++];
 
-    *g = (struct gathered){.mpn = paddr_to_mpn(paddr_make(entry & UPTE_ADDRESS))};
-    if (entry & UPTE_OBJECT) {
+    *g = (struct gathered){.mpn = paddr_to_mpn(paddr_make(entry & PTE_ADDRESS))};
+    if (entry & PTE_OBJECT) {
         g->object = r->object;
         g->index = r->offset + ((va - r->start) >> PAGE_SHIFT);
         g->object->ops->ref(g->object);

@@ -16,23 +16,11 @@
 #include "core/assert.h"
 #include "core/log.h"
 #include "lib/string.h"
+#include "lib/x86.h"
 #include "user/user_internal.h"
 
-#define VECTOR_DE 0
-#define VECTOR_DB 1
-#define VECTOR_BP 3
-#define VECTOR_OF 4
-#define VECTOR_BR 5
-#define VECTOR_UD 6
-#define VECTOR_SS 12
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-#define VECTOR_MF 16
-#define VECTOR_AC 17
-#define VECTOR_XM 19
-
-#define PF_WRITE  BIT(1)
-#define PF_FETCH  BIT(4)
+#define PF_WRITE BIT(1)
+#define PF_FETCH BIT(4)
 
 void thread_switch_in(struct world *w)
 {

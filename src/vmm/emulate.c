@@ -31,9 +31,6 @@
 
 #define FLAGS_ARITHMETIC (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
-#define RIGHTS_L         BIT(13)
-#define RIGHTS_DB        BIT(14)
-
 /* One instruction being emulated. */
 struct work {
     struct vcpu *v;
@@ -70,11 +67,11 @@ static unsigned code_mode(struct vcpu *v)
     struct vt_segment cs;
 
     vt()->get_segment(v, VT_CS, &cs);
-    if ((vt()->get(v, VT_EFER) & EFER_LMA) && (cs.rights & RIGHTS_L))
+    if ((vt()->get(v, VT_EFER) & EFER_LMA) && (cs.rights & VT_SEG_L))
         return 64;
     if (!(vt()->get(v, VT_CR0) & CR0_PE) || (vt()->get(v, VT_RFLAGS) & RFLAGS_VM))
         return 16;
-    return cs.rights & RIGHTS_DB ? 32 : 16;
+    return cs.rights & VT_SEG_DB ? 32 : 16;
 }
 
 static uint64_t linear(struct vcpu *v, unsigned mode, unsigned segment, uint64_t offset)
@@ -617,7 +614,7 @@ static unsigned stack_address_size(const struct work *w)
     if (w->insn.mode == 64)
         return 8;
     vt()->get_segment(w->v, VT_SS, &ss);
-    return ss.rights & RIGHTS_DB ? 4 : 2;
+    return ss.rights & VT_SEG_DB ? 4 : 2;
 }
 
 static void stack_move(struct work *w, uint64_t by)

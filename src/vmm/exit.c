@@ -86,7 +86,7 @@ static uint32_t port_instruction_length(struct vcpu *v, bool *in)
 
     vt()->get_segment(v, VT_CS, &cs);
 
-    bool wide = (vt()->get(v, VT_EFER) & EFER_LMA) && (cs.rights & RIGHTS_L);
+    bool wide = (vt()->get(v, VT_EFER) & EFER_LMA) && (cs.rights & VT_SEG_L);
 
     for (uint32_t i = 0; i < 4; i++) {
         uint64_t at = wide ? rip + i : (uint32_t)(cs.base + (uint32_t)(rip + i));

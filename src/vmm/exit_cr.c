@@ -28,7 +28,7 @@ static bool code_is_64(struct vcpu *v)
     struct vt_segment cs;
 
     vt()->get_segment(v, VT_CS, &cs);
-    return long_mode(v) && (cs.rights & RIGHTS_L);
+    return long_mode(v) && (cs.rights & VT_SEG_L);
 }
 
 static bool cr0_write(struct vcpu *v, uint64_t value)
@@ -46,7 +46,7 @@ static bool cr0_write(struct vcpu *v, uint64_t value)
         struct vt_segment cs;
 
         vt()->get_segment(v, VT_CS, &cs);
-        if (!(vt()->get(v, VT_CR4) & CR4_PAE) || (cs.rights & RIGHTS_L))
+        if (!(vt()->get(v, VT_CR4) & CR4_PAE) || (cs.rights & VT_SEG_L))
             return false;
     }
     if ((~value & old & CR0_PG) && (code_is_64(v) || (vt()->get(v, VT_CR4) & CR4_PCIDE)))

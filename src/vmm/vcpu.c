@@ -15,9 +15,6 @@
 #include "vmm/vlapic.h"
 #include "vmm/vm.h"
 
-#define VECTOR_DF 8u
-#define VECTOR_PF 14u
-
 uint64_t vcpu_gpr(struct vcpu *v, unsigned number)
 {
     return number == GPR_RSP ? vt()->get(v, VT_RSP) : v->regs.gpr[number & 15];

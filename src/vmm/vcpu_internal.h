@@ -6,8 +6,6 @@
 
 #include "vmm/vcpu.h"
 
-#define RIGHTS_L       BIT(13)
-
 #define BACKDOOR_MAGIC 0x564d5868u
 #define BACKDOOR_PORT  0x5658u  // and the next, the high-bandwidth one
 

@@ -59,6 +59,9 @@ struct vt_segment {
     uint32_t rights;
     uint64_t base;
 };
+#define VT_SEG_P        BIT(7)
+#define VT_SEG_L        BIT(13)
+#define VT_SEG_DB       BIT(14)
 #define VT_SEG_UNUSABLE BIT(16)
 
 enum vt_event_type {

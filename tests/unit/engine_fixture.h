@@ -10,31 +10,25 @@
 
 #include <string.h>
 
+#include "lib/x86.h"
 #include "plat/plat.h"
 #include "plat/plat_user.h"
 #include "plat/plat_virt.h"
 #include "sim/platform/sim.h"
 #include "tests/unit/kernel_test.h"
 
-#define PTE_P  BIT(0)
-#define PTE_W  BIT(1)
-#define PTE_U  BIT(2)
-#define PTE_A  BIT(5)
-#define PTE_D  BIT(6)
-#define PTE_NX BIT(63)
+#define CODE  0x400000ull
+#define DATA  0x7f1234567000ull
+#define STACK 0x7ffffffff000ull  // its end
 
-#define CODE   0x400000ull
-#define DATA   0x7f1234567000ull
-#define STACK  0x7ffffffff000ull  // its end
-
-#define RAX    0
-#define RCX    1
-#define RDX    2
-#define RBX    3
-#define RSP    4
-#define RSI    6
-#define RDI    7
-#define R11    11
+#define RAX   0
+#define RCX   1
+#define RDX   2
+#define RBX   3
+#define RSP   4
+#define RSI   6
+#define RDI   7
+#define R11   11
 
 #define PROGRAM(name, text)                                                                    \
     extern const unsigned char name[], name##_end[];                                           \

@@ -20,8 +20,6 @@
 #define RAM_SIZE  0x10000u
 #define CODE_AT   0x1000u
 #define DEVICE_AT 0xfee00000ull
-#define RIGHTS_L  0x2000u
-#define RIGHTS_DB 0x4000u
 #define FLAGS     0x8d5ul
 
 static struct machine {
@@ -224,8 +222,8 @@ static void machine_reset(unsigned mode)
     m.rflags = 2;
     m.cr0 = 1;
     m.efer = mode == 64 ? BIT(10) : 0;
-    m.segments[VT_CS].rights = mode == 64 ? RIGHTS_L : mode == 32 ? RIGHTS_DB : 0;
-    m.segments[VT_SS].rights = mode == 16 ? 0 : RIGHTS_DB;
+    m.segments[VT_CS].rights = mode == 64 ? VT_SEG_L : mode == 32 ? VT_SEG_DB : 0;
+    m.segments[VT_SS].rights = mode == 16 ? 0 : VT_SEG_DB;
 }
 
 static void code(const void *bytes, size_t size)

@@ -24,13 +24,7 @@
 #define SELECTOR_USER_CODE   0x33
 #define SELECTOR_SYSRET_BASE 0x23  // SYSRET adds 8 for SS and 16 for CS; RPL 3 for AMD
 
-/* Vectors. */
-#define VECTOR_DB            1
-#define VECTOR_NMI           2
-#define VECTOR_DF            8
-#define VECTOR_GP            13
-#define VECTOR_PF            14
-#define VECTOR_MC            18
+/* Vectors beyond the exceptions. */
 #define VECTOR_PIC           0x20  // sixteen, all masked
 #define VECTOR_DEVICE        0x30  // up to VECTOR_TIMER: irq.c hands them out
 #define VECTOR_TIMER         0xf0
