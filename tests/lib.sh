@@ -1,13 +1,36 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# lib.sh -- for the scripts of tests/qemu and tests/bochs: run something in a VM, print a verdict.
+# lib.sh -- for the scripts of tests/: run something, in a VM or here, and print a verdict.
 #
-# A script sets `platform` and sources this from the root of the tree. Every check prints one line,
-# "PASS name" or "FAIL name: why"; outputs and logs stay in $BUILD/results.
+# A script sources this from the root of the tree; one that runs VMs sets `platform` first. Every
+# check prints one line, "PASS name" or "FAIL name: why"; outputs and logs stay in $BUILD/results.
 # Time-outs are for hangs only, and generous: the computer under the emulator may stall.
 BUILD=${BUILD:-build}
 results=$BUILD/results
 mkdir -p "$results"
+
+# pass NAME, fail NAME WHY; `prefix` goes in front of the names, if it is set.
+pass() {
+    echo "PASS ${prefix:+$prefix }$1"
+}
+fail() {
+    echo "FAIL ${prefix:+$prefix }$1: $2"
+}
+
+# is NAME GOT WANTED
+is() {
+    if [ "$2" = "$3" ] && [ -n "$2" ]; then
+        pass "$1"
+    else
+        fail "$1" "'$2', wanted '$3'"
+    fi
+}
+
+# scratch: $dir is a folder for this script alone; it goes when the script ends.
+scratch() {
+    dir=$(mktemp -d)
+    trap 'rm -rf "$dir"' EXIT
+}
 
 # verdict NAME STATUS WANTED-STATUS OUTPUT-FILE PATTERN...: every pattern must be a line's part.
 verdict() {

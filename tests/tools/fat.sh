@@ -1,23 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # fat.sh -- dosfstools and mtools, which we did not write, judge our FAT, and we read theirs.
-BUILD=${BUILD:-build}
-results=$BUILD/results
-mkdir -p "$results"
+. tests/lib.sh
 PATH=$PATH:/usr/sbin:/sbin
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+scratch
 case $BUILD in /*) tool=$BUILD/vmfs-tool ;; *) tool=$PWD/$BUILD/vmfs-tool ;; esac
 cd "$dir" || exit 1
 export MTOOLS_SKIP_CHECK=1 LC_ALL=C.UTF-8
 # mtools stores what it cannot say in its code page by the long name alone.
 
-pass() {
-    echo "PASS $1"
-}
-fail() {
-    echo "FAIL $1: $2"
-}
 # clean NAME IMAGE: fsck.fat finds nothing.
 clean() {
     fsck.fat -n "$2" >fsck 2>&1 && pass "$1" || fail "$1" "fsck.fat: $(sed -n 2p fsck)"

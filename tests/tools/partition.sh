@@ -4,20 +4,10 @@
 #
 # What vmfs-tool part-... writes has to pass sgdisk -v and sfdisk -V without a word of complaint; what
 # the two write has to be listed alike; what is damaged has to be noticed, mended, and pass again.
-BUILD=${BUILD:-build}
-results=$BUILD/results
-mkdir -p "$results"
+. tests/lib.sh
 PATH=$PATH:/usr/sbin:/sbin
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+scratch
 tool=$BUILD/vmfs-tool
-
-pass() {
-    echo "PASS $1"
-}
-fail() {
-    echo "FAIL $1: $2"
-}
 
 # clean NAME IMAGE: both find nothing to say.
 clean() {

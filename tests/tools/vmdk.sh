@@ -5,21 +5,12 @@
 # Every kind is made by us, filled with random bytes and holes, and compared by qemu-img with the raw
 # bytes; every kind that qemu-img makes is read by us. Then the same on a VMFS volume: disks go in and
 # out by clone, and the volume stays clean.
-BUILD=${BUILD:-build}
-results=$BUILD/results
-mkdir -p "$results"
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+. tests/lib.sh
+scratch
 case $BUILD in /*) tool=$BUILD/vmfs-tool ;; *) tool=$PWD/$BUILD/vmfs-tool ;; esac
 cd "$dir" || exit 1
 K="$tool none vmkfstools"
 
-pass() {
-    echo "PASS $1"
-}
-fail() {
-    echo "FAIL $1: $2"
-}
 try() {
     name=$1
     shift

@@ -5,20 +5,10 @@
 # vmfs-tool fills a volume; fsck.vmfs and debugvmfs list, read and check it. fsck.vmfs ends with
 # status 0 whatever it finds, so its counters are read. Blocks still to be zeroed are "lost" to it:
 # there are none here.
-BUILD=${BUILD:-build}
-results=$BUILD/results
-mkdir -p "$results"
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+. tests/lib.sh
+scratch
 tool=$BUILD/vmfs-tool
 img=$dir/v.img
-
-pass() {
-    echo "PASS $1"
-}
-fail() {
-    echo "FAIL $1: $2"
-}
 
 # clean NAME IMAGE...: both checkers find nothing.
 clean() {

@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # damage.sh -- a trace cut, changed or mixed: status 3 and a message that names the file and where.
-BUILD=${BUILD:-build}
+. tests/lib.sh
 tool=$BUILD/orrery-trace
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+scratch
 
 "$BUILD/orrery-sim" replay sim/scenario/cosched.wl --duration 10s --trace "$dir/good" >/dev/null 2>&1
 [ -f "$dir/good/metadata" ] || { echo "FAIL damage: nothing was recorded"; exit 1; }

@@ -5,18 +5,10 @@
 #
 # The simulator is linked a second time with one line of lib/prioq.c turned round: of two equal keys the
 # later comes first. Whatever follows, the first differing record is the decision between two that tie.
-BUILD=${BUILD:-build}
+. tests/lib.sh
 CC=${CC:-gcc}
 tool=$BUILD/orrery-trace
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-
-pass() {
-    echo "PASS $1"
-}
-fail() {
-    echo "FAIL $1: $2"
-}
+scratch
 
 sed 's/return a->sequence < b->sequence;/return a->sequence > b->sequence;/' src/lib/prioq.c >"$dir/prioq.c"
 if cmp -s src/lib/prioq.c "$dir/prioq.c"; then

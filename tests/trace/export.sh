@@ -2,18 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # export.sh -- what the exports say is read back by others: protoc, babeltrace2, awk; counts agree.
-BUILD=${BUILD:-build}
+. tests/lib.sh
 tool=$BUILD/orrery-trace
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-
-is() { # is NAME GOT WANTED
-    if [ "$2" = "$3" ] && [ -n "$2" ]; then
-        echo "PASS $1"
-    else
-        echo "FAIL $1: '$2', wanted '$3'"
-    fi
-}
+scratch
 
 "$BUILD/orrery-sim" replay sim/scenario/cosched.wl --duration 1s --trace "$dir/t" >/dev/null 2>&1
 [ -f "$dir/t/metadata" ] || { echo "FAIL export: nothing was recorded"; exit 1; }

@@ -5,18 +5,11 @@
 #
 # One recording is kept in tests/golden. Where perf may record, a fresh one is made too, and its
 # text and CTF must give the same; so must our own traces exported as ftrace text and as LTTng's.
-BUILD=${BUILD:-build}
+. tests/lib.sh
 tool=$BUILD/orrery-trace
 sim=$BUILD/orrery-sim
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-
-pass() {
-    echo "PASS import $1"
-}
-fail() {
-    echo "FAIL import $1: $2"
-}
+scratch
+prefix=import
 
 # same_times NAME TIMES TABLE: perf_run_ms of each task within 0.1 % (and the microsecond that perf prints).
 same_times() {

@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # plot.sh -- every picture is drawn, in both formats, without a complaint of gnuplot; data is bounded.
-BUILD=${BUILD:-build}
+. tests/lib.sh
 tool=$BUILD/orrery-trace
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+scratch
 
 "$BUILD/orrery-sim" replay sim/scenario/cosched.wl --duration 3s --trace "$dir/t" >/dev/null 2>&1
 [ -f "$dir/t/metadata" ] || { echo "FAIL plot: nothing was recorded"; exit 1; }

@@ -2,18 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # stats.sh -- the figures agree with each other: CSV with JSON, parts with the whole, worlds with VMs.
-BUILD=${BUILD:-build}
+. tests/lib.sh
 tool=$BUILD/orrery-trace
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-
-is() { # is NAME GOT WANTED
-    if [ "$2" = "$3" ] && [ -n "$2" ]; then
-        echo "PASS $1"
-    else
-        echo "FAIL $1: '$2', wanted '$3'"
-    fi
-}
+scratch
 
 # column NAME KIND CSV: the sum of a column over the rows of a kind.
 column() {

@@ -5,18 +5,10 @@
 #
 # Scenarios of the whole kernel (orrery-sim run) and of the scheduler alone (orrery-sim replay), under
 # every policy. The long ones are cut: what is asked here is about records, not about shares.
-BUILD=${BUILD:-build}
+. tests/lib.sh
 sim=$BUILD/orrery-sim
 tool=$BUILD/orrery-trace
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-
-pass() {
-    echo "PASS $1"
-}
-fail() {
-    echo "FAIL $1: $2"
-}
+scratch
 
 # check NAME TRACE: everything that is asked of a trace.
 check() {

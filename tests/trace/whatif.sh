@@ -3,11 +3,10 @@
 #
 # whatif.sh -- what-if: a simulated trace replays to its own hash, a changed one does not; every
 # kind of input gives a table with the self-replay error first, and the files that --out promises.
-BUILD=${BUILD:-build}
+. tests/lib.sh
 tool=$BUILD/orrery-trace
 sim=$BUILD/orrery-sim
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+scratch
 
 # wants NAME STATUS PATTERN COMMAND...: that status, and a line with the pattern.
 wants() {
