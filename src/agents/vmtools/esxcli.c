@@ -22,6 +22,20 @@ static const struct esxcli_command *const tables[] = {esxcli_host, esxcli_memory
 
 #define WORDS_MAX 8
 
+int list_records(const struct call *call, enum records_form form, const char *type,
+                 enum vmk_list_kind kind, size_t entry_size, list_records_fn *add)
+{
+    struct records *r = records_begin(form, type, true);
+    uint32_t count;
+    char *entries = vmk_list_get(kind, entry_size, &count);
+
+    for (uint32_t i = 0; i < count; i++)
+        add(r, call, entries + i * entry_size);
+    free(entries);
+    records_end(r, call->form);
+    return EXIT_DONE;
+}
+
 uint64_t option_number(const char *word, const char *text, uint64_t most)
 {
     uint64_t value;

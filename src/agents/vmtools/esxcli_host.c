@@ -21,32 +21,30 @@
 
 /* ---- hardware ---- */
 
+static void cpu_list_add(struct records *r, const struct call *call, const void *entry)
+{
+    const struct vmk_cpu *c = entry;
+    char *title = text_of("CPU:%u", c->cpu);
+
+    (void)call;
+    records_add(r, title);
+    free(title);
+    records_number(r, "Id", c->cpu);
+    records_number(r, "Package Id", c->package);
+    records_number(r, "Family", c->family);
+    records_number(r, "Model", c->model);
+    records_number(r, "Type", 0);
+    records_number(r, "Stepping", c->stepping);
+    records_text(r, "Brand", "%s", c->vendor);
+    records_number(r, "Core Speed", (uint64_t)c->mhz * 1000000u);
+    records_number(r, "APIC ID", c->apic_id);
+    records_number(r, "Node", c->node);
+}
+
 static int cpu_list(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_SIMPLE, "CPU", true);
-    uint32_t count;
-    struct vmk_cpu *cpus = vmk_list_get(VMK_LIST_CPUS, sizeof(*cpus), &count);
-
-    for (uint32_t i = 0; i < count; i++) {
-        const struct vmk_cpu *c = &cpus[i];
-        char *title = text_of("CPU:%u", c->cpu);
-
-        records_add(r, title);
-        free(title);
-        records_number(r, "Id", c->cpu);
-        records_number(r, "Package Id", c->package);
-        records_number(r, "Family", c->family);
-        records_number(r, "Model", c->model);
-        records_number(r, "Type", 0);
-        records_number(r, "Stepping", c->stepping);
-        records_text(r, "Brand", "%s", c->vendor);
-        records_number(r, "Core Speed", (uint64_t)c->mhz * 1000000u);
-        records_number(r, "APIC ID", c->apic_id);
-        records_number(r, "Node", c->node);
-    }
-    free(cpus);
-    records_end(r, call->form);
-    return EXIT_DONE;
+    return list_records(call, RECORDS_SIMPLE, "CPU", VMK_LIST_CPUS, sizeof(struct vmk_cpu),
+                        cpu_list_add);
 }
 
 static int cpu_global_get(const struct call *call)
@@ -94,137 +92,128 @@ static int memory_get(const struct call *call)
     return EXIT_DONE;
 }
 
+static void memory_owners_add(struct records *r, const struct call *call, const void *entry)
+{
+    const struct vmk_owner *o = entry;
+
+    (void)call;
+    records_add(r, NULL);
+    records_text(r, "Owner", "%s", o->name);
+    records_number(r, "Pages", o->pages);
+    records_number(r, "Heap Bytes", o->heap_bytes);
+}
+
 static int memory_owners(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_TABLE, "MemoryOwner", true);
-    uint32_t count;
-    struct vmk_owner *owners = vmk_list_get(VMK_LIST_OWNERS, sizeof(*owners), &count);
-
-    for (uint32_t i = 0; i < count; i++) {
-        records_add(r, NULL);
-        records_text(r, "Owner", "%s", owners[i].name);
-        records_number(r, "Pages", owners[i].pages);
-        records_number(r, "Heap Bytes", owners[i].heap_bytes);
-    }
-    free(owners);
-    records_end(r, call->form);
-    return EXIT_DONE;
+    return list_records(call, RECORDS_TABLE, "MemoryOwner", VMK_LIST_OWNERS,
+                        sizeof(struct vmk_owner), memory_owners_add);
 }
 
 /* ---- storage ---- */
 
+static void adapter_list_add(struct records *r, const struct call *call, const void *entry)
+{
+    const struct vmk_adapter *a = entry;
+
+    (void)call;
+    records_add(r, NULL);
+    records_text(r, "HBA Name", "%s", a->name);
+    records_text(r, "Driver", "%s", a->driver);
+    records_text(r, "Link State", "link-n/a");
+    records_text(r, "UID", "%s.%s", a->driver, a->name);
+    records_text(r, "Capabilities", "%s", "");
+    records_text(r, "Description", "(%s) %s", a->location, a->description);
+}
+
 static int adapter_list(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_TABLE, "ScsiAdapter", true);
-    uint32_t count;
-    struct vmk_adapter *adapters = vmk_list_get(VMK_LIST_ADAPTERS, sizeof(*adapters), &count);
+    return list_records(call, RECORDS_TABLE, "ScsiAdapter", VMK_LIST_ADAPTERS,
+                        sizeof(struct vmk_adapter), adapter_list_add);
+}
 
-    for (uint32_t i = 0; i < count; i++) {
-        records_add(r, NULL);
-        records_text(r, "HBA Name", "%s", adapters[i].name);
-        records_text(r, "Driver", "%s", adapters[i].driver);
-        records_text(r, "Link State", "link-n/a");
-        records_text(r, "UID", "%s.%s", adapters[i].driver, adapters[i].name);
-        records_text(r, "Capabilities", "%s", "");
-        records_text(r, "Description", "(%s) %s", adapters[i].location,
-                     adapters[i].description);
-    }
-    free(adapters);
-    records_end(r, call->form);
-    return EXIT_DONE;
+static void device_list_add(struct records *r, const struct call *call, const void *entry)
+{
+    const struct vmk_device *d = entry;
+
+    if (call->values[0] && strcmp(call->values[0], d->name) != 0)
+        return;
+    records_add(r, d->name);
+    records_text(r, "Display Name", "Local %s Disk (%s)", d->vendor, d->name);
+    records_flag(r, "Has Settable Display Name", false);
+    records_number(r, "Size", d->size_bytes >> 20);
+    records_text(r, "Device Type", "Direct-Access ");
+    records_text(r, "Multipath Plugin", "NMP");
+    records_text(r, "Devfs Path", "/vmfs/devices/disks/%s", d->name);
+    records_text(r, "Vendor", "%s", d->vendor);
+    records_text(r, "Model", "%s", d->model);
+    records_text(r, "Revision", "%s", d->revision);
+    records_number(r, "SCSI Level", 5);
+    records_flag(r, "Is Pseudo", false);
+    records_text(r, "Status", d->flags & VMK_DEVICE_GONE ? "dead" : "on");
+    records_flag(r, "Is Local", true);
+    records_flag(r, "Is Removable", d->flags & VMK_DEVICE_REMOVABLE);
+    records_flag(r, "Is SSD", !(d->flags & VMK_DEVICE_ROTATIONAL));
+    records_flag(r, "Is Offline", d->flags & VMK_DEVICE_GONE);
+    records_number(r, "Block Size", d->block_bytes);
+    records_flag(r, "Is Boot Device", false);
 }
 
 static int device_list(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_SIMPLE, "ScsiDevice", true);
-    uint32_t count;
-    struct vmk_device *all = vmk_list_get(VMK_LIST_DEVICES, sizeof(*all), &count);
+    return list_records(call, RECORDS_SIMPLE, "ScsiDevice", VMK_LIST_DEVICES,
+                        sizeof(struct vmk_device), device_list_add);
+}
 
-    for (uint32_t i = 0; i < count; i++) {
-        const struct vmk_device *d = &all[i];
+static void device_stats_add(struct records *r, const struct call *call, const void *entry)
+{
+    const struct vmk_device *d = entry;
 
-        if (call->values[0] && strcmp(call->values[0], d->name) != 0)
-            continue;
-        records_add(r, d->name);
-        records_text(r, "Display Name", "Local %s Disk (%s)", d->vendor, d->name);
-        records_flag(r, "Has Settable Display Name", false);
-        records_number(r, "Size", d->size_bytes >> 20);
-        records_text(r, "Device Type", "Direct-Access ");
-        records_text(r, "Multipath Plugin", "NMP");
-        records_text(r, "Devfs Path", "/vmfs/devices/disks/%s", d->name);
-        records_text(r, "Vendor", "%s", d->vendor);
-        records_text(r, "Model", "%s", d->model);
-        records_text(r, "Revision", "%s", d->revision);
-        records_number(r, "SCSI Level", 5);
-        records_flag(r, "Is Pseudo", false);
-        records_text(r, "Status", d->flags & VMK_DEVICE_GONE ? "dead" : "on");
-        records_flag(r, "Is Local", true);
-        records_flag(r, "Is Removable", d->flags & VMK_DEVICE_REMOVABLE);
-        records_flag(r, "Is SSD", !(d->flags & VMK_DEVICE_ROTATIONAL));
-        records_flag(r, "Is Offline", d->flags & VMK_DEVICE_GONE);
-        records_number(r, "Block Size", d->block_bytes);
-        records_flag(r, "Is Boot Device", false);
-    }
-    free(all);
-    records_end(r, call->form);
-    return EXIT_DONE;
+    if (call->values[0] && strcmp(call->values[0], d->name) != 0)
+        return;
+    records_add(r, d->name);
+    records_text(r, "Device", "%s", d->name);
+    records_number(r, "Successful Commands", d->reads + d->writes - d->errors);
+    records_number(r, "Blocks Read", d->read_bytes / 512);
+    records_number(r, "Blocks Written", d->written_bytes / 512);
+    records_number(r, "Read Operations", d->reads);
+    records_number(r, "Write Operations", d->writes);
+    records_number(r, "Failed Commands", d->errors);
 }
 
 static int device_stats(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_SIMPLE, "DeviceStats", true);
-    uint32_t count;
-    struct vmk_device *all = vmk_list_get(VMK_LIST_DEVICES, sizeof(*all), &count);
+    return list_records(call, RECORDS_SIMPLE, "DeviceStats", VMK_LIST_DEVICES,
+                        sizeof(struct vmk_device), device_stats_add);
+}
 
-    for (uint32_t i = 0; i < count; i++) {
-        const struct vmk_device *d = &all[i];
+static void path_list_add(struct records *r, const struct call *call, const void *entry)
+{
+    const struct vmk_device *d = entry;
+    unsigned c = 0, t = 0, l = 0;
+    char *uid = text_of("%s.%s-%s", d->driver, d->adapter, d->name);
 
-        if (call->values[0] && strcmp(call->values[0], d->name) != 0)
-            continue;
-        records_add(r, d->name);
-        records_text(r, "Device", "%s", d->name);
-        records_number(r, "Successful Commands", d->reads + d->writes - d->errors);
-        records_number(r, "Blocks Read", d->read_bytes / 512);
-        records_number(r, "Blocks Written", d->written_bytes / 512);
-        records_number(r, "Read Operations", d->reads);
-        records_number(r, "Write Operations", d->writes);
-        records_number(r, "Failed Commands", d->errors);
-    }
-    free(all);
-    records_end(r, call->form);
-    return EXIT_DONE;
+    (void)call;
+    if (strchr(d->path, ':'))
+        sscanf(strchr(d->path, ':'), ":C%u:T%u:L%u", &c, &t, &l);
+    records_add(r, uid);
+    records_text(r, "UID", "%s", uid);
+    free(uid);
+    records_text(r, "Runtime Name", "%s", d->path);
+    records_text(r, "Device", "%s", d->name);
+    records_text(r, "Device Display Name", "Local %s Disk (%s)", d->vendor, d->name);
+    records_text(r, "Adapter", "%s", d->adapter);
+    records_number(r, "Channel", c);
+    records_number(r, "Target", t);
+    records_number(r, "LUN", l);
+    records_text(r, "Plugin", "NMP");
+    records_text(r, "State", d->flags & VMK_DEVICE_GONE ? "dead" : "active");
+    records_text(r, "Transport", "parallel");
 }
 
 static int path_list(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_SIMPLE, "ScsiPath", true);
-    uint32_t count;
-    struct vmk_device *all = vmk_list_get(VMK_LIST_DEVICES, sizeof(*all), &count);
-
-    for (uint32_t i = 0; i < count; i++) {
-        const struct vmk_device *d = &all[i];
-        unsigned c = 0, t = 0, l = 0;
-        char *uid = text_of("%s.%s-%s", d->driver, d->adapter, d->name);
-
-        if (strchr(d->path, ':'))
-            sscanf(strchr(d->path, ':'), ":C%u:T%u:L%u", &c, &t, &l);
-        records_add(r, uid);
-        records_text(r, "UID", "%s", uid);
-        free(uid);
-        records_text(r, "Runtime Name", "%s", d->path);
-        records_text(r, "Device", "%s", d->name);
-        records_text(r, "Device Display Name", "Local %s Disk (%s)", d->vendor, d->name);
-        records_text(r, "Adapter", "%s", d->adapter);
-        records_number(r, "Channel", c);
-        records_number(r, "Target", t);
-        records_number(r, "LUN", l);
-        records_text(r, "Plugin", "NMP");
-        records_text(r, "State", d->flags & VMK_DEVICE_GONE ? "dead" : "active");
-        records_text(r, "Transport", "parallel");
-    }
-    free(all);
-    records_end(r, call->form);
-    return EXIT_DONE;
+    return list_records(call, RECORDS_SIMPLE, "ScsiPath", VMK_LIST_DEVICES,
+                        sizeof(struct vmk_device), path_list_add);
 }
 
 /* The label of the volume mounted at `path`: the link beside it that names it; allocated. Else the name. */

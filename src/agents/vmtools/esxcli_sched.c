@@ -20,53 +20,52 @@ static void limit_add(struct records *r, uint32_t mhz)
         records_text(r, "Max", "%u", mhz);
 }
 
+static void group_list_add(struct records *r, const struct call *call, const void *entry)
+{
+    const struct sched_sample *s = entry;
+
+    (void)call;
+    if (s->kind != SCHED_SAMPLE_POOL && s->kind != SCHED_SAMPLE_VM)
+        return;
+    records_add(r, NULL);
+    records_number(r, "Id", s->id);
+    records_number(r, "Parent", s->parent);
+    records_text(r, "Kind", s->kind == SCHED_SAMPLE_VM ? "vm" : "pool");
+    records_number(r, "Worlds", s->worlds);
+    records_number(r, "Shares", s->shares);
+    records_number(r, "Min", s->min_mhz);
+    limit_add(r, s->max_mhz);
+    records_text(r, "Name", "%s", s->name);
+}
+
 static int group_list(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_TABLE, "SchedGroup", true);
-    uint32_t count;
-    struct sched_sample *s = vmk_list_get(VMK_LIST_SAMPLES, sizeof(*s), &count);
+    return list_records(call, RECORDS_TABLE, "SchedGroup", VMK_LIST_SAMPLES,
+                        sizeof(struct sched_sample), group_list_add);
+}
 
-    for (uint32_t i = 0; i < count; i++) {
-        if (s[i].kind != SCHED_SAMPLE_POOL && s[i].kind != SCHED_SAMPLE_VM)
-            continue;
-        records_add(r, NULL);
-        records_number(r, "Id", s[i].id);
-        records_number(r, "Parent", s[i].parent);
-        records_text(r, "Kind", s[i].kind == SCHED_SAMPLE_VM ? "vm" : "pool");
-        records_number(r, "Worlds", s[i].worlds);
-        records_number(r, "Shares", s[i].shares);
-        records_number(r, "Min", s[i].min_mhz);
-        limit_add(r, s[i].max_mhz);
-        records_text(r, "Name", "%s", s[i].name);
-    }
-    free(s);
-    records_end(r, call->form);
-    return EXIT_DONE;
+static void world_list_add(struct records *r, const struct call *call, const void *entry)
+{
+    static const char *const states[] = {"new", "ready", "run", "wait", "costop", "ended"};
+    const struct vmk_world *w = entry;
+
+    (void)call;
+    records_add(r, NULL);
+    records_number(r, "Id", w->world_id);
+    records_number(r, "Group", w->group_id);
+    records_text(r, "State", "%s", w->state < COUNT_OF(states) ? states[w->state] : "?");
+    records_number(r, "CPU", w->cpu);
+    records_number(r, "Shares", w->shares);
+    records_number(r, "Min", w->min_mhz);
+    limit_add(r, w->max_mhz);
+    records_text(r, "Affinity", "%#llx", (unsigned long long)w->affinity);
+    records_text(r, "Name", "%s", w->name);
 }
 
 static int world_list(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_TABLE, "SchedWorld", true);
-    uint32_t count;
-    struct vmk_world *w = vmk_list_get(VMK_LIST_WORLDS, sizeof(*w), &count);
-    static const char *const states[] = {"new", "ready", "run", "wait", "costop", "ended"};
-
-    for (uint32_t i = 0; i < count; i++) {
-        records_add(r, NULL);
-        records_number(r, "Id", w[i].world_id);
-        records_number(r, "Group", w[i].group_id);
-        records_text(r, "State", "%s",
-                     w[i].state < COUNT_OF(states) ? states[w[i].state] : "?");
-        records_number(r, "CPU", w[i].cpu);
-        records_number(r, "Shares", w[i].shares);
-        records_number(r, "Min", w[i].min_mhz);
-        limit_add(r, w[i].max_mhz);
-        records_text(r, "Affinity", "%#llx", (unsigned long long)w[i].affinity);
-        records_text(r, "Name", "%s", w[i].name);
-    }
-    free(w);
-    records_end(r, call->form);
-    return EXIT_DONE;
+    return list_records(call, RECORDS_TABLE, "SchedWorld", VMK_LIST_WORLDS,
+                        sizeof(struct vmk_world), world_list_add);
 }
 
 static int set(const struct call *call)

@@ -116,22 +116,22 @@ static int hostname_set(const struct call *call)
     return EXIT_DONE;
 }
 
+static void process_list_add(struct records *r, const struct call *call, const void *entry)
+{
+    const struct vmk_world *w = entry;
+
+    (void)call;
+    records_add(r, NULL);
+    records_number(r, "Id", w->world_id);
+    records_flag(r, "System?", w->kind != VMK_WORLD_USER);
+    records_number(r, "CartelID", w->cartel_id);
+    records_text(r, "Name", "%s", w->name);
+}
+
 static int process_list(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_TABLE, "Process", true);
-    uint32_t count;
-    struct vmk_world *worlds = vmk_list_get(VMK_LIST_WORLDS, sizeof(*worlds), &count);
-
-    for (uint32_t i = 0; i < count; i++) {
-        records_add(r, NULL);
-        records_number(r, "Id", worlds[i].world_id);
-        records_flag(r, "System?", worlds[i].kind != VMK_WORLD_USER);
-        records_number(r, "CartelID", worlds[i].cartel_id);
-        records_text(r, "Name", "%s", worlds[i].name);
-    }
-    free(worlds);
-    records_end(r, call->form);
-    return EXIT_DONE;
+    return list_records(call, RECORDS_TABLE, "Process", VMK_LIST_WORLDS,
+                        sizeof(struct vmk_world), process_list_add);
 }
 
 static int load_get(const struct call *call)

@@ -12,26 +12,26 @@
 
 #include "agents/vmtools/esxcli.h"
 
+static void process_list_add(struct records *r, const struct call *call, const void *entry)
+{
+    const struct vmk_vm *v = entry;
+
+    (void)call;
+    if (v->state == VMK_VM_NEW || v->state == VMK_VM_OFF)
+        return;
+    records_add(r, v->name);
+    records_number(r, "World ID", v->world_id);
+    records_number(r, "Process ID", 0);
+    records_number(r, "VMX Cartel ID", v->cartel_id);
+    records_text(r, "UUID", "%s", uuid_text(v->uuid));
+    records_text(r, "Display Name", "%s", v->name);
+    records_text(r, "Config File", "%s", v->config_file);
+}
+
 static int process_list(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_SIMPLE, "VirtualMachine", true);
-    uint32_t count;
-    struct vmk_vm *vms = vmk_list_get(VMK_LIST_VMS, sizeof(*vms), &count);
-
-    for (uint32_t i = 0; i < count; i++) {
-        if (vms[i].state == VMK_VM_NEW || vms[i].state == VMK_VM_OFF)
-            continue;
-        records_add(r, vms[i].name);
-        records_number(r, "World ID", vms[i].world_id);
-        records_number(r, "Process ID", 0);
-        records_number(r, "VMX Cartel ID", vms[i].cartel_id);
-        records_text(r, "UUID", "%s", uuid_text(vms[i].uuid));
-        records_text(r, "Display Name", "%s", vms[i].name);
-        records_text(r, "Config File", "%s", vms[i].config_file);
-    }
-    free(vms);
-    records_end(r, call->form);
-    return EXIT_DONE;
+    return list_records(call, RECORDS_SIMPLE, "VirtualMachine", VMK_LIST_VMS,
+                        sizeof(struct vmk_vm), process_list_add);
 }
 
 static int process_kill(const struct call *call)
