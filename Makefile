@@ -171,7 +171,7 @@ $(BUILD)/system.v00: scripts/tardisk.sh $(AGENT_PROGS) $(shell find src/agents/r
 	$(Q)mkdir -p $(@D)
 	$(Q)scripts/tardisk.sh $@ $(AGENT_PROGS)
 
-$(BUILD)/guest/initrd.gz: scripts/guest-initramfs.sh scripts/guest-exit.c scripts/guest-clock.c
+$(BUILD)/guest/initrd.gz: scripts/guest-initramfs.sh scripts/guest-call.h scripts/guest-exit.c scripts/guest-clock.c
 	$(Q)mkdir -p $(@D)
 	$(Q)scripts/guest-initramfs.sh $@
 $(BUILD)/modules.tar: scripts/demo.vmx $(BUILD)/guest/initrd.gz $(BUILD)/system.v00

@@ -11,16 +11,13 @@
  *
  * A line a sample, relative to the first: "clock HOST-US MONOTONIC-NS REALTIME-NS WIDTH-NS"; before
  * them "clock apart MS": how much CLOCK_REALTIME is ahead of the hypervisor's time of day.
- * Like guest-exit.c it uses no C library.
+ * It uses no C library (guest-call.h).
  * Sources    [VMX-BACKDOOR] command 46
  */
 #include <stdint.h>
 
-enum {
-    SYS_WRITE = 1,
-    SYS_EXIT = 60,
-    SYS_CLOCK_GETTIME = 228
-};
+#include "guest-call.h"
+
 enum {
     CLOCK_REAL = 0,
     CLOCK_MONO = 1
@@ -33,17 +30,6 @@ enum {
 struct sample {
     int64_t host_us, mono_ns, real_ns, width_ns;
 };
-
-static long system_call(long number, long a, long b, long c)
-{
-    long result;
-
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c)
-                     : "rcx", "r11", "memory");
-    return result;
-}
 
 static int64_t clock_ns(long clock)
 {
@@ -121,9 +107,7 @@ static int64_t number(const char *text)
     return value;
 }
 
-__attribute__((used, noreturn)) void guest_clock_main(const long *stack);
-
-void guest_clock_main(const long *stack)
+void guest_main(const long *stack)
 {
     const int64_t samples = stack[0] == 3 ? number((const char *)stack[2]) : 2;
     const int64_t apart_ns =
@@ -145,9 +129,3 @@ void guest_clock_main(const long *stack)
     for (;;)
         system_call(SYS_EXIT, 0, 0, 0);
 }
-
-__asm__(".globl _start\n"
-        "_start:\n"
-        "    mov %rsp, %rdi\n"
-        "    and $-16, %rsp\n"
-        "    call guest_clock_main\n");

@@ -256,7 +256,7 @@ static void print_regions(struct procfs_text *out, struct aspace *as, bool smaps
     }
 }
 
-static vmk_status show_maps(struct procfs_text *out, uint32_t pid)
+static vmk_status show_regions(struct procfs_text *out, uint32_t pid, bool smaps)
 {
     struct view v;
     vmk_status status = view_get(pid, &v);
@@ -264,22 +264,19 @@ static vmk_status show_maps(struct procfs_text *out, uint32_t pid)
     if (status != VMK_OK)
         return status;
     if (v.mm)
-        print_regions(out, v.mm->as, false);
+        print_regions(out, v.mm->as, smaps);
     view_put(&v);
     return VMK_OK;
 }
 
+static vmk_status show_maps(struct procfs_text *out, uint32_t pid)
+{
+    return show_regions(out, pid, false);
+}
+
 static vmk_status show_smaps(struct procfs_text *out, uint32_t pid)
 {
-    struct view v;
-    vmk_status status = view_get(pid, &v);
-
-    if (status != VMK_OK)
-        return status;
-    if (v.mm)
-        print_regions(out, v.mm->as, true);
-    view_put(&v);
-    return VMK_OK;
+    return show_regions(out, pid, true);
 }
 
 static void print_limit(struct procfs_text *out, uint64_t value)

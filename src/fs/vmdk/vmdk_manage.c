@@ -263,20 +263,31 @@ static vmk_status create_flat(struct vmdk_store *store, const char *name,
     return status;
 }
 
-static vmk_status create_sparse(struct vmdk_store *store, const char *name,
-                                const struct vmdk_create *what)
+/* The text of the descriptor of a disk whose one extent has it inside; freed by the caller. */
+static vmk_status embedded_text(struct vmdk_store *store, const char *name, uint64_t sectors,
+                                const char *type, const char *adapter, char **text,
+                                size_t *length)
 {
     struct vmdk_descriptor *d;
-    struct vmdk_file file;
-    size_t length;
-    char *text;
-    vmk_status status = descriptor_make(store, what->size / VMDK_SECTOR, "monolithicSparse",
-                                        VMDK_SPARSE, base_of(name), what->adapter, &d);
+    vmk_status status =
+        descriptor_make(store, sectors, type, VMDK_SPARSE, base_of(name), adapter, &d);
 
     if (status != VMK_OK)
         return status;
-    status = descriptor_text(d, &text, &length);
+    status = descriptor_text(d, text, length);
     vmdk_descriptor_free(d);
+    return status;
+}
+
+static vmk_status create_sparse(struct vmdk_store *store, const char *name,
+                                const struct vmdk_create *what)
+{
+    struct vmdk_file file;
+    size_t length;
+    char *text;
+    vmk_status status = embedded_text(store, name, what->size / VMDK_SECTOR, "monolithicSparse",
+                                      what->adapter, &text, &length);
+
     if (status != VMK_OK)
         return status;
     status = vmdk_file_open(store, name, VMDK_OPEN_CREATE, &file);
@@ -382,17 +393,12 @@ static vmk_status clone_stream(struct vmdk *source, struct vmdk_store *store, co
                                const struct vmdk_progress *progress)
 {
     const struct vmdk_descriptor *from = vmdk_descriptor_of(source, 0);
-    struct vmdk_descriptor *d;
     struct vmdk_file file;
     size_t length;
     char *text;
-    vmk_status status = descriptor_make(store, from->capacity, "streamOptimized", VMDK_SPARSE,
-                                        base_of(to), from->adapter, &d);
+    vmk_status status = embedded_text(store, to, from->capacity, "streamOptimized",
+                                      from->adapter, &text, &length);
 
-    if (status != VMK_OK)
-        return status;
-    status = descriptor_text(d, &text, &length);
-    vmdk_descriptor_free(d);
     if (status != VMK_OK)
         return status;
     status = vmdk_file_open(store, to, VMDK_OPEN_CREATE, &file);

@@ -19,8 +19,8 @@
 #include "vmm/dev/acpi_tables.h"
 
 #include "core/log.h"
-#include "lib/string.h"
 #include "vmm/dev/smbios.h"
+#include "vmm/dev/table_builder.h"
 #include "vmm/dev/vpci.h"
 #include "vmm/dev/vpm.h"
 #include "vmm/vm.h"
@@ -139,55 +139,29 @@ _Static_assert(sizeof(struct mcfg) == 60, "MCFG with one range");
 #define MADT_ACTIVE_HIGH 0x1u
 #define MADT_LEVEL       0xcu
 
-struct builder {
-    uint8_t *out;
-    size_t room, size;
-    bool full;
-};
-
-static void put(struct builder *b, const void *bytes, size_t size)
-{
-    if (size > b->room - b->size) {
-        b->full = true;
-        return;
-    }
-    memcpy(b->out + b->size, bytes, size);
-    b->size += size;
-}
-
-static void put_8(struct builder *b, unsigned value)
+static void put_8(struct table_builder *b, unsigned value)
 {
     uint8_t byte = (uint8_t)value;
 
-    put(b, &byte, 1);
+    table_put(b, &byte, 1);
 }
 
-static void put_16(struct builder *b, unsigned value)
+static void put_16(struct table_builder *b, unsigned value)
 {
     uint16_t word = (uint16_t)value;
 
-    put(b, &word, 2);
+    table_put(b, &word, 2);
 }
 
-static void put_32(struct builder *b, uint32_t value)
+static void put_32(struct table_builder *b, uint32_t value)
 {
-    put(b, &value, 4);
+    table_put(b, &value, 4);
 }
 
-static void align(struct builder *b, size_t to)
+static void align(struct table_builder *b, size_t to)
 {
     while (b->size % to && !b->full)
         put_8(b, 0);
-}
-
-static uint8_t sum(const void *bytes, size_t size)
-{
-    const uint8_t *p = bytes;
-    uint8_t total = 0;
-
-    while (size-- > 0)
-        total = (uint8_t)(total + *p++);
-    return total;
 }
 
 static struct sdt_header sdt_header(const char *signature, uint8_t revision)
@@ -202,7 +176,7 @@ static struct sdt_header sdt_header(const char *signature, uint8_t revision)
 }
 
 /* Sets length and checksum of the table that began at `start` and ends here. */
-static void table_finish(struct builder *b, size_t start)
+static void table_finish(struct table_builder *b, size_t start)
 {
     struct sdt_header h;
 
@@ -212,7 +186,7 @@ static void table_finish(struct builder *b, size_t start)
     h.length = (uint32_t)(b->size - start);
     h.checksum = 0;
     memcpy(b->out + start, &h, sizeof(h));
-    h.checksum = (uint8_t)-sum(b->out + start, h.length);
+    h.checksum = (uint8_t)-table_sum(b->out + start, h.length);
     memcpy(b->out + start, &h, sizeof(h));
 }
 
@@ -233,7 +207,7 @@ enum aml_op {
 };
 
 /* A PkgLength of two bytes is reserved and patched by aml_end(); the longest is 4095. */
-static size_t aml_begin(struct builder *b)
+static size_t aml_begin(struct table_builder *b)
 {
     size_t start = b->size;
 
@@ -241,7 +215,7 @@ static size_t aml_begin(struct builder *b)
     return start;
 }
 
-static void aml_end(struct builder *b, size_t start)
+static void aml_end(struct table_builder *b, size_t start)
 {
     size_t length = b->size - start;
 
@@ -255,7 +229,7 @@ static void aml_end(struct builder *b, size_t start)
     b->out[start + 1] = (uint8_t)(length >> 4);
 }
 
-static void aml_integer(struct builder *b, uint32_t value)
+static void aml_integer(struct table_builder *b, uint32_t value)
 {
     if (value <= 1) {
         put_8(b, value);
@@ -272,26 +246,26 @@ static void aml_integer(struct builder *b, uint32_t value)
 }
 
 /* Name (name, ...: the object follows. Names are four characters. */
-static void aml_name(struct builder *b, const char *name)
+static void aml_name(struct table_builder *b, const char *name)
 {
     put_8(b, AML_NAME);
-    put(b, name, 4);
+    table_put(b, name, 4);
 }
 
-static void aml_name_integer(struct builder *b, const char *name, uint32_t value)
+static void aml_name_integer(struct table_builder *b, const char *name, uint32_t value)
 {
     aml_name(b, name);
     aml_integer(b, value);
 }
 
-static size_t aml_device(struct builder *b, const char *name)
+static size_t aml_device(struct table_builder *b, const char *name)
 {
     size_t start;
 
     put_8(b, AML_EXT);
     put_8(b, AML_EXT_DEVICE);
     start = aml_begin(b);
-    put(b, name, 4);
+    table_put(b, name, 4);
     return start;
 }
 
@@ -301,7 +275,7 @@ static unsigned hex_digit(char c)
 }
 
 /* EisaId ("PNP0A03"): three letters of 5 bits and four hex digits, most significant byte first. */
-static void aml_hid(struct builder *b, const char *id)
+static void aml_hid(struct table_builder *b, const char *id)
 {
     unsigned letters =
         (unsigned)(id[0] - '@') << 10 | (unsigned)(id[1] - '@') << 5 | (unsigned)(id[2] - '@');
@@ -317,7 +291,7 @@ static void aml_hid(struct builder *b, const char *id)
 /* ---- resource templates ---- */
 
 /* Name (_CRS, Buffer ...: `templ` holds the descriptors without the end tag. */
-static void aml_crs(struct builder *b, const struct builder *templ)
+static void aml_crs(struct table_builder *b, const struct table_builder *templ)
 {
     size_t start;
 
@@ -327,13 +301,13 @@ static void aml_crs(struct builder *b, const struct builder *templ)
     put_8(b, AML_BUFFER);
     start = aml_begin(b);
     aml_integer(b, (uint32_t)templ->size + 2);
-    put(b, templ->out, templ->size);
+    table_put(b, templ->out, templ->size);
     put_8(b, 0x79);  // end tag; checksum 0: not checked
     put_8(b, 0);
     aml_end(b, start);
 }
 
-static void res_io(struct builder *b, unsigned port, unsigned count)
+static void res_io(struct table_builder *b, unsigned port, unsigned count)
 {
     put_8(b, 0x47);
     put_8(b, 1);  // decodes 16 bits
@@ -343,7 +317,7 @@ static void res_io(struct builder *b, unsigned port, unsigned count)
     put_8(b, count);
 }
 
-static void res_irq(struct builder *b, unsigned irq)
+static void res_irq(struct table_builder *b, unsigned irq)
 {
     put_8(b, 0x22);
     put_16(b, 1u << irq);
@@ -356,7 +330,7 @@ enum res_space {
 };
 
 /* Address space descriptors of a bridge: minimum and maximum fixed, positively decoded. */
-static void res_window_16(struct builder *b, enum res_space space, unsigned first,
+static void res_window_16(struct table_builder *b, enum res_space space, unsigned first,
                           unsigned last)
 {
     put_8(b, 0x88);
@@ -371,7 +345,7 @@ static void res_window_16(struct builder *b, enum res_space space, unsigned firs
     put_16(b, last - first + 1);
 }
 
-static void res_window_32(struct builder *b, uint32_t first, uint32_t last)
+static void res_window_32(struct table_builder *b, uint32_t first, uint32_t last)
 {
     put_8(b, 0x87);
     put_16(b, 23);
@@ -387,7 +361,7 @@ static void res_window_32(struct builder *b, uint32_t first, uint32_t last)
 
 /* ---- DSDT ---- */
 
-static void dsdt_s5(struct builder *b)
+static void dsdt_s5(struct table_builder *b)
 {
     size_t start;
 
@@ -403,7 +377,7 @@ static void dsdt_s5(struct builder *b)
 }
 
 /* Package (4) {slot << 16 | 0xffff, pin, 0, GSI}: pins rotate over four lines by slot. */
-static void dsdt_prt_entry(struct builder *b, unsigned slot, unsigned pin)
+static void dsdt_prt_entry(struct table_builder *b, unsigned slot, unsigned pin)
 {
     size_t start;
 
@@ -417,7 +391,7 @@ static void dsdt_prt_entry(struct builder *b, unsigned slot, unsigned pin)
     aml_end(b, start);
 }
 
-static void dsdt_prt(struct builder *b)
+static void dsdt_prt(struct table_builder *b)
 {
     size_t start;
 
@@ -432,10 +406,10 @@ static void dsdt_prt(struct builder *b)
     aml_end(b, start);
 }
 
-static void dsdt_pci(struct builder *b)
+static void dsdt_pci(struct table_builder *b)
 {
     uint8_t room[160];
-    struct builder crs = {.out = room, .room = sizeof(room)};
+    struct table_builder crs = {.out = room, .room = sizeof(room)};
     size_t start = aml_device(b, "PCI0");
 
     aml_hid(b, "PNP0A03");
@@ -454,11 +428,11 @@ static void dsdt_pci(struct builder *b)
 }
 
 /* A device on the ISA bus: ports and one IRQ. */
-static void dsdt_isa(struct builder *b, const char *name, const char *id, unsigned port,
+static void dsdt_isa(struct table_builder *b, const char *name, const char *id, unsigned port,
                      unsigned count, unsigned irq)
 {
     uint8_t room[32];
-    struct builder crs = {.out = room, .room = sizeof(room)};
+    struct table_builder crs = {.out = room, .room = sizeof(room)};
     size_t start = aml_device(b, name);
 
     aml_hid(b, id);
@@ -471,10 +445,10 @@ static void dsdt_isa(struct builder *b, const char *name, const char *id, unsign
 }
 
 /* Memory that no device may be given: the configuration space, which the MCFG table names. */
-static void dsdt_motherboard(struct builder *b)
+static void dsdt_motherboard(struct table_builder *b)
 {
     uint8_t room[32];
-    struct builder crs = {.out = room, .room = sizeof(room)};
+    struct table_builder crs = {.out = room, .room = sizeof(room)};
     size_t start = aml_device(b, "MB00");
 
     aml_hid(b, "PNP0C02");
@@ -488,17 +462,17 @@ static void dsdt_motherboard(struct builder *b)
     aml_end(b, start);
 }
 
-static size_t put_dsdt(struct builder *b)
+static size_t put_dsdt(struct table_builder *b)
 {
     struct sdt_header h = sdt_header("DSDT", 2);
     size_t start = b->size;
     size_t scope;
 
-    put(b, &h, sizeof(h));
+    table_put(b, &h, sizeof(h));
     dsdt_s5(b);
     put_8(b, AML_SCOPE);
     scope = aml_begin(b);
-    put(b, "\\_SB_", 5);
+    table_put(b, "\\_SB_", 5);
     dsdt_pci(b);
     dsdt_motherboard(b);
     dsdt_isa(b, "COM1", "PNP0501", 0x3f8, 8, VM_COM1_IRQ);
@@ -510,7 +484,7 @@ static size_t put_dsdt(struct builder *b)
 
 /* ---- the other tables ---- */
 
-static size_t put_facs(struct builder *b)
+static size_t put_facs(struct table_builder *b)
 {
     struct facs f = {.length = sizeof(f), .version = 1};
     size_t start;
@@ -518,7 +492,7 @@ static size_t put_facs(struct builder *b)
     align(b, 64);
     start = b->size;
     memcpy(f.signature, "FACS", 4);
-    put(b, &f, sizeof(f));
+    table_put(b, &f, sizeof(f));
     return start;
 }
 
@@ -532,7 +506,7 @@ static struct gas io_gas(unsigned port, unsigned bytes)
                         .address = port};
 }
 
-static size_t put_fadt(struct builder *b, uint64_t facs, uint64_t dsdt)
+static size_t put_fadt(struct table_builder *b, uint64_t facs, uint64_t dsdt)
 {
     struct fadt f = {
         .h = sdt_header("FACP", 4),
@@ -565,12 +539,12 @@ static size_t put_fadt(struct builder *b, uint64_t facs, uint64_t dsdt)
     f.x_pm1a_event.access = 2;  // two 16-bit registers side by side
     align(b, 16);
     start = b->size;
-    put(b, &f, sizeof(f));
+    table_put(b, &f, sizeof(f));
     table_finish(b, start);
     return start;
 }
 
-static size_t put_madt(struct builder *b, unsigned vcpus)
+static size_t put_madt(struct table_builder *b, unsigned vcpus)
 {
     struct madt_header h = {
         .h = sdt_header("APIC", 3), .lapic_address = VM_LAPIC_BASE, .flags = 1};
@@ -588,44 +562,44 @@ static size_t put_madt(struct builder *b, unsigned vcpus)
 
     align(b, 16);
     start = b->size;
-    put(b, &h, sizeof(h));
+    table_put(b, &h, sizeof(h));
     for (unsigned i = 0; i < vcpus; i++) {
         struct madt_lapic lapic = {.type = 0,
                                    .length = sizeof(lapic),
                                    .processor = (uint8_t)i,
                                    .apic_id = (uint8_t)i,
                                    .flags = 1};
-        put(b, &lapic, sizeof(lapic));
+        table_put(b, &lapic, sizeof(lapic));
     }
-    put(b, &ioapic, sizeof(ioapic));
-    put(b, &timer, sizeof(timer));
-    put(b, &sci, sizeof(sci));
-    put(b, &nmi, sizeof(nmi));
+    table_put(b, &ioapic, sizeof(ioapic));
+    table_put(b, &timer, sizeof(timer));
+    table_put(b, &sci, sizeof(sci));
+    table_put(b, &nmi, sizeof(nmi));
     table_finish(b, start);
     return start;
 }
 
-static size_t put_mcfg(struct builder *b)
+static size_t put_mcfg(struct table_builder *b)
 {
     struct mcfg m = {.h = sdt_header("MCFG", 1), .base = VPCI_ECAM_BASE};
     size_t start;
 
     align(b, 16);
     start = b->size;
-    put(b, &m, sizeof(m));
+    table_put(b, &m, sizeof(m));
     table_finish(b, start);
     return start;
 }
 
 /* XSDT and RSDT list the same tables, for new guests and old ones. */
-static size_t put_root(struct builder *b, bool wide, const uint64_t tables[3])
+static size_t put_root(struct table_builder *b, bool wide, const uint64_t tables[3])
 {
     struct sdt_header h = sdt_header(wide ? "XSDT" : "RSDT", 1);
     size_t start;
 
     align(b, 16);
     start = b->size;
-    put(b, &h, sizeof(h));
+    table_put(b, &h, sizeof(h));
     for (unsigned i = 0; i < 3; i++) {
         put_32(b, (uint32_t)tables[i]);
         if (wide)
@@ -641,14 +615,14 @@ static void rsdp_write(uint8_t *out, uint64_t rsdt, uint64_t xsdt)
 
     memcpy(r.signature, "RSD PTR ", 8);
     memcpy(r.oem_id, OEM_ID, 6);
-    r.checksum = (uint8_t)-sum(&r, 20);
-    r.checksum_extended = (uint8_t)-sum(&r, sizeof(r));
+    r.checksum = (uint8_t)-table_sum(&r, 20);
+    r.checksum_extended = (uint8_t)-table_sum(&r, sizeof(r));
     memcpy(out, &r, sizeof(r));
 }
 
 size_t acpi_tables_build(unsigned vcpus, uint64_t base, uint8_t *out, size_t room)
 {
-    struct builder b = {.out = out, .room = room, .size = 64};
+    struct table_builder b = {.out = out, .room = room, .size = 64};
     uint64_t facs, dsdt, xsdt, rsdt, tables[3];
 
     if (room < b.size)

@@ -20,6 +20,7 @@
 
 #include "lib/format.h"
 #include "lib/string.h"
+#include "vmm/dev/table_builder.h"
 #include "vmm/vmx_config.h"
 
 struct entry_32 {  // "_SM_"
@@ -127,23 +128,11 @@ _Static_assert(sizeof(struct boot_information) == 11, "type 32");
 #define NO_HANDLE 0xfffeu
 
 struct builder {
-    uint8_t *out;
-    size_t room, size;
+    struct table_builder table;
     size_t start;      // of the structure being built
     unsigned strings;  // of it
     uint16_t count, largest;
-    bool full;
 };
-
-static void put(struct builder *b, const void *bytes, size_t size)
-{
-    if (size > b->room - b->size) {
-        b->full = true;
-        return;
-    }
-    memcpy(b->out + b->size, bytes, size);
-    b->size += size;
-}
 
 /* Writes the formatted part with its type, length and handle; strings follow with string(). */
 static uint16_t structure(struct builder *b, uint8_t type, void *formatted, size_t size)
@@ -153,33 +142,23 @@ static uint16_t structure(struct builder *b, uint8_t type, void *formatted, size
     h->type = type;
     h->length = (uint8_t)size;
     h->handle = (uint16_t)(type * 0x100 + b->count);
-    b->start = b->size;
+    b->start = b->table.size;
     b->strings = 0;
     b->count++;
-    put(b, formatted, size);
+    table_put(&b->table, formatted, size);
     return h->handle;
 }
 
 static void string(struct builder *b, const char *text)
 {
-    put(b, text, strlen(text) + 1);
+    table_put(&b->table, text, strlen(text) + 1);
     b->strings++;
 }
 
 static void structure_end(struct builder *b)
 {
-    put(b, "\0", b->strings ? 1 : 2);
-    b->largest = MAX(b->largest, (uint16_t)(b->size - b->start));
-}
-
-static uint8_t sum(const void *bytes, size_t size)
-{
-    const uint8_t *p = bytes;
-    uint8_t total = 0;
-
-    while (size-- > 0)
-        total = (uint8_t)(total + *p++);
-    return total;
+    table_put(&b->table, "\0", b->strings ? 1 : 2);
+    b->largest = MAX(b->largest, (uint16_t)(b->table.size - b->start));
 }
 
 /* "VMware-56 4d 01 02 03 04 05 06-07 08 ...", as uuid.bios is written. */
@@ -337,7 +316,7 @@ static void entries_write(const struct builder *b, uint64_t table, uint8_t *out)
                          .minor = 8,
                          .largest = b->largest,
                          .middle_anchor = {'_', 'D', 'M', 'I', '_'},
-                         .table_length = (uint16_t)b->size,
+                         .table_length = (uint16_t)b->table.size,
                          .table_address = (uint32_t)table,
                          .count = b->count,
                          .bcd_revision = 0x28};
@@ -346,12 +325,12 @@ static void entries_write(const struct builder *b, uint64_t table, uint8_t *out)
                           .major = 2,
                           .minor = 8,
                           .revision = 1,
-                          .table_length = (uint32_t)b->size,
+                          .table_length = (uint32_t)b->table.size,
                           .table_address = table};
 
-    e.middle_checksum = (uint8_t)-sum(e.middle_anchor, sizeof(e) - 16);
-    e.checksum = (uint8_t)-sum(&e, sizeof(e));
-    e3.checksum = (uint8_t)-sum(&e3, sizeof(e3));
+    e.middle_checksum = (uint8_t)-table_sum(e.middle_anchor, sizeof(e) - 16);
+    e.checksum = (uint8_t)-table_sum(&e, sizeof(e));
+    e3.checksum = (uint8_t)-table_sum(&e3, sizeof(e3));
     memcpy(out, &e, sizeof(e));
     memcpy(out + 32, &e3, sizeof(e3));
 }
@@ -364,14 +343,14 @@ size_t smbios_build(const struct vm_config *config, uint64_t low, uint64_t high,
     if (room < SMBIOS_ENTRY_SIZE)
         return 0;
     memset(out, 0, SMBIOS_ENTRY_SIZE);
-    b.out = out + SMBIOS_ENTRY_SIZE;
-    b.room = MIN(room - SMBIOS_ENTRY_SIZE, 0xffffu);
+    b.table.out = out + SMBIOS_ENTRY_SIZE;
+    b.table.room = MIN(room - SMBIOS_ENTRY_SIZE, 0xffffu);
     put_machine(&b, config);
     put_processors(&b, config);
     put_memory(&b, config, low, high);
     put_end(&b);
-    if (b.full)
+    if (b.table.full)
         return 0;
     entries_write(&b, base + SMBIOS_ENTRY_SIZE, out);
-    return SMBIOS_ENTRY_SIZE + b.size;
+    return SMBIOS_ENTRY_SIZE + b.table.size;
 }
