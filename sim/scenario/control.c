@@ -82,7 +82,7 @@ static const char script[] =
     "vmx nokernel.vmx; echo \"= nokernel $?\"; vmx script; echo \"= junk $?\"; gone\n"
     // Somebody else's.
     "mkdir /vms/other; cp rpc.elf stay.vmx /vms/other; chown -R nobody:nobody /vms/other\n"
-    "vm start /vms/other/stay.vmx; vm list | awk '$3 == \"stay\" { print \"= owner\", $7 }'\n"
+    "vm start /vms/other/stay.vmx; vm list | awk '$3 == \"stay\" { print \"= owner\", $8 }'\n"
     "grep -o 'uid=[0-9]*' /vms/other/vmware.log | sed 's/^/= /'\n"
     "vm start spin.vmx; W=$(vm list | awk '$3 == \"spin\" { print $1 }')\n"
     "O=$(vm list | awk '$3 == \"stay\" { print $1 }')\n"
