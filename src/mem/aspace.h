@@ -50,6 +50,9 @@ struct aspace_object_ops {
     void (*page_ref)(struct aspace_object *object, uint64_t index, mpn_t page);
     void (*ref)(struct aspace_object *object);
     void (*unref)(struct aspace_object *object);  // [block]
+    /* What the memory is, whoever mapped it: two mappings of one file have two objects. Null: the
+     * object itself. */
+    const void *(*identity)(const struct aspace_object *object);
     /* For /proc/PID/maps: a name, and the numbers that the line shows. May be null. */
     void (*describe)(struct aspace_object *object, char *name, size_t size, uint64_t *device,
                      uint64_t *inode);

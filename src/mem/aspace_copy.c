@@ -231,7 +231,8 @@ vmk_status aspace_key_of(struct aspace *as, uint64_t at, struct aspace_key *out)
     const struct region *r = aspace_region_find(as, at);
 
     if (r && r->shared && r->object) {
-        out->object = r->object;
+        out->object =
+            r->object->ops->identity ? r->object->ops->identity(r->object) : r->object;
         out->offset = (r->offset << PAGE_SHIFT) + (at - r->start);
     } else {
         out->object = as;

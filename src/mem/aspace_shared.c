@@ -89,8 +89,8 @@ static void describe(struct aspace_object *object, char *name, size_t size, uint
 
 vmk_status aspace_shared_create(uint64_t pages, struct aspace_object **out)
 {
-    static const struct aspace_object_ops ops = {page_get, page_stays, page_stays,
-                                                 ref,      unref,      describe};
+    static const struct aspace_object_ops ops = {page_get, page_stays, page_stays, ref,
+                                                 unref,    NULL,       describe};
     struct shared *s;
 
     if (pages == 0 || pages > PAGES_MAX)

@@ -503,12 +503,15 @@ static vmk_status wait_ready(struct epoll *e, plat_ns deadline)
     return status;
 }
 
-static int64_t do_epoll_wait(struct thread *t, const uint64_t *a)
+static plat_ns deadline_of_ms(int32_t ms)
+{
+    return ms < 0 ? PLAT_NS_NEVER : ms ? deadline_after((plat_ns)ms * 1000000u) : 0;
+}
+
+static int64_t do_epoll_wait(struct thread *t, const uint64_t *a, plat_ns deadline)
 {
     struct file *file = user_fd_get(t, a[0]);
     unsigned room = (unsigned)MIN((uint64_t)(uint32_t)a[2], (uint64_t)EVENTS_MAX);
-    int32_t ms = (int32_t)a[3];
-    plat_ns deadline = ms < 0 ? PLAT_NS_NEVER : ms ? deadline_after((plat_ns)ms * 1000000u) : 0;
     struct l_epoll_event *events = NULL;
     struct epoll *e;
     int64_t result = 0;
@@ -544,16 +547,35 @@ static int64_t do_epoll_wait(struct thread *t, const uint64_t *a)
 
 int64_t sys_epoll_wait(struct thread *t, const uint64_t *a)
 {
-    return do_epoll_wait(t, a);
+    return do_epoll_wait(t, a, deadline_of_ms((int32_t)a[3]));
 }
 
-int64_t sys_epoll_pwait(struct thread *t, const uint64_t *a)
+static int64_t masked_wait(struct thread *t, const uint64_t *a, plat_ns deadline)
 {
     int64_t result = temporary_mask_begin(t, a[4], a[5]);
 
     if (result)
         return result;
-    result = do_epoll_wait(t, a);
+    result = do_epoll_wait(t, a, deadline);
     temporary_mask_end(t, result);
     return result;
+}
+
+int64_t sys_epoll_pwait(struct thread *t, const uint64_t *a)
+{
+    return masked_wait(t, a, deadline_of_ms((int32_t)a[3]));
+}
+
+int64_t sys_epoll_pwait2(struct thread *t, const uint64_t *a)
+{
+    plat_ns deadline = PLAT_NS_NEVER, duration;
+
+    if (a[3]) {
+        int64_t error = timespec_in(t, a[3], &duration);
+
+        if (error)
+            return error;
+        deadline = duration ? deadline_after(duration) : 0;
+    }
+    return masked_wait(t, a, deadline);
 }

@@ -22,7 +22,10 @@ struct futex_waiter {
     struct list link;
     struct aspace_key key;
     uint32_t bitset;
-    bool woken;  // futex lock
+    bool woken;      // futex lock
+    uint32_t owner;  // futex lock; who waits for a lock of its own: his id. 0: for a wake-up
+    bool chosen;     // futex lock; it will have the lock: not to give up any more
+    bool mine;       // futex lock; woken as the owner, and not to look again
     struct wait_queue queue;
 };
 
@@ -257,6 +260,186 @@ static int64_t deadline_of(struct thread *t, uint64_t at, bool absolute, bool re
     return 0;
 }
 
+/* ---- locks whose word is the owner's id: FUTEX_LOCK_PI ---- */
+
+/*
+ * Who wants the lock joins the bucket, then tries the word: free, he takes it; else he sets WAITERS in it
+ * and waits. Who unlocks chooses the first who waits, writes his id into the word and wakes him. A
+ * waiter that joined after the look and before the word became free finds it free. The owner runs with
+ * his own shares meanwhile: priority is not inherited.
+ */
+static void waiter_leave(struct futex_waiter *w)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->futex_lock);
+
+    list_remove(&w->link);
+    spin_unlock(&user->futex_lock, irqs);
+}
+
+/* Takes the word if it is free; -EAGAIN: it is another's, and says that somebody waits. */
+static int64_t pi_take(struct thread *t, uint64_t at, bool wait)
+{
+    struct user_state *user = user_state();
+    uint32_t word, wanted, seen;
+    bool irqs, there;
+
+    if (user_in(t, &word, at, sizeof(word)))
+        return -L_EFAULT;
+    for (;;) {
+        uint32_t owner = word & L_FUTEX_TID_MASK;
+
+        if (owner == t->tid)
+            return -L_EDEADLK;
+        if (!owner) {
+            wanted = (word & (L_FUTEX_WAITERS | L_FUTEX_OWNER_DIED)) | t->tid;
+        } else {
+            irqs = spin_lock(&user->lock);
+            there = thread_find_locked(owner);
+            spin_unlock(&user->lock, irqs);
+            if (!there)
+                return -L_ESRCH;
+            wanted = word | L_FUTEX_WAITERS;
+            if (!wait || wanted == word)
+                return -L_EAGAIN;
+        }
+        if (aspace_compare_exchange32(t->as, at, word, wanted, &seen) != VMK_OK)
+            return -L_EFAULT;
+        if (seen == word)
+            return owner ? -L_EAGAIN : 0;
+        word = seen;
+    }
+}
+
+/* Waits until it is the owner (0), may look again (-EAGAIN), or gives up. */
+static int64_t pi_wait(struct futex_waiter *w, struct wait_deadline *deadline)
+{
+    struct user_state *user = user_state();
+    struct wait_deadline never = {.at = PLAT_NS_NEVER};
+    vmk_status status;
+    bool irqs, woken;
+
+    wait_deadline_begin(deadline, &w->queue);
+    status = wait_woken(w, deadline);
+    wait_deadline_end(deadline);
+    irqs = spin_lock(&user->futex_lock);
+    woken = w->woken;
+    if (!woken && !w->chosen)
+        list_remove(&w->link);
+    else
+        status = VMK_OK;
+    spin_unlock(&user->futex_lock, irqs);
+    while (status == VMK_OK && !woken) {  // it is just being made the owner
+        (void)!wait_woken(w, &never);
+        irqs = spin_lock(&user->futex_lock);
+        woken = w->woken;
+        spin_unlock(&user->futex_lock, irqs);
+    }
+    if (status != VMK_OK)
+        return status == VMK_TIMEOUT ? -L_ETIMEDOUT : -L_ERESTARTNOINTR;
+    return w->mine ? 0 : -L_EAGAIN;
+}
+
+static int64_t pi_lock(struct thread *t, uint64_t at, struct wait_deadline *deadline)
+{
+    struct user_state *user = user_state();
+    int64_t result;
+
+    do {
+        struct futex_waiter w = {.bitset = UINT32_MAX, .owner = t->tid};
+        bool irqs;
+
+        result = key_of(t, at, &w.key);
+        if (result)
+            return result;
+        wait_queue_init(&w.queue, "futex lock");
+        list_init(&w.link);
+        irqs = spin_lock(&user->futex_lock);
+        list_add_tail(bucket_of(&w.key), &w.link);
+        spin_unlock(&user->futex_lock, irqs);
+        result = pi_take(t, at, true);
+        if (result == -L_EAGAIN) {
+            result = pi_wait(&w, deadline);
+            continue;
+        }
+        irqs = spin_lock(&user->futex_lock);
+        bool chosen = w.chosen;
+        spin_unlock(&user->futex_lock, irqs);
+        if (chosen)
+            result = pi_wait(&w, deadline);
+        else
+            waiter_leave(&w);
+    } while (result == -L_EAGAIN);
+    return result;
+}
+
+/* The first who waits for that lock, off the list; *more: others do too. */
+static struct futex_waiter *pi_choose(const struct aspace_key *key, bool *more)
+{
+    struct user_state *user = user_state();
+    struct futex_waiter *chosen = NULL;
+    bool irqs = spin_lock(&user->futex_lock);
+
+    *more = false;
+    list_for_each_safe (node, after, bucket_of(key)) {
+        struct futex_waiter *w = list_entry(node, struct futex_waiter, link);
+
+        if (!w->owner || !same(&w->key, key))
+            continue;
+        if (chosen) {
+            *more = true;
+            break;
+        }
+        chosen = w;
+        w->chosen = true;
+        list_remove(node);
+    }
+    spin_unlock(&user->futex_lock, irqs);
+    return chosen;
+}
+
+static int64_t pi_unlock(struct thread *t, uint64_t at)
+{
+    struct user_state *user = user_state();
+    struct futex_waiter *next;
+    struct aspace_key key;
+    uint32_t word, seen, wanted;
+    bool more, irqs;
+    int64_t error = key_of(t, at, &key);
+
+    if (!error)
+        error = user_in(t, &word, at, sizeof(word));
+    if (error)
+        return error;
+    if ((word & L_FUTEX_TID_MASK) != t->tid)
+        return -L_EPERM;
+    next = pi_choose(&key, &more);
+    for (;;) {
+        wanted = next ? next->owner | (more ? L_FUTEX_WAITERS : 0u) : 0;
+        if (aspace_compare_exchange32(t->as, at, word, wanted, &seen) != VMK_OK)
+            error = -L_EFAULT;
+        if (error || seen == word)
+            break;
+        if ((seen & L_FUTEX_TID_MASK) != t->tid) {
+            error = -L_EPERM;
+            break;
+        }
+        word = seen;  // somebody set WAITERS
+        if (!next)
+            next = pi_choose(&key, &more);
+        else
+            more = true;
+    }
+    if (next) {
+        irqs = spin_lock(&user->futex_lock);
+        next->mine = !error;
+        __atomic_store_n(&next->woken, true, __ATOMIC_RELEASE);
+        (void)wait_queue_wake(&next->queue, 1);
+        spin_unlock(&user->futex_lock, irqs);
+    }
+    return error;
+}
+
 int64_t sys_futex(struct thread *t, const uint64_t *a)
 {
     uint32_t op = (uint32_t)a[1] & L_FUTEX_CMD_MASK;
@@ -274,6 +457,13 @@ int64_t sys_futex(struct thread *t, const uint64_t *a)
         error = futex_wait(t, a[0], value, &deadline, absolute ? value3 : UINT32_MAX);
         /* A relative time-out would begin anew. */
         return error == -L_ERESTARTSYS && a[3] && !absolute ? -L_EINTR : error;
+    case L_FUTEX_LOCK_PI:
+    case L_FUTEX_LOCK_PI2:
+        error = deadline_of(
+            t, a[3], true, op == L_FUTEX_LOCK_PI || (a[1] & L_FUTEX_CLOCK_REALTIME), &deadline);
+        return error ? error : pi_lock(t, a[0], &deadline);
+    case L_FUTEX_TRYLOCK_PI: return pi_take(t, a[0], false);
+    case L_FUTEX_UNLOCK_PI: return pi_unlock(t, a[0]);
     case L_FUTEX_WAKE: return futex_wake(t, a[0], value, UINT32_MAX);
     case L_FUTEX_WAKE_BITSET: return value3 ? futex_wake(t, a[0], value, value3) : -L_EINVAL;
     case L_FUTEX_REQUEUE: return requeue(t, a[0], value, (uint32_t)a[3], a[4], NULL);

@@ -177,6 +177,7 @@ struct l_sigevent {
 _Static_assert(sizeof(struct l_sigevent) == 64, "struct sigevent");
 #define L_SIGEV_SIGNAL    0
 #define L_SIGEV_NONE      1
+#define L_SIGEV_THREAD    2  // of mq_notify: by a netlink socket
 #define L_SIGEV_THREAD_ID 4
 
 struct l_sigaction {
@@ -352,6 +353,9 @@ struct l_rlimit {
 #define L_AT_SYMLINK_FOLLOW   0x400u
 #define L_AT_NO_AUTOMOUNT     0x800u
 #define L_AT_EMPTY_PATH       0x1000u
+#define L_O_TMPFILE_BIT       020000000u  // O_TMPFILE is this and O_DIRECTORY
+#define L_SEEK_DATA           3
+#define L_SEEK_HOLE           4
 
 struct l_stat {
     uint64_t dev, ino, nlink;
@@ -452,6 +456,10 @@ struct l_epoll_event {
 #define L_FUTEX_REQUEUE        3
 #define L_FUTEX_CMP_REQUEUE    4
 #define L_FUTEX_WAKE_OP        5
+#define L_FUTEX_LOCK_PI        6
+#define L_FUTEX_UNLOCK_PI      7
+#define L_FUTEX_TRYLOCK_PI     8
+#define L_FUTEX_LOCK_PI2       13
 #define L_FUTEX_WAIT_BITSET    9
 #define L_FUTEX_WAKE_BITSET    10
 #define L_FUTEX_CMD_MASK       0x7f

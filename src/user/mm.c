@@ -114,7 +114,17 @@ static void object_describe(struct aspace_object *object, char *name, size_t siz
         vmk_snprintf(name, size, "?");
 }
 
+/* Mappings of one file share its pages, so it is the file that a futex there is known by. */
+static const void *object_identity(const struct aspace_object *object)
+{
+    const struct file_object *o = container_of(object, const struct file_object, object);
+
+    return o->file->vnode && !o->by_reading ? (const void *)o->file->vnode
+                                            : (const void *)object;
+}
+
 static const struct aspace_object_ops file_object_ops = {
+    .identity = object_identity,
     .page_get = object_page_get,
     .page_put = object_page_put,
     .page_ref = object_page_ref,

@@ -10,7 +10,8 @@
  * Invariants
  *   - A queue has at most max_messages messages of at most message_size bytes.
  *   - A queue is freed when it has no name and its last reference goes.
- *   - A notification is sent when a message comes to an empty queue that nobody waits for, once.
+ *   - A notification is sent when a message comes to an empty queue that nobody waits for, once. What
+ *     SIGEV_THREAD registers is a netlink socket, which also hears when the registration ends.
  * Locking    user.mqueue_mutex for names, counts and references; queue.wait.lock (rank WAITQ) for
  *            messages and the notification. Signals are sent with neither.
  * Start at   sys_mq_open(), sys_mq_timedsend().
@@ -42,6 +43,18 @@ struct message {
     uint8_t bytes[];
 };
 
+/* Whom to tell of a message, and how. */
+struct notice {
+    const struct user_fds *owner;  // who registered; null: nobody
+    uint32_t pid;
+    int notify, signal;
+    uint64_t value;
+    struct file *socket;  // SIGEV_THREAD: referenced
+    uint8_t note[NETLINK_NOTE_SIZE];
+};
+#define NOTE_MESSAGE 1u  // the last byte of the note
+#define NOTE_REMOVED 2u
+
 struct mqueue {
     struct list link;         // mqueue_mutex; on the table while it has a name
     struct list charge_link;  // mqueue_mutex; on the list of all
@@ -57,11 +70,7 @@ struct mqueue {
     struct list messages;  // wait.lock; first out first
     int64_t count;         // wait.lock
     uint32_t receivers;    // wait.lock; who wait
-    // Notification. wait.lock.
-    const struct user_fds *registered;  // whose; null: nobody's
-    uint32_t pid;
-    int notify, signal;
-    uint64_t value;
+    struct notice notice;  // wait.lock
 };
 
 static struct mqueue *queue_of(struct file *file)
@@ -96,10 +105,65 @@ static void put_locked(struct mqueue *q)
 
     if (q->refs || list_is_linked(&q->link))
         return;
+    file_put(q->notice.socket);
     user->mqueue_count--;
     list_remove(&q->charge_link);
     free_messages(q);
     heap_free(q);
+}
+
+/* ---- notification ---- */
+
+/* Takes the registration away: the caller ends it with no lock held. wait.lock held. */
+static struct notice notice_take_locked(struct mqueue *q)
+{
+    struct notice n = q->notice;
+
+    q->notice = (struct notice){.owner = NULL};
+    return n;
+}
+
+/* By a socket: a message came, or the registration ends. */
+static void notice_end(struct notice *n, uint8_t why)
+{
+    if (!n->socket)
+        return;
+    n->note[NETLINK_NOTE_SIZE - 1] = why;
+    netlink_put(n->socket, n->note);
+    file_put(n->socket);
+}
+
+static void notice_send(struct thread *t, struct notice *n)
+{
+    struct process *p;
+    struct l_siginfo info;
+
+    notice_end(n, NOTE_MESSAGE);
+    if (n->notify != L_SIGEV_SIGNAL || !n->signal)
+        return;
+    p = process_find(n->pid);
+    if (!p)
+        return;
+    memset(&info, 0, sizeof(info));
+    info.signo = n->signal;
+    info.code = L_SI_MESGQ;
+    info.pid = (int32_t)t->process->pid;
+    info.uid = t->process->uid;
+    info.value = n->value;
+    signal_send(p, NULL, n->signal, &info);
+    process_put(p);
+}
+
+/* Takes back what that table of descriptors registered, if it did. */
+static void notice_withdraw(struct mqueue *q, const struct user_fds *owner)
+{
+    struct notice n = {.owner = NULL};
+    bool irqs = spin_lock(&q->wait.lock);
+
+    if (q->notice.owner == owner)
+        n = notice_take_locked(q);
+    spin_unlock(&q->wait.lock, irqs);
+    notice_end(&n, NOTE_REMOVED);
 }
 
 /* ---- the file ---- */
@@ -145,12 +209,7 @@ static vmk_status queue_getattr(struct file *file, struct vfs_attr *out)
 /* A process that closes a descriptor of the queue takes its registration back. */
 static void queue_closed(struct file *file, const void *owner)
 {
-    struct mqueue *q = queue_of(file);
-    bool irqs = spin_lock(&q->wait.lock);
-
-    if (q->registered == owner)
-        q->registered = NULL;
-    spin_unlock(&q->wait.lock, irqs);
+    notice_withdraw(queue_of(file), owner);
 }
 
 static const struct file_ops queue_ops = {
@@ -349,23 +408,6 @@ static void insert_locked(struct mqueue *q, struct message *m)
     q->count++;
 }
 
-static void notify_send(struct thread *t, uint32_t pid, int signal, uint64_t value)
-{
-    struct process *p = process_find(pid);
-    struct l_siginfo info;
-
-    if (!p)
-        return;
-    memset(&info, 0, sizeof(info));
-    info.signo = signal;
-    info.code = L_SI_MESGQ;
-    info.pid = (int32_t)t->process->pid;
-    info.uid = t->process->uid;
-    info.value = value;
-    signal_send(p, NULL, signal, &info);
-    process_put(p);
-}
-
 /* Waits until the queue is not full (sending) or not empty; wait.lock is held again when it returns. */
 static vmk_status wait_for(struct mqueue *q, bool sending, bool nonblock,
                            const struct wait_deadline *deadline)
@@ -403,9 +445,7 @@ static void changed(struct mqueue *q, unsigned events)
 static int64_t send(struct thread *t, struct mqueue *q, struct message *m, bool nonblock,
                     struct wait_deadline *deadline)
 {
-    uint32_t pid = 0;
-    int signal = 0;
-    uint64_t value = 0;
+    struct notice notice = {.owner = NULL};
     bool irqs;
     vmk_status status;
 
@@ -414,13 +454,8 @@ static int64_t send(struct thread *t, struct mqueue *q, struct message *m, bool 
     spin_lock_irqs_off(&q->wait.lock);
     status = wait_for(q, true, nonblock, deadline);
     if (status == VMK_OK) {
-        if (q->count == 0 && !q->receivers && q->registered) {
-            if (q->notify == L_SIGEV_SIGNAL && q->signal)
-                pid = q->pid;
-            signal = q->signal;
-            value = q->value;
-            q->registered = NULL;
-        }
+        if (q->count == 0 && !q->receivers)
+            notice = notice_take_locked(q);
         insert_locked(q, m);
     }
     spin_unlock(&q->wait.lock, irqs);
@@ -428,8 +463,7 @@ static int64_t send(struct thread *t, struct mqueue *q, struct message *m, bool 
     if (status != VMK_OK)
         return wait_errno(status, deadline);
     changed(q, VFS_POLLIN | VFS_POLLRDNORM);
-    if (pid)
-        notify_send(t, pid, signal, value);
+    notice_send(t, &notice);
     return 0;
 }
 
@@ -526,6 +560,7 @@ int64_t sys_mq_timedreceive(struct thread *t, const uint64_t *a)
 int64_t sys_mq_notify(struct thread *t, const uint64_t *a)
 {
     struct l_sigevent event = {.notify = L_SIGEV_NONE};
+    struct notice notice = {.owner = t->process->fds, .pid = t->process->pid};
     struct file *file;
     struct mqueue *q;
     int64_t error = 0;
@@ -533,27 +568,37 @@ int64_t sys_mq_notify(struct thread *t, const uint64_t *a)
 
     if (a[1] && user_in(t, &event, a[1], sizeof(event)))
         return -L_EFAULT;
-    if (event.notify != L_SIGEV_NONE && event.notify != L_SIGEV_SIGNAL)
-        return -L_EINVAL;
     if (event.notify == L_SIGEV_SIGNAL && (event.signal < 0 || event.signal > (int32_t)L_NSIG))
         return -L_EINVAL;
-    q = queue_get(t, a[0], &file, &error);
-    if (!q)
-        return error;
-    irqs = spin_lock(&q->wait.lock);
-    if (!a[1]) {
-        if (q->registered == t->process->fds)
-            q->registered = NULL;
-    } else if (q->registered) {
-        error = -L_EBUSY;
-    } else {
-        q->registered = t->process->fds;
-        q->pid = t->process->pid;
-        q->notify = event.notify;
-        q->signal = event.signal;
-        q->value = event.value;
+    if (event.notify == L_SIGEV_THREAD) {
+        notice.socket = user_fd_get(t, (uint32_t)event.signal);
+        if (!notice.socket || !netlink_is(notice.socket))
+            error = -L_EBADF;
+        else
+            error = user_in(t, notice.note, event.value, sizeof(notice.note));
+    } else if (event.notify != L_SIGEV_NONE && event.notify != L_SIGEV_SIGNAL) {
+        error = -L_EINVAL;
     }
-    spin_unlock(&q->wait.lock, irqs);
+    q = error ? NULL : queue_get(t, a[0], &file, &error);
+    if (!q) {
+        file_put(notice.socket);
+        return error;
+    }
+    notice.notify = event.notify;
+    notice.signal = event.signal;
+    notice.value = event.value;
+    if (a[1]) {
+        irqs = spin_lock(&q->wait.lock);
+        if (q->notice.owner)
+            error = -L_EBUSY;
+        else
+            q->notice = notice;
+        spin_unlock(&q->wait.lock, irqs);
+        if (error)
+            file_put(notice.socket);
+    } else {
+        notice_withdraw(q, t->process->fds);
+    }
     file_put(file);
     return error;
 }

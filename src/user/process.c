@@ -412,6 +412,7 @@ void process_init(void)
     list_init(&user->dead);
     list_init(&user->buffers);
     list_init(&user->clock_watches);
+    list_init(&user->signalfds);
     for (unsigned i = 0; i < USER_PID_HASH; i++)
         list_init(&user->threads[i]);
     wait_queue_init(&user->dead_wait, "user dead");

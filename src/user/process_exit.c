@@ -197,13 +197,19 @@ bool process_single_thread(struct thread *self)
 /* The children of a process that ends get a new parent. User lock held. */
 static void reparent_locked(struct process *p)
 {
-    struct process *init = user_state()->init;
+    struct process *init = user_state()->init, *up = p->parent;
 
     if (init == p)
         init = NULL;
+    while (up && (!up->subreaper || up->state != PROCESS_RUNNING))
+        up = up->parent;
+    if (up)
+        init = up;
     list_for_each_safe (node, after, &p->children) {
         struct process *child = list_entry(node, struct process, sibling_link);
 
+        if (child->parent_death_signal)
+            signal_send_locked(child, NULL, child->parent_death_signal, NULL);
         list_remove(&child->sibling_link);
         child->parent = init;
         child->exit_signal = L_SIGCHLD;

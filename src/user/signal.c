@@ -232,6 +232,7 @@ void signal_send_locked(struct process *p, struct thread *t, int signal,
         (info->code == L_SI_USER || info->code == L_SI_TKILL))
         return;
     pending_add(p, t ? &t->pending : &p->pending, signal, info);
+    signalfds_tell_locked(signal);
     if (wanted_by(taker, signal))
         wake_for(taker);
 }

@@ -15,7 +15,6 @@
 #include "user/user_internal.h"
 
 #define SMALL_SIZE 512u
-#define RW_MAX     0x7ffff000ull  // what Linux moves at most in one call
 
 struct transfer {
     struct thread *t;
@@ -28,8 +27,7 @@ struct transfer {
     size_t buffer_size;
 };
 
-/* A request that could not be met at all: the errno, and SIGPIPE. */
-static int64_t transfer_error(struct thread *t, vmk_status status)
+int64_t transfer_error(struct thread *t, vmk_status status)
 {
     if (status == VMK_BROKEN_PIPE)
         signal_send(t->process, t, L_SIGPIPE, NULL);
@@ -139,7 +137,7 @@ static int64_t transfer(struct thread *t, uint64_t fd, const struct l_iovec *iov
             return -L_EINVAL;
         total += iov[i].size;
     }
-    total = MIN(total, RW_MAX);
+    total = MIN(total, USER_TRANSFER_MAX);
     if (at_offset && (int64_t)offset < 0)
         return -L_EINVAL;
     x.file = user_fd_get(t, fd);
@@ -261,6 +259,26 @@ int64_t sys_writev(struct thread *t, const uint64_t *a)
     return transfer_vector(t, a[0], a[1], a[2], true, false, 0);
 }
 
+/* RWF_*: HIPRI, DSYNC and SYNC are what happens anyway. */
+#define RWF_GRANTED 7u
+
+static int64_t transfer_vector2(struct thread *t, const uint64_t *a, bool write)
+{
+    if (a[5] & ~(uint64_t)RWF_GRANTED)
+        return -L_EOPNOTSUPP;
+    return transfer_vector(t, a[0], a[1], a[2], write, a[3] != UINT64_MAX, a[3]);
+}
+
+int64_t sys_preadv2(struct thread *t, const uint64_t *a)
+{
+    return transfer_vector2(t, a, false);
+}
+
+int64_t sys_pwritev2(struct thread *t, const uint64_t *a)
+{
+    return transfer_vector2(t, a, true);
+}
+
 int64_t sys_preadv(struct thread *t, const uint64_t *a)
 {
     return transfer_vector(t, a[0], a[1], a[2], false, true, a[3]);
@@ -271,80 +289,23 @@ int64_t sys_pwritev(struct thread *t, const uint64_t *a)
     return transfer_vector(t, a[0], a[1], a[2], true, true, a[3]);
 }
 
-/* ---- from file to file ---- */
-
-/* Offsets of the user: null means the file's own. */
-static int64_t file_to_file(struct thread *t, uint64_t in_fd, uint64_t in_at, uint64_t out_fd,
-                            uint64_t out_at, uint64_t size)
-{
-    struct file *in = user_fd_get(t, in_fd), *out = user_fd_get(t, out_fd);
-    uint64_t in_offset = 0, out_offset = 0, done = 0;
-    uint8_t *buffer = NULL;
-    int64_t error = 0;
-
-    if (!in || !out || !file_may_read(in) || !file_may_write(out))
-        error = -L_EBADF;
-    else if (!in->ops->seekable)
-        error = -L_EINVAL;
-    if (!error && in_at)
-        error = user_in(t, &in_offset, in_at, sizeof(in_offset));
-    if (!error && out_at)
-        error = user_in(t, &out_offset, out_at, sizeof(out_offset));
-    if (!error && !(buffer = buffer_get()))
-        error = -L_ENOMEM;
-    size = MIN(size, RW_MAX);
-    while (!error && done < size) {
-        struct vfs_iov from = {.to = buffer, .offset = in_offset};
-        struct vfs_iov to = {.from = buffer, .offset = out_offset};
-        vmk_status status;
-
-        from.size = (size_t)MIN(size - done, (uint64_t)USER_BUFFER_SIZE);
-        status = file_read_iov(in, &from, in_at);
-        if (status != VMK_OK) {
-            error = transfer_error(t, status);
-            break;
-        }
-        if (from.done == 0)
-            break;
-        to.size = from.done;
-        to.nonblock = out->flags & VFS_O_NONBLOCK;
-        status = file_write_iov(out, &to, out_at);
-        if (status != VMK_OK)
-            to.done = 0;
-        if (to.done < from.done && !in_at)  // give back what was read in vain
-            (void)!file_seek(in, (int64_t)to.done - (int64_t)from.done, VFS_SEEK_CUR,
-                             &in_offset);
-        in_offset += in_at ? to.done : 0;
-        out_offset += to.done;
-        done += to.done;
-        if (status != VMK_OK) {
-            error = transfer_error(t, status);
-            break;
-        }
-        if (to.done < from.done || signal_pending(t))
-            break;
-    }
-    if (in_at && done)
-        (void)!user_out(t, in_at, &in_offset, sizeof(in_offset));
-    if (out_at && done)
-        (void)!user_out(t, out_at, &out_offset, sizeof(out_offset));
-    buffer_put(buffer);
-    file_put(in);
-    file_put(out);
-    return done ? (int64_t)done : error;
-}
-
-int64_t sys_sendfile(struct thread *t, const uint64_t *a)
-{
-    return file_to_file(t, a[1], a[2], a[0], 0, a[3]);
-}
-
-int64_t sys_copy_file_range(struct thread *t, const uint64_t *a)
-{
-    return a[5] ? -L_EINVAL : file_to_file(t, a[0], a[1], a[2], a[3], a[4]);
-}
-
 /* ---- position, size, state ---- */
+
+/* Every byte of a file counts as data, and its end is the one hole. */
+static int64_t seek_data(struct file *file, uint64_t from, bool hole)
+{
+    struct vfs_attr attr;
+    uint64_t position;
+    vmk_status status = file_getattr(file, &attr);
+
+    if (status == VMK_OK && !file->ops->seekable)
+        status = VMK_BAD_SEEK;
+    if (status == VMK_OK && from >= attr.size)
+        status = VMK_NO_DEVICE;
+    if (status == VMK_OK)
+        status = file_seek(file, (int64_t)(hole ? attr.size : from), VFS_SEEK_SET, &position);
+    return status == VMK_OK ? (int64_t)position : user_errno(status);
+}
 
 int64_t sys_lseek(struct thread *t, const uint64_t *a)
 {
@@ -354,6 +315,12 @@ int64_t sys_lseek(struct thread *t, const uint64_t *a)
 
     if (!file)
         return -L_EBADF;
+    if (a[2] == L_SEEK_DATA || a[2] == L_SEEK_HOLE) {
+        int64_t result = seek_data(file, a[1], a[2] == L_SEEK_HOLE);
+
+        file_put(file);
+        return result;
+    }
     status = a[2] > VFS_SEEK_END ? VMK_BAD_PARAM
                                  : file_seek(file, (int64_t)a[1], (unsigned)a[2], &position);
     file_put(file);
@@ -462,6 +429,25 @@ static int64_t granted(struct thread *t, uint64_t fd)
 int64_t sys_fadvise64(struct thread *t, const uint64_t *a)
 {
     return granted(t, a[0]);
+}
+
+int64_t sys_readahead(struct thread *t, const uint64_t *a)
+{
+    return granted(t, a[0]);
+}
+
+int64_t sys_sync_file_range(struct thread *t, const uint64_t *a)
+{
+    return sync_file(t, a[0], true);
+}
+
+int64_t sys_syncfs(struct thread *t, const uint64_t *a)
+{
+    int64_t result = granted(t, a[0]);
+
+    if (!result)
+        vfs_sync();
+    return result;
 }
 
 /* ---- descriptors ---- */

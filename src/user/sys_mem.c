@@ -55,6 +55,12 @@ static int64_t mmap_object(struct thread *t, const uint64_t *a, struct aspace_ob
     }
     if (status == VMK_OK)
         status = mm_file_object(file, shared && (a[2] & L_PROT_WRITE), object);
+    if (status == VMK_OK && (attr.mode & VFS_TYPE_MASK) == VFS_TYPE_REGULAR && attr.size) {
+        uint8_t byte;
+        struct vfs_iov iov = {.to = &byte, .size = 1};
+
+        (void)!vnode_read(file->vnode, &iov);  // mapping it counts as an access
+    }
     file_put(file);
     return status == VMK_NO_DEVICE ? -L_ENODEV : user_errno(status);
 }

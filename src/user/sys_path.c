@@ -8,6 +8,7 @@
  *
  * Locking    none.
  */
+#include "lib/format.h"
 #include "lib/string.h"
 #include "user/user_internal.h"
 
@@ -15,13 +16,77 @@
 
 /* ---- open ---- */
 
+/* A file in that directory that has no name, as soon as this returns. */
+static vmk_status open_unnamed(const struct vfs_where *where, const char *dir, uint32_t flags,
+                               uint32_t mode, struct file **out)
+{
+    size_t size = strlen(dir) + 32;
+    char *name = heap_alloc(size, MEM_OWNER_USER);
+    uint64_t number;
+    vmk_status status;
+
+    if (!name)
+        return VMK_NO_MEMORY;
+    vfs_random(&number, sizeof(number));
+    vmk_snprintf(name, size, "%s/.unnamed.%016llx", dir, (unsigned long long)number);
+    status = vfs_open(where, name, flags | VFS_O_CREAT | VFS_O_EXCL, mode, out);
+    if (status == VMK_OK)
+        (void)!vfs_unlink(where, name);
+    heap_free(name);
+    return status;
+}
+
+static int64_t open_temporary(struct thread *t, int dir, uint64_t at, uint64_t flags,
+                              uint64_t mode)
+{
+    uint32_t file_flags = (uint32_t)flags & ~(L_O_TMPFILE_BIT | VFS_O_DIRECTORY | VFS_O_TRUNC);
+    struct user_path path;
+    struct file *file;
+    int64_t result;
+    vmk_status status;
+
+    if (!(flags & VFS_O_DIRECTORY) || (flags & VFS_O_ACCMODE) == VFS_O_RDONLY ||
+        (flags & VFS_O_CREAT))
+        return -L_EINVAL;
+    result = path_get(t, dir, at, &path);
+    if (result)
+        return result;
+    status =
+        open_unnamed(&path.where, path.text, file_flags, (uint32_t)mode & VFS_MODE_BITS, &file);
+    path_put(&path);
+    return status == VMK_OK ? user_fd_install(t, file, 0, flags & VFS_O_CLOEXEC)
+                            : user_errno_restart(status);
+}
+
+/* Memory with a descriptor: a file without a name where shared memory is. */
+int64_t sys_memfd_create(struct thread *t, const uint64_t *a)
+{
+    struct vfs_where where = vfs_where_kernel();
+    char name[250];
+    struct file *file;
+    size_t length;
+    vmk_status status;
+
+    if (a[1] & ~3ull)  // MFD_CLOEXEC, MFD_ALLOW_SEALING
+        return -L_EINVAL;
+    status = aspace_copy_string(t->as, name, a[0], sizeof(name), &length);
+    if (status != VMK_OK)
+        return status == VMK_NAME_TOO_LONG ? -L_EINVAL : -L_EFAULT;
+    where.cred = &t->process->cred;
+    status = open_unnamed(&where, "/dev/shm", VFS_O_RDWR, 0777, &file);
+    return status == VMK_OK ? user_fd_install(t, file, 0, a[1] & 1) : user_errno(status);
+}
+
 static int64_t open_at(struct thread *t, int dir, uint64_t at, uint64_t flags, uint64_t mode)
 {
     struct user_path path;
     struct file *file;
-    int64_t result = path_get(t, dir, at, &path);
+    int64_t result;
     vmk_status status;
 
+    if (flags & L_O_TMPFILE_BIT)
+        return open_temporary(t, dir, at, flags, mode);
+    result = path_get(t, dir, at, &path);
     if (result)
         return result;
     status = vfs_open(&path.where, path.text, (uint32_t)flags, (uint32_t)mode & VFS_MODE_BITS,

@@ -508,6 +508,19 @@ int64_t sys_setpriority(struct thread *t, const uint64_t *a)
 #define PR_GET_DUMPABLE     3
 #define PR_SET_DUMPABLE     4
 #define PR_SET_PDEATHSIG    1
+#define PR_GET_PDEATHSIG    2
+#define PR_GET_KEEPCAPS     7
+#define PR_SET_KEEPCAPS     8
+#define PR_GET_SECCOMP      21
+#define PR_CAPBSET_READ     23
+#define PR_SET_TIMERSLACK   29
+#define PR_GET_TIMERSLACK   30
+#define PR_SET_THP_DISABLE  41
+#define PR_GET_THP_DISABLE  42
+#define PR_SUBREAPER_SET    36
+#define PR_SUBREAPER_GET    37
+#define CAPABILITY_LAST     40u
+#define TIMER_SLACK_NS      50000
 #define PR_SET_NAME         15
 #define PR_GET_NAME         16
 #define PR_SET_NO_NEW_PRIVS 38
@@ -520,7 +533,27 @@ int64_t sys_prctl(struct thread *t, const uint64_t *a)
     size_t length;
 
     switch ((int)a[0]) {
-    case PR_SET_PDEATHSIG: return 0;
+    case PR_SET_PDEATHSIG:
+        if (a[1] > L_NSIG)
+            return -L_EINVAL;
+        p->parent_death_signal = (int)a[1];
+        return 0;
+    case PR_GET_PDEATHSIG:
+        return user_out(t, a[1], &p->parent_death_signal, sizeof(p->parent_death_signal));
+    case PR_SUBREAPER_SET: p->subreaper = a[1] != 0; return 0;
+    case PR_SUBREAPER_GET: {
+        const int32_t set = p->subreaper;
+
+        return user_out(t, a[1], &set, sizeof(set));
+    }
+    case PR_CAPBSET_READ: return a[1] > CAPABILITY_LAST ? -L_EINVAL : 1;
+    case PR_SET_TIMERSLACK: return 0;
+    case PR_GET_TIMERSLACK: return TIMER_SLACK_NS;
+    case PR_SET_KEEPCAPS: return a[1] > 1 ? -L_EINVAL : 0;
+    case PR_SET_THP_DISABLE:
+    case PR_GET_THP_DISABLE:
+    case PR_GET_KEEPCAPS:
+    case PR_GET_SECCOMP: return 0;
     case PR_GET_DUMPABLE: return p->dumpable;
     case PR_SET_DUMPABLE:
         if (a[1] > 1)

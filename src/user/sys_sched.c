@@ -120,6 +120,58 @@ int64_t sys_sched_getscheduler(struct thread *t, const uint64_t *a)
     return policy;
 }
 
+/* struct sched_attr, its first version. */
+struct l_sched_attr {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+_Static_assert(sizeof(struct l_sched_attr) == 48, "SCHED_ATTR_SIZE_VER0");
+
+int64_t sys_sched_setattr(struct thread *t, const uint64_t *a)
+{
+    struct l_sched_attr attr;
+    int policy;
+    uint64_t priority_at = a[1] + offsetof(struct l_sched_attr, priority);
+    int64_t error;
+
+    if (!a[1] || (int32_t)a[0] < 0 || a[2])
+        return -L_EINVAL;
+    if (user_in(t, &attr, a[1], sizeof(attr)))
+        return -L_EFAULT;
+    if (attr.size && attr.size < sizeof(attr))
+        return -L_E2BIG;
+    policy = (int)attr.policy;
+    if (policy < 0)
+        return -L_EINVAL;
+    error = set(t, a[0], &policy, priority_at);
+    if (!error && (policy == POLICY_OTHER || policy == POLICY_BATCH)) {
+        const uint64_t nice[3] = {0, a[0], (uint64_t)(int64_t)attr.nice};
+
+        error = sys_setpriority(t, nice);
+    }
+    return error;
+}
+
+int64_t sys_sched_getattr(struct thread *t, const uint64_t *a)
+{
+    struct l_sched_attr attr = {.size = sizeof(attr)};
+    struct process *p;
+
+    if (!a[1] || (int32_t)a[0] < 0 || a[2] < sizeof(attr) || a[2] > PAGE_SIZE || a[3])
+        return -L_EINVAL;
+    p = target(t, a[0]);
+    if (!p)
+        return -L_ESRCH;
+    attr.policy = (uint32_t)p->sched_policy;
+    attr.priority = (uint32_t)p->sched_priority;
+    attr.nice = real_time(p->sched_policy) ? 0 : p->nice;
+    process_put(p);
+    return user_out(t, a[1], &attr, sizeof(attr));
+}
+
 int64_t sys_sched_get_priority_max(struct thread *t, const uint64_t *a)
 {
     (void)t;

@@ -140,7 +140,8 @@ int64_t sys_sigaltstack(struct thread *t, const uint64_t *a)
             return -L_EFAULT;
         if (active)
             return -L_EPERM;
-        if (new.flags & ~(L_SS_DISABLE | L_SS_ONSTACK | L_SS_AUTODISARM))
+        if ((new.flags & ~(L_SS_DISABLE | L_SS_ONSTACK | L_SS_AUTODISARM)) ||
+            (new.flags &(L_SS_DISABLE | L_SS_ONSTACK)) == (L_SS_DISABLE | L_SS_ONSTACK))
             return -L_EINVAL;
         if (new.flags & L_SS_DISABLE)
             new = (struct l_stack){.flags = L_SS_DISABLE};
@@ -288,6 +289,31 @@ int64_t sys_rt_sigqueueinfo(struct thread *t, const uint64_t *a)
 
     result =
         kill_one_locked(t->process, process_find_locked((uint32_t)a[0]), NULL, signal, &info);
+    spin_unlock(&user->lock, irqs);
+    return result;
+}
+
+int64_t sys_rt_tgsigqueueinfo(struct thread *t, const uint64_t *a)
+{
+    struct user_state *user = user_state();
+    struct l_siginfo info;
+    struct thread *to;
+    int signal = (int)a[2];
+    int64_t result = -L_ESRCH;
+
+    if (signal < 0 || signal > (int)L_NSIG || (int32_t)a[0] <= 0 || (int32_t)a[1] <= 0)
+        return -L_EINVAL;
+    if (user_in(t, &info, a[3], sizeof(info)))
+        return -L_EFAULT;
+    if (info.code >= 0 || info.code == L_SI_TKILL)
+        return -L_EPERM;
+    info.signo = signal;
+
+    bool irqs = spin_lock(&user->lock);
+
+    to = thread_find_locked((uint32_t)a[1]);
+    if (to && to->process->pid == (uint32_t)a[0])
+        result = kill_one_locked(t->process, to->process, to, signal, &info);
     spin_unlock(&user->lock, irqs);
     return result;
 }

@@ -15,6 +15,7 @@
 #include "user/user_internal.h"
 
 #define AF_UNIX          1u
+#define AF_NETLINK       16u
 #define SOCK_TYPE_MASK   15u
 #define SOCK_NONBLOCK    04000u
 #define SOCK_CLOEXEC     02000000u
@@ -142,13 +143,17 @@ static int64_t check_kind(uint64_t family, uint64_t type, uint64_t protocol)
 int64_t sys_socket(struct thread *t, const uint64_t *a)
 {
     struct file *file;
-    int64_t error = check_kind(a[0], a[1], a[2]);
+    bool netlink = a[0] == AF_NETLINK;
+    int64_t error = check_kind(netlink ? AF_UNIX : a[0], a[1], a[2]);
     vmk_status status;
 
     if (error)
         return error;
-    status =
-        unix_socket_create((enum unix_type)(a[1] & SOCK_TYPE_MASK), file_flags(a[1]), &file);
+    if (netlink)
+        status = netlink_create(file_flags(a[1]), &file);
+    else
+        status = unix_socket_create((enum unix_type)(a[1] & SOCK_TYPE_MASK), file_flags(a[1]),
+                                    &file);
     if (status == VMK_UNSUPPORTED)
         return -L_ESOCKTNOSUPPORT;
     if (status != VMK_OK)
@@ -652,6 +657,10 @@ int64_t sys_recvfrom(struct thread *t, const uint64_t *a)
 
     if (!file)
         return -L_EBADF;
+    if (netlink_is(file)) {
+        file_put(file);
+        return sys_read(t, a);
+    }
     result = receive(file, &to, &m, a[3]);
     file_put(file);
     if (result < 0)

@@ -136,6 +136,22 @@ int64_t sys_clock_settime(struct thread *t, const uint64_t *a)
     return 0;
 }
 
+int64_t sys_settimeofday(struct thread *t, const uint64_t *a)
+{
+    struct l_timeval tv;
+
+    if (a[0] && user_in(t, &tv, a[0], sizeof(tv)))
+        return -L_EFAULT;
+    if (a[0] &&
+        (tv.sec < 0 || tv.usec < 0 || tv.usec >= 1000000 || tv.sec > INT64_MAX / 2 / SECOND))
+        return -L_EINVAL;
+    if (t->process->euid)
+        return -L_EPERM;
+    if (a[0])
+        wall_clock_set(tv.sec * SECOND + tv.usec * 1000);
+    return 0;  // the time zone is a matter of the program
+}
+
 int64_t sys_gettimeofday(struct thread *t, const uint64_t *a)
 {
     int64_t now = wall_clock_now();

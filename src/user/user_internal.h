@@ -132,7 +132,9 @@ struct process {
     bool report_stop, report_continue;  // the parent has not been told yet
     int exit_signal;                    // to the parent, 0: none
     bool execed;
-    bool kernel_child;  // started by user_start(): user_wait() collects it
+    bool subreaper;           // (a) takes over what its descendants leave behind
+    int parent_death_signal;  // (a) sent to it when its parent ends; 0: none
+    bool kernel_child;        // started by user_start(): user_wait() collects it
     uint64_t children_utime, children_stime;
     uint64_t dead_utime, dead_stime;  // of threads that ended
     uint64_t minor_faults;
@@ -257,10 +259,11 @@ struct user_state {
     uint32_t mqueue_count;                // mqueue_mutex
 
     char hostname[65], domainname[65];
-    uint64_t host_pages;      // bound for all user worlds together
-    int64_t clock_offset_ns;  // (a) clock_settime
-    struct list clock_watches;
-    plat_ns report_window;  // of core reports
+    uint64_t host_pages;        // bound for all user worlds together
+    int64_t clock_offset_ns;    // (a) clock_settime
+    struct list clock_watches;  // user lock
+    struct list signalfds;      // user lock
+    plat_ns report_window;      // of core reports
     uint32_t reports;
 };
 
@@ -359,6 +362,11 @@ void path_put(struct user_path *path);
 /* Only where paths begin. */
 void where_get(struct thread *t, struct user_path *out);
 
+/* ---- sys_file.c ---- */
+#define USER_TRANSFER_MAX 0x7ffff000ull  // what Linux moves at most in one call
+/* A request that could not be met at all: the errno, and SIGPIPE. */
+int64_t transfer_error(struct thread *t, vmk_status status);
+
 /* ---- buffers for copies: 16 KB, from a pool ---- */
 #define USER_BUFFER_SIZE 16384u
 void *buffer_get(void);
@@ -390,6 +398,16 @@ bool signal_ignored_by(struct thread *t, int signal);
 int signal_take_locked(struct thread *t, uint64_t set, struct l_siginfo *info);
 /* Wakes a thread out of ring 3 or a wait. User lock held. */
 void thread_kick_locked(struct thread *t);
+
+/* ---- signalfd.c ---- */
+/* That signal became pending somewhere. */
+void signalfds_tell_locked(int signal);
+
+/* ---- netlink.c ---- */
+#define NETLINK_NOTE_SIZE 32u
+must_check vmk_status netlink_create(uint32_t flags, struct file **out);
+bool netlink_is(const struct file *file);
+void netlink_put(struct file *file, const uint8_t note[NETLINK_NOTE_SIZE]);
 
 /* ---- sigframe.c ---- */
 /* Makes the frame and points the registers at the handler; false: the stack is bad. */

@@ -10,7 +10,8 @@ static const struct {
 } tests[] = {{"signals", test_signals},     {"threads", test_threads}, {"robust", test_robust},
              {"sockets", test_sockets},     {"timers", test_timers},   {"epoll", test_epoll},
              {"memory", test_memory},       {"ptys", test_ptys},       {"files", test_files},
-             {"processes", test_processes}, {"locks", test_locks},     {"queues", test_queues}};
+             {"processes", test_processes}, {"locks", test_locks},     {"queues", test_queues},
+             {"anonymous", test_anonymous}};
 
 int main(int argc, char **argv)
 {
