@@ -646,9 +646,8 @@ static void inject(struct vcpu *v, struct svm_vcpu *s)
     v->injected = v->inject;
     switch (e->type) {
     case VT_EVENT_INTERRUPT:
-        type = SVM_EVENT_INTR;
-        if (b->v_intr & SVM_V_IRQ)
-            break;  // V_IRQ is the window for the next one
+        svm_want_interrupt_window(v, false);  // the loop asks for it again after the next exit
+        v->window = false;
         virq_set(s, e->vector);
         v->inject.valid = false;
         return;
