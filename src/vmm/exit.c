@@ -138,13 +138,6 @@ enum exit_verdict exit_triple_fault(struct vcpu *v, const struct vm_exit *exit)
     return EXIT_RESUME;
 }
 
-enum exit_verdict exit_task_switch(struct vcpu *v, const struct vm_exit *exit)
-{
-    vmk_log(VMK_LOG_ERROR, "VM: %s: hardware task switch at %#llx is not supported",
-            v->vm->config.name, (unsigned long long)exit->rip);
-    return EXIT_KILL_VM;
-}
-
 enum exit_verdict exit_hlt(struct vcpu *v, const struct vm_exit *exit)
 {
     (void)v;

@@ -114,7 +114,7 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
     }
     w.cr4 = vt()->get(v, VT_CR4);
     w.efer = vt()->get(v, VT_EFER);
-    w.user = vt()->cpl(v) == 3;
+    w.user = vt()->cpl(v) == 3 && !(access & GLA_SYSTEM);
 
     bool long_mode = w.efer & EFER_LMA;
     bool pae = long_mode || (w.cr4 & CR4_PAE);

@@ -113,7 +113,8 @@ struct gla_fault {
 enum gla_access {
     GLA_READ = 0,
     GLA_WRITE = 2,
-    GLA_FETCH = 16
+    GLA_FETCH = 16,
+    GLA_SYSTEM = 32,  // or-ed: the processor's own tables, which CPL 3 does not matter for
 };
 /* Translates; false with `fault` filled. Honours CPL, WP, NX, SMEP, SMAP, PAE, large pages. */
 must_check bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *out,

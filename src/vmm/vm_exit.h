@@ -20,6 +20,15 @@ enum vm_cr_kind {
     VM_CR_LMSW
 };
 
+/* What began a task switch. */
+enum vm_task_source {
+    VM_TASK_UNKNOWN,  // the back end cannot say
+    VM_TASK_CALL,
+    VM_TASK_IRET,
+    VM_TASK_JMP,
+    VM_TASK_GATE,  // of an event, which is in v->inject
+};
+
 struct vm_exit {
     enum vm_exit_kind kind;
     uint32_t raw_reason;     // the vendor's number, for logs
@@ -56,6 +65,10 @@ struct vm_exit {
             bool gla_valid;
             uint64_t gla;
         } nested;
+        struct {
+            uint16_t selector;  // of the new TSS
+            enum vm_task_source source;
+        } task;
         struct {
             const char *rule;  // static text: what the software checker found
         } failure;

@@ -66,11 +66,15 @@ static vmk_status map(struct vm *vm, uint64_t first, mpn_t block)
 bool vm_large_back(struct vm *vm, ppn_t ppn)
 {
     const uint64_t above = this_host()->vmm->large_above;
-    uint64_t index = vm_ram_index(vm, ppn), first = first_of(index);
+    uint64_t index, first;
     bool done, irqs;
     mpn_t block;
 
-    if (!above || index >= vm->page_count || !p2m_untouched(&vm->p2m, index) || !vm->reclaim ||
+    if (!above)
+        return false;
+    index = vm_ram_index(vm, ppn);
+    first = first_of(index);
+    if (index >= vm->page_count || !p2m_untouched(&vm->p2m, index) || !vm->reclaim ||
         page_free_count() < above + VM_LARGE_PAGES ||
         page_alloc_zeroed(LARGE_ORDER, MEM_OWNER_GUEST, &block) != VMK_OK)
         return false;

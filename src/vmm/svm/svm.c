@@ -891,7 +891,10 @@ static void fill_exit(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit)
         exit->kind = VM_EXIT_INTERRUPT;
         return;
     case SVM_EXIT_SHUTDOWN: exit->kind = VM_EXIT_TRIPLE_FAULT; return;
-    case SVM_EXIT_TASK: exit->kind = VM_EXIT_TASK_SWITCH; return;
+    case SVM_EXIT_TASK:  // not asked for: the processor does it
+        exit->kind = VM_EXIT_TASK_SWITCH;
+        exit->task.source = VM_TASK_UNKNOWN;
+        return;
     case SVM_EXIT_MONITOR:
     case SVM_EXIT_MWAIT:
     case SVM_EXIT_MWAIT_COND: exit->kind = VM_EXIT_MONITOR; return;

@@ -149,26 +149,20 @@ void vmx_exit_decode(const struct vmx_raw_exit *raw, struct vm_exit *exit)
         exit->io.port = (uint16_t)(q >> 16);
         break;
     case VM_EXIT_NESTED_FAULT: decode_nested(raw, exit); break;
+    case VM_EXIT_TASK_SWITCH:
+        exit->task.selector = (uint16_t)q;
+        exit->task.source = (enum vm_task_source)(VM_TASK_CALL + (q >> 30 & 3));
+        break;
     case VM_EXIT_ENTRY_FAILED: exit->failure.rule = NULL; break;
     default: break;
     }
 }
 
 /* An IRET that faulted had already ended NMI blocking; the handler will run it again. */
-static void nmi_block_again(const struct vmx_raw_exit *raw, uint32_t idt_vectoring)
+static __attribute__((noinline, cold)) void nmi_block_again(void)
 {
-    uint32_t basic = raw->reason & 0xffff;
-    bool unblocked = false;
-
-    if (idt_vectoring & EVENT_VALID)
-        return;
-    if (basic == REASON_EXCEPTION)
-        unblocked = (raw->event & EVENT_NMI_UNBLOCKED) && (raw->event & 0xff) != 8;
-    else if (basic == REASON_EPT_VIOLATION)
-        unblocked = raw->qualification & EVENT_NMI_UNBLOCKED;
-    if (unblocked)
-        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-                   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
+    vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+               vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
 }
 
 /*
@@ -217,14 +211,34 @@ static __attribute__((noinline)) void take_rest(struct vcpu *v, struct vm_exit *
     uint32_t idt_vectoring = (uint32_t)vmcs_read(VMCS_IDT_VECTORING);
     if (__builtin_expect(idt_vectoring & EVENT_VALID, 0))
         vtx_requeue(v, idt_vectoring);
-    if (basic == REASON_EXCEPTION || basic == REASON_EPT_VIOLATION)
-        nmi_block_again(&raw, idt_vectoring);
+    else if (basic == REASON_EXCEPTION && (raw.event & EVENT_NMI_UNBLOCKED) &&
+             (raw.event & 0xff) != 8)
+        nmi_block_again();
     if (exit->kind == VM_EXIT_EXCEPTION && exit->exception.vector == 1)
         take_debug(v, &raw, exit);
     else if (exit->kind == VM_EXIT_INTERRUPT)
         plat_interrupt_dispatch(raw.event & 0xff);
     else if (exit->kind == VM_EXIT_NMI)
         plat_nmi_dispatch();
+}
+
+/* A touch of guest memory that is not mapped, or of a device: the most frequent of the rest. */
+static void take_nested(struct vcpu *v, struct vm_exit *exit)
+{
+    const struct vmx_raw_exit raw = {.qualification = vmcs_read(VMCS_QUALIFICATION),
+                                     .gpa = vmcs_read(VMCS_GUEST_PHYSICAL),
+                                     .gla = vmcs_read(VMCS_GUEST_LINEAR)};
+    uint32_t idt_vectoring = (uint32_t)vmcs_read(VMCS_IDT_VECTORING);
+
+    exit->kind = VM_EXIT_NESTED_FAULT;
+    exit->raw_reason = REASON_EPT_VIOLATION;
+    exit->length = 0;
+    exit->qualification = raw.qualification;
+    decode_nested(&raw, exit);
+    if (__builtin_expect(idt_vectoring & EVENT_VALID, 0))
+        vtx_requeue(v, idt_vectoring);
+    else if (__builtin_expect(raw.qualification & EVENT_NMI_UNBLOCKED, 0))
+        nmi_block_again();
 }
 
 void vtx_exit_take(struct vcpu *v, struct vm_exit *exit)
@@ -236,7 +250,10 @@ void vtx_exit_take(struct vcpu *v, struct vm_exit *exit)
     exit->rip = x->rip;
     if (reason >= ARRAY_COUNT(reasons) || reasons[reason].needs != RAW_LENGTH ||
         !reasons[reason].known) {
-        take_rest(v, exit, reason);
+        if (reason == REASON_EPT_VIOLATION)
+            take_nested(v, exit);
+        else
+            take_rest(v, exit, reason);
         return;
     }
     /* An instruction that only has a length. It was not met in the middle of a delivery. */
