@@ -21,7 +21,7 @@ enum engine_mode {
 
 /* What runs often stands first. */
 struct engine_world {
-    struct sched_entity entity;
+    _Alignas(64) struct sched_entity entity;
     const struct program_world *program;
     uint32_t pc, index;
     uint8_t mode;

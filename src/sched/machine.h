@@ -137,25 +137,26 @@ struct sched_link {
     struct sched_node *owner;
 };
 
-/* What a pool and an entity have in common: a place in the tree, what it is due, what it had. */
+/* What a pool and an entity have in common: a place in the tree, what it is due, what it had. What every
+ * switch reads stands first: 64 bytes, of 10,000 worlds most are in no cache. */
 struct sched_node {
     uint32_t id;     // (i)
     bool is_pool;    // (i)
     uint8_t flags;   // (i) SCHED_POOL_* or SCHED_WORLD_*
     uint16_t depth;  // root 0
     struct sched_pool *parent;
-    struct list siblings;  // in parent->children
-    struct sched_node *hash_next;
+    // Proportional share among its siblings.
+    uint64_t vtime;    // service / shares in the parent's virtual time, SCHED_VTIME_BITS
+    uint64_t grain;    // `granularity` in its virtual time
+    uint64_t lag_cap;  // while nothing below waits: parent->served - vtime may not pass this
     uint32_t shares;
+    uint32_t active;   // entities below that run or want to
+    uint32_t waiting;  // of these: on a queue
     uint32_t min_mhz;
     uint32_t max_mhz;
-    uint64_t grain;  // `granularity` in its virtual time
-    // Proportional share among its siblings.
-    uint64_t vtime;     // service / shares in the parent's virtual time, SCHED_VTIME_BITS
-    uint64_t lag_cap;   // while nothing below waits: parent->served - vtime may not pass this
-    uint32_t active;    // entities below that run or want to
-    uint32_t waiting;   // of these: on a queue
-    bool joined;        // counted in the parent's virtual time
+    bool joined;   // counted in the parent's virtual time
+    bool limited;  // its limit's bucket is empty: nothing below runs
+
     uint64_t lag_left;  // not joined: its lag when it left, and when that was
     plat_ns left_at;
     // Reservation: when the next ns of it is due; see limit.c for both.
@@ -163,35 +164,40 @@ struct sched_node {
     // Limit: a bucket of CPU time.
     int64_t tokens;      // Q16 ns
     plat_ns tokens_at;   // up to date at
-    bool limited;        // the bucket is empty: nothing below runs
     uint32_t limit_cpu;  // whose deadline watches the refill
     struct sched_link limit_link;
+    struct list siblings;  // in parent->children
+    struct sched_node *hash_next;
 };
 
 /* Exact times of an entity. run + ready + costop + wait = elapsed since `created`. */
 struct sched_times {
     plat_ns created;
     plat_ns run;
-    plat_ns ready;    // includes limited
-    plat_ns limited;  // %MLMTD: held back by a limit
+    plat_ns ready;  // includes limited
     plat_ns costop;
     plat_ns wait;       // all waits, also NEW and ZOMBIE
+    plat_ns smt;        // of run: beside a busy SMT partner
+    uint64_t switches;  // times it was switched to
+    uint64_t preemptions;
+    plat_ns limited;    // %MLMTD: held back by a limit
     plat_ns wait_idle;  // of it: a halted guest
     plat_ns wait_io;
     plat_ns wait_swap;
-    plat_ns system;     // %SYS: work done for it while others were scheduled
-    plat_ns overlap;    // %OVRLP: work done for others while it was scheduled
-    plat_ns smt;        // of run: beside a busy SMT partner
-    uint64_t switches;  // times it was switched to
+    plat_ns system;   // %SYS: work done for it while others were scheduled
+    plat_ns overlap;  // %OVRLP: work done for others while it was scheduled
     uint64_t wakes;
     uint64_t quantum_expiries;
-    uint64_t preemptions;
     uint64_t migrations[MIGRATE_KIND_COUNT];
     uint64_t costops;
 };
 
-/* One world, or an idle one. Embedded in struct world, or allocated by a tool. */
+/* One world, or an idle one. Embedded in struct world, or allocated by a tool. What a switch reads
+ * stands in groups of 64 bytes: from the start, from `node`, `state`, `grant_at` and `times`. */
 struct sched_entity {
+    struct sched_link queue_link;  // the policy's queue
+    uint32_t load;                 // of a CPU, 1/65536: for balancing
+    uint32_t home;                 // NUMA node
     struct sched_node node;
     uint32_t state;     // enum sched_world_state
     uint32_t cpu;       // where it runs, waits or last ran
@@ -205,16 +211,13 @@ struct sched_entity {
     plat_ns started;  // this run began
     plat_ns granted;  // taken from the buckets of its limits for the run since grant_at
     plat_ns grant_at;
-    uint32_t load;              // of a CPU, 1/65536: for balancing
-    uint32_t home;              // NUMA node
+    plat_ns progress;           // co-scheduling: time run or not wanted, up to `since`
+    plat_ns smt_stamp;          // times.smt is exact up to here, while it runs
+    plat_ns smt_charged;        // of times.smt: charged for
     struct list runnable_link;  // in the pool's list of READY, MLMTD and COSTOP entities
     struct list movable_link;   // in its CPU's list of those that may move
-    struct list costop_link;
-    plat_ns progress;     // co-scheduling: time run or not wanted, up to `since`
-    plat_ns smt_stamp;    // times.smt is exact up to here, while it runs
-    plat_ns smt_charged;  // of times.smt: charged for
     struct sched_times times;
-    struct sched_link queue_link;    // the policy's queue
+    struct list costop_link;
     struct sched_link reserve_link;  // share: queue of those with a reservation
     union {                          // the policy's own
         struct {

@@ -98,6 +98,17 @@ static inline void link_insert(struct prioq *q, struct sched_link *l, struct sch
     prioq_insert(q, &l->node, key);
 }
 
+/* It will probably be the next one: of thousands of worlds most are in no cache, and each group of its
+ * fields would be waited for in turn. */
+static inline void machine_expect(const struct sched_entity *e)
+{
+    __builtin_prefetch(e->queue_link.node.left);
+    __builtin_prefetch(e->queue_link.node.right);
+    __builtin_prefetch(&e->state, 1);
+    __builtin_prefetch(&e->grant_at, 1);
+    __builtin_prefetch(&e->times, 1);
+}
+
 /* Does a state accrue neither run nor wait: it wants to make progress and does not? */
 static inline bool state_is_stalled(uint32_t state)
 {

@@ -214,6 +214,7 @@ static plat_ns share_slice(struct sched_machine *m, uint32_t cpu, struct sched_e
 
     if (!next)
         return end;
+    machine_expect(next);
 
     struct sched_node *a = &e->node;
     struct sched_node *b = &next->node;
