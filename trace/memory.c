@@ -39,7 +39,7 @@ double memory_mean(const struct memory_vm *vm, enum memory_figure figure)
     return vm->lived > 0 ? vm->sum[figure] / vm->lived : vm->now[figure];
 }
 
-bool memory_concerns(const struct trace_event *event)
+bool memory_is_decided(const struct trace_event *event)
 {
     switch (event->id) {
     case RECORD_mem_state:
@@ -48,10 +48,15 @@ bool memory_concerns(const struct trace_event *event)
     case RECORD_mem_input:
     case RECORD_mem_refused:
     case RECORD_mem_checkpoint:
-    case RECORD_mem_node:
-    case RECORD_mem_truth: return true;
+    case RECORD_mem_tunable:
+    case RECORD_mem_node: return true;
     default: return false;
     }
+}
+
+bool memory_concerns(const struct trace_event *event)
+{
+    return memory_is_decided(event) || event->id == RECORD_mem_truth;
 }
 
 static struct memory_vm *find(struct memory_model *m, uint32_t id)

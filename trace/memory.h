@@ -66,6 +66,8 @@ void memory_init(struct memory_model *m);
 void memory_free(struct memory_model *m);
 /* Takes any record; false: no memory left. */
 bool memory_feed(struct memory_model *m, const struct trace_record *r);
+/* Is it the memory scheduler's: an input, a decision, a part of its state? */
+bool memory_is_decided(const struct trace_event *event);
 /* Is this a record that says something here? */
 bool memory_concerns(const struct trace_event *event);
 /* Time goes on to the end. */

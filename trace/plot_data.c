@@ -220,6 +220,8 @@ static void write_memory(struct data *d, uint64_t time)
                                              MEMORY_swapped};
     const struct memory_model *m = &d->mem;
 
+    if (!m->managed)
+        return;  // nothing is known yet
     fprintf(d->memory, "%.6f %.3f %u", (double)time / 1e9, megabytes((double)m->free),
             m->level);
     for (unsigned k = 0; k < ARRAY_COUNT(way); k++) {

@@ -224,6 +224,7 @@ static bool share(const struct plot *p, bool (*made)(const struct plot *p, const
         return false;
     fprintf(out,
             "set multiplot layout 2,1 margins 0.07,0.83,0.08,0.94 spacing 0,0.11\n"
+            "set key at screen 0.845,screen 0.94 left top\n"
             "set xrange [%.6f:%.6f]\n"
             "set ylabel \"percent of a CPU\"\nset yrange [0:*]\nset format x \"\"\n",
             (double)p->from / 1e9, (double)p->to / 1e9);
@@ -352,7 +353,7 @@ static bool memory(const struct plot *p, bool (*made)(const struct plot *p, cons
         out,
         "set multiplot layout %u,1 margins screen 0.08,0.80,%.3f,%.3f spacing screen 0,%.3f\n"
         "set xrange [%.6f:%.6f]\nset format x \"\"\n"
-        "set ylabel \"MB\"\nset yrange [0:*]\nset y2range [-0.2:4.2]\n"
+        "set ylabel \"MB\"\nset yrange [0:1<*]\nset y2range [-0.2:4.2]\n"
         "set y2tics (\"high\" 0, \"clear\" 1, \"soft\" 2, \"hard\" 3, \"low\" 4)\n"
         "set border 11\n"
         "set key at screen 0.86,graph 1 left top\n"

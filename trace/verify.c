@@ -25,7 +25,7 @@
 #include <string.h>
 
 #include "sched/machine.h"
-#include "trace/neighbours.h"
+#include "trace/difference.h"
 #include "trace/print.h"
 #include "trace/prompt.h"
 #include "trace/tool.h"
@@ -56,28 +56,25 @@ struct storage {
 };
 
 struct verify {
-    const char *directory;
     struct trace_reader *reader;
     struct sched_machine *machine;
     struct verify_mem *memory;
     struct storage *storage;
-    struct neighbours before;
+    struct difference difference;
     struct prompt prompt;
-    unsigned neighbours;
     bool check;
     bool cpu, only_memory;  // which half is looked at
 
     // The step in hand.
     bool stepped;
     struct trace_record input;  // its bytes are gone
-    unsigned expected, compared;
     struct {
         struct sched_event event;
         uint64_t now;
     } list[EXPECTED_MAX];
     bool overflow;
 
-    uint64_t inputs, refused, decisions, events[256];
+    uint64_t refused, decisions, events[256];
 };
 
 /* --- storage --------------------------------------------------------------------------------- */
@@ -112,12 +109,12 @@ static void observe(void *context, const struct sched_event *event, plat_ns now)
 {
     struct verify *v = context;
 
-    if (v->expected == EXPECTED_MAX) {
+    if (v->difference.expected == EXPECTED_MAX) {
         v->overflow = true;
         return;
     }
-    v->list[v->expected].event = *event;
-    v->list[v->expected++].now = now;
+    v->list[v->difference.expected].event = *event;
+    v->list[v->difference.expected++].now = now;
 }
 
 /* What the machine decided, as the record that should stand in the trace. */
@@ -199,7 +196,7 @@ static bool step(struct verify *v, const struct trace_record *r)
     }
     v->stepped = true;
     v->input = *r;
-    v->expected = v->compared = 0;
+    v->difference.expected = v->difference.compared = 0;
 
     struct sched_decision d = sched_step(v->machine, &in, r->time);
 
@@ -208,12 +205,12 @@ static bool step(struct verify *v, const struct trace_record *r)
     if (removed && d.status == VMK_OK)
         storage_free(removed);
     prompt_input(&v->prompt, &in, &d, r->time);
-    for (unsigned i = 0; i < v->expected; i++) {
+    for (unsigned i = 0; i < v->difference.expected; i++) {
         if (v->list[i].event.kind == SCHED_EVENT_COSTOP)
             prompt_costop(&v->prompt, v->machine, v->list[i].event.id, in.cpu,
                           v->list[i].event.a * 1000ull, r->time);
     }
-    v->inputs++;
+    v->difference.inputs++;
     v->refused += d.status != VMK_OK;
     if (v->check)
         sched_machine_check(v->machine);
@@ -235,8 +232,9 @@ static bool is_input(const struct trace_record *r)
 }
 
 /* What the machine decided next, as a line. */
-static void print_expected(struct verify *v, unsigned i)
+static void print_expected(void *context, unsigned i)
 {
+    struct verify *v = context;
     union any_record bytes;
     struct trace_record r = v->input;
 
@@ -246,101 +244,34 @@ static void print_expected(struct verify *v, unsigned i)
     print_record(stdout, &r);
 }
 
-/* Which version recorded it: another version of the scheduler may rightly decide otherwise. */
-static void show_version(const struct verify *v)
-{
-    char path[4096], text[256];
-    FILE *notes;
-
-    snprintf(path, sizeof(path), "%s/run/run.env", v->directory);
-    notes = fopen(path, "re");
-    while (notes && fgets(text, sizeof(text), notes)) {
-        text[strcspn(text, "\n")] = '\0';
-        if (!strncmp(text, "git=", 4) && strcmp(text + 4, "unknown") != 0)
-            printf("\nRecorded by version %s; this tool has to be of the same.\n", text + 4);
-    }
-    if (notes)
-        fclose(notes);
-}
-
-/* Everything around the difference. `r` is null at the end of the trace. */
-static int show(struct verify *v, const struct trace_record *r, const char *what)
-{
-    struct trace_record next;
-
-    tool_progress_end();
-    printf("different: %s\n", what);
-    if (r)
-        printf("%s, byte %" PRIu64 ", record %" PRIu64 "; ",
-               trace_stream_name(v->reader, r->stream), r->offset, r->index);
-    printf("input %" PRIu64 " of the scheduler\n\nrecorded\n", v->inputs);
-    neighbours_print(&v->before, stdout, "  ");
-    if (r) {
-        fputs("> ", stdout);
-        print_record(stdout, r);
-        for (unsigned i = 0; i < v->neighbours && trace_next(v->reader, &next) == 1; i++) {
-            fputs("  ", stdout);
-            print_record(stdout, &next);
-        }
-    }
-    puts("\ndecided by the scheduler for that input");
-    for (unsigned i = 0; i < v->expected; i++) {
-        fputs(i == v->compared ? "> " : "  ", stdout);
-        print_expected(v, i);
-    }
-    if (v->compared == v->expected)
-        puts("> (nothing more)");
-    show_version(v);
-    return TOOL_NO;
-}
-
 static int compare(struct verify *v, const struct trace_record *r)
 {
+    struct difference *d = &v->difference;
     union any_record bytes;
-    const struct trace_event *event;
-    char what[256], x[TRACE_FIELD_TEXT], y[TRACE_FIELD_TEXT];
+    const struct trace_event *event = NULL;
+    int status;
 
     if (!v->stepped)
-        return show(v, r, "a decision before the first input");
-    if (v->compared == v->expected) {
-        snprintf(what, sizeof(what), "%s was recorded, the scheduler decides no such thing",
-                 r->event->name);
-        return show(v, r, what);
+        return difference_show(d, r, "a decision before the first input");
+    if (d->compared < d->expected)
+        event = to_record(&v->list[d->compared].event, &bytes);
+    status = difference_compare(d, r, event, &bytes);
+    if (status == TOOL_OK) {
+        v->decisions++;
+        v->events[event->id]++;
     }
-    event = to_record(&v->list[v->compared].event, &bytes);
-    if (event != r->event) {
-        snprintf(what, sizeof(what), "%s was recorded, the scheduler decides %s",
-                 r->event->name, event->name);
-        return show(v, r, what);
-    }
-    for (unsigned i = 0; i < event->field_count; i++) {
-        const struct trace_field *f = &event->fields[i];
-
-        if (!memcmp(r->bytes + f->offset, (const uint8_t *)&bytes + f->offset, f->size))
-            continue;
-        trace_field_text(f, r->bytes, x, sizeof(x));
-        trace_field_text(f, &bytes, y, sizeof(y));
-        snprintf(what, sizeof(what), "%s: %s is %s as recorded, %s as decided", event->name,
-                 f->name, x, y);
-        return show(v, r, what);
-    }
-    v->compared++;
-    v->decisions++;
-    v->events[event->id]++;
-    return TOOL_OK;
+    return status;
 }
 
 /* A decision of the input in hand that no record tells. */
 static int check_rest(struct verify *v, const struct trace_record *r)
 {
-    char what[256];
+    struct difference *d = &v->difference;
     union any_record bytes;
 
-    if (!v->stepped || v->compared == v->expected)
+    if (!v->stepped || d->compared == d->expected)
         return TOOL_OK;
-    snprintf(what, sizeof(what), "the scheduler decides %s, which was not recorded",
-             to_record(&v->list[v->compared].event, &bytes)->name);
-    return show(v, r, what);
+    return difference_missing(d, r, to_record(&v->list[d->compared].event, &bytes));
 }
 
 /* Why nothing can be said of this trace; null: it can. */
@@ -389,15 +320,15 @@ static int one_record(struct verify *v, const struct trace_record *r)
         if (status == TOOL_OK && !step(v, r))
             return tool_fail("no memory");
         if (v->overflow)
-            return tool_fail("verify: input %" PRIu64 " has more than %u decisions", v->inputs,
-                             EXPECTED_MAX);
+            return tool_fail("verify: input %" PRIu64 " has more than %u decisions",
+                             v->difference.inputs, EXPECTED_MAX);
     } else if (is_decision(r)) {
         if (!v->stepped && refusal(v))
             return TOOL_OK;
         status = compare(v, r);
     }
     if (status == TOOL_OK)
-        neighbours_add(&v->before, r);
+        neighbours_add(&v->difference.before, r);
     return status;
 }
 
@@ -407,7 +338,7 @@ static void report(const struct verify *v)
 
     printf("equal: %" PRIu64 " inputs (%" PRIu64 " refused), %" PRIu64
            " decisions over %.3f s\n",
-           v->inputs, v->refused, v->decisions,
+           v->difference.inputs, v->refused, v->decisions,
            (double)(info->last_time - info->first_time) / 1e9);
     for (unsigned id = 0; id < 256; id++) {
         if (v->events[id])
@@ -432,9 +363,9 @@ static int finish(struct verify *v)
     if (why)
         return tool_fail("verify: cannot be decided: %s%s", why,
                          memory ? " (--only memory leaves the CPUs out)" : "");
-    if (!v->inputs && memory)
+    if (!v->difference.inputs && memory)
         return TOOL_OK;
-    if (!v->inputs)
+    if (!v->difference.inputs)
         return tool_fail("verify: no input of the scheduler was recorded (class SCHED off?)");
     status = check_rest(v, NULL);
     if (status == TOOL_OK)
@@ -467,19 +398,21 @@ static int run(const char *directory, unsigned neighbours, bool check, const cha
 
     if (v)
         v->machine = calloc(1, sizeof(*v->machine));
-    if (!v || !v->machine || !neighbours_init(&v->before, neighbours)) {
+    if (!v || !v->machine) {
         status = tool_fail("no memory");
     } else if (!(v->reader = trace_open(directory, error))) {
         status = tool_fail("%s", error);
-    } else if (strcmp(only, "cpu") != 0 &&
-               !(v->memory = verify_mem_create(v->reader, neighbours))) {
+    } else if (!difference_init(&v->difference, v->reader, directory, neighbours) ||
+               (strcmp(only, "cpu") != 0 &&
+                !(v->memory = verify_mem_create(v->reader, directory, neighbours)))) {
         status = tool_fail("no memory");
     } else {
         v->cpu = strcmp(only, "memory") != 0;
         v->only_memory = !v->cpu;
-        v->neighbours = neighbours;
         v->check = check;
-        v->directory = directory;
+        v->difference.who = "the scheduler";
+        v->difference.print = print_expected;
+        v->difference.context = v;
         sched_machine_init(v->machine, SCHED_CPUS_MAX);
         prompt_init(&v->prompt);
         v->machine->observer = (struct sched_observer){.event = observe, .context = v};
@@ -490,7 +423,7 @@ static int run(const char *directory, unsigned neighbours, bool check, const cha
             storage_free(v->storage->bytes);
         verify_mem_free(v->memory);
         trace_close(v->reader);
-        neighbours_free(&v->before);
+        difference_free(&v->difference);
         free(v->machine);
         free(v);
     }

@@ -21,7 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/difference.h"
 #include "trace/mem_restore.h"
+#include "trace/memory.h"
 #include "trace/print.h"
 #include "trace/tool.h"
 
@@ -29,36 +31,19 @@
 
 struct verify_mem {
     struct trace_reader *reader;
-    struct neighbours before;
-    unsigned neighbours;
+    struct difference difference;
     struct mem_restore begun;  // and the machine that goes on from there
 
     // What has to come.
-    unsigned expected, compared;
     bool overflow;
     struct {
         const struct trace_event *event;
         uint8_t bytes[RECORD_BYTES_MAX];
     } list[EXPECTED_MAX];
 
-    uint64_t inputs, decisions, checkpoints, events[256];
+    uint64_t decisions, checkpoints, events[256];
     uint64_t to;  // time
 };
-
-static bool is_ours(unsigned id)
-{
-    switch (id) {
-    case RECORD_mem_state:
-    case RECORD_mem_sample:
-    case RECORD_mem_target:
-    case RECORD_mem_input:
-    case RECORD_mem_refused:
-    case RECORD_mem_checkpoint:
-    case RECORD_mem_tunable:
-    case RECORD_mem_node: return true;
-    default: return false;
-    }
-}
 
 static void expect(void *context, plat_ns now, const trace_word *record, size_t words)
 {
@@ -66,24 +51,37 @@ static void expect(void *context, plat_ns now, const trace_word *record, size_t 
     unsigned id = record[0] & 0xff;
 
     (void)now;
-    if (v->expected == EXPECTED_MAX || words * 8 > RECORD_BYTES_MAX) {
+    if (v->difference.expected == EXPECTED_MAX || words * 8 > RECORD_BYTES_MAX) {
         v->overflow = true;
         return;
     }
-    v->list[v->expected].event = trace_event_of(id);
-    memcpy(v->list[v->expected++].bytes, record, words * 8);
+    v->list[v->difference.expected].event = trace_event_of(id);
+    memcpy(v->list[v->difference.expected++].bytes, record, words * 8);
 }
 
-struct verify_mem *verify_mem_create(struct trace_reader *reader, unsigned neighbours)
+static void print_expected(void *context, unsigned i)
+{
+    const struct verify_mem *v = context;
+    const struct trace_record e = {
+        .time = v->to, .event = v->list[i].event, .bytes = v->list[i].bytes};
+
+    print_record(stdout, &e);
+}
+
+struct verify_mem *verify_mem_create(struct trace_reader *reader, const char *directory,
+                                     unsigned neighbours)
 {
     struct verify_mem *v = calloc(1, sizeof(*v));
 
-    if (!v || !neighbours_init(&v->before, neighbours)) {
+    if (!v || !difference_init(&v->difference, reader, directory, neighbours)) {
         free(v);
         return NULL;
     }
     v->reader = reader;
-    v->neighbours = neighbours;
+    v->difference.who = "the memory scheduler";
+    v->difference.concerns = memory_is_decided;
+    v->difference.print = print_expected;
+    v->difference.context = v;
     mem_restore_init(&v->begun, reader, "verify");
     v->begun.recorder.put = expect;
     v->begun.recorder.context = v;
@@ -93,81 +91,24 @@ struct verify_mem *verify_mem_create(struct trace_reader *reader, unsigned neigh
 void verify_mem_free(struct verify_mem *v)
 {
     if (v)
-        neighbours_free(&v->before);
+        difference_free(&v->difference);
     free(v);
 }
 
 bool verify_mem_any(const struct verify_mem *v)
 {
-    return v->inputs || v->begun.skipped;
-}
-
-/* ---- a difference ---- */
-
-static int show(struct verify_mem *v, const struct trace_record *r, const char *what)
-{
-    struct trace_record next;
-    unsigned behind = v->neighbours;
-
-    tool_progress_end();
-    printf("different: %s\n", what);
-    if (r)
-        printf("%s, byte %" PRIu64 ", record %" PRIu64 "; ",
-               trace_stream_name(v->reader, r->stream), r->offset, r->index);
-    printf("input %" PRIu64 " of the memory scheduler\n\nrecorded\n", v->inputs);
-    neighbours_print(&v->before, stdout, "  ");
-    if (r) {
-        fputs("> ", stdout);
-        print_record(stdout, r);
-        while (behind && trace_next(v->reader, &next) == 1) {
-            if (!is_ours(next.event->id))
-                continue;
-            fputs("  ", stdout);
-            print_record(stdout, &next);
-            behind--;
-        }
-    }
-    puts("\ndecided by the memory scheduler for that input");
-    for (unsigned i = 0; i < v->expected; i++) {
-        struct trace_record e = {
-            .time = v->to, .event = v->list[i].event, .bytes = v->list[i].bytes};
-
-        fputs(i == v->compared ? "> " : "  ", stdout);
-        print_record(stdout, &e);
-    }
-    if (v->compared == v->expected)
-        puts("> (nothing more)");
-    return TOOL_NO;
+    return v->difference.inputs || v->begun.skipped;
 }
 
 static int compare(struct verify_mem *v, const struct trace_record *r)
 {
-    char what[256], x[TRACE_FIELD_TEXT], y[TRACE_FIELD_TEXT];
-    const struct trace_event *event = v->list[v->compared].event;
-    const uint8_t *bytes = v->list[v->compared].bytes;
+    struct difference *d = &v->difference;
+    bool any = d->compared < d->expected;
+    const struct trace_event *event = any ? v->list[d->compared].event : NULL;
+    int status = difference_compare(d, r, event, any ? v->list[d->compared].bytes : NULL);
 
-    if (v->compared == v->expected) {
-        snprintf(what, sizeof(what),
-                 "%s was recorded, the memory scheduler decides no such thing", r->event->name);
-        return show(v, r, what);
-    }
-    if (event != r->event) {
-        snprintf(what, sizeof(what), "%s was recorded, the memory scheduler decides %s",
-                 r->event->name, event->name);
-        return show(v, r, what);
-    }
-    for (unsigned i = 0; i < event->field_count; i++) {
-        const struct trace_field *f = &event->fields[i];
-
-        if (!memcmp(r->bytes + f->offset, bytes + f->offset, f->size))
-            continue;
-        trace_field_text(f, r->bytes, x, sizeof(x));
-        trace_field_text(f, bytes, y, sizeof(y));
-        snprintf(what, sizeof(what), "%s: %s is %s as recorded, %s as decided", event->name,
-                 f->name, x, y);
-        return show(v, r, what);
-    }
-    v->compared++;
+    if (status != TOOL_OK)
+        return status;
     v->decisions += event->id != RECORD_mem_input;
     v->events[event->id]++;
     return TOOL_OK;
@@ -176,13 +117,11 @@ static int compare(struct verify_mem *v, const struct trace_record *r)
 /* A decision that no record tells. */
 static int check_rest(struct verify_mem *v, const struct trace_record *r)
 {
-    char what[256];
+    struct difference *d = &v->difference;
 
-    if (v->compared == v->expected)
+    if (d->compared == d->expected)
         return TOOL_OK;
-    snprintf(what, sizeof(what), "the memory scheduler decides %s, which was not recorded",
-             v->list[v->compared].event->name);
-    return show(v, r, what);
+    return difference_missing(d, r, v->list[d->compared].event);
 }
 
 /* ---- records ---- */
@@ -197,15 +136,15 @@ static int input(struct verify_mem *v, const struct trace_record *r)
         return tool_fail("verify: cannot be decided: input %u of the memory scheduler follows "
                          "input %u; record again with a larger ring (--trace-buffer)",
                          i->seq, v->begun.recorder.seq - 1);
-    v->expected = v->compared = 0;
+    v->difference.expected = v->difference.compared = 0;
     v->to = r->time;
     refused = memsched_record_step(&v->begun.recorder, r->time, &in);
     (void)refused;  // a decision of its own
-    v->inputs++;
+    v->difference.inputs++;
     if (v->overflow)
         return tool_fail("verify: input %" PRIu64 " of the memory scheduler has more than %u "
                          "decisions",
-                         v->inputs, EXPECTED_MAX);
+                         v->difference.inputs, EXPECTED_MAX);
     return TOOL_OK;
 }
 
@@ -216,7 +155,7 @@ static int state(struct verify_mem *v, const struct trace_record *r)
 
     if (status != TOOL_OK)
         return status;
-    v->expected = v->compared = 0;
+    v->difference.expected = v->difference.compared = 0;
     v->checkpoints++;
     memsched_record_state(&v->begun.recorder);
     return TOOL_OK;
@@ -225,10 +164,11 @@ static int state(struct verify_mem *v, const struct trace_record *r)
 /* What somebody is called is no decision: it is learnt. */
 static void name(struct verify_mem *v, const struct record_mem_node *n)
 {
-    struct record_mem_node *mine = (struct record_mem_node *)(void *)v->list[v->compared].bytes;
+    struct record_mem_node *mine =
+        (struct record_mem_node *)(void *)v->list[v->difference.compared].bytes;
 
-    if (n->slot >= MEMSCHED_NODES_MAX || v->compared == v->expected ||
-        v->list[v->compared].event->id != RECORD_mem_node)
+    if (n->slot >= MEMSCHED_NODES_MAX || v->difference.compared == v->difference.expected ||
+        v->list[v->difference.compared].event->id != RECORD_mem_node)
         return;
     v->begun.recorder.name[n->slot] = n->name;
     mine->name = n->name;
@@ -238,7 +178,7 @@ int verify_mem_feed(struct verify_mem *v, const struct trace_record *r)
 {
     int status = TOOL_OK;
 
-    if (!is_ours(r->event->id))
+    if (!memory_is_decided(r->event))
         return TOOL_OK;
     if (v->begun.stage != MEM_RESTORE_DONE)
         return mem_restore_feed(&v->begun, r);
@@ -257,7 +197,7 @@ int verify_mem_feed(struct verify_mem *v, const struct trace_record *r)
             status = compare(v, r);
     }
     if (status == TOOL_OK)
-        neighbours_add(&v->before, r);
+        neighbours_add(&v->difference.before, r);
     return status;
 }
 
@@ -273,7 +213,8 @@ int verify_mem_end(struct verify_mem *v)
                          v->begun.skipped);
     printf("memory: equal: %" PRIu64 " inputs from input %u on, %" PRIu64
            " decisions and records of state over %.3f s\n",
-           v->inputs, v->begun.first_seq, v->decisions, (double)(v->to - v->begun.from) / 1e9);
+           v->difference.inputs, v->begun.first_seq, v->decisions,
+           (double)(v->to - v->begun.from) / 1e9);
     for (unsigned id = 0; id < 256; id++) {
         if (v->events[id] && id != RECORD_mem_input)
             printf("  %-14s %" PRIu64 "\n", trace_event_of(id)->name, v->events[id]);

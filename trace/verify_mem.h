@@ -12,7 +12,8 @@
 struct verify_mem;
 
 /* Null: no memory. The reader is asked for names and, at a difference, for the records behind. */
-struct verify_mem *verify_mem_create(struct trace_reader *reader, unsigned neighbours);
+struct verify_mem *verify_mem_create(struct trace_reader *reader, const char *directory,
+                                     unsigned neighbours);
 void verify_mem_free(struct verify_mem *v);
 /* Takes any record. TOOL_OK; TOOL_NO: a difference was shown; TOOL_BAD: the reason was. */
 int verify_mem_feed(struct verify_mem *v, const struct trace_record *r);
