@@ -7,7 +7,7 @@
  * returns. So a kick only queues a job, and one world per VM runs the jobs. Completions come in any
  * context and end the same way: on a list under the work lock, with the job queued. ESX has such
  * helper worlds too; this one is in the VM's group, so that what a guest has done for it is the
- * guest's time.
+ * guest's time, and what a job computes is system time (%SYS) of the vCPU that asked for it.
  *
  * Before power-on (and in unit tests) there is no world; then whoever waits runs the jobs.
  *
@@ -21,6 +21,7 @@
 #include "core/assert.h"
 #include "core/log.h"
 #include "lib/format.h"
+#include "sched/sched.h"
 #include "vmm/vm.h"
 
 struct vm_work {
@@ -46,7 +47,25 @@ void vm_job_init(struct vm_job *job, void (*run)(struct vm_job *job))
 {
     list_init(&job->link);
     job->queued = false;
+    job->world = 0;
     job->run = run;
+}
+
+/* Whom a job that is queued now is for. Completions come from elsewhere: for whoever asked before, or
+ * the first vCPU. Lock held. */
+static uint32_t asked_by(const struct vm_work *work, const struct vm_job *job)
+{
+    const struct vm *vm = work->vm;
+    uint32_t current;
+
+    if (!work->world.raw || !vm->vcpu_count)
+        return 0;  // nobody to tell it apart from
+    current = world_current()->id.raw;
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        if (vm->vcpus[i]->world.raw == current)
+            return current;
+    }
+    return job->world ? job->world : vm->vcpus[0]->world.raw;
 }
 
 void vm_job_queue(struct vm_work *work, struct vm_job *job)
@@ -54,6 +73,7 @@ void vm_job_queue(struct vm_work *work, struct vm_job *job)
     bool irqs = spin_lock(&work->queue.lock);
     bool fresh = !job->queued;
 
+    job->world = asked_by(work, job);
     if (fresh) {
         job->queued = true;
         list_add_tail(&work->jobs, &job->link);
@@ -67,16 +87,23 @@ void vm_job_queue(struct vm_work *work, struct vm_job *job)
 static bool run_first(struct vm_work *work)
 {
     struct vm_job *job;
+    uint32_t whose;
+    plat_ns before = 0;
 
     if (list_is_empty(&work->jobs))
         return false;
     job = list_entry(work->jobs.next, struct vm_job, link);
     list_remove(&job->link);
     job->queued = false;
+    whose = work->world.raw ? job->world : 0;
     work->running = job;
     spin_unlock_irqs_off(&work->queue.lock);
     plat_irq_restore(true);
-    job->run(job);
+    if (whose)
+        before = sched_run_time();
+    job->run(job);  // it may be gone behind this
+    if (whose)
+        sched_system_time(whose, sched_run_time() - before);
     (void)plat_irq_save();
     spin_lock_irqs_off(&work->queue.lock);
     work->running = NULL;

@@ -14,6 +14,7 @@ struct vm_work;
 struct vm_job {
     struct list link;                 // work lock
     bool queued;                      // work lock
+    uint32_t world;                   // work lock: the vCPU that asked for it last; 0: none yet
     void (*run)(struct vm_job *job);  // world context, no lock held, may block
 };
 
