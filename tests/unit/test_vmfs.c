@@ -491,6 +491,52 @@ START_TEST(test_vmfs__dead_host__its_locks_are_broken_after_the_timeout_and_neve
 }
 END_TEST
 
+/*
+ * A volume that ESXi left in the middle of a change: its slot names a journal block with one record in it.
+ * Nothing of it is touched, and it can be read; with the header zero, as ESXi leaves it, it is taken over.
+ */
+START_TEST(test_vmfs__journal_of_esxi_open__only_read)
+{
+    struct disk_model *disk;
+    struct block_device *device;
+    const uint64_t slot = LVM_DATA + HB_BASE + 984 * VMFS_SECTOR;
+    const uint64_t journal = LVM_DATA + (100ull << VMFS_FB_SHIFT);
+    struct vmfs_mount how = {
+        .host = host_uuid(1), .private_volume = true, .seconds = fixed_seconds};
+    struct vmfs_volume *v;
+    uint8_t image[VMFS_SECTOR];
+    uint8_t before[VMFS_SECTOR];
+    uint8_t head[2 * VMFS_SECTOR] = {7};
+
+    begin();
+    disk = fresh_disk();
+    device = disk_model_device(disk);
+    ck_assert_uint_eq(block_read(device, slot, image, sizeof(image)), VMK_OK);
+    put_le32(image + HB_STATE, HB_IN_USE);
+    put_le64(image + HB_GENERATION, 9);
+    memset(image + HB_OWNER, 0x55, VMFS_UUID_SIZE);
+    put_le32(image + HB_JOURNAL_FB, addr_fb(100));
+    ck_assert_uint_eq(block_write(device, slot, image, sizeof(image)), VMK_OK);
+    put_le32(head + 0x350, 1);
+    put_le64(head + 0x360, 0x410000);
+    put_le64(head + 0x368, 1024);
+    ck_assert_uint_eq(block_write(device, journal, head, sizeof(head)), VMK_OK);
+    ck_assert_uint_eq(vmfs_mount(&device, 1, &how, &v), VMK_UNSUPPORTED);
+    ck_assert_uint_eq(block_read(device, slot, before, sizeof(before)), VMK_OK);
+    ck_assert_mem_eq(before, image, sizeof(image));
+    how.read_only = true;
+    ck_assert_uint_eq(vmfs_mount(&device, 1, &how, &v), VMK_OK);
+    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
+    head[0] = 0;
+    ck_assert_uint_eq(block_write(device, journal, head, sizeof(head)), VMK_OK);
+    v = mount_as(device, 1, true);
+    ck_assert_uint_eq(block_read(device, slot, image, sizeof(image)), VMK_OK);
+    ck_assert_uint_eq(le32(image + HB_STATE), HB_FREE);
+    ck_assert_uint_eq(problems(v), 0);
+    close_last(disk, v);
+}
+END_TEST
+
 START_TEST(test_vmfs__beating_host__is_never_taken_for_dead)
 {
     struct disk_model *disk;
@@ -1062,6 +1108,7 @@ static int run_all(void)
     tcase_add_test(tcase, test_vmfs__file_locked_by_one_host__contended_for_the_other);
     tcase_add_test(
         tcase, test_vmfs__dead_host__its_locks_are_broken_after_the_timeout_and_never_before);
+    tcase_add_test(tcase, test_vmfs__journal_of_esxi_open__only_read);
     tcase_add_test(tcase, test_vmfs__beating_host__is_never_taken_for_dead);
     tcase_add_test(tcase,
                    test_vmfs__two_hosts_one_killed_at_every_step__no_file_has_two_owners);

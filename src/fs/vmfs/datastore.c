@@ -277,7 +277,8 @@ static bool mount_found(struct scan *s, unsigned first)
         return false;
     }
     status = mount_volume(s->source, 0);
-    if (status == VMK_NO_SPACE)  // no room for a journal: it can still be read
+    // No room for a journal, or ESXi's own is to be replayed: it can still be read.
+    if (status == VMK_NO_SPACE || status == VMK_UNSUPPORTED)
         status = mount_volume(s->source, VFS_MOUNT_RDONLY);
     if (status != VMK_OK)
         vmk_log(VMK_LOG_ERROR, "VMFS: %s: not mounted: %s", s->source, vmk_status_text(status));

@@ -5,8 +5,7 @@
  * A disk is only taken when it holds nothing: no partition table, and zeros wherever it is looked at,
  * which is the whole of its beginning and end (where every partition table, file system, RAID and
  * volume manager has its marks) and a sample of what lies between. Whatever cannot be read counts as
- * something. The partitions have |= finds[count] == FIND_DATASTORE || finds[count] == FIND_UNFINISHED;
-        count++;ESXi's numbers: 7 for core dumps, 2 for scratch, 3 for the datastore.
+ * something. The partitions have ESXi's numbers: 7 for core dumps, 2 for scratch, 3 for the datastore.
  *
  * A power cut in the middle is seen at the next boot: until the datastore is made, its partition is
  * called UNFINISHED in the table, which only this file writes; such a disk is begun again.

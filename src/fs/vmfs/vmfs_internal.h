@@ -174,6 +174,8 @@ must_check vmk_status bytes_put(struct vmfs_volume *v, uint64_t address, const v
 /* ---- journal ---- */
 must_check vmk_status journal_commit(struct vmfs_volume *v);
 /* Applies what a dead host's journal holds; its locks decide what is still its business. */
+/* OK: journal_replay() knows what a dead host's journal holds. UNSUPPORTED: it is ESXi's, with something in it. */
+must_check vmk_status journal_is_ours(struct vmfs_volume *v, const uint8_t *hb_image);
 must_check vmk_status journal_replay(struct vmfs_volume *v, const uint8_t *hb_image);
 
 /* ---- locks ---- */

@@ -193,6 +193,9 @@ vmk_status journal_commit(struct vmfs_volume *v)
 
 /* ---- replay ---- */
 
+#define FOREIGN_RECORD 0x350u  // the first record of ESXi's journal
+#define FOREIGN_HEAD   (2u * VMFS_SECTOR)
+
 struct replay {
     uint8_t *ring;  // the whole block
     uint64_t generation;
@@ -311,6 +314,45 @@ static vmk_status apply(struct vmfs_volume *v, struct replay *r, const uint8_t *
             status = lv_write(v, address, body + (size_t)i * VMFS_SECTOR, VMFS_SECTOR);
     }
     return status;
+}
+
+/*
+ * ESXi's own journal: a header that is zero when nothing is open, then records of a flag, a kind, an
+ * address and a length. What they mean for sure is not known, so such a transaction is never replayed.
+ */
+static bool foreign_transaction(const struct vmfs_volume *v, const uint8_t *ring)
+{
+    const uint8_t *record = ring + FOREIGN_RECORD;
+    const uint64_t address = le64(record + 16);
+    const uint64_t length = le64(record + 24);
+    bool header = false;
+
+    for (unsigned i = 0; i < VMFS_SECTOR; i++)
+        header |= ring[i];
+    return header && le32(ring + J_MAGIC) != JOURNAL_MAGIC && le32(record) == 1 &&
+           le32(record + 4) <= 2 && address && address % VMFS_SECTOR == 0 &&
+           address < v->size && length && length % VMFS_SECTOR == 0 && length <= VMFS_FB_SIZE;
+}
+
+vmk_status journal_is_ours(struct vmfs_volume *v, const uint8_t *hb_image)
+{
+    const uint32_t block = addr_fb_block(le32(hb_image + HB_JOURNAL_FB));
+    uint8_t head[FOREIGN_HEAD];
+    vmk_status status;
+
+    if (!le32(hb_image + HB_JOURNAL_FB))
+        return VMK_OK;
+    if (((uint64_t)block + 1) << VMFS_FB_SHIFT > v->size)
+        return VMK_CORRUPT;
+    status = lv_read(v, journal_address(block), head, sizeof(head));
+    if (status != VMK_OK || !foreign_transaction(v, head))
+        return status;
+    vmk_log(VMK_LOG_ERROR,
+            "VMFS: the heartbeat at 0x%llx is of a host that stopped in the middle of a "
+            "change, with a "
+            "journal of another format: mount it there, or read-only here",
+            (unsigned long long)le64(hb_image + HB_ADDRESS));
+    return VMK_UNSUPPORTED;
 }
 
 vmk_status journal_replay(struct vmfs_volume *v, const uint8_t *hb_image)

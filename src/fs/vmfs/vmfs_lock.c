@@ -113,15 +113,17 @@ static vmk_status bury(struct vmfs_volume *v, const uint8_t *image)
     uint8_t claim[VMFS_SECTOR];
     uint8_t fresh[VMFS_SECTOR];
     uint32_t journal = le32(image + HB_JOURNAL_FB);
+    vmk_status status = journal_is_ours(v, image);
 
+    if (status != VMK_OK)
+        return status;
     memcpy(claim, image, VMFS_SECTOR);
     put_le32(claim + HB_STATE, HB_REPLAYING);
     put_le64(claim + HB_STAMP, le64(image + HB_STAMP) + 1);
     memcpy(claim + HB_REPLAYER, v->how.host.raw, VMFS_UUID_SIZE);
     put_le64(claim + HB_REPLAYER_AT, v->hb_address);
     put_le64(claim + HB_REPLAYER_GEN, v->hb_generation);
-
-    vmk_status status = lv_swap(v, address, image, claim);
+    status = lv_swap(v, address, image, claim);
 
     v->buried++;
     if (status != VMK_OK)
@@ -296,8 +298,11 @@ vmk_status hb_claim(struct vmfs_volume *v)
     if (status == VMK_OK)
         status = bury_leftovers(v, slots);
     heap_free(slots);
-    if (status != VMK_OK)
+    if (status != VMK_OK) {
+        if (status == VMK_UNSUPPORTED)  // it will be read only: the slot is given back
+            hb_release(v);
         return status;
+    }
 
     plat_ns began = plat_time_now();
     uint32_t block;
