@@ -9,7 +9,8 @@
  * Options: mem.NAME=VALUE for the policy's settings (mem/memsched_tunables.def);
  * mem.share.rate=N pages a second and VM (0: no sharing, and so mem.share=0; more than four VMs
  * have no more than four); mem.sample=N periods of a sampling period (0: none); mem.salting=0
- * shares between all VMs, 2 (ESXi's default) only within one; mem.compress=N percent of a VM's
+ * shares between all VMs, 1 between those of one sched.mem.pshare.salt (or none), 2 (ESXi's default) the same,
+ * but who has none shares only with itself; mem.compress=N percent of a VM's
  * size for its compression cache (0: none); mem.swap=0 neither that nor swap; mem.swap.space=
  * vmm/swap_place.c; mem.large=0 gives no 2 MB pages; mem.period=MS in place of a second, for tests.
  *
@@ -45,6 +46,8 @@
 #define BREAK_MOST      32u   // large pages of a VM broken in a period
 #define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
 #define BALLOON_PERCENT 65u   // [ESX] Mem.CtlMaxPercent
+#define SALT_GIVEN      (1ull << 63)  // no id is that large
+#define SHARE_FRAMES    (1u << 26)  // shared pages and hints at most: 16 bytes each, for 256 GB
 #define OVERCOMMIT_ONE  2048u
 #define OVERCOMMIT_FINE 12u
 
@@ -121,7 +124,10 @@ vmk_status vmm_mem_add(struct vm *vm)
         input(m, &(struct memsched_input){
                      .op = MEMSCHED_SET_MAX, .id = in.id, .a = c->mem_max_mb * 256u}) != VMK_OK)
         vmk_log(VMK_LOG_WARN, "Mem: %s: sched.mem.max does not hold", c->name);
-    vm->share_salt = m->salting == 0 ? 0 : in.id;
+    vm->share_salt = m->salting == 0   ? 0
+                     : c->mem_salted   ? c->mem_salt | SALT_GIVEN
+                     : m->salting == 1 ? 0
+                                       : in.id;
     return VMK_OK;
 }
 
@@ -382,8 +388,11 @@ void vmm_mem_start(void)
     const struct world_params params = {.name = "memsched", .entry = mem_world, .argument = m};
 
     if (!vmm->backend || !m ||
-        share_init(&m->share, (uint32_t)MIN(page_total_count(), UINT32_MAX / 2), &vm_share_ops,
+        share_init(&m->share, (uint32_t)MIN(page_total_count(), SHARE_FRAMES), &vm_share_ops,
                    vmm) != VMK_OK) {
+        if (vmm->backend)
+            vmk_log(VMK_LOG_ERROR, "Mem: no memory for the memory scheduler: VMs are admitted "
+                                   "unseen, and nothing is taken from them");
         heap_free(m);
         return;
     }

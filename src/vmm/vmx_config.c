@@ -442,6 +442,19 @@ static vmk_status set_swap_dir(struct parser *p, struct vm_config *out)
     return string_copy(p, out->swap_dir, sizeof(out->swap_dir));
 }
 
+/* Texts, not numbers: who knows the same text shares. The hash is not secret, the host's files are. */
+static vmk_status set_mem_salt(struct parser *p, struct vm_config *out)
+{
+    struct rng hash;
+
+    if (!p->value[0])
+        return fail(p, "must not be empty; leave the key out for a salt of its own");
+    out->mem_salted = true;
+    rng_init(&hash, 0, p->value, 0);
+    out->mem_salt = rng_next(&hash);
+    return VMK_OK;
+}
+
 struct key_row {
     const char *key;
     vmk_status (*set)(struct parser *p, struct vm_config *out);
@@ -461,6 +474,7 @@ static const struct key_row key_rows[] = {
     {"sched.mem.max", set_mem_max},
     {"sched.mem.maxmemctl", set_mem_balloon},
     {"sched.mem.pshare.enable", set_mem_share},
+    {"sched.mem.pshare.salt", set_mem_salt},
     {"sched.swap.dir", set_swap_dir},
     {"orrery.kernel", set_kernel},
     {"orrery.initrd", set_initrd},

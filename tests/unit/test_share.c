@@ -277,6 +277,17 @@ START_TEST(test_share__table_full__says_so_and_loses_nothing)
 }
 END_TEST
 
+/* The host's whole memory may be in it, whatever size it has: the heap gives no block above 4 MB. */
+START_TEST(test_share__hosts_of_2_to_256_gb__a_table)
+{
+    for (unsigned bits = 19; bits <= 26; bits++) {
+        sim_test_begin();
+        ck_assert_int_eq(share_init(&table, (1u << bits) + 1, &ops, NULL), VMK_OK);
+        share_destroy(&table);
+    }
+}
+END_TEST
+
 START_TEST(test_share__four_guests_alike__two_thirds_and_more_are_saved)
 {
     begin(1000, 1);
@@ -337,6 +348,7 @@ KERNEL_TEST_MAIN("share", RUNS(test_share__twins__one_page_until_one_writes),
                  RUNS(test_share__hint_written_since__dropped),
                  RUNS(test_share__passes_and_ends__hints_age_and_go_with_their_vm),
                  RUNS(test_share__table_full__says_so_and_loses_nothing),
+                 RUNS(test_share__hosts_of_2_to_256_gb__a_table),
                  RUNS(test_share__four_guests_alike__two_thirds_and_more_are_saved),
                  RUNS(test_share__guests_write_at_any_moment__contents_hold),
                  RUNS(test_page_hash__one_bit_anywhere__another_hash))

@@ -492,6 +492,35 @@ static void memory_shared(void)
 }
 VMK_MEMORY_TEST(test_vmk_memory__equal_pages__shared_zero_and_saved, memory_shared)
 
+static uint64_t salt_of(const char *line)
+{
+    char text[200];
+    struct vmk_vm_create c;
+    uint64_t salt;
+
+    snprintf(text, sizeof(text), "memSize = \"4\"\norrery.kernel = \"k\"\n%s", line);
+    c = create_with(text, VMK_CALLER, 0);
+    ck_assert_int_ge(c.fd, 0);
+    salt = this_host()->vmm->vms[0]->share_salt;
+    ck_assert_int_eq(call3(SYS_CLOSE, (uint64_t)c.fd, 0, 0), 0);
+    return salt;
+}
+
+/* As by default: of one salt, or alone. */
+static void memory_salts(void)
+{
+    static const char a[] = "sched.mem.pshare.salt = \"a\"\n",
+                      b[] = "sched.mem.pshare.salt = \"b\"\n";
+
+    ck_assert_uint_eq(salt_of(a), salt_of(a));
+    ck_assert_uint_ne(salt_of(a), salt_of(b));
+    ck_assert_uint_ne(salt_of(""), salt_of(""));
+    ck_assert_uint_ne(salt_of(""), salt_of(a));
+    refused("memSize = \"4\"\norrery.kernel = \"k\"\nsched.mem.pshare.salt = \"\"\n",
+            "pshare.salt: must not be empty");
+}
+VMK_MEMORY_TEST(test_vmk_memory__salts__equal_texts_share, memory_salts)
+
 static void memory_settings(void)
 {
     struct vmk_memory_set s = {.what = VMK_SET_MIN | VMK_SET_MAX, .min_mb = 4, .max_mb = 6};
@@ -551,5 +580,6 @@ KERNEL_TEST_MAIN("vmk_device", RUNS(test_vmk_head__wrong_size_or_version__einval
                  RUNS(test_vmk_vm__requests_out_of_range__refused),
                  RUNS(test_vmk_memory__a_vm_with_a_reservation__its_row_and_the_hosts),
                  RUNS(test_vmk_memory__equal_pages__shared_zero_and_saved),
+                 RUNS(test_vmk_memory__salts__equal_texts_share),
                  RUNS(test_vmk_memory__settings__checked_and_root_only),
                  RUNS(test_vmk_vm__process_ends_with_all_open__nothing_left))

@@ -30,6 +30,7 @@ START_TEST(test_vmx_config__every_key)
                            "sched.mem.max = \"200\"\n"
                            "sched.mem.maxmemctl = \"100\"\n"
                            "sched.mem.pshare.enable = \"FALSE\"\n"
+                           "sched.mem.pshare.salt = \"team a\"\n"
                            "orrery.kernel = \"vmlinuz\"\n"
                            "orrery.initrd = \"initrd.gz\"\n"
                            "orrery.cmdline = \"console=ttyS0 x=|22y|22\"\n"
@@ -49,6 +50,7 @@ START_TEST(test_vmx_config__every_key)
     ck_assert_uint_eq(config.mem_max_mb, 200);
     ck_assert_uint_eq(config.mem_balloon_mb, 100);
     ck_assert(config.mem_unshared);
+    ck_assert(config.mem_salted && config.mem_salt != 0);
     ck_assert_str_eq(config.kernel, "vmlinuz");
     ck_assert_str_eq(config.initrd, "initrd.gz");
     ck_assert_str_eq(config.cmdline, "console=ttyS0 x=\"y\"");
