@@ -333,11 +333,14 @@ static double vm_step(const struct demand *d, struct memsched *m, unsigned slot,
     const double most = fmax(0, (double)v->touched - saved);
     const double base = fmax(1, v->touched - v->balloon);
     const double hot = fmin(1, (double)memsched_active_pages(n) / base);
+    const double before = v->balloon;
     struct memsched_input in = {.op = MEMSCHED_USAGE, .id = n->id};
 
     if (v->percent || v->ballooned)
         v->balloon =
             toward(v->balloon, n->target.balloon, d->balloon_up * dt, d->balloon_down * dt);
+    // Pages that the balloon takes are out as often as others, and are not any more.
+    v->out -= fmin(v->out, fmax(0, v->balloon - before) * v->out / base);
     v->out -= fmin(v->out, v->out * hot * d->fault * dt);
     if (n->target.swap > v->out)
         v->out = toward(v->out, n->target.swap, d->swap_up * dt, 0);
@@ -483,7 +486,7 @@ static void vm_rows(const struct demand *d, const struct result *results, unsign
     static const char *const names[] = {"held", "target", "balloon", "out", "missing"};
 
     for (unsigned s = 1; s < MEMSCHED_NODES_MAX; s++) {
-        if (!results[0].vms[s].seconds)
+        if (results[0].vms[s].seconds <= 0)
             continue;
         for (unsigned k = 0; k < ARRAY_COUNT(names); k++) {
             char label[48];
@@ -496,9 +499,9 @@ static void vm_rows(const struct demand *d, const struct result *results, unsign
                 const double sums[] = {x->held_sum, x->target_sum, x->balloon_sum, x->out_sum,
                                        x->missing_sum};
 
-                if (!x->seconds && csv)  // admission control refused it
+                if (x->seconds <= 0 && csv)  // admission control refused it
                     printf("%s,%s,%s,MB,\n", variants[v].text, d->names[s], names[k]);
-                else if (!x->seconds)
+                else if (x->seconds <= 0)
                     printf(" %18s", "refused");
                 else if (csv)
                     printf("%s,%s,%s,MB,%.3f\n", variants[v].text, d->names[s], names[k],
