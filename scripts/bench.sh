@@ -72,7 +72,8 @@ if [ -f "$BUILD/metal/orrery.elf" ]; then
 fi
 if [ -x "$BUILD/orrery-sim" ]; then
     scripts/bench/sched.sh >>"$csv" || failed=1
-    "$BUILD/orrery-sim" run vmfs-speed | grep ",simulation," >>"$csv" || failed=1
+    scripts/bench/ext4.sh "$BUILD/bench-ext4.log" || failed=1
+    ORRERY_WRITES=$BUILD/bench-ext4.log "$BUILD/orrery-sim" run vmfs-speed | grep ",simulation," >>"$csv" || failed=1
 fi
 if [ -x "$BUILD/orrery-sim" ] && [ -r "$BUILD/user/bench.elf" ]; then
     "$BUILD/orrery-sim" engine-bench "$BUILD/user/bench.elf" >>"$csv" || failed=1

@@ -2,11 +2,13 @@
 /*
  * sim/scenario/vmfs_speed.c -- vmfs-speed: rows for make bench, VMFS against the disk below it.
  *
- * Two equal modelled disks (100 us a request and 2 us a KiB, 8 at a time); one carries a datastore. The
+ * Equal modelled disks (100 us a request and 2 us a KiB, 8 at a time); one carries a datastore. The
  * same world does the same requests to the raw one and, by file_pread() and file_pwrite(), to an
  * eager-zeroed file on the other; virtual time is compared, so that every extra request of the file
  * system shows and the computer's own speed does not. The last rows are metadata operations in the
- * same time, and look-ups in a directory of 10,000 names.
+ * same time, and look-ups in a directory of 10,000 names. ORRERY_WRITES names a record of what an ext4 wrote for
+ * the same (scripts/bench/ext4.sh): it is replayed on a third disk of the kind, every write as early as
+ * the flushes allow, and without the reads, which the record has not.
  *
  * Invariants
  *   - One request at a time on both sides.
@@ -21,10 +23,12 @@
 #include "fs/vmfs/vmfs_vfs.h"
 #include "io/partition.h"
 #include "io/storage.h"
+#include "lib/endian.h"
 #include "lib/rng.h"
 #include "sim/model/disk.h"
 #include "sim/scenario/scenario.h"
 #include "user/user.h"
+#include "world/world.h"
 
 #define DISK_SIZE (48ull << 30)  // enough descriptors for 10,000 files
 #define FILE_SIZE (256ull << 20)
@@ -32,6 +36,7 @@
 #define SMALL     4096u
 #define RANDOM    4000u
 #define FILES     10000u
+#define SAFE      500u
 
 static struct disk_model *disks[2];
 static struct block_device *raw;
@@ -139,14 +144,169 @@ static double per_second(unsigned count, plat_ns began)
     return count / ((double)(plat_time_now() - began) * 1e-9);
 }
 
+/* ---- ext4 ---- */
+
+#define LOG_MAGIC    0x6a736677736872ull
+#define LOG_SECTOR   512u
+#define LOG_MARK     (2047ull << 20)  // a write from here on ends a part
+#define LOG_REQUESTS 4096u
+
+enum {
+    LOG_FLUSH = 1,
+    LOG_FUA = 2,
+    LOG_DISCARD = 4
+};
+
+struct replay {
+    struct block_device *disk;
+    struct block_request requests[LOG_REQUESTS];
+    struct block_segment segments[LOG_REQUESTS];
+    unsigned sent, done;
+    char *buffer;
+    size_t room;
+};
+
+static void one_done(struct block_request *request)
+{
+    struct replay *r = request->context;
+
+    __atomic_add_fetch(&r->done, 1, __ATOMIC_RELEASE);
+}
+
+/* Until all that was sent is done; then it is made durable. */
+static void barrier(struct replay *r)
+{
+    while (__atomic_load_n(&r->done, __ATOMIC_ACQUIRE) < r->sent)
+        must(world_sleep_until(plat_time_now() + 1000), "sleep");
+    for (unsigned i = 0; i < r->sent; i++)
+        must(r->requests[i].status, "replayed write");
+    r->sent = r->done = 0;
+    must(block_flush(r->disk), "flush");
+}
+
+static void send(struct replay *r, uint64_t sector, uint64_t sectors, bool fua)
+{
+    struct block_request *request;
+
+    if (r->sent == LOG_REQUESTS)
+        barrier(r);
+    request = &r->requests[r->sent];
+    r->segments[r->sent] = (struct block_segment){r->buffer, (uint32_t)(sectors * LOG_SECTOR)};
+    *request = (struct block_request){.op = BLOCK_WRITE,
+                                      .fua = fua,
+                                      .offset = sector * LOG_SECTOR,
+                                      .size = sectors * LOG_SECTOR,
+                                      .segments = &r->segments[r->sent],
+                                      .segment_count = 1,
+                                      .done = one_done,
+                                      .context = r};
+    r->sent++;
+    block_submit(r->disk, request);
+}
+
+/* One entry and its data. False: something that is no entry. */
+static bool entry(struct replay *r, FILE *log, bool *mark)
+{
+    uint8_t head[LOG_SECTOR];
+    uint64_t sector, sectors, flags;
+
+    if (fread(head, 1, sizeof(head), log) != sizeof(head))
+        return false;
+    sector = le64(head);
+    sectors = le64(head + 8);
+    flags = le64(head + 16);
+    *mark = sectors && sector * LOG_SECTOR >= LOG_MARK;
+    if (flags & LOG_DISCARD)
+        return true;
+    if (sectors * LOG_SECTOR > r->room || sector > DISK_SIZE / LOG_SECTOR - sectors ||
+        fseek(log, (long)(sectors * LOG_SECTOR), SEEK_CUR) != 0)
+        return false;
+    if (flags & LOG_FLUSH)
+        barrier(r);
+    if (sectors && !*mark)
+        send(r, sector, sectors, flags & LOG_FUA);
+    return true;
+}
+
+static void replay_ext4(const char *path, const double *vmfs)
+{
+    static const char *const names[] = {NULL, "creation of 1000 files",
+                                        "creation of 500 files each durable"};
+    static const unsigned counts[] = {0, FILES / 10, SAFE};
+    struct replay *r = calloc(1, sizeof(*r));
+    FILE *log = fopen(path, "rb");
+    uint8_t head[LOG_SECTOR];
+    plat_ns began = plat_time_now();
+    uint64_t writes = 0, flushes = 0;
+    uint64_t left;
+    unsigned part = 0;
+
+    sim_check(
+        r && log && fread(head, 1, sizeof(head), log) == sizeof(head) &&
+            le64(head) == LOG_MAGIC && le32(head + 24) == LOG_SECTOR,
+        "%s: no record of writes in sectors of 512 bytes; make it by scripts/bench/ext4.sh",
+        path);
+    r->room = 16u << 20;
+    r->buffer = calloc(1, r->room);
+    r->disk = raw;
+    for (left = le64(head + 16); left && part < ARRAY_COUNT(counts); left--) {
+        bool mark = false;
+
+        sim_check(entry(r, log, &mark), "%s: damaged, %llu entries before its end", path,
+                  (unsigned long long)left);
+        if (!mark)
+            continue;
+        barrier(r);
+        if (counts[part]) {
+            double theirs = per_second(counts[part], began);
+
+            printf("VMFS %s beside ext4,simulation,%.0f,files/s,ext4: %.1f writes and %.2f "
+                   "flushes a file,%.0f,%.3f\n",
+                   names[part], vmfs[part - 1],
+                   (double)(raw->stats.writes - writes) / counts[part],
+                   (double)(raw->stats.flushes - flushes) / counts[part], theirs,
+                   vmfs[part - 1] / theirs);
+        }
+        writes = raw->stats.writes;
+        flushes = raw->stats.flushes;
+        began = plat_time_now();
+        part++;
+    }
+    sim_check(part == ARRAY_COUNT(counts), "%s: %u parts, %u are wanted", path, part,
+              (unsigned)ARRAY_COUNT(counts));
+    fclose(log);
+    free(r->buffer);
+    free(r);
+}
+
+/* Each file durable before the next is made, in a directory of their own. */
+static double safe_files(void)
+{
+    const struct vfs_where where = vfs_where_kernel();
+    plat_ns began = plat_time_now();
+    char path[64];
+
+    must(vfs_mkdir(&where, "/vmfs/volumes/speed/s", 0755), "mkdir");
+    for (unsigned i = 0; i < SAFE; i++) {
+        struct file *file;
+
+        snprintf(path, sizeof(path), "/vmfs/volumes/speed/s/safe-%u", i);
+        must(vfs_open(&where, path, VFS_O_RDWR | VFS_O_CREAT | VFS_O_EXCL, 0600, &file), path);
+        must(file_fsync(file, false), "fsync");
+        file_put(file);
+    }
+    return per_second(SAFE, began);
+}
+
 /* Times of the system's clock cannot be compared between runs; requests to the disk can. */
-static void metadata(void)
+static void metadata(double *vmfs)
 {
     const struct vfs_where where = vfs_where_kernel();
     struct block_device *disk = disk_model_device(disks[1]);
     struct vfs_attr attr;
     char path[64];
     plat_ns began = plat_time_now();
+    plat_ns before;
     uint64_t reads;
 
     must(vfs_mkdir(&where, "/vmfs/volumes/speed/d", 0755), "mkdir");
@@ -158,8 +318,13 @@ static void metadata(void)
         file_put(file);
         if (i == 999) {
             vfs_sync();
-            printf("VMFS creation of 1000 files,simulation,%.0f,files/s,,,\n",
-                   per_second(1000, began));
+            vmfs[0] = per_second(1000, began);
+            printf("VMFS creation of 1000 files,simulation,%.0f,files/s,,,\n", vmfs[0]);
+            before = plat_time_now();
+            vmfs[1] = safe_files();
+            printf("VMFS creation of 500 files each durable,simulation,%.0f,files/s,,,\n",
+                   vmfs[1]);
+            began += plat_time_now() - before;
         }
     }
     vfs_sync();
@@ -185,6 +350,8 @@ static void metadata(void)
 
 static void run(unsigned host)
 {
+    const char *writes = getenv("ORRERY_WRITES");
+    double vmfs[2];
     char name[BLOCK_NAME_SIZE + 8];
 
     (void)host;
@@ -198,7 +365,9 @@ static void run(unsigned host)
     for (unsigned i = 0; i < 2; i++)
         disk_model_latency(disks[i], 100000, 2000, 8);
     throughput();
-    metadata();
+    metadata(vmfs);
+    if (writes)
+        replay_ext4(writes, vmfs);
     storage_close(raw);
     sim_check(datastore_unmount_all() == 0, "not unmounted");
 }

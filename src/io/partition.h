@@ -119,8 +119,7 @@ must_check vmk_status partition_table_new(const struct block_device *disk,
                                           struct partition_table **out);
 /* The same for an MBR; `signature` is not 0. Partitions may begin below 2^32 blocks. */
 must_check vmk_status partition_table_new_mbr(const struct block_device *disk,
-                                              uint32_t signature,
-                                              struct partition_table **out);
+                                              uint32_t signature, struct partition_table **out);
 /*
  * Adds a partition in memory. number 0: the lowest free one; offset 0: the first aligned place where
  * it fits; size 0: all that is free there up to an aligned end (with offset 0 too: the largest gap). The result is in
