@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <stdio.h>
+
 #include "sim/workload/wl.h"
 #include "trace/tool.h"
 
@@ -25,6 +27,7 @@ enum demand_leave {
 struct demand_options {
     uint64_t switch_cost;  // subtracted from each run between two switches
     uint32_t cpus;         // 0: as seen
+    FILE *timehist;        // null, or where `perf sched timehist` lines go
 };
 
 struct demand;

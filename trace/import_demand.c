@@ -26,6 +26,7 @@
  *   - A fragment whose begin was not seen is not counted, as perf does it.
  * Locking    none: one thread.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -252,6 +253,7 @@ void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
 {
     uint32_t index, waker = DEMAND_NONE;
     struct task *t;
+    uint64_t stamp = time;
 
     (void)cpu;
     time = time_ok(d, time);
@@ -261,6 +263,8 @@ void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
     if (waker_id != DEMAND_IDLE && waker_id != id)
         waker = task_of(d, waker_id, NULL);
     t = &d->tasks[index];
+    if (!t->stamp_ready)
+        t->stamp_ready = stamp;
     if (!waker_known(d, waker))
         waker = DEMAND_NONE;
     if (t->state == STATE_GONE) {  // the id is used again
@@ -402,6 +406,41 @@ void demand_seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
         seen(d, time_ok(d, time), cpu, id, name);
 }
 
+/* --- perf sched timehist --- */
+
+static void stamp_print(FILE *out, uint64_t ns)
+{
+    fprintf(out, "%6" PRIu64 ".%03" PRIu64 " ", ns / 1000000, ns % 1000000 / 1000);
+}
+
+/* The line that `perf sched timehist` has for a switch: how long the task that leaves was away, how much of
+ * that it waited for a CPU, how long it ran. perf counts a run from the last switch of the CPU. */
+static void timehist(struct demand *d, uint64_t time, uint32_t cpu, struct task *t)
+{
+    uint64_t entered = d->stamp[cpu];
+    uint64_t away = 0, ready = 0, run = 0;
+    FILE *out = d->options.timehist;
+
+    if (entered) {
+        run = time - MIN(entered, time);
+        ready = t->stamp_ready && t->stamp_ready <= entered ? entered - t->stamp_ready : 0;
+        away = t->stamp_out && t->stamp_out <= entered ? entered - t->stamp_out : 0;
+    }
+    if (out && !d->nameless) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s[%u]", t->name, t->id);
+        fprintf(out, "%8" PRIu64 ".%06" PRIu64 " [%04u]  %-30s ", time / 1000000000,
+                time % 1000000000 / 1000, cpu, name);
+        stamp_print(out, away);
+        stamp_print(out, ready);
+        stamp_print(out, run);
+        fputc('\n', out);
+    }
+    t->stamp_out = time;
+    t->stamp_ready = 0;
+}
+
 void demand_nameless(struct demand *d)
 {
     d->nameless = true;
@@ -412,6 +451,7 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
                    const char *next_name)
 {
     uint32_t prev = DEMAND_NONE, next = DEMAND_NONE;
+    uint64_t stamp = time;
 
     if (cpu >= DEMAND_CPUS_MAX)
         return;
@@ -422,6 +462,9 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
         prev = task_of(d, prev_id, prev_name);
     if (next_id != DEMAND_IDLE)
         next = task_of(d, next_id, next_name);
+    if (prev != DEMAND_NONE)
+        timehist(d, stamp, cpu, &d->tasks[prev]);
+    d->stamp[cpu] = stamp;
     if (prev != DEMAND_NONE && d->known[cpu] && !d->nameless)
         d->tasks[prev].perf_run += time - d->switched[cpu];
     d->nameless = false;

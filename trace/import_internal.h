@@ -52,6 +52,8 @@ struct task {
     uint64_t doubtful_time;
     uint64_t run, ready, bursts, wakes, preemptions, switches;
     uint64_t perf_run;  // as perf counts: since the last switch of the CPU, see entry_guess()
+    uint64_t stamp_out,
+        stamp_ready;  // timehist, as recorded: when it left a CPU, was woken; or 0
     // Self-replay.
     uint32_t pc;
     uint64_t left, replay_run, replay_ready, replay_since;
@@ -78,6 +80,7 @@ struct demand {
     uint32_t current[DEMAND_CPUS_MAX];   // task index + 1; 0: not known; 1: idle
     uint64_t switched[DEMAND_CPUS_MAX];  // time of the last switch there
     bool known[DEMAND_CPUS_MAX];         // there was one
+    uint64_t stamp[DEMAND_CPUS_MAX];     // the same time as recorded, or 0
     uint32_t cpus;
     struct switched *switches;
     size_t switch_count, switch_room;

@@ -31,6 +31,9 @@ static const char help[] =
     "  --cpus N          CPUs of the host to replay on (default: as recorded)\n"
     "  --period T        planetlab, bitbrains: length of a duty cycle (100ms)\n"
     "  --tasks           also print what was recorded of each task\n"
+    "  --timehist        instead of the workload, a line for each run as `perf sched timehist` "
+    "has it: end,\n"
+    "                    CPU, task, wait time, sch delay and run time in ms\n"
     "\n"
     "Says what it found, and the self-replay error: run and ready time of the worst task when "
     "the\n"
@@ -39,7 +42,7 @@ static const char help[] =
 struct arguments {
     const char *format, *file, *out;
     uint64_t switch_cost, period, cpus;
-    bool tasks;
+    bool tasks, timehist;
 };
 
 static bool arguments_read(struct arguments *a, int argc, char **argv)
@@ -59,6 +62,9 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
                    a->period >= 1000000 && a->period <= 300000000000ull;
         } else if (!strcmp(argv[i], "--cpus")) {
             good = value && tool_number(value, &a->cpus) && a->cpus >= 1 && a->cpus <= 64;
+        } else if (!strcmp(argv[i], "--timehist")) {
+            a->timehist = true;
+            used = false;
         } else if (!strcmp(argv[i], "--tasks")) {
             a->tasks = true;
             used = false;
@@ -108,9 +114,10 @@ static void recorded_note(const struct demand *d, const struct demand_summary *s
     w->self_replay_ready = s->ready_error;
 }
 
-static bool schedule_import(const struct arguments *a, struct workload *w)
+static bool schedule_import(const struct arguments *a, struct workload *w, FILE *timehist)
 {
-    const struct demand_options o = {.switch_cost = a->switch_cost, .cpus = (uint32_t)a->cpus};
+    const struct demand_options o = {
+        .switch_cost = a->switch_cost, .cpus = (uint32_t)a->cpus, .timehist = timehist};
     struct demand *d = demand_create(&o);
     struct demand_summary s;
     char source[300];
@@ -147,7 +154,7 @@ int import_main(int argc, char **argv)
     struct arguments a = {.switch_cost = 1000, .period = 100000000, .out = "-"};
     struct workload w;
     bool good;
-    FILE *out;
+    FILE *out, *timehist = NULL;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
@@ -157,10 +164,12 @@ int import_main(int argc, char **argv)
     }
     if (!arguments_read(&a, argc, argv))
         return TOOL_USAGE;
+    if (a.timehist && !(timehist = tool_create(a.out)))
+        return TOOL_BAD;
     wl_init(&w);
     strcpy(w.name, a.format);
     if (!strcmp(a.format, "perf") || !strcmp(a.format, "ftrace") || !strcmp(a.format, "ctf")) {
-        good = schedule_import(&a, &w);
+        good = schedule_import(&a, &w, timehist);
     } else if (!strcmp(a.format, "planetlab")) {
         good = import_planetlab(a.file, &w, a.period);
     } else if (!strcmp(a.format, "bitbrains")) {
@@ -171,6 +180,11 @@ int import_main(int argc, char **argv)
     }
     if (good && a.cpus)
         w.host.cpus = (uint32_t)a.cpus;
+    if (timehist) {
+        good = tool_finish(timehist, a.out) && good;
+        wl_free(&w);
+        return good ? TOOL_OK : TOOL_BAD;
+    }
     out = good ? tool_create(a.out) : NULL;
     good = out != NULL;
     if (good) {

@@ -64,13 +64,20 @@ static bool seconds(const char *text, const char *end, uint64_t *ns)
     return p == end;
 }
 
+/* Where the blanks before `end` begin. */
+static const char *blanks_back(const struct line *l, const char *end)
+{
+    while (end > l->text && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    return end;
+}
+
 /* "comm 7", "comm 7/7", "comm-7", "comm-7 (  7)" before the CPU's bracket. */
 static void task_read(struct line *l, const char *end)
 {
     const char *start;
 
-    while (end > l->text && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
+    end = blanks_back(l, end);
     if (end > l->text && end[-1] == ')') {
         while (end > l->text && *end != '(')
             end--;
@@ -90,8 +97,12 @@ static bool head_read(struct line *l, const char *event)
 {
     const char *end = event, *start, *open;
 
-    while (end > l->text && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
+    end = blanks_back(l, end);
+    /* perf script -F +period has a number between the two. */
+    for (start = end; start > l->text && start[-1] >= '0' && start[-1] <= '9'; start--)
+        ;
+    if (start < end)
+        end = blanks_back(l, start);
     if (end == l->text || end[-1] != ':')
         return bad(l, "no time before the event");
     start = --end;

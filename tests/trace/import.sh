@@ -56,6 +56,14 @@ head -c 30001 "$dir/golden.txt" >"$dir/half.txt"
 "$tool" import perf "$dir/half.txt" -o "$dir/half.wl" >"$dir/half.out" 2>&1
 [ $? -le 3 ] && pass "a recording cut off" || fail "a recording cut off" "$(tail -n 1 "$dir/half.out")"
 
+# Time, CPU, task id, wait time, sch delay and run time of each line of timehist; threads that perf did not
+# know any more and idle CPUs left out.
+timehist_rows() {
+    awk '/^ *[0-9]+\.[0-9]+ \[/ && !/<idle>/ && match($0, /\[[0-9\/]+\] +[0-9]/) {
+        id = substr($0, RSTART + 1); sub(/[\/\]].*/, "", id)
+        print $1, $2, id, $(NF - 2), $(NF - 1), $NF }'
+}
+
 # fresh NAME COMMAND...: a recording made now, its text and its CTF.
 fresh() {
     what=$1
@@ -70,11 +78,19 @@ fresh() {
         id = substr($0, RSTART + 1, RLENGTH - 2); sub(/\/.*/, "", id)
         split(substr($0, RSTART + RLENGTH), f, " ")
         if (f[3] ~ /^[0-9.]+$/) print id, f[3] }' >"$dir/fresh.times"
+    perf sched timehist -i "$dir/data" 2>/dev/null | timehist_rows >"$dir/fresh.rows"
     for format in "perf $dir/fresh.txt" "ctf $dir/ctf"; do
         name="$what, perf ${format%% *}"
         # shellcheck disable=SC2086  # two words
         if "$tool" import $format -o "$dir/fresh.wl" --tasks 2>"$dir/fresh.out"; then
             same_times "$name" "$dir/fresh.times" "$dir/fresh.out"
+            # shellcheck disable=SC2086  # two words
+            "$tool" import $format --timehist 2>/dev/null | timehist_rows | diff "$dir/fresh.rows" - >"$dir/fresh.diff"
+            if [ -s "$dir/fresh.rows" ] && [ ! -s "$dir/fresh.diff" ]; then
+                pass "$name: each line of timehist"
+            else
+                fail "$name" "timehist: $(head -n 3 "$dir/fresh.diff" | tr "\n" " ")"
+            fi
             small_error "$name" "$dir/fresh.out"
             replays "$name" "$dir/fresh.wl"
         else
@@ -111,6 +127,15 @@ printf '10\n\n20\n' | wrong "planetlab, a blank line" planetlab 'odd:2: a line i
 printf 'head\n1;4;11703.99;10912;93.2;67108864;6129274\n2;4;11703.99;10912;zz;67108864;6129274\n' |
     wrong "bitbrains, a column is no number" bitbrains 'odd:3: CPU usage in percent: a row has'
 printf 'head\n1;4;11703.99;10912\n' | wrong "bitbrains, columns are missing" bitbrains 'odd:2: CPU usage in percent: a row has'
+
+# `perf script -F +period` has a number in front of the event.
+sed -E 's/^(.*[0-9]: +)(sched:)/\1  50641 \2/' "$dir/golden.txt" >"$dir/period.txt"
+"$tool" import perf "$dir/golden.txt" --timehist >"$dir/a" 2>/dev/null
+if grep -q " 50641 sched:" "$dir/period.txt" && "$tool" import perf "$dir/period.txt" --timehist 2>/dev/null | cmp -s - "$dir/a"; then
+    pass "perf text with periods"
+else
+    fail "perf text with periods" "is not the same as without"
+fi
 
 # With CRLF, samples of other events, a comment and a loss between, and names with blanks: the same.
 sed -e 's/$/\r/' -e '20i # comment\r' -e '30i  x y:z 9 [001] 1.0: PERF_RECORD_LOST lost 5\r' "$dir/golden.txt" >"$dir/crlf.txt"
