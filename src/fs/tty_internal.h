@@ -100,6 +100,7 @@ struct pty {
     struct vfs_device_driver driver;
     struct ring output;  // tty.lock; what the master reads
     bool locked;         // tty.lock; TIOCSPTLCK
+    bool packet;         // tty.lock; TIOCPKT: what the master reads begins with a byte of 0
     bool master_open;    // tty.lock
     uint32_t slaves;     // tty.lock; open slave files
     bool slave_seen;     // tty.lock; ever opened

@@ -83,11 +83,55 @@ static vmk_status flow(struct tty *tty, uint64_t what)
     return VMK_OK;
 }
 
+/* struct termio of TCGETA: the lower halves of the flags and the first eight characters. */
+#define TCGETA     0x5405u
+#define TCSETA     0x5406u  // +1 drain first, +2 and flush input
+#define TERMIO_CCS 8u
+
+struct tty_termio {
+    uint16_t iflag, oflag, cflag, lflag;
+    uint8_t line, cc[TERMIO_CCS], pad;
+};
+_Static_assert(sizeof(struct tty_termio) == 18, "the kernel's termio of TCGETA");
+
+static void get_termio(struct tty *tty, struct tty_termio *out)
+{
+    bool irqs = spin_lock(&tty->lock);
+    const struct tty_termios *t = &tty->termios;
+
+    *out = (struct tty_termio){.iflag = (uint16_t)t->iflag,
+                               .oflag = (uint16_t)t->oflag,
+                               .cflag = (uint16_t)t->cflag,
+                               .lflag = (uint16_t)t->lflag,
+                               .line = t->line};
+    memcpy(out->cc, t->cc, sizeof(out->cc));
+    spin_unlock(&tty->lock, irqs);
+}
+
+static void set_termio(struct tty *tty, const struct tty_termio *in, bool discard)
+{
+    struct tty_termios t;
+    bool irqs = spin_lock(&tty->lock);
+
+    t = tty->termios;
+    spin_unlock(&tty->lock, irqs);
+    t.iflag = (t.iflag & ~0xffffu) | in->iflag;
+    t.oflag = (t.oflag & ~0xffffu) | in->oflag;
+    t.cflag = (t.cflag & ~0xffffu) | in->cflag;
+    t.lflag = (t.lflag & ~0xffffu) | in->lflag;
+    memcpy(t.cc, in->cc, sizeof(in->cc));
+    set_termios(tty, &t, discard);
+}
+
 vmk_status tty_ioctl_common(struct tty *tty, uint32_t request, uint64_t argument, void *data)
 {
     bool irqs;
 
     switch (request) {
+    case TCGETA: get_termio(tty, data); return VMK_OK;
+    case TCSETA:
+    case TCSETA + 1:
+    case TCSETA + 2: set_termio(tty, data, request == TCSETA + 2); return VMK_OK;
     case TTY_TCGETS:
         irqs = spin_lock(&tty->lock);
         memcpy(data, &tty->termios, sizeof(tty->termios));
@@ -177,7 +221,8 @@ static vmk_status drop_controlling(struct tty *tty)
 
 static bool changes_something(uint32_t request)
 {
-    return (request >= TTY_TCSETS && request <= TTY_TCSETS + 2) || request == TCFLSH ||
+    return (request >= TTY_TCSETS && request <= TTY_TCSETS + 2) ||
+           (request >= TCSETA && request <= TCSETA + 2) || request == TCFLSH ||
            request == TCXONC || request == TCSBRK || request == TCSBRKP ||
            request == TTY_TIOCSPGRP;
 }

@@ -24,6 +24,8 @@
 #define OUTPUT_SIZE 8192u
 #define FIONREAD    0x541bu
 #define TIOCGPTN    0x80045430u
+#define TIOCPKT     0x5420u
+#define TIOCGPKT    0x80045438u
 #define TIOCSPTLCK  0x40045431u
 #define TIOCGPTLCK  0x80045439u
 #define TIOCSIG     0x40045436u
@@ -93,7 +95,14 @@ static vmk_status master_read(struct file *file, struct vfs_iov *iov)
         uint32_t count = fs_event_count(&tty->changed);
         bool gone = pty->slave_seen && pty->slaves == 0;
 
-        iov->done = ring_read(&pty->output, iov->to, MIN(iov->size, (size_t)OUTPUT_SIZE));
+        size_t head = pty->packet ? 1 : 0;
+
+        iov->done = ring_read(&pty->output, (char *)iov->to + head,
+                              MIN(iov->size - head, (size_t)OUTPUT_SIZE));
+        if (iov->done && head) {
+            *(char *)iov->to = 0;  // TIOCPKT_DATA
+            iov->done += head;
+        }
         spin_unlock(&tty->lock, irqs);
         if (iov->done) {
             fs_event_signal(&tty->changed);
@@ -166,11 +175,15 @@ static vmk_status master_ioctl(struct file *file, uint32_t request, uint64_t arg
     case TIOCGPTN: *(uint32_t *)data = pty->index; return VMK_OK;
     case TIOCSPTLCK:
     case TIOCGPTLCK:
+    case TIOCPKT:
+    case TIOCGPKT:
         irqs = spin_lock(&tty->lock);
         if (request == TIOCSPTLCK)
             pty->locked = *(int32_t *)data != 0;
+        else if (request == TIOCPKT)
+            pty->packet = *(int32_t *)data != 0;
         else
-            *(int32_t *)data = pty->locked;
+            *(int32_t *)data = request == TIOCGPKT ? pty->packet : pty->locked;
         spin_unlock(&tty->lock, irqs);
         return VMK_OK;
     case TIOCSIG:

@@ -287,6 +287,7 @@ vmk_status aspace_map(struct aspace *as, const struct aspace_map *map, uint64_t 
     if (r->object)
         r->object->ops->ref(r->object);
     r->end = r->start + size;
+    r->locked = as->lock_future;
     *address = r->start;
     aspace_region_link(as, r);
     if (!r->object && r->kind != ASPACE_REGION_STACK)
@@ -375,6 +376,70 @@ vmk_status aspace_protect(struct aspace *as, uint64_t address, uint64_t size,
     aspace_gather_finish(as, &gather);
     aspace_regions_free(&dead);
     return status;
+}
+
+/* ---- locking ---- */
+
+static void lock_one(struct aspace *as, struct region *r, bool lock)
+{
+    aspace_region_count(as, r, false);
+    r->locked = lock;
+    aspace_region_count(as, r, true);
+}
+
+vmk_status aspace_lock(struct aspace *as, uint64_t address, uint64_t size, bool lock)
+{
+    uint64_t end = address + size, at = address;
+    struct list dead;
+    vmk_status status;
+    bool irqs;
+
+    if (!aspace_range_valid(address, size))
+        return VMK_NO_MEMORY;
+    status = lock_and_cut(as, address, end, &irqs);
+    if (status != VMK_OK)
+        return status;
+    list_init(&dead);
+    while (at < end && status == VMK_OK) {
+        struct region *r = aspace_region_find(as, at);
+
+        if (r) {
+            at = r->end;
+            lock_one(as, r, lock);
+            aspace_region_merge(as, r, &dead);
+        } else {
+            status = VMK_NO_MEMORY;  // as Linux does: what came before the hole is locked
+        }
+    }
+    spin_unlock(&as->lock, irqs);
+    aspace_regions_free(&dead);
+    return status;
+}
+
+void aspace_lock_all(struct aspace *as, bool now, bool future)
+{
+    bool irqs = spin_lock(&as->lock);
+
+    as->lock_future = future;
+    if (now || !future) {
+        list_for_each (node, &as->regions)
+            lock_one(as, list_entry(node, struct region, link), now);
+    }
+    spin_unlock(&as->lock, irqs);
+}
+
+bool aspace_range_locked(struct aspace *as, uint64_t address, uint64_t size)
+{
+    bool locked = false;
+    bool irqs = spin_lock(&as->lock);
+
+    list_for_each (node, &as->regions) {
+        const struct region *r = list_entry(node, struct region, link);
+
+        locked |= r->locked && r->start < address + size && r->end > address;
+    }
+    spin_unlock(&as->lock, irqs);
+    return locked;
 }
 
 /* ---- heap ---- */

@@ -99,6 +99,13 @@ must_check vmk_status aspace_unmap(struct aspace *as, uint64_t address, uint64_t
 /* [map] NO_MEMORY if part of the range is not mapped. */
 must_check vmk_status aspace_protect(struct aspace *as, uint64_t address, uint64_t size,
                                      unsigned protection);
+/* [map] mlock and munlock: marks what is mapped in the range; NO_MEMORY if part of the range is not mapped. */
+must_check vmk_status aspace_lock(struct aspace *as, uint64_t address, uint64_t size,
+                                  bool lock);
+/* [map] The same of everything there is (`now`), and of what is mapped later. */
+void aspace_lock_all(struct aspace *as, bool now, bool future);
+/* Is any page of the range locked? */
+bool aspace_range_locked(struct aspace *as, uint64_t address, uint64_t size);
 /* [map][block] BAD_PARAM, FAULT (not one region), NO_MEMORY. */
 must_check vmk_status aspace_remap(struct aspace *as, uint64_t address, uint64_t old_size,
                                    uint64_t new_size, bool may_move, const uint64_t *fixed,
@@ -168,6 +175,6 @@ struct aspace_region_info {
 bool aspace_region_next(struct aspace *as, uint64_t from, struct aspace_region_info *out);
 struct aspace_use {
     uint64_t virtual_pages, resident_pages, table_pages, peak_pages, stack_pages, heap_pages,
-        exec_pages;
+        exec_pages, locked_pages;
 };
 void aspace_use_get(struct aspace *as, struct aspace_use *out);

@@ -18,6 +18,7 @@ struct region {
     uint64_t start, end;  // [start, end), page aligned
     unsigned protection;
     bool shared;
+    bool locked;  // mlock: nothing is ever taken away, so it is only counted and shown
     enum aspace_region_kind kind;
     struct aspace_object *object;  // one reference, or null
     uint64_t offset;               // of `start` in the object, in pages
@@ -40,6 +41,7 @@ struct aspace {
     uint64_t map_generation;  // (w) grows with each change of a region
     uint64_t heap_start;      // (w)
     uint64_t heap_end;        // (w) not rounded
+    bool lock_future;         // (w) regions made from now on are locked
     struct aspace_limits limits;
     struct aspace_use use;  // (w)
 

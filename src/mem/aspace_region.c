@@ -70,6 +70,8 @@ void aspace_region_count(struct aspace *as, const struct region *r, bool add)
     uint64_t pages = add ? aspace_region_pages(r) : 0 - aspace_region_pages(r);
 
     as->use.virtual_pages += pages;
+    if (r->locked)
+        as->use.locked_pages += pages;
     if (counter)
         *counter += pages;
 }
@@ -122,6 +124,7 @@ struct region *aspace_region_copy(const struct region *r)
     if (!copy)
         return NULL;
     *copy = *r;
+    copy->locked = false;  // the copy is a child's
     list_init(&copy->link);
     if (copy->object)
         copy->object->ops->ref(copy->object);
@@ -135,6 +138,7 @@ void aspace_region_cut(struct aspace *as, struct region *r, struct region *upper
                              .end = r->end,
                              .protection = r->protection,
                              .shared = r->shared,
+                             .locked = r->locked,
                              .kind = r->kind,
                              .object = r->object,
                              .offset = r->offset + ((at - r->start) >> PAGE_SHIFT)};
@@ -150,7 +154,7 @@ void aspace_region_cut(struct aspace *as, struct region *r, struct region *upper
 static bool mergeable(const struct region *a, const struct region *b)
 {
     return a->end == b->start && a->protection == b->protection && a->shared == b->shared &&
-           a->kind == b->kind && a->object == b->object &&
+           a->kind == b->kind && a->object == b->object && a->locked == b->locked &&
            (!a->object || a->offset + aspace_region_pages(a) == b->offset);
 }
 

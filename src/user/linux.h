@@ -342,6 +342,7 @@ struct l_rlimit {
 #define L_MAP_FIXED_NOREPLACE 0x100000u
 #define L_MREMAP_MAYMOVE      1u
 #define L_MREMAP_FIXED        2u
+#define L_MS_INVALIDATE       2u
 #define L_MADV_DONTNEED       4
 #define L_MADV_FREE           8
 

@@ -145,14 +145,16 @@ static vmk_status show_status(struct procfs_text *out, uint32_t pid)
         procfs_printf(out, "%u ", v.p->cred.groups[i]);
     procfs_printf(out, "\n");
     if (v.mm)
-        procfs_printf(out,
-                      "VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmHWM:\t%8llu kB\n"
-                      "VmRSS:\t%8llu kB\nVmData:\t%8llu kB\nVmStk:\t%8llu kB\n"
-                      "VmExe:\t%8llu kB\nVmPTE:\t%8llu kB\n",
-                      ULL(v.use.virtual_pages * kb), ULL(v.use.virtual_pages * kb),
-                      ULL(v.use.peak_pages * kb), ULL(v.use.resident_pages * kb),
-                      ULL(v.use.heap_pages * kb), ULL(v.use.stack_pages * kb),
-                      ULL(v.use.exec_pages * kb), ULL(v.use.table_pages * kb));
+        procfs_printf(
+            out,
+            "VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmHWM:\t%8llu kB\n"
+            "VmRSS:\t%8llu kB\nVmData:\t%8llu kB\nVmStk:\t%8llu kB\n"
+            "VmExe:\t%8llu kB\nVmPTE:\t%8llu kB\n",
+            ULL(v.use.virtual_pages * kb), ULL(v.use.virtual_pages * kb),
+            ULL(v.use.locked_pages * kb), ULL(v.use.peak_pages * kb),
+            ULL(v.use.resident_pages * kb), ULL(v.use.heap_pages * kb),
+            ULL(v.use.stack_pages * kb), ULL(v.use.exec_pages * kb),
+            ULL(v.use.table_pages * kb));
     procfs_printf(out,
                   "Threads:\t%u\nSigQ:\t%u/%u\nSigPnd:\t%016llx\nShdPnd:\t%016llx\n"
                   "SigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
@@ -509,6 +511,14 @@ static vmk_status fd_file(uint32_t pid, uint32_t fd, struct file **out)
     return file ? VMK_OK : VMK_NOT_FOUND;
 }
 
+static plat_ns user_time(unsigned cpu)
+{
+    uint64_t khz = plat_tsc_khz();
+    uint64_t ticks = __atomic_load_n(&user_state()->cpu_user_tsc[cpu], __ATOMIC_RELAXED);
+
+    return khz ? ticks / khz * 1000000 + ticks % khz * 1000000 / khz : 0;
+}
+
 void user_proc_init(void)
 {
     static const struct procfs_process_file files[] = {
@@ -527,6 +537,7 @@ void user_proc_init(void)
         .next = next,
         .exists = exists,
         .self = self,
+        .user_time = user_time,
         .owner = owner,
         .files = files,
         .file_count = ARRAY_COUNT(files),

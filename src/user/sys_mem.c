@@ -190,9 +190,13 @@ static bool range_mapped(struct aspace *as, uint64_t at, uint64_t size)
 /* Shared file pages are the file's own, so what is written is in the file; on disk after fsync. */
 int64_t sys_msync(struct thread *t, const uint64_t *a)
 {
+    uint64_t size = round_up(MIN(a[1], ASPACE_END), PAGE_SIZE);
+
     if ((a[0] & (PAGE_SIZE - 1)) || (a[2] & ~7ull) || a[1] > ASPACE_END)
         return -L_EINVAL;
-    return range_mapped(t->as, a[0], round_up(a[1], PAGE_SIZE)) ? 0 : -L_ENOMEM;
+    if (!range_mapped(t->as, a[0], size))
+        return -L_ENOMEM;
+    return (a[2] & L_MS_INVALIDATE) && aspace_range_locked(t->as, a[0], size) ? -L_EBUSY : 0;
 }
 
 int64_t sys_mincore(struct thread *t, const uint64_t *a)
@@ -212,10 +216,14 @@ int64_t sys_mincore(struct thread *t, const uint64_t *a)
     return 0;
 }
 
-/* No page of a user world is ever taken away: locking has only to check. */
-int64_t sys_mlock(struct thread *t, const uint64_t *a)
+/* No page of a user world is ever taken away: locking marks the pages and keeps to RLIMIT_MEMLOCK. */
+static int64_t lock_range(struct thread *t, const uint64_t *a, bool lock)
 {
+    struct user_mm *mm = t->process->mm;
     uint64_t start = a[0] & ~(uint64_t)(PAGE_SIZE - 1);
+    uint64_t limit = t->process->limits[L_RLIMIT_MEMLOCK].current;
+    struct aspace_use use;
+    vmk_status status;
     uint64_t end;
 
     if (__builtin_add_overflow(a[0], a[1], &end))
@@ -223,18 +231,64 @@ int64_t sys_mlock(struct thread *t, const uint64_t *a)
     if (end > ASPACE_END)
         return -L_ENOMEM;
     end = round_up(end, PAGE_SIZE);
-    return end == start || range_mapped(t->as, start, end - start) ? 0 : -L_ENOMEM;
+    if (lock && t->process->euid) {
+        aspace_use_get(mm->as, &use);
+        if (!limit)
+            return -L_EPERM;
+        if ((use.locked_pages << PAGE_SHIFT) + (end - start) > limit)
+            return -L_ENOMEM;
+    }
+    if (end == start)
+        return 0;
+    mutex_lock(&mm->map_lock);
+    status = aspace_lock(mm->as, start, end - start, lock);
+    mutex_unlock(&mm->map_lock);
+    return user_errno(status);
 }
+
+int64_t sys_mlock(struct thread *t, const uint64_t *a)
+{
+    return lock_range(t, a, true);
+}
+
+int64_t sys_munlock(struct thread *t, const uint64_t *a)
+{
+    return lock_range(t, a, false);
+}
+
+static void lock_all(struct thread *t, bool now, bool future)
+{
+    struct user_mm *mm = t->process->mm;
+
+    mutex_lock(&mm->map_lock);
+    aspace_lock_all(mm->as, now, future);
+    mutex_unlock(&mm->map_lock);
+}
+
+#define MCL_CURRENT 1u
+#define MCL_FUTURE  2u
+#define MCL_ONFAULT 4u
 
 int64_t sys_mlockall(struct thread *t, const uint64_t *a)
 {
-    (void)t;
-    return !a[0] || (a[0] & ~7ull) || a[0] == 4 ? -L_EINVAL : 0;
+    uint64_t limit = t->process->limits[L_RLIMIT_MEMLOCK].current;
+    struct aspace_use use;
+
+    if (!(a[0] & (MCL_CURRENT | MCL_FUTURE)) ||
+        (a[0] & ~(uint64_t)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)))
+        return -L_EINVAL;
+    if (t->process->euid && !limit)
+        return -L_EPERM;
+    aspace_use_get(t->process->mm->as, &use);
+    if (t->process->euid && (a[0] & MCL_CURRENT) && use.virtual_pages << PAGE_SHIFT > limit)
+        return -L_ENOMEM;
+    lock_all(t, a[0] & MCL_CURRENT, a[0] & MCL_FUTURE);
+    return 0;
 }
 
 int64_t sys_munlockall(struct thread *t, const uint64_t *a)
 {
-    (void)t;
     (void)a;
+    lock_all(t, false, false);
     return 0;
 }

@@ -259,11 +259,12 @@ struct user_state {
     uint32_t mqueue_count;                // mqueue_mutex
 
     char hostname[65], domainname[65];
-    uint64_t host_pages;        // bound for all user worlds together
-    int64_t clock_offset_ns;    // (a) clock_settime
-    struct list clock_watches;  // user lock
-    struct list signalfds;      // user lock
-    plat_ns report_window;      // of core reports
+    uint64_t cpu_user_tsc[PLAT_CPUS_MAX];  // (a) ticks of ring 3; written by the CPU itself
+    uint64_t host_pages;                   // bound for all user worlds together
+    int64_t clock_offset_ns;               // (a) clock_settime
+    struct list clock_watches;             // user lock
+    struct list signalfds;                 // user lock
+    plat_ns report_window;                 // of core reports
     uint32_t reports;
 };
 

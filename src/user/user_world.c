@@ -89,14 +89,17 @@ static void exception(struct thread *t, const struct plat_user_trap *trap)
 static void run_once(struct thread *t, struct plat_user_trap *trap)
 {
     struct aspace *as = t->as;
-    uint64_t began;
+    uint64_t began, ticks, *of_cpu;
 
     aspace_enter(as);
     began = plat_tsc_now();
     __atomic_store_n(&t->user_entered, began, __ATOMIC_RELAXED);
     plat_user_run(&t->regs, aspace_root(as), trap);
     __atomic_store_n(&t->user_entered, 0, __ATOMIC_RELAXED);
-    t->user_tsc += plat_tsc_now() - began;
+    ticks = plat_tsc_now() - began;
+    t->user_tsc += ticks;
+    of_cpu = &user_state()->cpu_user_tsc[plat_cpu_self()];
+    __atomic_store_n(of_cpu, *of_cpu + ticks, __ATOMIC_RELAXED);
     aspace_leave(as);
     plat_irq_restore(true);
 }

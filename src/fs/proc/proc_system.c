@@ -186,28 +186,37 @@ static vmk_status show_uptime(struct procfs_text *out, void *argument)
     return VMK_OK;
 }
 
-/* In hundredths of a second: user, nice, system, idle, ... What worlds did is not split in two here,
- * so all of it counts as system. */
+/* In hundredths of a second: user, nice, system, idle, ... User is ring 3, idle what the idle world ran;
+ * system is the rest, also what vCPUs ran. */
+static void put_cpu(struct procfs_text *out, plat_ns user, plat_ns busy, plat_ns idle)
+{
+    user = MIN(user, busy);
+    procfs_printf(out, " %llu 0 %llu %llu 0 0 0 0 0 0\n", (unsigned long long)user / 10000000u,
+                  (unsigned long long)(busy - user) / 10000000u,
+                  (unsigned long long)idle / 10000000u);
+}
+
 static vmk_status show_stat(struct procfs_text *out, void *argument)
 {
-    plat_ns now = plat_time_now();
+    const struct procfs_processes *processes = fs_state()->processes;
+    plat_ns now = plat_time_now(), user[PLAT_CPUS_MAX] = {0}, sum = 0;
     unsigned cpus;
     plat_ns idle = idle_time(&cpus);
     plat_ns busy = now * cpus > idle ? now * cpus - idle : 0;
     struct world_counts counts = count_worlds();
 
     (void)argument;
-    procfs_printf(out, "cpu  0 0 %llu %llu 0 0 0 0 0 0\n", (unsigned long long)busy / 10000000u,
-                  (unsigned long long)idle / 10000000u);
+    for (unsigned c = 0; c < plat_cpu_count() && processes && processes->user_time; c++)
+        sum += user[c] = processes->user_time(c);
+    procfs_printf(out, "cpu ");
+    put_cpu(out, sum, busy, idle);
     for (uint32_t id = 1; id <= plat_cpu_count(); id++) {
         struct world_times times;
 
         if (world_times_get((world_id){id}, &times) != VMK_OK)
             continue;
-        busy = now > times.run ? now - times.run : 0;
-        procfs_printf(out, "cpu%u 0 0 %llu %llu 0 0 0 0 0 0\n", id - 1,
-                      (unsigned long long)busy / 10000000u,
-                      (unsigned long long)times.run / 10000000u);
+        procfs_printf(out, "cpu%u", id - 1);
+        put_cpu(out, user[id - 1], now > times.run ? now - times.run : 0, times.run);
     }
     procfs_printf(out, "intr 0\nctxt 0\nbtime %llu\nprocesses %u\nprocs_running %u\n",
                   (unsigned long long)plat_wall_time_at_boot(), counts.last, counts.ready);

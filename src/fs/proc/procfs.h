@@ -54,6 +54,7 @@ struct procfs_processes {
     bool (*next)(uint32_t after, uint32_t *pid);
     bool (*exists)(uint32_t pid);
     uint32_t (*self)(void);  // of the running process, 0: a kernel world. For /proc/self
+    plat_ns (*user_time)(unsigned cpu);  // how long that CPU was in ring 3. For /proc/stat
     vmk_status (*owner)(uint32_t pid, uint32_t *uid, uint32_t *gid);
     const struct procfs_process_file *files;
     size_t file_count;

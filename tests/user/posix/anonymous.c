@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -17,6 +18,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <termio.h>
 
 static void signals(void)
 {
@@ -218,8 +220,53 @@ static void parents(void)
     close(told[1]);
 }
 
+/* Locked memory cannot be dropped, and a limit holds for who is not root. */
+static void locked_memory(void)
+{
+    char *memory =
+        mmap(NULL, 0x4000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    SHOW(mlock(memory + 0x1000, 0x1000));
+    SHOW(msync(memory, 0x1000, MS_SYNC | MS_INVALIDATE));
+    SHOW(msync(memory, 0x2000, MS_SYNC | MS_INVALIDATE));
+    SHOW(msync(memory, 0x2000, MS_SYNC));
+    SHOW(munlock(memory, 0x4000));
+    SHOW(msync(memory, 0x4000, MS_SYNC | MS_INVALIDATE));
+    SHOW(mlockall(MCL_CURRENT | MCL_FUTURE));
+    SHOW(msync(memory, 0x1000, MS_INVALIDATE));
+    SHOW(munlockall());
+    SHOW(msync(memory, 0x1000, MS_INVALIDATE));
+    SHOW(mlockall(8));
+    munmap(memory, 0x4000);
+}
+
+/* A pseudo terminal asked in the old way, and by packets. */
+static void old_terminal(void)
+{
+    struct termio settings;
+    char text[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    int on = 1, master = posix_openpt(O_RDWR | O_NOCTTY), slave;
+
+    grantpt(master);
+    unlockpt(master);
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    SHOW(ioctl(slave, TCGETA, &settings));
+    printf("echo %d intr %d\n", (settings.c_lflag & ECHO) != 0, settings.c_cc[VINTR]);
+    settings.c_lflag &= (unsigned short)~ECHO;
+    settings.c_oflag = 0;
+    SHOW(ioctl(slave, TCSETA, &settings));
+    SHOW(ioctl(master, TIOCPKT, &on));
+    SHOW(write(slave, "abc", 3));
+    SHOW(read(master, text, sizeof(text)));
+    printf("%d %.3s\n", text[0], text + 1);
+    close(slave);
+    close(master);
+}
+
 int test_anonymous(void)
 {
+    locked_memory();
+    old_terminal();
     signals();
     files();
     two_mappings();
