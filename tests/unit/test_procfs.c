@@ -219,8 +219,22 @@ static vmk_status fd_file(uint32_t pid, uint32_t fd, struct file **out)
 
 static const struct procfs_process_file files[] = {{"stat", 0444, show_stat, NULL}};
 static const struct procfs_process_link links[] = {{"exe", exe_path, NULL}};
-static const struct procfs_processes processes = {next, exists, self, owner,   files,
-                                                  1,    links,  1,    fd_next, fd_file};
+static plat_ns user_time(unsigned cpu)
+{
+    return cpu ? 0 : 10000000;  // a hundredth of a second
+}
+
+static const struct procfs_processes processes = {.next = next,
+                                                  .exists = exists,
+                                                  .self = self,
+                                                  .user_time = user_time,
+                                                  .owner = owner,
+                                                  .files = files,
+                                                  .file_count = 1,
+                                                  .links = links,
+                                                  .link_count = 1,
+                                                  .fd_next = fd_next,
+                                                  .fd_file = fd_file};
 
 struct names {
     struct vfs_dir_sink sink;

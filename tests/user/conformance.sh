@@ -85,7 +85,7 @@ posix() {
         return
     fi
     awk '{ print $1 }' "$here/linux-$1" | grep -vxFf - "$out/$1/names" >"$p_root/list"
-    hosted "$1" 'sh /suite/run.sh /suite/suite /tmp/w 45 </suite/list'
+    hosted "$1" 'sh /suite/run.sh /suite/suite /tmp/w 60 </suite/list'
     verdict "$1" "$(grep -c '^[a-z].* 0$' "$out/$1.out")" "$(wc -l <"$p_root/list")"
 }
 
