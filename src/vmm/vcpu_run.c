@@ -24,8 +24,11 @@
 #include "vmm/vm_client.h"
 #include "vmm/vm_reclaim.h"
 
-#define LOAD(x)     __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
-#define STORE(x, y) __atomic_store_n(&(x), (y), __ATOMIC_SEQ_CST)
+#define RELOAD_TRIES 100u
+#define RELOAD_STEP  50000000ull  // ns between two
+
+#define LOAD(x)      __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
+#define STORE(x, y)  __atomic_store_n(&(x), (y), __ATOMIC_SEQ_CST)
 
 void vcpu_kick(struct vcpu *v)
 {
@@ -135,7 +138,16 @@ static bool take_reset(struct vcpu *v)
     STORE(v->sipi_vector, -1);
     STORE(v->state, v->index == 0 ? VCPU_RUNNING : VCPU_WAIT_SIPI);
     if (leader && LOAD(vm->state) == VM_STATE_RESETTING) {
-        if (vm_reload(vm) != VMK_OK) {
+        status = vm_reload(vm);
+        // The host may be short of memory: reclamation makes some.
+        for (unsigned i = 0; i < RELOAD_TRIES && status == VMK_NO_MEMORY; i++) {
+            if (world_sleep_until(plat_time_now() + RELOAD_STEP) == VMK_KILLED)
+                break;
+            status = vm_reload(vm);
+        }
+        if (status != VMK_OK) {
+            vmk_log(VMK_LOG_ERROR, "VM: %s: cannot be loaded again: %s", vm->config.name,
+                    vmk_status_text(status));
             vm_stop(vm, 1, "cannot be loaded again");
             return false;
         }

@@ -284,6 +284,24 @@ START_TEST(test_svm_run__interrupt_while_window_is_wanted__is_virtual_too)
 }
 END_TEST
 
+START_TEST(test_svm_run__host_state_came_out_as_the_guests__vm_ends)
+{
+    struct vm_exit exit;
+
+    plat_cr_write(3, 0x7f8000);
+    vt()->set(cpu, VT_CR3, 0x7f9000);
+    exit = run(SVM_EXIT_NPF, NPF_GUEST_TABLE | 6, 0x7f8ff8);
+    ck_assert_int_eq(exit.kind, VM_EXIT_NESTED_FAULT);
+    vt()->set(cpu, VT_CR3, 0x7f8000);
+    exit = run(SVM_EXIT_NPF, 6, 0x7f8ff8);  // not a table
+    ck_assert_int_eq(exit.kind, VM_EXIT_NESTED_FAULT);
+    exit = run(SVM_EXIT_NPF, NPF_GUEST_TABLE | 6, 0x7f8ff8);
+    ck_assert_int_eq(exit.kind, VM_EXIT_ENTRY_FAILED);
+    ck_assert_int_eq(vm_exit_dispatch(cpu, &exit), EXIT_KILL_VM);
+    plat_cr_write(3, 0);
+}
+END_TEST
+
 START_TEST(test_vcpu_raise__second_exception__merges)
 {
     vcpu_raise_gp(cpu);
@@ -400,6 +418,7 @@ int main(void)
         test_svm_run__asids_used_up__flush_and_new_generation,
         test_svm_window__wanted__virtual_interrupt_is_set,
         test_svm_run__interrupt_while_window_is_wanted__is_virtual_too,
+        test_svm_run__host_state_came_out_as_the_guests__vm_ends,
         test_vcpu_raise__second_exception__merges,
         test_exit_cr__bad_values__gp,
         test_msr__known_and_unknown__value_or_gp,

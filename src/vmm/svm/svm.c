@@ -831,6 +831,17 @@ static void fill_io(struct vm_exit *exit, const struct vmcb *b)
     exit->io.rep = info & BIT(3);
 }
 
+/*
+ * In QEMU (7.2) another CPU's FXRSTOR may put the first CPU's flag for nested paging back to what it was before VMRUN
+ * or #VMEXIT. Then the kernel's own code behind VMRUN goes through the guest's table, that exits once more, and what is
+ * saved as the guest's is the kernel's state. The guest's is lost.
+ */
+static bool is_lost(const struct vmcb *b)
+{
+    return (b->exit_info1 & NPF_GUEST_TABLE) && (b->exit_info2 ^ b->cr3) < PAGE_SIZE &&
+           b->cr3 == plat_cr_read(3);
+}
+
 static void fill_nested_fault(struct vm_exit *exit, const struct vmcb *b)
 {
     exit->kind = VM_EXIT_NESTED_FAULT;
@@ -878,7 +889,16 @@ static void fill_exit(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit)
             exit->kind = VM_EXIT_INTERRUPT;
         return;
     case SVM_EXIT_IOIO: fill_io(exit, b); return;
-    case SVM_EXIT_NPF: fill_nested_fault(exit, b); return;
+    case SVM_EXIT_NPF:
+        if (__builtin_expect(is_lost(b), 0)) {
+            exit->kind = VM_EXIT_ENTRY_FAILED;
+            exit->failure.rule =
+                "the emulator has mixed up the host and the guest, whose state is lost: "
+                "keep VMs off the first CPU (docs/caveats.md)";
+            return;
+        }
+        fill_nested_fault(exit, b);
+        return;
     case SVM_EXIT_INTR:
     case SVM_EXIT_SMI:
     case SVM_EXIT_INIT: exit->kind = VM_EXIT_INTERRUPT; return;
