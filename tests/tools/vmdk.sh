@@ -95,6 +95,21 @@ for kind in thin zeroedthick eagerzeroedthick; do
 done
 "$tool" v.img vmkfstools --snapshot :/vm/thin.vmdk :/vm/s.vmdk && "$tool" v.img vmdk-write :/vm/s.vmdk 700001 <piece
 "$tool" v.img vmdk-read :/vm/s.vmdk 0 $size | cmp -s - raw3 && pass 'vmdk delta on a VMFS volume' || fail 'vmdk delta on a VMFS volume' cmp
+# Zeros inside a thin disk go back to the volume, and the rest stays; -w leaves nothing of it.
+$K -c 8m -d thin z.vmdk >log 2>&1 && head -c 1048576 /dev/zero >zero && "$tool" none vmdk-write z.vmdk 2097152 <zero &&
+    "$tool" none vmdk-write z.vmdk 4194404 <piece
+before=$(du -k z-flat.vmdk | cut -f 1)
+"$tool" none vmdk-read z.vmdk 0 8388608 | cksum >z.sum && $K -K z.vmdk >log 2>&1 &&
+    [ "$(du -k z-flat.vmdk | cut -f 1)" -le $((before - 1024)) ] &&
+    "$tool" none vmdk-read z.vmdk 0 8388608 | cksum | cmp -s - z.sum && pass 'vmkfstools -K gives zeros back' ||
+    fail 'vmkfstools -K gives zeros back' "$(cat log)"
+$K -w z.vmdk >log 2>&1 && "$tool" none vmdk-read z.vmdk 0 8388608 | cmp -s -n 8388608 - /dev/zero && pass 'vmkfstools -w' ||
+    fail 'vmkfstools -w' "$(cat log)"
+$K -r /dev/sda rdm.vmdk >log 2>&1
+[ $? = 3 ] && grep -q 'rdm.vmdk: -r: raw device mappings' log && ! [ -e rdm.vmdk ] && pass 'vmkfstools -r is refused' ||
+    fail 'vmkfstools -r is refused' "$(cat log)"
+$K -q z.vmdk >log 2>&1
+[ $? = 1 ] && grep -q 'not a Raw Device Mapping' log && pass 'vmkfstools -q' || fail 'vmkfstools -q' "$(cat log)"
 "$tool" v.img vmkfstools -U :/vm/zeroedthick.vmdk && "$tool" v.img vmkfstools -P :/ | grep -q '^File system label (if any): lab' &&
     pass 'vmkfstools -U, -P on a volume' || fail 'vmkfstools -U, -P on a volume' status
 try 'vmdk volume stays clean' "$tool" v.img fsck

@@ -35,11 +35,14 @@ static const char usage[] =
     "  -X, --extendvirtualdisk SIZE   make it larger; with -d eagerzeroedthick all zeroed\n"
     "  -j, --inflatedisk              thin to eagerzeroedthick, contents kept\n"
     "  -k, --eagerzero                zeroedthick to eagerzeroedthick, contents kept\n"
+    "  -K, --punchzero                give blocks back that hold zeros only\n"
+    "  -w, --writezeros               overwrite the whole disk with zeros\n"
     "  -E, --renamevirtualdisk OLD    rename OLD to PATH\n"
     "  -U, --deletevirtualdisk        remove descriptor and extents\n"
     "      --snapshot PARENT          new delta disk PATH over PARENT\n"
     "  -x, --fix check                check the tables of a sparse disk\n"
     "  -e, --chainConsistent          check the chain of parents\n"
+    "  -q, --queryrdm                 is it a raw device mapping? (here: never)\n"
     "  -g, --geometry                 cylinders/heads/sectors\n"
     "  -I, --info                     what the descriptor says, and how much space is used\n"
     "\n"
@@ -50,8 +53,9 @@ static const char usage[] =
     "\n"
     "  -v, --verbose N  ignored         --help  this text\n"
     "\n"
-    "Not here: -L (no SCSI reservations: locks are compare-and-write), -r -z -q (raw device\n"
-    "mappings), -Z -G (use vmfs-tool), -T, -y, -K, -w, -M.\n";
+    "Named and refused, each with its reason: -L, -r, -z, -M, -T, -y, -Z, -G; in the host "
+    "shell\n"
+    "also -C and -D.\n";
 
 enum {
     OPTION_HELP = 256,
@@ -79,6 +83,16 @@ static const struct option options[] = {
     {"setfsname", required_argument, NULL, 'S'},
     {"dumpinfo", no_argument, NULL, 'D'},
     {"lock", required_argument, NULL, 'L'},
+    {"punchzero", no_argument, NULL, 'K'},
+    {"writezeros", no_argument, NULL, 'w'},
+    {"queryrdm", no_argument, NULL, 'q'},
+    {"createrdm", required_argument, NULL, 'r'},
+    {"createrdmpassthru", required_argument, NULL, 'z'},
+    {"migratevirtualdisk", no_argument, NULL, 'M'},
+    {"upgradevmfs", no_argument, NULL, 'T'},
+    {"reclaimBlocks", required_argument, NULL, 'y'},
+    {"spanfs", required_argument, NULL, 'Z'},
+    {"growfs", required_argument, NULL, 'G'},
     {"verbose", required_argument, NULL, 'v'},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -220,25 +234,6 @@ static int run_clone(struct vmdk_store *from_store, const char *from, struct vmd
                        vmdk_clone(from_store, from, store, path, w->how, &report, &progress));
 }
 
-static int run_check(struct vmdk_store *store, const char *path)
-{
-    struct vmdk_check_result result;
-    vmk_status status = vmdk_check(store, path, &report, &result);
-
-    if (status == VMK_CORRUPT || status == VMK_BAD_FORMAT) {
-        puts("Disk needs repair");
-        return 1;
-    }
-    if (status != VMK_OK)
-        return fail(path, status);
-    if (result.problems) {
-        printf("Disk has %u problem%s\n", result.problems, result.problems == 1 ? "" : "s");
-        return 1;
-    }
-    puts("Disk is error free");
-    return 0;
-}
-
 static uint64_t used_by(struct vmdk_store *store, const char *path,
                         const struct vmdk_descriptor *d)
 {
@@ -260,6 +255,130 @@ static uint64_t used_by(struct vmdk_store *store, const char *path,
         store->ops->close(store, file);
     }
     return total;
+}
+
+#define PIECE (1u << 20)
+
+static bool all_zero(const char *data, size_t size)
+{
+    return !data[0] && !memcmp(data, data + 1, size - 1);
+}
+
+/* -w: every byte a zero. -K: what is zero anyway is given back. */
+static int run_zero(struct vmdk_store *store, const char *path, bool write)
+{
+    struct percent percent = {write ? "Write zeros" : "Punch zero", -1};
+    char *data = calloc(1, PIECE);
+    struct vmdk *disk;
+    vmk_status status = data ? vmdk_open(store, path, false, &report, &disk) : VMK_NO_MEMORY;
+    uint64_t capacity;
+    uint64_t before;
+    unsigned given = 0;
+
+    if (status != VMK_OK) {
+        free(data);
+        return fail(path, status);
+    }
+    capacity = vmdk_capacity(disk);
+    before = used_by(store, path, vmdk_descriptor_of(disk, 0));
+    for (uint64_t at = 0; at < capacity && status == VMK_OK;) {
+        uint64_t size = capacity - at < PIECE ? capacity - at : PIECE;
+        uint64_t run = size;
+        bool hole = false;
+
+        if (write) {
+            status = vmdk_write(disk, at, data, size);
+        } else {
+            status = vmdk_is_hole(disk, at, size, &hole, &run);
+            if (run && run < size)
+                size = run;
+            if (status == VMK_OK && !hole)
+                status = vmdk_read(disk, at, data, size);
+            if (status == VMK_OK && !hole && all_zero(data, size)) {
+                status = vmdk_discard(disk, at, size);
+                given++;
+            }
+        }
+        at += size;
+        percent_step(&percent, at, capacity);
+    }
+    if (status == VMK_OK)
+        status = vmdk_flush(disk);
+    if (status == VMK_OK && given &&
+        used_by(store, path, vmdk_descriptor_of(disk, 0)) >= before) {
+        fprintf(stderr,
+                "vmkfstools: %s: this file system gives no blocks back inside a file; "
+                "-i and -d thin make a copy without the zeros\n",
+                path);
+        status = VMK_UNSUPPORTED;
+    }
+    free(data);
+    if (vmdk_close(disk) != VMK_OK && status == VMK_OK)
+        status = VMK_IO_ERROR;
+    return percent_end(&percent, path, status);
+}
+
+/* ESXi's answer for a disk that is none; any disk that can be opened is none. */
+static int run_query_rdm(struct vmdk_store *store, const char *path)
+{
+    struct vmdk *disk;
+    vmk_status status = vmdk_open(store, path, true, &report, &disk);
+
+    if (status != VMK_OK)
+        return fail(path, status);
+    (void)!vmdk_close(disk);
+    printf("Disk %s is not a Raw Device Mapping\n", path);
+    return 1;
+}
+
+static int refuse(int what, const char *path)
+{
+    static const struct {
+        char what;
+        const char *why;
+    } reasons[] = {
+        {'L',
+         "locks are compare-and-write, not SCSI reservations; a dead host's break after 16 s"},
+        {'r', "raw device mappings are not supported: give the VM a VMDK, or -i a copy of the "
+              "device"},
+        {'z', "raw device mappings are not supported: give the VM a VMDK, or -i a copy of the "
+              "device"},
+        {'M', "disks of ESX 2 are not known; -i copies any VMDK that can be read"},
+        {'T',
+         "only VMFS-3 is upgraded, which is not mounted here; make a VMFS-5 volume and copy"},
+        {'y', "file blocks are not unmapped on the device; -K gives a disk's zeros back to the "
+              "volume"},
+        {'Z',
+         "add an extent by `vmfs-tool IMAGE grow IMAGE2` on a computer that has the disks"},
+        {'G', "grow the volume by `vmfs-tool IMAGE grow` on a computer that has the disk"},
+    };
+
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        if (reasons[i].what == what) {
+            fprintf(stderr, "vmkfstools: %s: -%c: %s\n", path, what, reasons[i].why);
+            return 3;
+        }
+    }
+    return -1;
+}
+
+static int run_check(struct vmdk_store *store, const char *path)
+{
+    struct vmdk_check_result result;
+    vmk_status status = vmdk_check(store, path, &report, &result);
+
+    if (status == VMK_CORRUPT || status == VMK_BAD_FORMAT) {
+        puts("Disk needs repair");
+        return 1;
+    }
+    if (status != VMK_OK)
+        return fail(path, status);
+    if (result.problems) {
+        printf("Disk has %u problem%s\n", result.problems, result.problems == 1 ? "" : "s");
+        return 1;
+    }
+    puts("Disk is error free");
+    return 0;
 }
 
 static int run_info(struct vmdk_store *store, const char *path, int what)
@@ -324,6 +443,9 @@ static int run_disk(const struct vmkfstools *where, const struct wish *w)
     case 'E': return done_or_fail(other, vmdk_rename(store, other, path, &report));
     case 'U': return done_or_fail(path, vmdk_remove(store, path, &report));
     case OPTION_SNAPSHOT: return done_or_fail(path, vmdk_snapshot(store, other, path, &report));
+    case 'K':
+    case 'w': return run_zero(store, path, w->what == 'w');
+    case 'q': return run_query_rdm(store, path);
     case 'x': return run_check(store, path);
     default: return run_info(store, path, w->what);
     }
@@ -331,15 +453,17 @@ static int run_disk(const struct vmkfstools *where, const struct wish *w)
 
 static int run(const struct vmkfstools *where, const struct wish *w)
 {
-    int result = -1;
+    int result = refuse(w->what, w->path);
 
+    if (result >= 0)
+        return result;
     if (w->what == 'P' && where->query)
         result = where->query(where->context, w->path, w->human);
     else if (w->what == 'C' && where->create_fs)
         result = where->create_fs(where->context, w->argument, w->label, w->path);
     else if (w->what == 'D' && where->dump_lock)
         result = where->dump_lock(where->context, w->path);
-    else if (!strchr("PCDL", w->what) || w->what > 255)
+    else if (!strchr("PCD", w->what) || w->what > 255)
         result = run_disk(where, w);
     if (result < 0) {
         fprintf(stderr, "vmkfstools: -%c is not possible here; see vmkfstools --help\n",
@@ -387,8 +511,8 @@ int vmkfstools_run(const struct vmkfstools *where, int argc, char **argv)
     int letter;
 
     optind = 1;
-    while ((letter = getopt_long(argc, argv, "c:d:a:i:X:jkE:Ux:egIPhC:S:DL:v:", options,
-                                 NULL)) != -1) {
+    while ((letter = getopt_long(argc, argv, "c:d:a:i:X:jkE:Ux:egIPhC:S:DL:v:Kwqr:z:MTy:Z:G:",
+                                 options, NULL)) != -1) {
         if (letter == OPTION_HELP) {
             fputs(usage, stdout);
             return 0;

@@ -196,6 +196,16 @@ static vmk_status posix_used(struct vmdk_store *store, void *file, uint64_t *byt
     return VMK_OK;
 }
 
+static vmk_status posix_discard(struct vmdk_store *store, void *file, uint64_t offset,
+                                uint64_t size)
+{
+    (void)store;
+    return fallocate(fd_of(file), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                     (off_t)size) < 0
+               ? VMK_UNSUPPORTED
+               : VMK_OK;
+}
+
 static uint64_t posix_random(struct vmdk_store *store)
 {
     uint64_t value = 0;
@@ -221,6 +231,7 @@ struct vmdk_store *store_posix(void)
         .remove = posix_remove,
         .allocate = posix_allocate,
         .used = posix_used,
+        .discard = posix_discard,
         .random = posix_random,
     };
     static struct vmdk_store store = {.ops = &ops};
