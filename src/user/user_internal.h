@@ -193,6 +193,7 @@ struct thread {
     void *fpu;                   // own, or the world switch's
     uint64_t fpu_xcr0;           // (i)
     uint64_t user_tsc;           // own; ticks in ring 3
+    unsigned short_of_memory;    // own; faults in a row that found no page
     uint64_t user_entered;       // (a) the tick at which it went to ring 3; 0: it is not there
     uint32_t work;               // (a) THREAD_WORK_*
     uint64_t affinity;           // user lock; CPUs it may use, 0: all

@@ -19,8 +19,11 @@
 #include "lib/x86.h"
 #include "user/user_internal.h"
 
-#define PF_WRITE BIT(1)
-#define PF_FETCH BIT(4)
+#define OOM_TRIES   50u
+#define OOM_WAIT_NS 10000000u
+
+#define PF_WRITE    BIT(1)
+#define PF_FETCH    BIT(4)
 
 void thread_switch_in(struct world *w)
 {
@@ -40,6 +43,45 @@ void thread_switch_out(struct world *w)
         aspace_switch_out(t->as);
 }
 
+/*
+ * No page for this thread. The process that has most of them is to blame: it is killed, and who faulted
+ * tries again when it is gone. False: that is he himself, or nothing came of it.
+ */
+static bool make_room(struct thread *t)
+{
+    struct user_state *user = user_state();
+    struct process *largest = NULL;
+    uint64_t pages = 0;
+    bool irqs;
+
+    if (++t->short_of_memory > OOM_TRIES)
+        return false;
+    irqs = spin_lock(&user->lock);
+    list_for_each (node, &user->processes) {
+        struct process *p = list_entry(node, struct process, all_link);
+        struct aspace_use use = {0};
+
+        if (p == user->init || p->state != PROCESS_RUNNING || !p->mm)
+            continue;
+        aspace_use_get(p->mm->as, &use);
+        if (use.resident_pages > pages) {
+            pages = use.resident_pages;
+            largest = p;
+        }
+    }
+    if (largest == t->process)
+        largest = NULL;
+    if (largest && !largest->group_exiting && t->short_of_memory == 1) {
+        vmk_log(VMK_LOG_WARN, "User: no memory for %s (%u): %s (%u) has most and is killed",
+                t->process->name, t->process->pid, largest->name, largest->pid);
+        signal_send_locked(largest, NULL, L_SIGKILL, NULL);
+    }
+    spin_unlock(&user->lock, irqs);
+    if (largest)
+        (void)!world_sleep_until(plat_time_now() + OOM_WAIT_NS);
+    return largest;
+}
+
 static void page_fault(struct thread *t, const struct plat_user_trap *trap)
 {
     unsigned access = trap->error_code & PF_FETCH   ? ASPACE_EXEC
@@ -49,10 +91,12 @@ static void page_fault(struct thread *t, const struct plat_user_trap *trap)
 
     t->process->minor_faults++;
     switch (status) {
-    case VMK_OK: return;
+    case VMK_OK: t->short_of_memory = 0; return;
     case VMK_FAULT: signal_force(t, L_SIGSEGV, L_SEGV_MAPERR, trap->address); return;
     case VMK_NO_PERMISSION: signal_force(t, L_SIGSEGV, L_SEGV_ACCERR, trap->address); return;
     case VMK_NO_MEMORY:
+        if (make_room(t))
+            return;
         vmk_log(VMK_LOG_WARN, "User: %s (%u): no memory for a page, killed", t->process->name,
                 t->process->pid);
         process_exit_begin(t->process, L_SIGKILL);
