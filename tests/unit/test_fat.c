@@ -146,6 +146,21 @@ static vmk_status file_open(struct fat_volume *v, unsigned i, struct fat_node **
     return status;
 }
 
+/* The file of that name, made if it is not there, which the model then knows too; null: it cannot be. */
+static struct fat_node *file_to_change(struct fat_volume *v, unsigned i)
+{
+    struct model_file *f = &now_model.files[i];
+    struct fat_node *n;
+
+    f->touched = true;
+    if (file_open(v, i, &n) != VMK_OK)
+        return NULL;
+    if (!f->there)
+        f->size = 0;
+    f->there = true;
+    return n;
+}
+
 static void prepare(struct fat_volume *v)
 {
     struct fat_node *root = fat_root(v);
@@ -220,13 +235,9 @@ static bool step(struct fat_volume *v, struct rng *rng)
     case 5: {
         uint32_t size = (uint32_t)rng_below(rng, ROOM / 2);
 
-        f->touched = true;
-        status = file_open(v, i, &n);
-        if (status != VMK_OK)
+        n = file_to_change(v, i);
+        if (!n)
             return false;
-        if (!f->there)
-            f->size = 0;
-        f->there = true;
         status = fat_truncate(n, size);
         fat_node_put(n);
         if (status == VMK_OK) {
@@ -242,13 +253,9 @@ static bool step(struct fat_volume *v, struct rng *rng)
 
         for (uint32_t k = 0; k < size; k++)
             data[k] = (unsigned char)rng_next(rng);
-        f->touched = true;
-        status = file_open(v, i, &n);
-        if (status != VMK_OK)
+        n = file_to_change(v, i);
+        if (!n)
             return false;
-        if (!f->there)
-            f->size = 0;
-        f->there = true;
         status = fat_write(n, at, data, size);
         fat_node_put(n);
         if (status == VMK_OK) {

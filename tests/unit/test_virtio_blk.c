@@ -130,6 +130,15 @@ static void answered(unsigned head, uint32_t length, uint8_t status)
     ck_assert_uint_eq(status_byte(), status);
 }
 
+/* A request of that type through chain 0, and its answer. */
+static void ask(uint32_t type, uint64_t sector, uint32_t length, uint8_t status)
+{
+    header(type, sector);
+    offer(0);
+    notify();
+    answered(0, length, status);
+}
+
 static void broken(void)
 {
     unsigned before = guest_u32(USED);
@@ -208,30 +217,18 @@ START_TEST(test_virtio__other_requests__flush_id_zero_discard)
     ck_assert_int_eq(block_write(disk_model_device(model), 0, bytes, sizeof(bytes)), VMK_OK);
     descriptor(DESCRIPTORS, 0, HEADER, 16, 1, 1);
     descriptor(DESCRIPTORS, 1, STATUS, 1, 2, 0);
-    header(4, 0);
-    offer(0);
-    notify();
-    answered(0, 1, 0);
-    header(99, 0);
-    offer(0);
-    notify();
-    answered(0, 1, 2);
+    ask(4, 0, 1, 0);
+    ask(99, 0, 1, 2);
     descriptor(DESCRIPTORS, 1, DATA, 20, 3, 2);
     descriptor(DESCRIPTORS, 2, STATUS, 1, 2, 0);
-    header(8, 0);
-    offer(0);
-    notify();
-    answered(0, 21, 0);
+    ask(8, 0, 21, 0);
     guest_get(DATA, bytes, 16);
     ck_assert_mem_eq(bytes, "00001234abcd5678", 16);
     put_le64(range, 1);
     put_le32(range + 8, 2);
     guest_put(DATA, range, 16);
     descriptor(DESCRIPTORS, 1, DATA, 16, 1, 2);
-    header(13, 0);
-    offer(0);
-    notify();
-    answered(0, 1, 0);
+    ask(13, 0, 1, 0);
     ck_assert_int_eq(block_read(disk_model_device(model), 0, bytes, sizeof(bytes)), VMK_OK);
     for (unsigned i = 0; i < sizeof(bytes); i++)
         ck_assert_uint_eq(bytes[i], i >= 512 && i < 1536 ? 0 : (uint8_t)(i * 7 + i / 256 + 1));
@@ -242,10 +239,7 @@ START_TEST(test_virtio__other_requests__flush_id_zero_discard)
     used++;
     put_le64(range, DISK_SIZE / 512);
     guest_put(DATA, range, 16);
-    header(13, 0);
-    offer(0);
-    notify();
-    answered(0, 1, 1);
+    ask(13, 0, 1, 1);
 }
 END_TEST
 
@@ -255,24 +249,12 @@ START_TEST(test_virtio__errors__in_the_status_byte)
     descriptor(DESCRIPTORS, 0, HEADER, 16, 1, 1);
     descriptor(DESCRIPTORS, 1, DATA, 512, 3, 2);
     descriptor(DESCRIPTORS, 2, STATUS, 1, 2, 0);
-    header(0, DISK_SIZE / 512);
-    offer(0);
-    notify();
-    answered(0, 1, 1);
+    ask(0, DISK_SIZE / 512, 1, 1);
     disk_model_fail(model, 0, 512, 1);
-    header(0, 0);
-    offer(0);
-    notify();
-    answered(0, 1, 1);
-    header(0, 0);
-    offer(0);
-    notify();
-    answered(0, 513, 0);
+    ask(0, 0, 1, 1);
+    ask(0, 0, 513, 0);
     descriptor(DESCRIPTORS, 1, DATA, 100, 3, 2);  // no whole sectors
-    header(0, 0);
-    offer(0);
-    notify();
-    answered(0, 1, 1);
+    ask(0, 0, 1, 1);
 }
 END_TEST
 
