@@ -78,10 +78,6 @@ struct trace_event {
 /* The event with that id or name, or null. */
 const struct trace_event *trace_event_of(unsigned id);
 const struct trace_event *trace_event_named(const char *name);
-/* The name of an enumeration's value, or null. */
-const char *trace_enum_name(const char *names, unsigned value);
-/* The value of an enumeration's name; false if there is none. */
-bool trace_enum_value(const char *names, const char *name, unsigned *value);
 /* Walks an enumeration: its i-th name and value; false at the end. */
 bool trace_enum_at(const char *names, unsigned i, const char **name, unsigned *value);
 

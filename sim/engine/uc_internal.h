@@ -148,7 +148,6 @@ static inline void *at(void *base, size_t offset)
 }
 
 /* The CPU of the library's pointer, or null: one that is not ours. */
-struct uc_shim *uc_shim_of_uc(const uc_engine *uc);
 struct uc_shim *uc_shim_of_cpu(const void *cpu);
 /* Ends the run at the instruction whose translated code called. */
 noreturn_fn void uc_shim_leave(struct uc_shim *s, uintptr_t return_address);

@@ -351,14 +351,6 @@ void uc_shim_run(struct uc_shim *s, uint64_t instructions, struct uc_shim_exit *
     uc_shim_all.current = before;
 }
 
-void uc_shim_stop(struct uc_shim *s)
-{
-    if (s->exit->stop == UC_SHIM_STOP_LIMIT)
-        s->exit->stop = UC_SHIM_STOP_ASKED;
-    s->stopped = true;
-    uc_emu_stop(s->uc);
-}
-
 void uc_shim_watch_data(struct uc_shim *s, bool on)
 {
     s->data_ignored = !on;

@@ -78,7 +78,7 @@ void uc_library_need(void)
         sim_fail("libunicorn has no function %s: see uc_shim_unusable()", missing);
 }
 
-struct uc_shim *uc_shim_of_uc(const uc_engine *uc)
+static struct uc_shim *uc_shim_of_uc(const uc_engine *uc)
 {
     if (uc_shim_all.current && uc_shim_all.current->uc == uc)
         return uc_shim_all.current;

@@ -63,7 +63,7 @@ enum uc_shim_stop {
     UC_SHIM_STOP_PORT,       // IN, OUT, INS, OUTS of port `number`; RIP is at it
     UC_SHIM_STOP_HALT,       // HLT; RIP is behind it
     UC_SHIM_STOP_WATCH,  // a watched access is next: fault_address, fault_size; RIP is at it
-    UC_SHIM_STOP_ASKED,  // uc_shim_stop() by one of the owner's functions
+    UC_SHIM_STOP_ASKED,  // one of the owner's functions asked for it
 };
 
 struct uc_shim_exit {
@@ -97,8 +97,6 @@ struct uc_shim *uc_shim_create(struct uc_shim_memory *memory, const struct uc_sh
 void uc_shim_destroy(struct uc_shim *s);
 /* Runs from the state in uc_shim_env() until a stop. Not from within an owner's function. */
 void uc_shim_run(struct uc_shim *s, uint64_t instructions, struct uc_shim_exit *exit);
-/* For an owner's function: the run ends at the end of this block. */
-void uc_shim_stop(struct uc_shim *s);
 struct uc_env *uc_shim_env(struct uc_shim *s);
 /* After the x87 or SSE control word was changed there. */
 void uc_shim_fpu_changed(struct uc_shim *s);

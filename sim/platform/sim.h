@@ -83,11 +83,6 @@ void sim_test_run(void (*entry)(void *), void *argument);
 /* ---- virtualization instructions (virt.c); per process ---- */
 void sim_virt_reset(void);
 void sim_msr_set(uint32_t index, uint64_t value);
-void sim_msr_remove(uint32_t index);  // reading it faults from now on
 void sim_cpuid_set(uint32_t leaf, uint32_t subleaf, struct plat_cpuid value);
-/* The current VMCS by encoding. */
-uint64_t sim_vmcs_get(uint32_t field);
-void sim_vmcs_set(uint32_t field, uint64_t value);
-/* What entering the guest does; returns what plat_vmx_enter() is to return. */
-void sim_vmx_enter_hook(unsigned (*enter)(struct plat_guest_regs *regs, bool launched));
+/* What entering the guest does. */
 void sim_svm_enter_hook(void (*enter)(struct plat_guest_regs *regs, paddr_t vmcb));

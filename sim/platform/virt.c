@@ -42,7 +42,6 @@ static struct virt {
     unsigned vmcs_count;
     uint64_t *current;
     uint64_t control[9];
-    unsigned (*vmx_enter)(struct plat_guest_regs *regs, bool launched);
     void (*svm_enter)(struct plat_guest_regs *regs, paddr_t vmcb);
 } virt;
 
@@ -157,14 +156,6 @@ void sim_msr_set(uint32_t index, uint64_t value)
         virt.msr_count++;
     virt.msrs[i].index = index;
     virt.msrs[i].value = value;
-}
-
-void sim_msr_remove(uint32_t index)
-{
-    unsigned i = msr_position(index);
-
-    if (i < virt.msr_count)
-        virt.msrs[i] = virt.msrs[--virt.msr_count];
 }
 
 void sim_cpuid_set(uint32_t leaf, uint32_t subleaf, struct plat_cpuid value)
@@ -317,21 +308,6 @@ bool plat_vmwrite(uint32_t field, uint64_t value)
     return true;
 }
 
-uint64_t sim_vmcs_get(uint32_t field)
-{
-    uint64_t value;
-
-    if (!plat_vmread(field, &value))
-        sim_fail("VMREAD 0x%x fails", field);
-    return value;
-}
-
-void sim_vmcs_set(uint32_t field, uint64_t value)
-{
-    if (!plat_vmwrite(field, value))
-        sim_fail("VMWRITE 0x%x fails", field);
-}
-
 void plat_invept(uint64_t type, uint64_t eptp)
 {
     (void)type;
@@ -345,23 +321,18 @@ void plat_invvpid(uint64_t type, uint16_t vpid, uint64_t address)
     (void)address;
 }
 
-void sim_vmx_enter_hook(unsigned (*enter)(struct plat_guest_regs *regs, bool launched))
-{
-    prepare();
-    virt.vmx_enter = enter;
-}
-
 void sim_svm_enter_hook(void (*enter)(struct plat_guest_regs *regs, paddr_t vmcb))
 {
     prepare();
     virt.svm_enter = enter;
 }
 
+/* No guest runs by VT-x here: a VMCS is an array of fields. 1: none is current, 2: the entry fails. */
 unsigned plat_vmx_enter(struct plat_guest_regs *regs, bool launched)
 {
-    if (!virt.current)
-        return 1;
-    return virt.vmx_enter ? virt.vmx_enter(regs, launched) : 2;
+    (void)regs;
+    (void)launched;
+    return virt.current ? 2 : 1;
 }
 
 void plat_svm_enter(struct plat_guest_regs *regs, paddr_t guest_vmcb, paddr_t host_save)

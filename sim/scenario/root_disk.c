@@ -103,7 +103,8 @@ static bool applets_list(const char *busybox)
     return applet_count;
 }
 
-const char *root_disk_busybox(void)
+/* Where busybox is: $ORRERY_BUSYBOX, else what scripts/deps.sh fetched. Null: nowhere. */
+static const char *root_disk_busybox(void)
 {
     static char path[4096];
     const char *named = getenv("ORRERY_BUSYBOX");

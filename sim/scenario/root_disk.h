@@ -6,8 +6,6 @@
 
 #include "lib/types.h"
 
-/* Where busybox is: $ORRERY_BUSYBOX, else what scripts/deps.sh fetched. Null: nowhere. */
-const char *root_disk_busybox(void);
 /* Adds the boot modules "system.v00" and "script.v01"; `script` becomes /etc/script, and the file that
  * $ORRERY_PROGRAM names, if any, /bin/program. False: said why. */
 must_check bool root_disk_add(const char *script);

@@ -73,7 +73,8 @@ static bool pool_matches(const struct program *p, uint32_t pool, const char *pat
     return false;
 }
 
-bool judge_matches(const struct program *p, uint32_t world, const char *pattern)
+/* Does the pattern name the world: itself, its VM, its pool or one above? */
+static bool judge_matches(const struct program *p, uint32_t world, const char *pattern)
 {
     const struct program_world *w = &p->worlds[world];
 

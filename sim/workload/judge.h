@@ -26,5 +26,3 @@ double judge_metric(const struct program *p, const struct engine_result *r,
                     enum wl_metric metric, const char *name, uint64_t from, uint64_t to);
 /* Judges claim `i`; `why` (room) says the numbers of the worst window. */
 must_check bool judge_expect(const struct judge *j, uint32_t i, char *why, size_t room);
-/* Does the pattern name the world: itself, its VM, its pool or one above? */
-bool judge_matches(const struct program *p, uint32_t world, const char *pattern);

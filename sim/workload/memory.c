@@ -25,7 +25,8 @@
 
 /* ---- text ---- */
 
-bool memory_amount(const char *text, size_t length, uint32_t *pages)
+/* "64MB", "4K", "1GB" in pages of 4 KB. */
+static bool memory_amount(const char *text, size_t length, uint32_t *pages)
 {
     uint64_t value = 0, unit = 0;
     size_t i = 0;

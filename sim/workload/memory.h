@@ -56,8 +56,6 @@ void memory_second(struct memory *m, uint64_t now);
 /* What was seen; the caller's to free. */
 struct memory_result memory_take_result(struct memory *m);
 
-/* "64MB", "4K", "1GB" in pages of 4 KB. */
-must_check bool memory_amount(const char *text, size_t length, uint32_t *pages);
 /* `key=amount` words of a touch step; false: `key` is not known, or no amount. */
 must_check bool memory_touch_parse(const char *text, uint32_t *active, uint32_t *used,
                                    uint32_t *base);

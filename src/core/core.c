@@ -96,8 +96,3 @@ void core_world_id_hook(uint32_t (*current)(void))
 {
     this_host()->core->world_id = current;
 }
-
-void core_panic_hook(void (*print_more)(void))
-{
-    this_host()->core->panic_more = print_more;
-}

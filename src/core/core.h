@@ -17,7 +17,5 @@ must_check bool core_option(const char *key, char *value, size_t size);
 /* Is the bare word there? */
 bool core_option_flag(const char *word);
 uint64_t core_option_u64(const char *key, uint64_t otherwise);
-/* Callbacks of upper layers, called by core: the id of the running world for log lines, and
- * what a panic prints besides its own. May stay null. */
+/* A callback of an upper layer: the id of the running world, for log lines. May stay null. */
 void core_world_id_hook(uint32_t (*current)(void));
-void core_panic_hook(void (*print_more)(void));

@@ -54,7 +54,6 @@ struct core_state {
     struct log_ring log;
     struct heap heap;
     uint32_t (*world_id)(void);
-    void (*panic_more)(void);
     void (*quantum_over)(void);
     uint32_t panicking;  // (a) CPU + 1
 };

@@ -80,8 +80,6 @@ void vmk_panic_at(const char *file, int line, const char *format, ...)
           (unsigned long long)(now / 1000u % 1000000u));
     spin_print_held(print);
     print_backtrace();
-    if (core->panic_more)
-        core->panic_more();
     if (trace_panic(print))
         print("  and the reason again: %s\n", reason);
     plat_stop();

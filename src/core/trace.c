@@ -147,11 +147,6 @@ void trace_hash_end(struct trace_state *trace)
     hash_advance(trace, h->now + 1);
 }
 
-uint64_t trace_hash_get(uint64_t *records)
-{
-    return trace_hash_of(this_host()->trace, records);
-}
-
 uint64_t trace_hash_of(const struct trace_state *trace, uint64_t *records)
 {
     const struct trace_hash *h = &trace->hash;

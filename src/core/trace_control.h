@@ -102,8 +102,7 @@ struct trace_totals {
 };
 void trace_totals_get(struct trace_totals *out);
 void trace_totals_of(const struct trace_state *trace, struct trace_totals *out);
-/* The hash of all records so far of this host, and how many. */
-uint64_t trace_hash_get(uint64_t *records);
+/* The hash of all records so far, and how many. */
 uint64_t trace_hash_of(const struct trace_state *trace, uint64_t *records);
 
 /*

@@ -68,24 +68,14 @@ static const struct enum_row {
 #include "trace/enums.def"
 };
 
-const char *trace_enum_name(const char *names, unsigned value)
+/* The name of an enumeration's value, or null. */
+static const char *trace_enum_name(const char *names, unsigned value)
 {
     for (size_t i = 0; i < ARRAY_COUNT(enum_rows); i++) {
         if (enum_rows[i].value == value && !strcmp(enum_rows[i].names, names))
             return enum_rows[i].name;
     }
     return NULL;
-}
-
-bool trace_enum_value(const char *names, const char *name, unsigned *value)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(enum_rows); i++) {
-        if (!strcmp(enum_rows[i].names, names) && !strcmp(enum_rows[i].name, name)) {
-            *value = enum_rows[i].value;
-            return true;
-        }
-    }
-    return false;
 }
 
 bool trace_enum_at(const char *names, unsigned n, const char **name, unsigned *value)

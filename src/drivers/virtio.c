@@ -71,7 +71,7 @@ static void status_write(struct virtio *v, uint32_t status)
         plat_port_write((uint16_t)(v->port + LEGACY_STATUS), 1, status);
 }
 
-bool virtio_is_gone(struct virtio *v)
+static bool virtio_is_gone(struct virtio *v)
 {
     return pci_read(v->pci, PCI_VENDOR, 2) == 0xffff;
 }

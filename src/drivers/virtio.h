@@ -56,7 +56,6 @@ must_check vmk_status virtio_queue_init(struct virtio *v, struct virtq *q, unsig
 void virtio_start(struct virtio *v);
 /* Reads and so acknowledges the interrupt cause of a line. */
 uint8_t virtio_isr(struct virtio *v);
-bool virtio_is_gone(struct virtio *v);
 /* size 1, 2, 4; past the end of the configuration 0. */
 uint32_t virtio_config_read(struct virtio *v, unsigned offset, unsigned size);
 

@@ -26,7 +26,7 @@ static void copy_text(char *out, size_t size, const char *text)
     out[length] = 0;
 }
 
-void mount_ref(struct mount *mount)
+static void mount_ref(struct mount *mount)
 {
     __atomic_add_fetch(&mount->refs, 1, __ATOMIC_RELAXED);
 }

@@ -57,8 +57,9 @@ static vmk_status truncate_opened(struct vnode *vnode, bool by_root)
     return status == VMK_UNSUPPORTED ? VMK_OK : status;  // generated files have nothing to cut
 }
 
-vmk_status vfs_open_vnode(struct vnode *vnode, uint32_t flags, const struct vfs_cred *cred,
-                          struct file **out)
+/* Opens a vnode that was found already; checks permission unless cred is null. */
+static vmk_status vfs_open_vnode(struct vnode *vnode, uint32_t flags,
+                                 const struct vfs_cred *cred, struct file **out)
 {
     struct file *file;
     vmk_status status = check_kind(vnode, flags);

@@ -85,7 +85,7 @@ void usock_trash_free(struct list *trash)
 }
 
 /* Lock held. The struct goes with its last reference. */
-void usock_put(struct usock *s)
+static void usock_put(struct usock *s)
 {
     if (s && --s->refs == 0)
         heap_free(s);

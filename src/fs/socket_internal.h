@@ -57,7 +57,6 @@ void usock_lock(void);
 void usock_unlock(void);
 /* Wakes whoever waits for this socket. It stays while the caller has a reference or the lock. */
 void usock_tell(struct usock *s, unsigned events);
-void usock_put(struct usock *s);           // lock held
 void usock_put_unlocked(struct usock *s);  // null is fine
 /* The socket of that name, referenced. */
 must_check vmk_status usock_find(const struct vfs_where *where, const struct unix_name *name,

@@ -398,7 +398,6 @@ struct vfs_type {
 };
 void vfs_type_register(struct vfs_type *type);
 
-void mount_ref(struct mount *mount);
 void mount_put(struct mount *mount);
 
 /* ---- where a path begins, and for whom ---- */
@@ -427,9 +426,6 @@ must_check vmk_status vfs_walk(const struct vfs_where *where, const char *path, 
 /* open(2). `mode` counts with O_CREAT; umask applies. */
 must_check vmk_status vfs_open(const struct vfs_where *where, const char *path, uint32_t flags,
                                uint32_t mode, struct file **out);
-/* Opens a vnode that was found already; checks permission unless cred is null. */
-must_check vmk_status vfs_open_vnode(struct vnode *vnode, uint32_t flags,
-                                     const struct vfs_cred *cred, struct file **out);
 must_check vmk_status vfs_mkdir(const struct vfs_where *where, const char *path, uint32_t mode);
 must_check vmk_status vfs_mknod(const struct vfs_where *where, const char *path, uint32_t mode,
                                 uint64_t device);

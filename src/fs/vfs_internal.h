@@ -76,7 +76,6 @@ void vfs_init(void);
 void vnode_strip_set_id(struct vnode *vnode);
 must_check vmk_status vnode_access_locked(struct vnode *vnode, unsigned may,
                                           const struct vfs_cred *cred);
-bool vfs_in_group(const struct vfs_cred *cred, uint32_t gid);
 /* The root of what is mounted on `vnode`, or `vnode`; takes over the reference. */
 struct vnode *vnode_cross_down(struct vnode *vnode);
 /* Locks the two in the order of the file head of vfs.h; they may be the same. */

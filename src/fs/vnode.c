@@ -202,7 +202,7 @@ void vnode_lock_dirs(struct vnode *a, struct vnode *b, bool a_above_b, bool b_ab
 
 /* ---- permissions ---- */
 
-bool vfs_in_group(const struct vfs_cred *cred, uint32_t gid)
+static bool vfs_in_group(const struct vfs_cred *cred, uint32_t gid)
 {
     if (cred->gid == gid)
         return true;

@@ -159,20 +159,6 @@ uint8_t partition_kind_mbr_type(enum partition_kind kind)
     return (unsigned)kind < PARTITION_KIND_COUNT ? kinds[kind].mbr_type : 0;
 }
 
-const char *partition_problem_name(unsigned problem)
-{
-    switch (problem) {
-    case PARTITION_BAD_PRIMARY: return "primary-gpt";
-    case PARTITION_BAD_BACKUP: return "backup-gpt";
-    case PARTITION_COPIES_DIFFER: return "gpt-copies-differ";
-    case PARTITION_BACKUP_MISPLACED: return "backup-gpt-misplaced";
-    case PARTITION_BAD_PROTECTIVE: return "protective-mbr";
-    case PARTITION_BAD_ENTRY: return "entry";
-    case PARTITION_BAD_CHAIN: return "logical-chain";
-    default: return "none";
-    }
-}
-
 void partition_say(const struct partition_report *report, const char *format, ...)
 {
     char text[160];

@@ -64,7 +64,7 @@ struct partition {
     char name[PARTITION_NAME_SIZE];  // GPT, UTF-8
 };
 
-/* What is wrong with a table; partition_problem_name() has a word for each. */
+/* What is wrong with a table; bits. */
 #define PARTITION_BAD_PRIMARY      1u  // header or array does not check
 #define PARTITION_BAD_BACKUP       2u
 #define PARTITION_COPIES_DIFFER    4u  // both are good and say different things: the first wins
@@ -73,7 +73,6 @@ struct partition {
 #define PARTITION_BAD_ENTRY        32u  // some partition is bad
 #define PARTITION_BAD_CHAIN        64u  // the chain of logical partitions is broken or a loop
 #define PARTITION_REPAIRABLE       31u  // what partition_table_repair() mends
-const char *partition_problem_name(unsigned problem);
 
 struct partition_table {
     enum partition_scheme scheme;

@@ -269,7 +269,8 @@ static void machine_write(void *context, pci_address at, unsigned offset, unsign
 
 static const struct pci_access machine = {machine_read, machine_write, NULL};
 
-const char *pci_class_name(uint32_t class_code)
+/* What a class is called, for listings. */
+static const char *pci_class_name(uint32_t class_code)
 {
     static const struct {
         uint32_t mask, class_code;

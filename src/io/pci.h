@@ -87,8 +87,6 @@ struct pci_device *pci_device_get(unsigned index);
 /* "0000:00:1f.2" */
 #define PCI_NAME_SIZE 16u
 void pci_name(const struct pci_device *device, char out[PCI_NAME_SIZE]);
-/* What a class is called, for listings. */
-const char *pci_class_name(uint32_t class_code);
 
 static inline uint32_t pci_read(const struct pci_device *d, unsigned offset, unsigned size)
 {
@@ -139,14 +137,6 @@ struct pci_map_error {
     unsigned line;  // from 1
     const char *what;
 };
-/* One line's worth. False: not a rule; error->what is null if the line is empty or a comment. */
-struct pci_map_rule {
-    char id[23];  // 22 characters at most
-    char driver[24];
-};
-bool pci_map_line(const char *line, size_t length, struct pci_map_rule *rule,
-                  struct pci_map_error *error);
-bool pci_map_matches(const struct pci_map_rule *rule, const struct pci_device *device);
 /*
  * Chooses drivers for the devices of `table` that have none, by the rules of a text. Each damaged
  * line goes to `report` and is left out. Returns how many lines were damaged.

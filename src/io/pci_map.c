@@ -16,6 +16,11 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
+struct pci_map_rule {
+    char id[23];  // 22 characters at most
+    char driver[24];
+};
+
 #define ID_DIGITS 22u  // 4 + 4 + 4 + 4 + 6
 
 static bool is_blank(char c)
@@ -61,8 +66,9 @@ static const char *read_driver(const char *at, const char *end, char *driver, si
     return NULL;
 }
 
-bool pci_map_line(const char *line, size_t length, struct pci_map_rule *rule,
-                  struct pci_map_error *error)
+/* One line's worth. False: not a rule; error->what is null if the line is empty or a comment. */
+static bool pci_map_line(const char *line, size_t length, struct pci_map_rule *rule,
+                         struct pci_map_error *error)
 {
     const char *end = line + length;
     unsigned seen = 0;
@@ -108,7 +114,7 @@ bool pci_map_line(const char *line, size_t length, struct pci_map_rule *rule,
     return !error->what;
 }
 
-bool pci_map_matches(const struct pci_map_rule *rule, const struct pci_device *d)
+static bool pci_map_matches(const struct pci_map_rule *rule, const struct pci_device *d)
 {
     char id[ID_DIGITS + 1];
 

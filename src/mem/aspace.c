@@ -73,11 +73,6 @@ vmk_status aspace_create(const struct aspace_limits *limits, struct aspace **out
     return VMK_OK;
 }
 
-void aspace_ref(struct aspace *as)
-{
-    __atomic_fetch_add(&as->refs, 1, __ATOMIC_RELAXED);
-}
-
 void aspace_unref(struct aspace *as)
 {
     if (__atomic_fetch_sub(&as->refs, 1, __ATOMIC_ACQ_REL) != 1)

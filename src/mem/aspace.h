@@ -68,7 +68,6 @@ struct aspace_limits {
 
 /* An empty address space with one reference, or NO_MEMORY. */
 must_check vmk_status aspace_create(const struct aspace_limits *limits, struct aspace **out);
-void aspace_ref(struct aspace *as);
 /* [block] After the last reference everything is freed; no CPU may be in it any more. */
 void aspace_unref(struct aspace *as);
 paddr_t aspace_root(const struct aspace *as);

@@ -125,7 +125,6 @@ void aspace_region_cut(struct aspace *as, struct region *r, struct region *upper
 /* Merges r with its neighbours where they agree; what is left over goes to `dead`. */
 void aspace_region_merge(struct aspace *as, struct region *r, struct list *dead);
 /* Free what is on no list any more. No lock held: an object may go with it. [block] */
-void aspace_region_free(struct region *r);
 void aspace_regions_free(struct list *regions);
 /* A stack region whose growth to `va` is allowed, grown, or null. */
 struct region *aspace_stack_grow(struct aspace *as, uint64_t va);

@@ -102,7 +102,7 @@ void aspace_region_unlink(struct aspace *as, struct region *r)
     aspace_region_count(as, r, false);
 }
 
-void aspace_region_free(struct region *r)
+static void aspace_region_free(struct region *r)
 {
     if (r->object)
         r->object->ops->unref(r->object);

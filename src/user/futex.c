@@ -80,7 +80,7 @@ static uint32_t wake_key(const struct aspace_key *key, uint32_t count, uint32_t 
     return woken;
 }
 
-int64_t futex_wake(struct thread *t, uint64_t at, uint32_t count, uint32_t bitset)
+static int64_t futex_wake(struct thread *t, uint64_t at, uint32_t count, uint32_t bitset)
 {
     struct aspace_key key;
     int64_t error = key_of(t, at, &key);

@@ -82,7 +82,7 @@ static bool pid_taken(uint32_t pid)
     return false;
 }
 
-uint32_t pid_new_locked(void)
+static uint32_t pid_new_locked(void)
 {
     struct user_state *user = user_state();
     for (;;) {

@@ -47,7 +47,7 @@ static uint64_t xfeatures(void)
     return have_xsave() ? (plat_cpuid(0xd, 0).eax & USER_XFEATURES) | 3u : 3u;
 }
 
-size_t thread_fpu_size(void)
+static size_t thread_fpu_size(void)
 {
     uint32_t size;
 

@@ -181,6 +181,21 @@ static void wake_for(struct thread *t)
     thread_kick_locked(t);
 }
 
+static void process_stop_notify_locked(struct process *p, int code, int status)
+{
+    struct process *parent = p->parent;
+    struct l_siginfo info = {.signo = L_SIGCHLD, .code = code};
+
+    if (!parent || !parent->actions)
+        return;
+    info.pid = (int32_t)p->pid;
+    info.uid = p->uid;
+    info.child.status = status;
+    if (!(parent->actions->actions[L_SIGCHLD - 1].flags & L_SA_NOCLDSTOP))
+        signal_send_locked(parent, NULL, L_SIGCHLD, &info);
+    (void)wait_queue_wake(&parent->child_wait, WAIT_QUEUE_ALL);
+}
+
 /* SIGCONT or SIGKILL to a stopped process. */
 static void resume(struct process *p, bool report)
 {
@@ -313,21 +328,6 @@ bool signal_ignored_by(struct thread *t, int signal)
 }
 
 /* ---- stopping ---- */
-
-void process_stop_notify_locked(struct process *p, int code, int status)
-{
-    struct process *parent = p->parent;
-    struct l_siginfo info = {.signo = L_SIGCHLD, .code = code};
-
-    if (!parent || !parent->actions)
-        return;
-    info.pid = (int32_t)p->pid;
-    info.uid = p->uid;
-    info.child.status = status;
-    if (!(parent->actions->actions[L_SIGCHLD - 1].flags & L_SA_NOCLDSTOP))
-        signal_send_locked(parent, NULL, L_SIGCHLD, &info);
-    (void)wait_queue_wake(&parent->child_wait, WAIT_QUEUE_ALL);
-}
 
 static void stop_locked(struct process *p, int signal)
 {

@@ -8,11 +8,31 @@
  * Locking    poller.queue (rank WAITQ) inside woken().
  */
 #include "lib/string.h"
-#include "user/poll_wait.h"
 #include "user/user_internal.h"
 
 #define LOOK_AGAIN_NS 10000000ull
 #define FDS_MAX       4096u
+
+/* The caller's side of fs/vfs.h's poll. */
+struct poller;
+
+struct poll_waiter {
+    struct poll_entry entry;
+    struct poller *poller;
+    struct list link;  // of those from the heap
+    bool heap;
+};
+
+#define POLL_WAITERS_INSIDE 8u
+struct poller {
+    struct poll_table table;
+    struct wait_queue queue;
+    bool woken;   // (a)
+    bool failed;  // no memory for a waiter: look again now and then
+    unsigned used;
+    struct list more;
+    struct poll_waiter inside[POLL_WAITERS_INSIDE];
+};
 
 /* ---- the poller ---- */
 
@@ -49,7 +69,7 @@ static void add(struct poll_table *table, struct poll_head *head)
     poll_entry_add(head, &w->entry);
 }
 
-void poller_init(struct poller *p)
+static void poller_init(struct poller *p)
 {
     p->table.add = add;
     wait_queue_init(&p->queue, "poll");
@@ -60,7 +80,8 @@ void poller_init(struct poller *p)
     memset(p->inside, 0, sizeof(p->inside));
 }
 
-vmk_status poller_wait(struct poller *p, plat_ns deadline)
+/* OK: look again. TIMEOUT, INTERRUPTED, KILLED as the wait queue says. */
+static vmk_status poller_wait(struct poller *p, plat_ns deadline)
 {
     vmk_status status = VMK_OK;
     plat_ns until = deadline;
@@ -81,7 +102,7 @@ vmk_status poller_wait(struct poller *p, plat_ns deadline)
     }
 }
 
-void poller_end(struct poller *p)
+static void poller_end(struct poller *p)
 {
     for (unsigned i = 0; i < p->used; i++)
         poll_entry_remove(&p->inside[i].entry);

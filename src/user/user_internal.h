@@ -287,7 +287,6 @@ struct process *process_find_locked(uint32_t pid);
 struct thread *thread_find_locked(uint32_t tid);
 /* Referenced, or null. */
 struct process *process_find(uint32_t pid);
-uint32_t pid_new_locked(void);
 void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void process_times_locked(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void thread_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns);
@@ -394,7 +393,6 @@ bool signal_pending(struct thread *t);
 void signal_mask_set(struct thread *t, uint64_t mask);
 /* Before it goes back to ring 3: acts on signals, stops, ends. */
 void signal_deliver(struct thread *t);
-void process_stop_notify_locked(struct process *p, int code, int status);
 bool signal_ignored_by(struct thread *t, int signal);
 /* Takes a pending signal of `set`; 0: none. User lock held. */
 int signal_take_locked(struct thread *t, uint64_t set, struct l_siginfo *info);
@@ -417,7 +415,6 @@ must_check bool sigframe_push(struct thread *t, int signal, const struct l_sigac
                               const struct l_siginfo *info, uint64_t mask);
 int64_t sigframe_pop(struct thread *t);
 void thread_fpu_reset(struct thread *t);
-size_t thread_fpu_size(void);
 
 /* ---- core_report.c ---- */
 void core_report(struct thread *t, int signal, const struct l_siginfo *info);
@@ -439,7 +436,6 @@ void syscall_dispatch(struct thread *t);
 
 /* ---- futex.c ---- */
 void futex_init(void);
-int64_t futex_wake(struct thread *t, uint64_t at, uint32_t count, uint32_t bitset);
 /* What a thread that ends leaves to others: robust futexes, the word of CLONE_CHILD_CLEARTID. */
 void futex_thread_exit(struct thread *t);
 

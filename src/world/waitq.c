@@ -99,11 +99,6 @@ bool world_interrupt_clear(void)
     return __atomic_exchange_n(&world_current()->interrupt_pending, false, __ATOMIC_SEQ_CST);
 }
 
-bool world_interrupt_pending(void)
-{
-    return __atomic_load_n(&world_current()->interrupt_pending, __ATOMIC_SEQ_CST);
-}
-
 /* Nobody from outside touches the queue any more after this. No lock held. */
 static void wait_for_killers(const struct world *w)
 {

@@ -101,7 +101,6 @@ bool world_kill_pending(void);
  * `w` from being freed. No lock of rank WAITQ or above held.
  */
 void world_interrupt(struct world *w);
-bool world_interrupt_pending(void);
 bool world_interrupt_clear(void);
 
 /* The running world; the idle world counts. Any context with irqs off, or a world. */

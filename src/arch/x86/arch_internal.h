@@ -62,7 +62,6 @@ struct boot_framebuffer {
     uint8_t red_shift, green_shift, blue_shift;
 };
 void bootinfo_parse(uint32_t magic, uint32_t information);
-const char *bootinfo_loader(void);
 uint64_t bootinfo_rsdp(void);  // machine address, or 0
 const struct boot_framebuffer *bootinfo_framebuffer(void);
 /* Takes `size` bytes of page-aligned zeroed RAM below 4 GB for ever; panics without. Only before

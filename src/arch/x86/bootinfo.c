@@ -371,11 +371,6 @@ void bootinfo_report(void)
         }
 }
 
-const char *bootinfo_loader(void)
-{
-    return info.loader;
-}
-
 uint64_t bootinfo_rsdp(void)
 {
     return info.rsdp;

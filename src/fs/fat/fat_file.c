@@ -71,7 +71,7 @@ vmk_status fat_node_chain(struct fat_node *n, uint32_t *count)
     return VMK_OK;
 }
 
-void fat_node_forget(struct fat_node *n)
+static void fat_node_forget(struct fat_node *n)
 {
     n->cursor_cluster = 0;
     n->chain = UINT32_MAX;
@@ -161,6 +161,37 @@ vmk_status fat_read(struct fat_node *n, uint64_t offset, void *to, size_t size, 
     status = data_part(n, false, offset, to, size);
     if (status == VMK_OK)
         *done = size;
+    return status;
+}
+
+/* ---- the directory entry ---- */
+
+/* Writes first cluster, size, times and attributes into the entry. */
+static vmk_status fat_node_write(struct fat_node *n)
+{
+    struct fat_volume *v = n->v;
+    uint64_t sector = n->place / v->sector_size;
+    uint8_t *s;
+    uint8_t *e;
+    vmk_status status;
+
+    if (!n->place) {  // the root has no entry, a file without a name has none any more
+        n->changed = false;
+        return VMK_OK;
+    }
+    status = fat_sector_get(v, sector, &s);
+    if (status != VMK_OK)
+        return status;
+    e = s + n->place % v->sector_size;
+    e[ENTRY_ATTR] = n->attr;
+    put_le16(e + ENTRY_CLUSTER_LOW, (uint16_t)n->first);
+    put_le16(e + ENTRY_CLUSTER_HIGH, v->bits == 32 ? (uint16_t)(n->first >> 16) : 0);
+    put_le32(e + ENTRY_SIZE, node_is_dir(n) ? 0 : n->size);
+    fat_time_put(n->mtime_ns, e + ENTRY_MODIFIED, false);
+    fat_time_put(n->atime_ns, e + ENTRY_ACCESSED, true);
+    status = fat_sector_put(v, sector, s);
+    if (status == VMK_OK)
+        n->changed = false;
     return status;
 }
 
@@ -392,36 +423,6 @@ vmk_status fat_truncate(struct fat_node *n, uint64_t size)
     }
     if (status == VMK_OK && (!keep || keep < chain) && rest)
         status = fat_chain_free(v, rest);
-    return status;
-}
-
-/* ---- the directory entry ---- */
-
-vmk_status fat_node_write(struct fat_node *n)
-{
-    struct fat_volume *v = n->v;
-    uint64_t sector = n->place / v->sector_size;
-    uint8_t *s;
-    uint8_t *e;
-    vmk_status status;
-
-    if (!n->place) {  // the root has no entry, a file without a name has none any more
-        n->changed = false;
-        return VMK_OK;
-    }
-    status = fat_sector_get(v, sector, &s);
-    if (status != VMK_OK)
-        return status;
-    e = s + n->place % v->sector_size;
-    e[ENTRY_ATTR] = n->attr;
-    put_le16(e + ENTRY_CLUSTER_LOW, (uint16_t)n->first);
-    put_le16(e + ENTRY_CLUSTER_HIGH, v->bits == 32 ? (uint16_t)(n->first >> 16) : 0);
-    put_le32(e + ENTRY_SIZE, node_is_dir(n) ? 0 : n->size);
-    fat_time_put(n->mtime_ns, e + ENTRY_MODIFIED, false);
-    fat_time_put(n->atime_ns, e + ENTRY_ACCESSED, true);
-    status = fat_sector_put(v, sector, s);
-    if (status == VMK_OK)
-        n->changed = false;
     return status;
 }
 

@@ -171,10 +171,7 @@ vmk_status fat_node_cluster(struct fat_node *n, uint32_t index, uint32_t *cluste
 vmk_status fat_node_chain(struct fat_node *n, uint32_t *count);
 /* Appends clusters whose contents are ready. */
 vmk_status fat_node_append(struct fat_node *n, uint32_t first, uint32_t count);
-/* Writes first cluster, size, times and attributes into the entry. */
-vmk_status fat_node_write(struct fat_node *n);
 vmk_status fat_zero_clusters(struct fat_volume *v, uint32_t first, uint32_t count);
-void fat_node_forget(struct fat_node *n);
 
 /* ---- fat_dir.c: entries ---- */
 
@@ -226,5 +223,4 @@ uint32_t fat_entry_first(const struct fat_volume *v, const uint8_t *e);
 /* The number that a file with its entry at `place` has or would have. */
 uint64_t fat_inode_of(struct fat_volume *v, uint64_t place);
 struct fat_node *fat_node_new(struct fat_volume *v, const uint8_t *entry, uint64_t place);
-int64_t fat_time_get(uint16_t date, uint16_t time, uint8_t ten_ms);
 void fat_time_put(int64_t ns, uint8_t *date_and_time, bool date_only);

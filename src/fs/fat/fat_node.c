@@ -30,7 +30,7 @@ static int64_t days_of(int64_t year, unsigned month, unsigned day)
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-int64_t fat_time_get(uint16_t date, uint16_t time, uint8_t ten_ms)
+static int64_t fat_time_get(uint16_t date, uint16_t time, uint8_t ten_ms)
 {
     unsigned month = date >> 5 & 15;
     unsigned day = date & 31;

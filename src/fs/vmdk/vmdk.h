@@ -38,7 +38,6 @@ enum vmdk_provision {
 };
 /* "thin", "zeroedthick", "eagerzeroedthick", ...; false: no such name. */
 must_check bool vmdk_provision_find(const char *name, enum vmdk_provision *out);
-const char *vmdk_provision_name(enum vmdk_provision how);
 
 struct vmdk_store;
 struct vmdk_store_ops {

@@ -339,8 +339,9 @@ static const void *volume_of(const char *path)
     return volume;
 }
 
-vmk_status vmdk_device_create(struct vmdk *disk, const char *name, uint32_t shares,
-                              struct block_device **out)
+/* The disk becomes the device's. NO_MEMORY. */
+static vmk_status vmdk_device_create(struct vmdk *disk, const char *name, uint32_t shares,
+                                     struct block_device **out)
 {
     struct vmdk_device *d = heap_alloc(sizeof(*d), MEM_OWNER_FS);
     const struct world_params params = {.name = "vmdk", .entry = work, .argument = d};

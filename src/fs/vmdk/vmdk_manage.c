@@ -40,11 +40,6 @@ bool vmdk_provision_find(const char *name, enum vmdk_provision *out)
     return false;
 }
 
-const char *vmdk_provision_name(enum vmdk_provision how)
-{
-    return provisions[how];
-}
-
 static const char *base_of(const char *path)
 {
     const char *base = path;

@@ -62,8 +62,8 @@ static vmfs_id entry_id(const uint8_t *entry)
     return (vmfs_id){le32(entry + DIRENT_FD), le32(entry + DIRENT_GENERATION)};
 }
 
-vmk_status dir_find(struct fd *dir, const char *name, size_t length, uint64_t *index,
-                    uint8_t found[DIRENT_SIZE])
+static vmk_status dir_find(struct fd *dir, const char *name, size_t length, uint64_t *index,
+                           uint8_t found[DIRENT_SIZE])
 {
     uint64_t count = fd_length(dir) / DIRENT_SIZE;
     uint8_t *chunk;
@@ -109,7 +109,7 @@ static void entry_make(uint8_t *entry, const char *name, size_t length, enum vmf
     memcpy(entry + DIRENT_NAME, name, length);
 }
 
-vmk_status dir_add(struct fd *dir, const char *name, enum vmfs_type type, vmfs_id id)
+static vmk_status dir_add(struct fd *dir, const char *name, enum vmfs_type type, vmfs_id id)
 {
     uint64_t length = fd_length(dir);
     uint8_t entry[DIRENT_SIZE];
@@ -124,7 +124,7 @@ vmk_status dir_add(struct fd *dir, const char *name, enum vmfs_type type, vmfs_i
     return status == VMK_OK ? fd_touch(dir) : status;
 }
 
-vmk_status dir_remove(struct fd *dir, uint64_t index)
+static vmk_status dir_remove(struct fd *dir, uint64_t index)
 {
     uint64_t last = fd_length(dir) / DIRENT_SIZE - 1;
     uint8_t entry[DIRENT_SIZE];

@@ -62,11 +62,6 @@ vmk_status fd_get(struct vmfs_volume *v, vmfs_id id, bool write, struct fd *fd)
     return load(fd, id);
 }
 
-vmk_status fd_reload(struct fd *fd)
-{
-    return meta_get(fd->v, fd->position + FD_META, fd->covered, &fd->meta);
-}
-
 vmk_status fd_put32(struct fd *fd, enum fd_field field, uint32_t value)
 {
     vmk_status status = meta_dirty(fd->v, fd->meta);
@@ -92,7 +87,7 @@ vmk_status fd_touch(struct fd *fd)
     return status == VMK_OK ? fd_put32(fd, FD_CTIME, volume_seconds(fd->v)) : status;
 }
 
-uint32_t zla_for(uint64_t length, enum vmfs_type type)
+static uint32_t zla_for(uint64_t length, enum vmfs_type type)
 {
     if (!length)
         return type == VMFS_FILE ? ZLA_RESIDENT : ZLA_SB;

@@ -234,7 +234,6 @@ struct fd {
 
 /* Loads and checks one; `write` also takes its lock. NOT_FOUND: freed or reused meanwhile. */
 must_check vmk_status fd_get(struct vmfs_volume *v, vmfs_id id, bool write, struct fd *fd);
-must_check vmk_status fd_reload(struct fd *fd);
 static inline uint32_t fd_u32(const struct fd *fd, enum fd_field field)
 {
     return le32(fd->meta->data + field);
@@ -265,18 +264,12 @@ must_check vmk_status map_fit(struct fd *fd, uint64_t length);
  * map may still reach: `length`, or more, and then it has to be called again.
  */
 must_check vmk_status map_cut(struct fd *fd, uint64_t length, unsigned budget, uint64_t *left);
-uint32_t zla_for(uint64_t length, enum vmfs_type type);
 /* Bytes of metadata-like content (directories, symbolic links), through the cache. */
 must_check vmk_status content_get(struct fd *fd, uint64_t offset, void *to, size_t size);
 must_check vmk_status content_put(struct fd *fd, uint64_t offset, const void *from,
                                   size_t size);
 
 /* ---- names ---- */
-must_check vmk_status dir_find(struct fd *dir, const char *name, size_t length, uint64_t *index,
-                               uint8_t entry[DIRENT_SIZE]);
-must_check vmk_status dir_add(struct fd *dir, const char *name, enum vmfs_type type,
-                              vmfs_id id);
-must_check vmk_status dir_remove(struct fd *dir, uint64_t index);
 
 struct open_file *open_find(const struct vmfs_volume *v, uint32_t address);
 /* The last name of a file is gone: it is destroyed now, or at the last close. */

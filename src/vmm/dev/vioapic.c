@@ -185,7 +185,8 @@ static void vioapic_write(void *device, struct vcpu *v, uint64_t offset, unsigne
 
 static const struct vm_io_ops vioapic_ops = {.read = vioapic_read, .write = vioapic_write};
 
-void vioapic_reset(struct vm *vm)
+/* Every entry masked, id 0; the lines stay as the devices hold them. vm->lock held. */
+static void vioapic_reset(struct vm *vm)
 {
     struct vioapic *io = vm->ioapic;
 

@@ -13,8 +13,6 @@ struct vm;
 /* Sets vm->ioapic and registers its page. NO_MEMORY, LIMIT. */
 must_check vmk_status vioapic_create(struct vm *vm);
 void vioapic_destroy(struct vm *vm);
-/* Every entry masked, id 0; the lines stay as the devices hold them. vm->lock held. */
-void vioapic_reset(struct vm *vm);
 /* A pin's line is asserted or not, whatever polarity the guest chose. vm->lock held. */
 void vioapic_irq(struct vm *vm, unsigned pin, bool high);
 /* A local APIC's EOI of a level interrupt: sends again what is still asserted. vm->lock held. */

@@ -393,7 +393,8 @@ static const struct vm_io_ops master_ops = {.read = master_read, .write = master
 static const struct vm_io_ops slave_ops = {.read = slave_read, .write = slave_write};
 static const struct vm_io_ops elcr_ops = {.read = elcr_read, .write = elcr_write};
 
-void vpic_reset(struct vm *vm)
+/* State after power-up; the lines stay as the devices hold them. vm->lock held. */
+static void vpic_reset(struct vm *vm)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct vpic_chip *c = &vm->pic->chip[i];

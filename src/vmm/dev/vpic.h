@@ -11,8 +11,6 @@ struct vm;
 /* Sets vm->pic and registers ports 20, 21, a0, a1, 4d0, 4d1. NO_MEMORY, LIMIT. */
 must_check vmk_status vpic_create(struct vm *vm);
 void vpic_destroy(struct vm *vm);
-/* State after power-up; the lines stay as the devices hold them. vm->lock held. */
-void vpic_reset(struct vm *vm);
 /* ISA line 0..15 is asserted or not; 2 is the cascade and ignored. vm->lock held. */
 void vpic_irq(struct vm *vm, unsigned irq, bool high);
 /* The vector an acknowledge would give now, or -1. One load: any context, no lock needed. */

@@ -435,7 +435,8 @@ static const struct vm_io_ops port61_ops = {.read = port61_read, .write = port61
 
 /* ---- life ---- */
 
-void vpit_reset(struct vm *vm)
+/* Nothing counts. vm->lock held. */
+static void vpit_reset(struct vm *vm)
 {
     struct vpit *p = vm->pit;
 

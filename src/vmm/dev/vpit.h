@@ -12,5 +12,3 @@ struct vm;
 must_check vmk_status vpit_create(struct vm *vm);
 /* Hold no lock: the timer's callback takes vm->lock. */
 void vpit_destroy(struct vm *vm);
-/* Nothing counts. vm->lock held. */
-void vpit_reset(struct vm *vm);

@@ -154,7 +154,8 @@ static void mcr_write(struct vserial *s, uint8_t value)
     s->mcr = value;
 }
 
-bool vserial_receive_locked(struct vserial *s, uint8_t byte)
+/* A byte arrives on the line; false: the FIFO is full and it stays with the caller. vm->lock held. */
+static bool vserial_receive_locked(struct vserial *s, uint8_t byte)
 {
     if (s->rx_count >= capacity(s))
         return false;

@@ -14,5 +14,3 @@ struct vserial;
 must_check vmk_status vserial_create(struct vm *vm);
 /* Null is fine. vm->lock not held: waits for the poller. */
 void vserial_destroy(struct vm *vm);
-/* A byte arrives on the line; false: the FIFO is full and it stays with the caller. vm->lock held. */
-must_check bool vserial_receive_locked(struct vserial *s, uint8_t byte);

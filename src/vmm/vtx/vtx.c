@@ -37,7 +37,7 @@
 #define EPT_ALL          2u
 #define unlikely(x)      __builtin_expect(!!(x), 0)
 
-struct vtx_cpu *vtx_cpu_self(void)
+static struct vtx_cpu *vtx_cpu_self(void)
 {
     return this_host()->vmm->vtx_cpus[plat_cpu_self()];
 }

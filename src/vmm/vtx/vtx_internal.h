@@ -171,7 +171,6 @@ struct vtx_vcpu {
 };
 extern const uint32_t vtx_swapped_msrs[VTX_SWAPPED_MSRS];
 
-struct vtx_cpu *vtx_cpu_self(void);
 static inline struct vtx_vcpu *vtx_of(struct vcpu *v)
 {
     return v->backend;
