@@ -17,7 +17,6 @@
 #define WL_WORLDS_MAX 65536u
 #define WL_STEPS_MAX  (16u << 20)
 #define WL_NEST_MAX   8u
-#define WL_TIME_NEVER UINT64_MAX
 #define WL_UNSET      UINT32_MAX
 
 enum wl_dist_kind {

@@ -56,7 +56,6 @@ enum {  // of a port, at 0x100 + 0x80 * number
 #define IE_ALL       (IS_ERRORS | 0x0000002fu)
 #define SIG_DISK     0x00000101u
 
-#define SLOTS        32u
 #define EXTENTS      56u
 #define TABLE_SIZE   1024u
 #define TRIM_SECTORS 65535u

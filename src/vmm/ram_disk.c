@@ -27,7 +27,6 @@
 #define LEAF_ENTRIES 512u  // 2 MB of disk
 #define LEAF_BYTES   ((uint64_t)LEAF_ENTRIES * PAGE_SIZE)
 #define LEAVES_MAX   (1u << 19)  // one terabyte
-#define SECTOR_BITS  0xffu
 
 struct ram_disk {
     struct block_device device;

@@ -20,7 +20,6 @@
 #include "lib/string.h"
 #include "plat/plat_dev.h"
 
-#define ATA_DATA               0
 #define ATA_COUNT              2
 #define ATA_LBA0               3
 #define ATA_LBA1               4

@@ -17,7 +17,6 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define FIRST_FREE_FB 13u
 #define TABLES_CHUNK  (1u << 20)
 #define SUPER_MODE    6u  // public, dense sub-block addresses
 #define JOURNAL_SLOTS 8u

@@ -296,7 +296,6 @@ enum fd_zla {
 #define FD_RESIDENT_MAX 1024u
 #define FD_DIRECT_BYTES (256ull << 20)
 #define FD_SINGLE_BYTES (256ull << 30)
-#define FD_DOUBLE_BYTES (256ull << 40)
 #define VMFS_FILE_MAX   69201586814976ull  // what ESXi reports as its largest
 
 enum fd_system {  // items of cluster 0

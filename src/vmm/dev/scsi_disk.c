@@ -38,7 +38,6 @@
 #define SENSE_OPCODE         0x052000u
 #define SENSE_RANGE          0x052100u
 #define SENSE_CDB_FIELD      0x052400u
-#define SENSE_PARAMETER      0x052600u
 #define SENSE_PARAMETER_SIZE 0x051a00u
 #define SENSE_RESET          0x062903u
 #define SENSE_PROTECTED      0x072700u

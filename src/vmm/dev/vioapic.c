@@ -40,7 +40,6 @@
 #define ENTRY_VECTOR(e)      ((uint8_t)(e))
 #define ENTRY_MODE(e)        ((unsigned)((e) >> 8) & 7u)
 #define ENTRY_LOGICAL        BIT(11)
-#define ENTRY_STATUS         BIT(12)  // read-only: sends are instant, never busy
 #define ENTRY_REMOTE_IRR     BIT(14)  // read-only
 #define ENTRY_LEVEL          BIT(15)
 #define ENTRY_MASKED         BIT(16)

@@ -69,7 +69,6 @@ enum common_register {
 #define DESCRIPTOR_INDIRECT 4u
 #define AVAILABLE_NO_IRQ    1u
 #define CHAIN_BYTES_MAX     (64u << 20)
-#define CHAINS_MAX          VIRTIO_QUEUE_SIZE
 
 /* ---- the ring, in the I/O world ---- */
 

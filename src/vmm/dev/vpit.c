@@ -40,7 +40,6 @@
 #define REFRESH_TICKS   18u  // channel 1's usual count: memory refresh, 15 us
 
 #define PORT61_GATE     0x01u
-#define PORT61_SPEAKER  0x02u
 #define PORT61_WRITABLE 0x0fu
 #define PORT61_REFRESH  0x10u
 #define PORT61_OUT2     0x20u
