@@ -20,7 +20,7 @@ MAKEFLAGS += --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),-j$(JOBS))
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all image sim trace-tool vmfs-tool tests guests clang run gdb check check-unit check-sim check-tools check-qemu check-bochs \
+.PHONY: all image sim trace-tool vmfs-tool tests guests clang run gdb check check-unit check-sim check-tools check-trace check-qemu check-bochs \
         check-headers bench cover lint fuzz grade soak stats cite docs clean help
 
 all: image sim trace-tool vmfs-tool tests guests ## everything: image, simulator, tools, tests, guests
@@ -294,7 +294,7 @@ check-headers: ## each header compiles alone
 	    case $$h in src/*) free=-ffreestanding ;; *) free= ;; esac; \
 	    echo "#include \"$${h#src/}\"" | $(CC) -std=gnu17 -Isrc -I. $(WARN) $$free $$(pkg-config --cflags check) \
 	        -fsyntax-only -x c - || { echo "$$h does not compile alone"; status=1; }; done; exit $$status
-lint: check-headers ## layers, format, citations, reading order, clang-tidy, cppcheck
+lint: check-headers ## layers, format, citations, reading order, names, clang-tidy, cppcheck
 	$(Q)scripts/lint.sh
 cover: $(TEST_SRC:tests/unit/%.c=$(BUILD)/cover/%) ## line coverage of the unit tests, as HTML
 	$(Q)scripts/cover.sh $^
@@ -311,7 +311,7 @@ stats: ## lines of code by layer
 	$(Q)scripts/stats.sh
 cite: ## every cited source, and where
 	$(Q)scripts/lint.sh cite-list
-docs: ## check the documents: links, reading order, citations
+docs: ## check the documents: links, names, reading order, citations
 	$(Q)scripts/lint.sh docs
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -3,8 +3,8 @@
 #
 # lint.sh [CHECK...] -- the checks that read the tree without running it; by default all of them.
 #
-# layers format cite python trace reading tidy cppcheck; `docs` is cite, reading and links;
-# `cite-list` prints every citation. Every check runs; the status says whether all passed.
+# layers format cite python trace reading links names tidy cppcheck; `docs` is cite, reading,
+# links and names; `cite-list` prints every citation. Every check runs; the status says whether all passed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 LC_ALL=C
@@ -78,6 +78,12 @@ check_reading() {
         END { exit bad }' docs/reading-order.md -
 }
 
+# Files and functions that documents and comments name; decisions of the past may name what is gone.
+check_names() {
+    files src sim trace tests scripts docs labs README.md | grep -v "^docs/adr/" |
+        grep "\.\(md\|[chS]\|def\|gdb\)$" | xargs awk -f scripts/names.awk
+}
+
 check_links() {
     files . | grep '\.md$' | while read -r page; do
         grep -o ']([^):# ]*[)#]' "$page" | sed 's/^](//; s/[)#]$//' | while read -r target; do
@@ -118,8 +124,8 @@ check_cppcheck() {
         --error-exitcode=1 --max-configs=2 -Isrc -I. --file-list=build/cppcheck.list
 }
 
-[ $# -gt 0 ] || set -- layers format cite python trace reading links tidy cppcheck
-[ "$1" != docs ] || set -- cite reading links
+[ $# -gt 0 ] || set -- layers format cite python trace reading links names tidy cppcheck
+[ "$1" != docs ] || set -- cite reading links names
 mkdir -p build
 for check in "$@"; do
     if [ "$check" = cite-list ]; then

@@ -3,7 +3,7 @@
  * sim/engine/uc_env.h -- the parts of libunicorn 2.0.1's CPU state that the engine reads and
  * writes.
  *
- * A context of uc_context_save() is a 16-byte header and then this. The offsets were measured
+ * A context of uc_context_save is a 16-byte header and then this. The offsets were measured
  * (write a register through the public interface, see which bytes of the context change) and
  * hold for exactly one version of the package; uc_shim_unusable() checks size and behaviour at
  * start.

@@ -11,7 +11,7 @@
  * finds nothing due and arms the next; that is cheaper than a write to the timer on every switch.
  *
  * Invariants
- *   - hardware <= every deadline in the list and <= quantum (rearm()).
+ *   - hardware <= every deadline in the list and <= quantum (arm_no_later()).
  *   - A timer is on a list exactly when `armed`, on the list of CPU `cpu`.
  *   - timer_running is the timer whose callback runs now, and nobody frees it until it returns.
  * Locking    cpus[].timer_lock (rank TIMER); quantum and hardware: own CPU, irqs off.

@@ -344,9 +344,9 @@ struct vnode *vnode_publish(struct vnode *fresh);
 /* The last call on a vnode, by release() or for a fresh one that was not published. */
 void vnode_end(struct vnode *vnode);
 /*
- * For file systems in memory, whose vnodes live as long as the inode has a name: keep() turns the
+ * For file systems in memory, whose vnodes live as long as the inode has a name: vnode_keep() turns the
  * caller's reference into one of the file system's own, which does not keep the volume from being
- * unmounted; unkeep() turns it back, to be put.
+ * unmounted; vnode_unkeep() turns it back, to be put.
  */
 void vnode_keep(struct vnode *vnode);
 void vnode_unkeep(struct vnode *vnode);

@@ -10,7 +10,7 @@
  *   - Bytes move only while the lock is held: the page cannot be taken away meanwhile.
  *   - The accessed and dirty bits are kept as the processor would.
  * Locking    aspace.lock, for one page at a time.
- * Start at   access_page().
+ * Start at   reach().
  */
 #include "core/assert.h"
 #include "lib/string.h"

@@ -14,7 +14,7 @@
  *       ├────── for A ───────┤─────── for B ───────┤─── for B ───────┤
  *
  * Each CPU keeps what it owes in a few words of its own, and tells the machine with its next input
- * (service_tell() in front of it, under the lock that is held then anyway): an interrupt costs two
+ * (sched_service_tell() in front of it, under the lock that is held then anyway): an interrupt costs two
  * looks at the clock and no lock. So sums of a CPU are late by at most a quantum, and a world's
  * overlap is told before the world leaves the CPU.
  *

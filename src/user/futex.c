@@ -10,7 +10,7 @@
  *   - A waiter is on a list until somebody, under the futex lock, takes it off; then `woken` is set.
  *   - The waiter's struct is on its stack: it does not return before it holds the lock once more.
  * Locking    futex_lock (rank USER); wait queues above it.
- * Start at   futex_wait(), futex_wake_key().
+ * Start at   futex_wait(), wake_key().
  * Sources    futex(2)
  */
 #include "lib/string.h"

@@ -9,7 +9,7 @@
  *
  * Invariants
  *   - vm is there from vmk_vm_create() to release(); every call holds the file, so release() is last.
- *   - Guest memory outside RAM is never reached: vm_memory_read() and _write() check.
+ *   - Guest memory outside RAM is never reached: vm_memory_read() and vm_memory_write() check.
  * Locking    box.lock, a mutex: one change of power at a time; never held while waiting for events.
  * Start at   vmk_vm_create(), vm_ioctl().
  */

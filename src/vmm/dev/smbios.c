@@ -12,7 +12,7 @@
  *
  * Invariants
  *   - Nothing is written past `room`; `full` remembers that something did not fit.
- *   - The length byte of a structure is its formatted size: structure_begin() gets it from sizeof.
+ *   - The length byte of a structure is its formatted size: structure() gets it from sizeof.
  * Locking    none: pure.
  * Sources    [SMBIOS] 2.8 "Entry Point", "Structure Definitions"
  */
