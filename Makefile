@@ -191,6 +191,8 @@ $(BUILD)/compile_commands.json: $(METAL_SRC) $(SIM_SRC) Makefile
 
 # $1 folder, $2 flags, $3 compiler. The kernel is compiled freestanding here too, with its own
 # headers, so that the C library cannot leak into it.
+# A test names the C library before our archive: abort(), which clang's sanitizers want, is the C library's
+# unless the program has the engine in it.
 define HOSTED
 $(BUILD)/$1/obj/%.c.o: %.c
 	$$(Q)mkdir -p $$(@D)
@@ -201,11 +203,11 @@ $(BUILD)/$1/zlib/%.o: $(ZLIB)/%.c
 $(BUILD)/$1/liborrery.a: $$(SIM_LIB:%=$(BUILD)/$1/obj/%.o) $$(ZLIB_SRC:$(ZLIB)/%.c=$(BUILD)/$1/zlib/%.o)
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^
 $(BUILD)/$1/test_%: $(BUILD)/$1/obj/tests/unit/test_%.c.o $(BUILD)/$1/liborrery.a
-	$$(Q)$3 $2 -o $$@ $$^ $$(ENGINE_LINK) $$(if $$(findstring tardisk,$$@),-lz) $$$$(pkg-config --libs check)
+	$$(Q)$3 $2 -o $$@ -lc $$^ $$(ENGINE_LINK) $$(if $$(findstring tardisk,$$@),-lz) $$$$(pkg-config --libs check)
 $(BUILD)/$1/libtrace.a: $$(patsubst %,$(BUILD)/$1/obj/%.o,$$(filter-out %/main.c,$$(TRACE_SRC)))
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^
 $(BUILD)/$1/test_trace_%: $(BUILD)/$1/obj/tests/unit/test_trace_%.c.o $(BUILD)/$1/libtrace.a $(BUILD)/$1/liborrery.a
-	$$(Q)$3 $2 -o $$@ -Wl,--start-group $$^ -Wl,--end-group $$(ENGINE_LINK) $$(TRACE_LIBS) $$$$(pkg-config --libs check)
+	$$(Q)$3 $2 -o $$@ -lc -Wl,--start-group $$^ -Wl,--end-group $$(ENGINE_LINK) $$(TRACE_LIBS) $$$$(pkg-config --libs check)
 endef
 # What a trace says it was recorded by.
 GIT_ID := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)$(if $(shell git status --porcelain -uno 2>/dev/null),-changed)
