@@ -23,11 +23,12 @@ enum mem_owner {
     MEM_OWNER_TEST,
     MEM_OWNER_COUNT
 };
-const char *mem_owner_name(enum mem_owner owner);
+const char *mem_owner_name(enum mem_owner owner);  // as logs and /proc show it
 
-/* Zeroed memory, 16-byte aligned (64 for sizes >= 64), or null. Any context. */
+/* Zeroed memory, 16-byte aligned (64 for sizes >= 64), or null. Any context; takes rank HEAP, and PAGE. */
 must_check void *heap_alloc(size_t size, enum mem_owner owner);
-void heap_free(void *pointer);  // null is fine
+/* Null is fine. Any context; who it was counted for is remembered in the block. */
+void heap_free(void *pointer);
 /* Bytes that `owner` has in the heap now. */
 uint64_t heap_owned(enum mem_owner owner);
 

@@ -396,8 +396,10 @@ struct vfs_type {
     vmk_status (*mount)(struct mount *mount, const char *source, const char *options);
     struct list link;
 };
+/* The struct stays for good. At boot, or in a world. */
 void vfs_type_register(struct vfs_type *type);
 
+/* Gives back a mount that vfs_mount_at() referenced. May block. */
 void mount_put(struct mount *mount);
 
 /* ---- where a path begins, and for whom ---- */
@@ -417,15 +419,23 @@ struct vfs_where vfs_where_kernel(void);
  * Loads the tardisks among the boot modules. */
 must_check vmk_status fs_init(void);
 
-/* ---- paths. Each may block. An empty path is NOT_FOUND. ---- */
+/*
+ * ---- paths ----
+ *
+ * Each walks `path` with where->cred's permissions, may block, and answers what the walk does besides its
+ * own: NOT_FOUND (also for an empty path), NOT_DIR, NO_PERMISSION, NAME_TOO_LONG, TOO_MANY_LINKS, and what
+ * the file system says. Results are referenced and the caller's; on failure they are not set.
+ */
 
 #define VFS_WALK_NOFOLLOW  1u  // a link as the last part is the answer itself
 #define VFS_WALK_DIRECTORY 2u  // anything else is NOT_DIR
+/* What the path names. */
 must_check vmk_status vfs_walk(const struct vfs_where *where, const char *path, unsigned flags,
                                struct vnode **out);
 /* open(2). `mode` counts with O_CREAT; umask applies. */
 must_check vmk_status vfs_open(const struct vfs_where *where, const char *path, uint32_t flags,
                                uint32_t mode, struct file **out);
+/* mkdir(2), mknod(2) and so on: umask applies to `mode`; a taken name is EXISTS. */
 must_check vmk_status vfs_mkdir(const struct vfs_where *where, const char *path, uint32_t mode);
 must_check vmk_status vfs_mknod(const struct vfs_where *where, const char *path, uint32_t mode,
                                 uint64_t device);
@@ -450,9 +460,14 @@ must_check vmk_status vfs_stat(const struct vfs_where *where, const char *path,
 must_check vmk_status vfs_path_of(struct vnode *root, struct vnode *dir, char *out,
                                   size_t size);
 
+/*
+ * mount(2): root only (NOT_OWNER). `where` null: the kernel mounts the root of all. `source` and `options`
+ * are the file system's; VFS_MOUNT_REMOUNT changes flags of what is mounted there. NO_DEVICE: no such type.
+ */
 must_check vmk_status vfs_mount(const struct vfs_where *where, const char *type,
                                 const char *source, const char *path, uint32_t flags,
                                 const char *options);
+/* umount(2): root only. BUSY while somebody holds a vnode of it. What could not be written is logged. */
 must_check vmk_status vfs_unmount(const struct vfs_where *where, const char *path);
 /* sync(2): every mount. */
 void vfs_sync(void);
@@ -468,11 +483,13 @@ must_check bool vfs_attr_allows(const struct vfs_attr *attr, unsigned may,
  * only what somebody may execute. */
 must_check vmk_status vnode_access(struct vnode *vnode, unsigned may,
                                    const struct vfs_cred *cred);
+/* Attributes as they are; no permission is needed. Takes vnode->lock; may block. */
 must_check vmk_status vnode_getattr(struct vnode *vnode, struct vfs_attr *out);
 /* Checks ownership and applies the rules: chmod by owner or root, chown by root (chgrp by the owner
  * into his groups), set-id bits fall off; sizes need write permission. cred null: no checks. */
 must_check vmk_status vnode_setattr(struct vnode *vnode, const struct vfs_attr *attr,
                                     unsigned what, const struct vfs_cred *cred);
+/* At most `size` bytes of a link's target, no NUL; *length is what it has. BAD_PARAM: no link. */
 must_check vmk_status vnode_readlink(struct vnode *vnode, char *out, size_t size,
                                      size_t *length);
 must_check vmk_status vnode_statfs(struct vnode *vnode, struct vfs_statfs *out);

@@ -274,6 +274,7 @@ vmk_status process_create(struct process *parent, struct process **out)
     spin_unlock(&user->lock, irqs);
     if (status != VMK_OK) {
         heap_free(p);
+        heap_free(session);
         return status;
     }
     *out = p;

@@ -276,23 +276,32 @@ static inline struct user_state *user_state(void)
 struct thread *thread_current(void);  // null in a kernel world
 
 /* ---- process.c ---- */
+/*
+ * A process with a number, on the tables, without threads, memory, descriptors or directories; what a
+ * child inherits by value comes from `parent`. Null: it leads a session of its own. The reference is the
+ * tables'. NO_MEMORY, LIMIT (RLIMIT_NPROC, or too many threads on the host).
+ */
 must_check vmk_status process_create(struct process *parent, struct process **out);
+/* A thread on the tables, with FPU state as after exec, not yet running. NO_MEMORY, LIMIT (or it ends). */
 must_check vmk_status thread_create(struct process *process, struct thread **out);
-/* Makes it a world and lets it run. */
+/* Makes it a world and lets it run; it may have ended and be gone on return. On failure nothing has changed. */
 must_check vmk_status thread_start(struct thread *t);
 void process_ref(struct process *p);
 void process_put(struct process *p);
-/* User lock held. */
+/* The one with that number, or null; not referenced. User lock held. */
 struct process *process_find_locked(uint32_t pid);
 struct thread *thread_find_locked(uint32_t tid);
 /* Referenced, or null. */
 struct process *process_find(uint32_t pid);
+/* CPU time of all its threads, also of those that ended: in ring 3, and for it in the kernel. */
 void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void process_times_locked(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void thread_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns);
 /* As /proc/<pid>/stat has it: R, S, T or Z. */
 char process_state_letter_locked(const struct process *p);
+/* Joins the session, with a reference to it. User lock held. */
 void process_session_set_locked(struct process *p, struct user_session *session);
+/* Gives one back, null is fine; *tty_to_put, if not null, is put after the lock. User lock held. */
 void session_put_locked(struct user_session *session, struct tty **tty_to_put);
 
 void process_init(void);

@@ -154,14 +154,11 @@ struct vm {
 };
 
 /* ---- memory; world context, vm->lock not held unless _locked ---- */
-/* Gives memory at a PPN of RAM if there is none. NOT_FOUND: not RAM. NO_MEMORY. AGAIN: the page is
- * swapped out, or memory must be made first: vm_page_wait() without the lock. CORRUPT: lost. */
-must_check vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
-/* The same for somebody who only reads: a shared page stays shared. */
-must_check vmk_status vm_page_read_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
 /*
- * Takes the VM's lock with the page there, waiting for it if need be. Not OK: the lock is not held;
- * KILLED and IO_ERROR as vm_page_wait() says. World context, nothing locked. [switch]
+ * Takes the VM's lock with memory at that PPN of RAM, giving it if there is none and waiting for what is
+ * swapped out. `write`: the page becomes the VM's own; for a reader a shared page stays shared. Not OK: the
+ * lock is not held. NOT_FOUND: not RAM. NO_MEMORY. CORRUPT: lost. KILLED and IO_ERROR as vm_page_wait() says.
+ * World context, nothing locked. [switch]
  */
 must_check vmk_status vm_page_lock(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn,
                                    bool *irqs);

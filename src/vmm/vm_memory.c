@@ -102,16 +102,6 @@ static vmk_status page_in(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn)
     return status;
 }
 
-vmk_status vm_page_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
-{
-    return page_in(vm, ppn, true, mpn);
-}
-
-vmk_status vm_page_read_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn)
-{
-    return page_in(vm, ppn, false, mpn);
-}
-
 vmk_status vm_page_lock(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn, bool *irqs)
 {
     vmk_status status;
