@@ -20,6 +20,8 @@ START_TEST(test_page__all_of_memory__each_page_once_and_back)
 
     sim_test_begin();
 
+    ck_assert_uint_gt(page_free_least(), 0);
+
     uint64_t free_before = page_free_count();
 
     while (page_alloc(0, MEM_OWNER_TEST, &taken[count]) == VMK_OK) {
@@ -27,6 +29,7 @@ START_TEST(test_page__all_of_memory__each_page_once_and_back)
         ck_assert_uint_eq(seen[taken[count].raw]++, 0);
         count++;
     }
+    ck_assert_uint_eq(page_free_least(), 0);
     ck_assert_uint_eq(count, free_before);
     ck_assert_uint_eq(page_owned_count(MEM_OWNER_TEST), count);
     while (count)
