@@ -22,7 +22,7 @@
 #define WHO_AGE(who) ((uint8_t)((who) >> 16))
 #define AGE_MAX      127u  // ages wrap below SHARED
 #define CHUNK        ((uint32_t)(PAGE_SIZE / sizeof(struct share_frame)))
-#define BUCKETS_MAX (1u << 19)  // with the heap's head a block of pages: it has no larger one
+#define BUCKETS_MAX  (1u << 19)  // with the heap's head a block of pages: it has no larger one
 
 static uint64_t mix(uint64_t h)
 {

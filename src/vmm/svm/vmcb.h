@@ -150,7 +150,8 @@ _Static_assert(sizeof(struct vmcb) == 4096, "VMCB is one page");
 #define SVM_EXIT_XSETBV     0x08du
 #define SVM_EXIT_RDPRU      0x08eu
 #define SVM_EXIT_NPF        0x400u
-#define NPF_GUEST_TABLE     BIT(33)  // in EXITINFO1: the access was to one of the guest's page tables
+#define NPF_GUEST_TABLE                                                                        \
+    BIT(33)  // in EXITINFO1: the access was to one of the guest's page tables
 #define SVM_EXIT_INVALID    UINT64_MAX
 
 #define SVM_MISC1(exit)     (1u << ((exit)-0x60u))
