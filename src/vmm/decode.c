@@ -196,6 +196,7 @@ static bool take_vex(struct reader *r, uint8_t first, struct decoded *out, struc
     if (out->mode != 64)
         p->rex = 0;
     p->operand = (last & 3) == 1;
+    out->vector_256 = last & 4;
     out->rep = (last & 3) == 2;
     out->repne = (last & 3) == 3;
     if (first == 0x8f)
@@ -411,6 +412,7 @@ bool decode(const uint8_t *bytes, size_t count, unsigned mode, struct decoded *o
     good = take_opcode(&r, out, &p);
     if (good) {
         out->rex = out->encoding == DECODE_LEGACY ? p.rex : 0;
+        out->operand_prefix = p.operand;
         set_sizes(out, &p);
         good = take_operands(&r, out, &p);
     }

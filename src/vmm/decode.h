@@ -51,8 +51,10 @@ struct decoded {
     uint8_t opcode;
     uint8_t rex;  // the REX byte or 0
     bool lock;
-    bool rep;    // F3
-    bool repne;  // F2
+    bool rep;             // F3
+    bool repne;           // F2
+    bool operand_prefix;  // 66
+    bool vector_256;      // VEX.L
     bool has_modrm;
     uint8_t mod;
     uint8_t reg;         // with REX.R

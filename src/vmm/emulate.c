@@ -6,8 +6,9 @@
  * wide, read or write, stands in the instruction. So it is fetched through the guest's own page
  * tables, decoded and carried out here, with the device in the place of memory. The same goes for
  * INS and OUTS, whose other side is guest memory. Only what operating systems do to devices is
- * here: moves, string moves, and the plain arithmetic that compilers make of `*reg |= bit`. What
- * is left out (SSE, CMPXCHG8B, far transfers) gives #UD and a line in the log. Not modelled:
+ * here: moves (those of vector registers too, vmm/emulate_vector.c), string moves, and the plain
+ * arithmetic that compilers make of `*reg |= bit`. What is left out (vector arithmetic, MMX, string
+ * compares, far transfers) gives #UD and a line in the log. Not modelled:
  * segment limits of the second operand, and a bus lock around a read-modify-write of a device.
  *
  * An instruction either happens as a whole, or leaves every register and byte as it was with a
@@ -25,6 +26,7 @@
 #include "core/log.h"
 #include "lib/string.h"
 #include "vmm/decode.h"
+#include "vmm/emulate_vector.h"
 #include "vmm/vm.h"
 
 #define STRING_CHUNK     4096u  // bytes of one string instruction between two looks at interrupts
@@ -171,7 +173,7 @@ static bool is_device(const struct work *w, gpa_t gpa)
 /* Within one page; a device sees sizes 1, 2, 4, 8 and odd pieces byte by byte. */
 static void piece_read(const struct work *w, gpa_t gpa, unsigned size, uint8_t *out)
 {
-    unsigned step = (size & (size - 1)) ? 1 : size;
+    unsigned step = (size & (size - 1)) ? 1 : MIN(size, 8u);
 
     if (!is_device(w, gpa) && vm_memory_read(w->v->vm, gpa, out, size) == VMK_OK)
         return;
@@ -185,7 +187,7 @@ static void piece_read(const struct work *w, gpa_t gpa, unsigned size, uint8_t *
 
 static void piece_write(const struct work *w, gpa_t gpa, unsigned size, const uint8_t *in)
 {
-    unsigned step = (size & (size - 1)) ? 1 : size;
+    unsigned step = (size & (size - 1)) ? 1 : MIN(size, 8u);
 
     if (!is_device(w, gpa) && vm_memory_write(w->v->vm, gpa, in, size) == VMK_OK)
         return;
@@ -215,24 +217,31 @@ static bool place_find(struct work *w, uint64_t gla, unsigned size, enum gla_acc
     return out->first_size == size || locate(w, gla + out->first_size, access, &out->second);
 }
 
-static uint64_t place_read(const struct work *w, const struct place *p)
+static void place_copy_from(const struct work *w, const struct place *p, uint8_t *bytes)
 {
-    uint64_t value = 0;
-    uint8_t *bytes = (uint8_t *)&value;
-
     piece_read(w, p->first, p->first_size, bytes);
     if (p->first_size < p->size)
         piece_read(w, p->second, p->size - p->first_size, bytes + p->first_size);
+}
+
+static void place_copy_to(const struct work *w, const struct place *p, const uint8_t *bytes)
+{
+    piece_write(w, p->first, p->first_size, bytes);
+    if (p->first_size < p->size)
+        piece_write(w, p->second, p->size - p->first_size, bytes + p->first_size);
+}
+
+static uint64_t place_read(const struct work *w, const struct place *p)
+{
+    uint64_t value = 0;
+
+    place_copy_from(w, p, (uint8_t *)&value);
     return value;
 }
 
 static void place_write(const struct work *w, const struct place *p, uint64_t value)
 {
-    const uint8_t *bytes = (const uint8_t *)&value;
-
-    piece_write(w, p->first, p->first_size, bytes);
-    if (p->first_size < p->size)
-        piece_write(w, p->second, p->size - p->first_size, bytes + p->first_size);
+    place_copy_to(w, p, (const uint8_t *)&value);
 }
 
 /* ---- flags ---- */
@@ -548,6 +557,84 @@ static void do_compare_exchange(struct work *w, unsigned size)
     }
 }
 
+/* CMPXCHG8B and, with REX.W, CMPXCHG16B: EDX:EAX against memory, ECX:EBX into it. */
+static void do_compare_exchange_pair(struct work *w)
+{
+    unsigned size = w->insn.operand_size == 8 ? 8 : 4;
+    uint64_t gla = operand_address(w, 0), old[2] = {0, 0};
+    uint8_t bytes[16];
+    struct place p;
+
+    if (size == 8 && (gla & 15)) {
+        vcpu_raise_gp(w->v);
+        w->failed = true;
+        return;
+    }
+    if (!place_find(w, gla, 2 * size, GLA_WRITE, &p))
+        return;
+    place_copy_from(w, &p, bytes);
+    memcpy(&old[0], bytes, size);
+    memcpy(&old[1], bytes + size, size);
+    if (old[0] == reg_get(w, GPR_RAX, size) && old[1] == reg_get(w, GPR_RDX, size)) {
+        old[0] = reg_get(w, GPR_RBX, size);
+        old[1] = reg_get(w, GPR_RCX, size);
+        memcpy(bytes, &old[0], size);
+        memcpy(bytes + size, &old[1], size);
+        w->new_flags |= RFLAGS_ZF;
+    } else {
+        reg_set(w, GPR_RAX, size, old[0]);
+        reg_set(w, GPR_RDX, size, old[1]);
+        w->new_flags &= ~(uint64_t)RFLAGS_ZF;
+    }
+    place_copy_to(w, &p, bytes);  // what was there, if they differ
+}
+
+static uint64_t bytes_reversed(uint64_t value, unsigned size)
+{
+    return __builtin_bswap64(value) >> (64 - 8 * size);
+}
+
+/* MOVBE loads (F0) and stores (F1) with the bytes in the other order. */
+static void do_move_reversed(struct work *w)
+{
+    unsigned size = w->insn.operand_size;
+    struct place p;
+
+    if (!operand(w, size, w->insn.opcode & 1 ? GLA_WRITE : GLA_READ, &p))
+        return;
+    if (w->insn.opcode & 1)
+        place_write(w, &p, bytes_reversed(reg_get(w, w->insn.reg, size), size));
+    else
+        reg_set(w, w->insn.reg, size, bytes_reversed(place_read(w, &p), size));
+}
+
+/* False: no move of a vector register. */
+static bool do_vector(struct work *w)
+{
+    uint64_t gla = operand_address(w, 0);
+    uint8_t bytes[VECTOR_BYTES];
+    struct vector_move m;
+    struct place p;
+
+    if (!vt()->vectors_in_cpu || !vector_move_of(&w->insn, &m))
+        return false;
+    if (m.aligned && (gla & (m.size - 1u))) {
+        vcpu_raise_gp(w->v);
+        w->failed = true;
+        return true;
+    }
+    if (!place_find(w, gla, m.size, m.store ? GLA_WRITE : GLA_READ, &p))
+        return true;
+    if (m.store) {
+        vector_get(w->v, m.reg, bytes);
+        place_copy_to(w, &p, bytes + m.offset);
+    } else {
+        place_copy_from(w, &p, bytes);
+        vector_load(w->v, &m, bytes);
+    }
+    return true;
+}
+
 /* BT, BTS, BTR, BTC (action 0-3). A register index reaches past the operand, both ways. */
 static void do_bit(struct work *w, unsigned action, bool from_register)
 {
@@ -768,7 +855,13 @@ static void execute_two_byte(struct work *w)
     case 0xc0:
     case 0xc1: do_exchange(w, by_low_bit, true); return;
     case 0xc3: do_store(w, size, reg_get(w, d->reg, size)); return;  // MOVNTI
-    default: w->unknown = true;
+    case 0xc7:
+        if ((d->reg & 7) == 1)
+            do_compare_exchange_pair(w);
+        else
+            w->unknown = true;
+        return;
+    default: w->unknown = !do_vector(w);
     }
 }
 
@@ -780,7 +873,7 @@ static bool execute(struct work *w)
     w->one_operand = d->has_memory && !(d->map == DECODE_MAP_ONE && d->opcode == 0x8f);
     w->new_flags = w->flags;
     if (d->encoding != DECODE_LEGACY) {
-        w->unknown = true;
+        w->unknown = !d->has_memory || !do_vector(w);
     } else if (d->map == DECODE_MAP_ONE && !d->has_memory) {
         unsigned kind = d->opcode & 0xfe;
 
@@ -793,8 +886,10 @@ static bool execute(struct work *w)
         execute_one_byte(w);
     } else if (d->map == DECODE_MAP_0F) {
         execute_two_byte(w);
+    } else if (d->map == DECODE_MAP_0F38 && (d->opcode & 0xfe) == 0xf0 && !d->repne) {
+        do_move_reversed(w);
     } else {
-        w->unknown = true;
+        w->unknown = !do_vector(w);
     }
     if (w->unknown || w->failed)
         return false;

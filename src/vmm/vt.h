@@ -122,6 +122,7 @@ struct vt_backend {
     /* CPL of the guest now. */
     unsigned (*cpl)(struct vcpu *v);
     const struct nested_format *nested_format;  // see vmm/nested.h
+    bool vectors_in_cpu;  // XMM and YMM are the guest's while its world runs
     /* Can it map 2 MB by one nested entry? Null: always. */
     bool (*large_pages)(void);
     /* Prints the whole guest state to the log, decoded by field name. */

@@ -8,6 +8,7 @@
  * expected state written out. Under the emulator is a machine of a few lines: linear address =
  * physical address, 64 KB of RAM, one device page, holes elsewhere.
  */
+#include "vmm/emulate_vector.h"
 #include "vmm/vm.h"
 
 #include <check.h>
@@ -31,7 +32,7 @@ static struct machine {
     uint8_t device[PAGE_SIZE];
     unsigned device_accesses, last_size;
     uint8_t port_log[8192];
-    unsigned port_accesses, ud, pf;
+    unsigned port_accesses, ud, gp, pf;
     uint64_t pf_address;
     uint32_t pf_error;
 } m;
@@ -83,6 +84,12 @@ void vcpu_gpr_set(struct vcpu *v, unsigned number, uint64_t value)
         m.rsp = value;
     else
         v->regs.gpr[number] = value;
+}
+
+void vcpu_raise_gp(struct vcpu *v)
+{
+    ck_assert_ptr_eq(v, &m.vcpu);
+    m.gp++;
 }
 
 void vcpu_raise_ud(struct vcpu *v)
@@ -138,6 +145,28 @@ void code_page_keep(struct vcpu *v, uint64_t gla)
 {
     (void)v;
     (void)gla;
+}
+
+/* No vector moves: tests/unit/test_emulate_vector.c has those. */
+bool vector_move_of(const struct decoded *d, struct vector_move *out)
+{
+    (void)d;
+    (void)out;
+    return false;
+}
+
+void vector_get(struct vcpu *v, unsigned reg, uint8_t bytes[VECTOR_BYTES])
+{
+    (void)v;
+    (void)reg;
+    (void)bytes;
+}
+
+void vector_load(struct vcpu *v, const struct vector_move *move, const uint8_t *bytes)
+{
+    (void)v;
+    (void)move;
+    (void)bytes;
 }
 
 bool vm_is_ram(const struct vm *vm, gpa_t gpa)
@@ -573,7 +602,7 @@ END_TEST
 START_TEST(test_emulate_mmio__unknown__undefined_opcode)
 {
     static const char *const strange[] = {"0f2807", "c5fc1007", "f7f1",
-                                          "d8c0",   "0fc70f",   "0f0b"};
+                                          "d8c0",   "0fc737",   "0f0b"};
     uint32_t length;
 
     machine_reset(64);
@@ -582,6 +611,56 @@ START_TEST(test_emulate_mmio__unknown__undefined_opcode)
     ck_assert_int_eq(mmio(DEVICE_AT, &length), EXIT_RESUME);
     ck_assert_uint_eq(m.ud, 1);
     ck_assert_uint_eq(m.device_accesses, 0);
+}
+END_TEST
+
+START_TEST(test_emulate_mmio__compare_exchange_pair__both_outcomes)
+{
+    uint64_t *const gpr = m.vcpu.regs.gpr;
+    const uint32_t old[2] = {0x11111111, 0x22222222};
+    uint32_t now[4], length;
+
+    machine_reset(64);
+    gpr[GPR_RDI] = DEVICE_AT;
+    memcpy(m.device, old, sizeof(old));
+    gpr[GPR_RAX] = 0xffffffff11111111;  // the upper halves do not count
+    gpr[GPR_RDX] = 0x22222222;
+    gpr[GPR_RBX] = 0x33333333;
+    gpr[GPR_RCX] = 0x44444444;
+    code_hex("f00fc70f");
+    ck_assert_int_eq(mmio(DEVICE_AT, &length), EXIT_RESUME_NEXT);
+    ck_assert_uint_eq(length, 4);
+    memcpy(now, m.device, sizeof(now));
+    ck_assert_uint_eq(now[0], 0x33333333);
+    ck_assert_uint_eq(now[1], 0x44444444);
+    ck_assert(m.rflags & RFLAGS_ZF);
+    ck_assert_int_eq(mmio(DEVICE_AT, &length), EXIT_RESUME_NEXT);
+    ck_assert(!(m.rflags & RFLAGS_ZF));
+    ck_assert_uint_eq(gpr[GPR_RAX], 0x33333333);
+    ck_assert_uint_eq(gpr[GPR_RDX], 0x44444444);
+
+    code_hex("f0480fc70f");
+    gpr[GPR_RDI] = DEVICE_AT + 8;
+    ck_assert_int_eq(mmio(DEVICE_AT + 8, &length), EXIT_RESUME);  // 16 bytes, not aligned
+    ck_assert_uint_eq(m.gp, 1);
+}
+END_TEST
+
+START_TEST(test_emulate_mmio__movbe__bytes_reversed)
+{
+    uint32_t length;
+    uint64_t now;
+
+    machine_reset(64);
+    m.vcpu.regs.gpr[GPR_RDI] = DEVICE_AT;
+    m.vcpu.regs.gpr[GPR_RCX] = 0x8877665544332211;
+    code_hex("480f38f10f");
+    ck_assert_int_eq(mmio(DEVICE_AT, &length), EXIT_RESUME_NEXT);
+    memcpy(&now, m.device, 8);
+    ck_assert_uint_eq(now, 0x1122334455667788);
+    code_hex("660f38f00f");
+    ck_assert_int_eq(mmio(DEVICE_AT, &length), EXIT_RESUME_NEXT);
+    ck_assert_uint_eq(m.vcpu.regs.gpr[GPR_RCX], 0x8877665544338877);
 }
 END_TEST
 
@@ -634,6 +713,8 @@ int main(void)
     tcase_add_test(all, test_emulate_string_io__16_bit__wraps_at_64k);
     tcase_add_test(all, test_emulate_string_io__count_zero__does_nothing);
     tcase_add_loop_test(all, test_emulate_mmio__unknown__undefined_opcode, 0, 6);
+    tcase_add_test(all, test_emulate_mmio__compare_exchange_pair__both_outcomes);
+    tcase_add_test(all, test_emulate_mmio__movbe__bytes_reversed);
     tcase_add_test(all, test_emulate_mmio__fetch_over_page_end__second_page_only_if_needed);
     tcase_add_test(all, test_emulate_length__any_instruction__length);
     suite_add_tcase(suite, all);

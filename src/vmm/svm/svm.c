@@ -1084,5 +1084,6 @@ const struct vt_backend vt_backend_svm = {
     .flush_vcpu = svm_flush_vcpu,
     .cpl = svm_cpl,
     .nested_format = &npt_format,
+    .vectors_in_cpu = true,
     .dump = svm_dump,
 };

@@ -432,6 +432,7 @@ const struct vt_backend vt_backend_vtx = {
     .flush_vcpu = vtx_flush_vcpu,
     .cpl = vtx_cpl,
     .nested_format = &nested_format_ept,
+    .vectors_in_cpu = true,
     .large_pages = vtx_large_pages,
     .dump = vtx_dump,
 };
