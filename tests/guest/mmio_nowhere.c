@@ -92,6 +92,79 @@ static void moves(void)
     expect(value == UINT64_MAX || guest_on_plain_tcg(), "PUSH from nowhere");
 }
 
+/* Wide moves; the cell has 4 bytes in 16, and what is beside them reads as zero. */
+static void wide_moves(void)
+{
+    static uint32_t from[8] __attribute__((aligned(32))) = {0x11111111, 0x22222222, 3, 4, 5};
+    static uint32_t to[8] __attribute__((aligned(32)));
+    uint32_t low = 0x7654321, high = 0;
+    uint64_t value = 0;
+    uint8_t zero;
+
+    __asm__ volatile("movdqu (%0), %%xmm3; movdqu %%xmm3, (%1)"
+                     :
+                     : "r"(from), "r"(cell)
+                     : "memory");
+    expect_equal(*cell, 0x11111111, "MOVDQU to a device");
+    __asm__ volatile("movdqa (%0), %%xmm9; movups %%xmm9, (%1)"
+                     :
+                     : "r"(cell), "r"(to)
+                     : "memory");
+    expect_equal(to[0], 0x11111111, "MOVDQA from a device");
+    expect_equal(to[1] | to[2] | to[3], 0, "and what is beside the register");
+    *cell = 0x33333333;
+    __asm__ volatile("movaps (%0), %%xmm1; movss (%1), %%xmm1; movaps %%xmm1, (%2)"
+                     :
+                     : "r"(from), "r"(cell), "r"(to)
+                     : "memory");
+    expect_equal(to[0], 0x33333333, "MOVSS from a device");
+    expect_equal(to[1] | to[2], 0, "zeroes the rest");
+    __asm__ volatile("movaps (%0), %%xmm1; movhps (%1), %%xmm1; movaps %%xmm1, (%2)"
+                     :
+                     : "r"(from), "r"(cell), "r"(to)
+                     : "memory");
+    expect_equal(to[2], 0x33333333, "MOVHPS from a device");
+    expect_equal(to[1], 0x22222222, "keeps the low half");
+    CATCH("movaps %%xmm1, 4(%0)", : : "r"(cell) : "memory");
+    expect_caught(13, 0, "MOVAPS wants its alignment");
+    *cell = low;
+    __asm__ volatile("lock cmpxchg8b (%3); setz %2"
+                     : "+a"(low), "+d"(high), "=q"(zero)
+                     : "r"(cell), "b"(0x55), "c"(0)
+                     : "memory", "cc");
+    expect(zero && *cell == 0x55, "CMPXCHG8B that finds what it compares");
+    __asm__ volatile("lock cmpxchg8b (%3); setz %2"
+                     : "+a"(low), "+d"(high), "=q"(zero)
+                     : "r"(cell), "b"(0x66), "c"(0)
+                     : "memory", "cc");
+    expect(!zero && low == 0x55 && *cell == 0x55, "CMPXCHG8B that does not");
+    if (cpuid(1).ecx >> 22 & 1) {
+        __asm__ volatile("movbel %k1, (%0)" : : "r"(cell), "r"(0x12345678) : "memory");
+        expect_equal(*cell, 0x78563412, "MOVBE to a device");
+        __asm__ volatile("movbel (%1), %k0" : "+r"(value) : "r"(cell) : "memory");
+        expect_equal(value, 0x12345678, "MOVBE from a device");
+    }
+    if ((cpuid(1).ecx >> 26 & 1) && (cpuid(1).ecx >> 28 & 1)) {
+        __asm__ volatile("movq %%cr4, %%rax; orq $0x40000, %%rax; movq %%rax, %%cr4;"
+                         "xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $7, %%eax; xsetbv"
+                         :
+                         :
+                         : "rax", "rcx", "rdx", "memory");
+        *cell = 0x44444444;
+        __asm__ volatile("vmovdqa (%0), %%ymm5; vmovd (%1), %%xmm5; vmovdqa %%ymm5, (%2)"
+                         :
+                         : "r"(from), "r"(cell), "r"(to)
+                         : "memory");
+        expect_equal(to[0], 0x44444444, "VMOVD from a device");
+        expect_equal(to[1] | to[4], 0, "zeroes all that lies above");
+        __asm__ volatile("vmovdqu (%0), %%ymm5; vmovdqu %%ymm5, (%1)"
+                         :
+                         : "r"(from), "r"(cell)
+                         : "memory");
+        expect_equal(*cell, 0x11111111, "VMOVDQU of 32 bytes to a device");
+    }
+}
+
 static void faults(void)
 {
     uint64_t rdi = 0x8000000000ull;
@@ -110,6 +183,8 @@ void guest_main(void)
     else
         nowhere();
     moves();
+    if (!guest_on_plain_tcg())
+        wide_moves();
     BOTH("addl %k1, (%3)", 0x7fffffff, 1);
     BOTH("addl $-1, (%3)", 1, 0);
     BOTH("adcl %k1, (%3)", 0xffffffff, 0);
