@@ -20,6 +20,7 @@ while [ $i -lt 40 ]; do
         /sys/kernel/debug/vmmemctl)
     [ "$1" -gt 5000 ] && [ "$2" = "$1" ] && break
 done
+cat /sys/kernel/debug/vmmemctl
 after=$(awk "/MemFree/ { print \$2 }" /proc/meminfo)
 echo "target $1 current $2 pages, free before $before after $after kB"
 [ "$2" -gt 5000 ] || exit 1
@@ -31,3 +32,13 @@ echo "free again $again kB"
 [ $((again - after)) -gt $(($2 * 3)) ] || exit 1
 echo the balloon came and went' 0 'the balloon came and went' \
     --disk virtio0:0=1M --kernel-args 'mem.min-free=500 mem.clear-below=400 mem.soft-below=390 mem.goal=700'
+# What the driver counted, when its balloon had its size, is what the VMM counted: pages in it, commands that failed.
+check 'qemu balloon: the counters of driver and VMM agree' awk '{ gsub(/\r/, "") }
+    FNR == NR { if ($1 == "current") current = $3
+        if (/^used capabilities/) caps = $3 $4
+        if ($1 == "2m-lock") large = $3
+        if ($1 ~ /[lL]ock/) print; next }
+    /balloon: .* pages given/ { for (i = 1; i < NF; i++) { if ($(i + 1) == "pages" && $(i + 2) == "given,") given = $i
+        if ($(i + 1) == "taken") taken = $i } }
+    END { print "driver", current, "caps", caps, "VMM", given, taken; exit !(current > 5000 && given - taken == current && large > 0) }' \
+    "$results/out-qemu-linux-balloon.txt" "$results/out-qemu-linux-balloon.log"
