@@ -32,7 +32,8 @@ echo "free again $again kB"
 [ $((again - after)) -gt $(($2 * 3)) ] || exit 1
 echo the balloon came and went' 0 'the balloon came and went' \
     --disk virtio0:0=1M --kernel-args 'mem.min-free=500 mem.clear-below=400 mem.soft-below=390 mem.goal=700'
-# What the driver counted, when its balloon had its size, is what the VMM counted: pages in it, commands that failed.
+# What the driver counted, when its balloon had its size, is what the VMM counted to the end. The target may move in the moment
+# between the two: two commands of 2 MB.
 check 'qemu balloon: the counters of driver and VMM agree' awk '{ gsub(/\r/, "") }
     FNR == NR { if ($1 == "current") current = $3
         if (/^used capabilities/) caps = $3 $4
@@ -40,5 +41,5 @@ check 'qemu balloon: the counters of driver and VMM agree' awk '{ gsub(/\r/, "")
         if ($1 ~ /[lL]ock/) print; next }
     /balloon: .* pages given/ { for (i = 1; i < NF; i++) { if ($(i + 1) == "pages" && $(i + 2) == "given,") given = $i
         if ($(i + 1) == "taken") taken = $i } }
-    END { print "driver", current, "caps", caps, "VMM", given, taken; exit !(current > 5000 && given - taken == current && large > 0) }' \
+    END { print "driver", current, "caps", caps, "VMM", given, taken; exit !(current > 5000 && given - taken - current <= 1024 && current - given + taken <= 1024 && large > 0) }' \
     "$results/out-qemu-linux-balloon.txt" "$results/out-qemu-linux-balloon.log"
