@@ -91,6 +91,8 @@ static bool files_up(void)
     status = fat_type_register();
     if (status != VMK_OK)
         vmk_log(VMK_LOG_ERROR, "Boot: no FAT: %s", vmk_status_text(status));
+    else
+        (void)datastore_scratch_mount();
     status = boot_fs_start();
     if (status != VMK_OK)
         vmk_log(VMK_LOG_ERROR, "Boot: no boot modules below /boot: %s",
@@ -174,5 +176,6 @@ void user_boot_end(void)
 {
     log_console_levels_set(4);
     vfs_sync();
+    datastore_scratch_unmount();
     (void)datastore_unmount_all();
 }

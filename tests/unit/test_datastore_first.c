@@ -3,6 +3,7 @@
  * tests/unit/test_datastore_first.c -- the first boot's datastore: made on empty disks, and only there.
  */
 #include "fs/fat/fat.h"
+#include "fs/fat/fat_vfs.h"
 #include "fs/vmfs/datastore.h"
 #include "fs/vmfs/vmfs_vfs.h"
 #include "io/partition.h"
@@ -99,6 +100,29 @@ static void empty_disk(void *argument)
     ck_assert_uint_eq(datastore_unmount_all(), 0);
 }
 FS_TEST(test_datastore_first__empty_disk__partitioned_once_and_kept_from_then_on, empty_disk)
+
+/* The scratch partition of a large disk is /scratch, on this boot and the next; a small disk has none. */
+static void scratch(void *argument)
+{
+    (void)argument;
+    disks_up(1, 20ull << 30);
+    ck_assert_int_eq(fat_type_register(), VMK_OK);
+    ck_assert(!datastore_scratch_mount());
+    ck_assert_uint_eq(boot(DATASTORE_AUTO_FIRST), 1);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert(datastore_scratch_mount());
+        if (i == 0)
+            fs_write_file("/scratch/Log of the last days.txt", "kept");
+        ck_assert_str_eq(fs_read_file("/scratch/Log of the last days.txt"), "kept");
+        datastore_scratch_unmount();
+    }
+    ck_assert_uint_eq(datastore_unmount_all(), 0);
+    disk_change();
+    ck_assert_uint_eq(boot(DATASTORE_AUTO_FIRST), 1);
+    ck_assert(!datastore_scratch_mount());
+    ck_assert_uint_eq(datastore_unmount_all(), 0);
+}
+FS_TEST(test_datastore_first__scratch__is_mounted_where_there_is_one, scratch)
 
 /* What somebody may have on a disk, each in a place of its own. */
 static void put_content(struct disk_model *disk, unsigned kind)
@@ -221,6 +245,7 @@ FS_TEST(test_datastore_first__power_cut__next_boot_ends_what_was_begun, power_cu
 
 KERNEL_TEST_MAIN("datastore_first",
                  RUNS(test_datastore_first__empty_disk__partitioned_once_and_kept_from_then_on),
+                 RUNS(test_datastore_first__scratch__is_mounted_where_there_is_one),
                  RUNS(test_datastore_first__disk_with_content__nothing_written),
                  RUNS(test_datastore_first__several_empty_disks__one_unless_all_are_wanted),
                  RUNS(test_datastore_first__power_cut__next_boot_ends_what_was_begun))

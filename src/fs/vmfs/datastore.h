@@ -39,6 +39,13 @@ enum datastore_auto {
  * left alone; each decision is logged. Behind datastore_scan(). Returns how many were made.
  */
 unsigned datastore_first_boot(enum datastore_auto how);
+/*
+ * Mounts the first disk's scratch partition that datastore_first_boot() made, by number, type and size,
+ * at /scratch. Behind fat_type_register(). False: there is none, or it cannot be mounted (logged).
+ */
+bool datastore_scratch_mount(void);
+/* For the end of the host; nothing where nothing is mounted. */
+void datastore_scratch_unmount(void);
 /* By label or UUID. BUSY: files are open. NOT_FOUND. Everything is flushed. */
 must_check vmk_status datastore_unmount(const char *name);
 /* For the end of the host: as many as can be. Returns how many stay. */

@@ -25,12 +25,13 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define LEAST       (1300ull << 20)  // of a disk, as ESXi wants it for VMFS-5
-#define DUMP_SIZE   (110ull << 20)
-#define SCRATCH     (4ull << 30)
-#define SCRATCH_MIN (16ull << 30)  // a disk that small has no scratch partition
-#define UNFINISHED  "unfinished datastore"
-#define LABELS_MAX  100u
+#define LEAST        (1300ull << 20)  // of a disk, as ESXi wants it for VMFS-5
+#define DUMP_SIZE    (110ull << 20)
+#define SCRATCH      (4ull << 30)
+#define SCRATCH_MIN  (16ull << 30)  // a disk that small has no scratch partition
+#define UNFINISHED   "unfinished datastore"
+#define LABELS_MAX   100u
+#define SCRATCH_PATH "/scratch"
 
 enum {
     PART_SCRATCH = 2,
@@ -329,4 +330,63 @@ unsigned datastore_first_boot(enum datastore_auto how)
             made += take(&info);
     }
     return made;
+}
+
+/* ---- scratch ---- */
+
+/* True: the disk's scratch partition is mounted. */
+static bool scratch_try(const struct storage_device_info *info)
+{
+    static const struct partition_report quiet = {.line = no_line};
+    const struct vfs_where where = vfs_where_kernel();
+    struct partition_table *table = NULL;
+    const struct partition *p;
+    char name[BLOCK_NAME_SIZE + 8];
+    struct block_device *disk;
+    bool wanted = false;
+    vmk_status status = storage_open(info->name, &disk);
+
+    if (status != VMK_OK)
+        return false;
+    if (partition_table_read(disk, &quiet, &table) == VMK_OK) {
+        p = partition_find(table, PART_SCRATCH);
+        wanted = table->scheme == PARTITION_SCHEME_GPT && p && !p->bad &&
+                 p->kind == PARTITION_BASIC_DATA && p->size == SCRATCH &&
+                 partition_find(table, PART_DUMP) && partition_find(table, PART_VMFS);
+    }
+    partition_table_free(table);
+    storage_close(disk);
+    if (!wanted)
+        return false;
+    (void)vmk_snprintf(name, sizeof(name), "%s:%u", info->name, PART_SCRATCH);
+    status = vfs_mkdir(&where, SCRATCH_PATH, 0755);
+    if (status == VMK_OK || status == VMK_EXISTS)
+        status = vfs_mount(&where, "vfat", name, SCRATCH_PATH, VFS_MOUNT_NOSUID, NULL);
+    if (status != VMK_OK) {
+        vmk_log(VMK_LOG_WARN, "Datastore: %s: not mounted at " SCRATCH_PATH ": %s", name,
+                vmk_status_text(status));
+        return false;
+    }
+    vmk_log(VMK_LOG_INFO, "Datastore: %s is " SCRATCH_PATH, name);
+    return true;
+}
+
+bool datastore_scratch_mount(void)
+{
+    struct storage_device_info info;
+
+    for (unsigned i = 0; storage_device_get(i, &info); i++) {
+        if (!info.gone && !info.read_only && scratch_try(&info))
+            return true;
+    }
+    return false;
+}
+
+void datastore_scratch_unmount(void)
+{
+    const struct vfs_where where = vfs_where_kernel();
+    const vmk_status status = vfs_unmount(&where, SCRATCH_PATH);
+
+    if (status == VMK_BUSY)
+        vmk_log(VMK_LOG_WARN, "Datastore: " SCRATCH_PATH " stays mounted: files are open");
 }
