@@ -38,6 +38,7 @@ usage: scripts/run.sh [options]
                      or iscsi://ADDRESS:PORT/TARGET/LUN, behind virtio-scsi
   --firmware bios    start by SeaBIOS from the first disk instead of the kernel directly
   --append ARGS      the guest kernel's command line (for Linux: appended to it)
+  --vmx LINE         a line more in the .vmx file of each VM; may be given several times
   --kernel-args ARGS more for the VMkernel's own command line
   --log FILE         keep the VMkernel's log there (batch)
   --timeout SECONDS  give up after that long; 0: never (batch: 120; in Bochs 600)
@@ -68,7 +69,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=${BUILD:-$here/../build}
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 platform=qemu
-batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' host_commands='' has_host='' guest='' append='' extra='' modules='' module_count=0
+vmx_lines='' batch='' cpus='' vcpus='' vms=1 memory='' commands='' has_commands='' host_commands='' has_host='' guest='' append='' extra='' modules='' module_count=0
 log='' limit='' gdb='' icount=''
 disks='' firmware='' host_disks='' machine_memory=''
 trace='' trace_classes=all trace_mode=stream trace_lossless='' trace_buffer=''
@@ -89,7 +90,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --platform | --cpus | --vcpus | --vms | --memory | --cmd | --host-cmd | --guest | --append | --module | \
         --disk | --host-disk | --host-memory | --firmware | --kernel-args | --log | --timeout | --icount-shift | \
-        --trace | --trace-classes | --trace-mode | --trace-buffer)
+        --trace | --trace-classes | --trace-mode | --trace-buffer | --vmx)
         [ $# -ge 2 ] || die "$1 needs a value"
         ;;
     esac
@@ -112,6 +113,8 @@ while [ $# -gt 0 ]; do
     --kernel-args) extra=$2 && shift ;;
     --log) log=$2 && shift ;;
     --timeout) limit=$2 && shift ;;
+    --vmx) vmx_lines="$vmx_lines$2
+" && shift ;;
     --gdb) gdb=yes ;;
     --icount) icount=0 ;;
     --icount-shift) icount=$2 && shift ;;
@@ -281,6 +284,7 @@ if [ -n "$firmware" ]; then
     echo 'firmware = "bios"' >>"$vmx"
 fi
 [ -z "$affinity" ] || echo "sched.cpu.affinity = \"$affinity\"" | tee -a "$work"/modules/*.vmx >/dev/null
+[ -z "$vmx_lines" ] || printf '%s' "$vmx_lines" | tee -a "$work"/modules/*.vmx >/dev/null
 # The others are copies of the first with a name of their own and no serial port.
 n=1
 while [ "$n" -lt "$vms" ]; do

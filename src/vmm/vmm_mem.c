@@ -136,6 +136,7 @@ void vmm_mem_remove(struct vm *vm)
     struct vmm_mem *m = this_host()->vmm->mem;
     struct share_counters c;
     struct world_times times = {0};
+    struct memsched_node node;
 
     if (!m || !vm->mem_id)
         return;
@@ -148,6 +149,14 @@ void vmm_mem_remove(struct vm *vm)
                 (unsigned long long)c.broken, (unsigned long long)c.unlike,
                 (unsigned long long)c.stale_hints, (unsigned long long)c.pages,
                 (unsigned long long)c.common, (unsigned long long)(times.run / 1000));
+    if (vmm_mem_find(vm->mem_id, &node))
+        vmk_log(VMK_LOG_INFO,
+                "Mem: %s ends: it held %llu KB at least after pages were taken (0: none were), "
+                "reserved %llu KB; "
+                "the host had %llu KB free at least, its floor is %llu KB",
+                vm->config.name, (unsigned long long)vm->mem_least * 4,
+                (unsigned long long)node.min * 4, (unsigned long long)page_free_least() * 4,
+                (unsigned long long)__atomic_load_n(&m->floor, __ATOMIC_RELAXED) * 4);
     if (input(m, &(struct memsched_input){.op = MEMSCHED_REMOVE, .id = vm->mem_id}) != VMK_OK)
         vmk_log(VMK_LOG_WARN, "Mem: %s was not known", vm->config.name);
     share_forget(&m->share, (uint16_t)vm->index);
