@@ -118,7 +118,7 @@ static uint64_t guest_access(unsigned vcpu, uint64_t ppn, bool write, uint64_t v
         vt()->vcpu_put(v);
         plat_irq_restore(irqs);
         if (exit.kind == VM_EXIT_NESTED_FAULT)
-            ck_assert_int_eq(exit_nested_fault(v, &exit), EXIT_RESUME);
+            ck_assert_int_eq(exit_nested_fault(v, &exit), EXIT_AGAIN);
     }
     v->state = VCPU_HALTED;
     return access_now.value;
