@@ -76,7 +76,7 @@ key 'stopped' '\032' '\]# '
 run 'jobs, bg' 'bg; jobs' 'Running'
 say 'fg and Ctrl-C' 'fg\r' 'sleep 1001'
 key 'gone' '\003' '\]# '
-run 'no jobs left' 'jobs | wc -l |sleep 1; grep -c "vCPU 0: .* us in the guest" /vms/demo/vmware.log | sed s/^/jobs:/' '^jobs:0'
+run 'no jobs left' 'jobs | wc -l | sed s/^/jobs:/' '^jobs:0'
 say 'a program that reads' 'cat >/tmp/typed; echo $((3*3))done\r' 'done'
 key 'reads lines' 'a line\r' 'a line'
 key 'until Ctrl-D' '\004' '^9done'
@@ -106,7 +106,7 @@ run 'the VM runs beside the shell' 'ls /dev/vm/*/console' '^/dev/vm/demo/console
 say 'its console' 'vm-console demo\r' 'guest:.*# ' 300
 say 'typing at the guest' 'echo guest $((7*6)) $(hostname)\r' 'guest 42 guest'
 say 'Ctrl-] comes back' '\035' 'demo: left'
-run 'the guest went on' 'ls /dev/vm |sleep 1; grep -c "vCPU 0: .* us in the guest" /vms/demo/vmware.log | sed s/^/vm:/' '^vm:demo'
+run 'the guest went on' 'ls /dev/vm | sed s/^/vm:/' '^vm:demo'
 say 'the console again, with what was there' 'vm console demo\r' 'guest 42 guest'
 say 'poweroff in the guest' 'poweroff -f\r' 'the VM has ended' 120
 run 'its exits and times are in the log' 'sleep 1; grep -c "vCPU 0: .* us in the guest" /vms/demo/vmware.log | sed s/^/ends:/' '^ends:1'
