@@ -100,7 +100,7 @@ struct vm {
     uint64_t flush_number;       // (a) of changes that vCPUs have to flush for; vm_reclaim.c
     struct vm_reclaim *reclaim;  // (i)
     struct vm_swap *swap;        // (i) null: neither compressed nor swapped
-    uint64_t mem_limit;          // (a) pages it may have when the host has nearly none
+    uint64_t mem_limit;          // (a) its reservation: below the floor it grows to that
     uint64_t mem_least;          // (w) least pages held after some were taken; 0: none were
     struct vm_balloon balloon;
     struct {

@@ -37,15 +37,17 @@
 #include "world/mutex.h"
 #include "world/world.h"
 
-#define PERIOD_MS       1000u
-#define REALLOCATE      15u   // periods
-#define SAMPLE_PERIODS  30u   // [WALDSPURGER02] section 5.3
-#define SHARE_RATE      50u   // pages a second and VM; section 4.3
-#define SHARE_VMS       4u    // as many VMs have that; more divide what these have
-#define LARGE_FREE      4u    // times minFree: guests get 2 MB pages. [ESX] `high` of 6.0
-#define BREAK_MOST      32u   // large pages of a VM broken in a period
-#define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
-#define BALLOON_PERCENT 65u   // [ESX] Mem.CtlMaxPercent
+#define PERIOD_MS      1000u
+#define REALLOCATE     15u   // periods
+#define SAMPLE_PERIODS 30u   // [WALDSPURGER02] section 5.3
+#define SHARE_RATE     50u   // pages a second and VM; section 4.3
+#define SHARE_VMS      4u    // as many VMs have that; more divide what these have
+#define LARGE_FREE     4u    // times minFree: guests get 2 MB pages. [ESX] `high` of 6.0
+#define BREAK_MOST     32u   // large pages of a VM broken in a period
+#define OVERHEAD_PAGES 512u  // of a VM: vCPUs, devices, tables
+#define FLOOR_SLACK                                                                            \
+    64u  // pages above the floor where growth ends: what the VMkernel itself takes
+#define BALLOON_PERCENT 65u           // [ESX] Mem.CtlMaxPercent
 #define SALT_GIVEN      (1ull << 63)  // no id is that large
 #define SHARE_FRAMES    (1u << 26)  // shared pages and hints at most: 16 bytes each, for 256 GB
 #define OVERCOMMIT_ONE  2048u
@@ -66,7 +68,7 @@ struct vmm_mem {
     world_id world;
     struct wait_queue hurry;
     bool hurried;          // hurry.lock
-    uint64_t mark, floor;  // (a) of the policy, pages
+    uint64_t mark, floor;  // (a) of the policy, pages; the floor with FLOOR_SLACK
 };
 
 static void observed(void *context, const struct memsched_event *event)
@@ -156,7 +158,7 @@ void vmm_mem_remove(struct vm *vm)
                 "the host had %llu KB free at least, its floor is %llu KB",
                 vm->config.name, (unsigned long long)vm->mem_least * 4,
                 (unsigned long long)node.min * 4, (unsigned long long)page_free_least() * 4,
-                (unsigned long long)__atomic_load_n(&m->floor, __ATOMIC_RELAXED) * 4);
+                (unsigned long long)memsched_floor(&m->policy) * 4);
     if (input(m, &(struct memsched_input){.op = MEMSCHED_REMOVE, .id = vm->mem_id}) != VMK_OK)
         vmk_log(VMK_LOG_WARN, "Mem: %s was not known", vm->config.name);
     share_forget(&m->share, (uint16_t)vm->index);
@@ -196,7 +198,7 @@ static void watch(struct vmm_mem *m, struct vm *vm)
         node = memsched_find(&m->policy, vm->mem_id);
         target = node->target.balloon;
         swap = node->target.swap;
-        limit = MAX(node->target.entitlement, node->min);
+        limit = node->min;
     }
     mutex_unlock(&m->mutex);
     __atomic_store_n(&vm->balloon.target, target, __ATOMIC_RELAXED);
@@ -249,7 +251,7 @@ static void free_tell(struct vmm_mem *m)
         m, &(struct memsched_input){.op = MEMSCHED_FREE, .a = (uint32_t)page_free_count()});
     mutex_lock(&m->mutex);
     __atomic_store_n(&m->mark, memsched_mark(&m->policy), __ATOMIC_RELAXED);
-    __atomic_store_n(&m->floor, memsched_floor(&m->policy), __ATOMIC_RELAXED);
+    __atomic_store_n(&m->floor, memsched_floor(&m->policy) + FLOOR_SLACK, __ATOMIC_RELAXED);
     mutex_unlock(&m->mutex);
 }
 

@@ -39,7 +39,7 @@ check 'qemu swapping leaves the reservation, and the host memory' awk '/Mem: dem
         if ($i == "floor") floor = $(i + 2)
     }
     print held, min, free, floor
-    good = held >= min && min == 40960 && free * 2 >= floor && floor > 0
+    good = held >= min && min == 40960 && free * 4 >= floor * 3 && floor > 0
 } END { exit !good }' "$results/out-qemu-linux-swap.log"
 
 scripts/run.sh --batch --cmd true --memory 256 --vcpus 1 --host-memory 96 --host-disk "$disk" \
