@@ -37,17 +37,16 @@
 #include "world/mutex.h"
 #include "world/world.h"
 
-#define PERIOD_MS      1000u
-#define REALLOCATE     15u   // periods
-#define SAMPLE_PERIODS 30u   // [WALDSPURGER02] section 5.3
-#define SHARE_RATE     50u   // pages a second and VM; section 4.3
-#define SHARE_VMS      4u    // as many VMs have that; more divide what these have
-#define LARGE_FREE     4u    // times minFree: guests get 2 MB pages. [ESX] `high` of 6.0
-#define BREAK_MOST     32u   // large pages of a VM broken in a period
-#define OVERHEAD_PAGES 512u  // of a VM: vCPUs, devices, tables
-#define FLOOR_SLACK                                                                            \
-    64u  // pages above the floor where growth ends: what the VMkernel itself takes
-#define BALLOON_PERCENT 65u           // [ESX] Mem.CtlMaxPercent
+#define PERIOD_MS       1000u
+#define REALLOCATE      15u   // periods
+#define SAMPLE_PERIODS  30u   // [WALDSPURGER02] section 5.3
+#define SHARE_RATE      50u   // pages a second and VM; section 4.3
+#define SHARE_VMS       4u    // as many VMs have that; more divide what these have
+#define LARGE_FREE      4u    // times minFree: guests get 2 MB pages. [ESX] `high` of 6.0
+#define BREAK_MOST      32u   // large pages of a VM broken in a period
+#define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
+#define FLOOR_SLACK     64u   // pages above the floor, for what the VMkernel itself takes
+#define BALLOON_PERCENT 65u   // [ESX] Mem.CtlMaxPercent
 #define SALT_GIVEN      (1ull << 63)  // no id is that large
 #define SHARE_FRAMES    (1u << 26)  // shared pages and hints at most: 16 bytes each, for 256 GB
 #define OVERCOMMIT_ONE  2048u
