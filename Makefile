@@ -151,7 +151,7 @@ $(foreach s,$(AGENT_SRC),$(eval $(call AGENT,$s)))
 # vmtools, one program of many names, has files of the kernel in it: the parser of .vmx files and the
 # loaders of guest kernels, as they are (docs/adr/0004).
 VMTOOLS_SRC := $(wildcard src/agents/vmtools/*.c src/agents/vmtools/*/*.c) src/sched/esxtop.c \
-               $(addprefix src/vmm/,vmx_config.c loader_linux.c loader_multiboot.c loader_legacy.c loader_map.c dev/mc146818.c) \
+               $(wildcard src/vmm/vmx_config*.c) $(addprefix src/vmm/,loader_linux.c loader_multiboot.c loader_legacy.c loader_map.c dev/mc146818.c) \
                src/core/status.c src/lib/format.c src/lib/rng.c
 $(BUILD)/agents/obj/%.c.o: %.c
 	$(Q)mkdir -p $(@D)
