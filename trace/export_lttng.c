@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/trace.h"
+#include "lib/ascii.h"
 #include "trace/ctf_writer.h"
 #include "trace/export.h"
 #include "trace/tool.h"
@@ -124,12 +125,11 @@ struct lttng {
 static void set_uuid(struct lttng *l, const char *text)
 {
     for (unsigned n = 0; *text && n < 32; text++) {
-        unsigned digit;
+        int digit = ascii_hex(*text);
 
-        if (*text == '-')
+        if (digit < 0)
             continue;
-        digit = *text <= '9' ? (unsigned)(*text - '0') : (unsigned)(*text - 'a' + 10);
-        l->uuid[n / 2] = (uint8_t)((unsigned)l->uuid[n / 2] << 4 | (digit & 15));
+        l->uuid[n / 2] = (uint8_t)((unsigned)l->uuid[n / 2] << 4 | (unsigned)digit);
         n++;
     }
     l->uuid[15] ^= 0xff;

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/ascii.h"
 #include "trace/tsdl_lexer.h"
 
 #define TYPES_MAX 64u
@@ -227,21 +228,12 @@ static bool named_enum(struct parser *p)
     return skip_statement(p);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool uuid_value(struct parser *p)
 {
     unsigned n = 0;
 
     for (const char *c = p->lex.text; *c; c++) {
-        int digit = hex_digit(*c);
+        int digit = ascii_hex(*c);
 
         if (*c == '-')
             continue;

@@ -19,6 +19,7 @@
 #include "core/heap.h"
 #include "core/log.h"
 #include "io/partition_internal.h"
+#include "lib/ascii.h"
 #include "lib/endian.h"
 #include "lib/format.h"
 #include "lib/string.h"
@@ -67,21 +68,14 @@ bool partition_guid_parse(const char *text, struct partition_guid *out)
 
     memset(out, 0, sizeof(*out));
     for (; *text; text++) {
-        char c = *text;
-        unsigned value;
+        int value = ascii_hex(*text);
 
-        if (c == '-' && digits)
+        if (*text == '-' && digits)
             continue;
-        if (c >= '0' && c <= '9')
-            value = (unsigned)(c - '0');
-        else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-            value = (unsigned)((c | 32) - 'a' + 10);
-        else
-            return false;
-        if (digits == 32)
+        if (value < 0 || digits == 32)
             return false;
         out->raw[text_order[digits / 2]] =
-            (uint8_t)((unsigned)out->raw[text_order[digits / 2]] << 4 | value);
+            (uint8_t)((unsigned)out->raw[text_order[digits / 2]] << 4 | (unsigned)value);
         digits++;
     }
     return digits == 32;

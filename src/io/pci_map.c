@@ -13,6 +13,7 @@
 #include "core/host.h"
 #include "core/log.h"
 #include "io/pci.h"
+#include "lib/ascii.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -40,9 +41,9 @@ static const char *read_id(const char *at, const char *end, char id[ID_DIGITS + 
     size_t n = 0;
 
     for (; at < end; at++) {
-        char c = *at >= 'A' && *at <= 'F' ? (char)(*at - 'A' + 'a') : *at;
+        char c = ascii_lower(*at);
 
-        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f') && c != '.')
+        if (ascii_hex(c) < 0 && c != '.')
             return "id= has a character that is no hexadecimal digit and no dot";
         if (n == ID_DIGITS)
             return "id= is longer than 22 digits";

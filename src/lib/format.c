@@ -14,6 +14,7 @@
  */
 #include "lib/format.h"
 
+#include "lib/ascii.h"
 struct sink {
     char *out;
     size_t size;
@@ -224,15 +225,12 @@ int vmk_snprintf(char *out, size_t size, const char *format, ...)
     return length;
 }
 
-static int digit_value(char c)
+/* -1: no digit of that base, which is 10 or 16. */
+static int digit_value(char c, int base)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return 16;
+    int value = ascii_hex(c);
+
+    return value < base ? value : -1;
 }
 
 bool parse_u64(const char *text, const char **end, uint64_t *value)
@@ -240,17 +238,17 @@ bool parse_u64(const char *text, const char **end, uint64_t *value)
     int base = 10;
     uint64_t total = 0;
 
-    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X') && digit_value(text[2]) < 16) {
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X') && ascii_hex(text[2]) >= 0) {
         base = 16;
         text += 2;
     }
-    if (digit_value(*text) >= base)
+    if (digit_value(*text, base) < 0)
         return false;
-    for (; digit_value(*text) < base; text++) {
+    for (; digit_value(*text, base) >= 0; text++) {
         uint64_t next;
 
         if (__builtin_mul_overflow(total, (uint64_t)base, &next) ||
-            __builtin_add_overflow(next, (uint64_t)digit_value(*text), &next))
+            __builtin_add_overflow(next, (uint64_t)digit_value(*text, base), &next))
             return false;
         total = next;
     }

@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "core/trace_control.h"
 #include "fs/proc/proc_internal.h"
+#include "lib/ascii.h"
 #include "lib/format.h"
 #include "plat/plat.h"
 
@@ -31,7 +32,7 @@ static vmk_status show_classes(struct procfs_text *out, void *argument)
             continue;
         for (const char *c = trace_class_name(bit); *c; c++)
             procfs_printf(out, "%s%c", any && c == trace_class_name(bit) ? "," : "",
-                          *c - 'A' + 'a');
+                          ascii_lower(*c));
         any = true;
     }
     procfs_printf(out, "%s\n", any ? "" : "none");

@@ -16,6 +16,7 @@
  */
 #include "core/heap.h"
 #include "fs/vmdk/vmdk_internal.h"
+#include "lib/ascii.h"
 #include "lib/endian.h"
 #include "lib/format.h"
 #include "lib/string.h"
@@ -121,7 +122,7 @@ vmk_status vmdk_suffix(const char *path, const char *suffix, char out[VMDK_NAME_
 {
     size_t length = strlen(path);
 
-    if (length > 5 && vmdk_compare_nocase(path + length - 5, ".vmdk") == 0)
+    if (length > 5 && ascii_same(path + length - 5, ".vmdk"))
         length -= 5;
     return (size_t)vmk_snprintf(out, VMDK_NAME_MAX, "%.*s%s", (int)length, path, suffix) <
                    VMDK_NAME_MAX

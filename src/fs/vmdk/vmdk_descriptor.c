@@ -16,6 +16,7 @@
  */
 #include "core/heap.h"
 #include "fs/vmdk/vmdk_internal.h"
+#include "lib/ascii.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -56,24 +57,12 @@ static struct span trim(struct span s)
     return s;
 }
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-int vmdk_compare_nocase(const char *a, const char *b)
-{
-    for (; *a && lower(*a) == lower(*b); a++, b++)
-        ;
-    return lower(*a) - lower(*b);
-}
-
 static bool is(struct span s, const char *word)
 {
     size_t i = 0;
 
     for (; i < s.length && word[i]; i++) {
-        if (lower(s.at[i]) != lower(word[i]))
+        if (ascii_lower(s.at[i]) != ascii_lower(word[i]))
             return false;
     }
     return i == s.length && !word[i];
@@ -104,14 +93,11 @@ static bool hex32(struct span s, uint32_t *out)
     if (!s.length || s.length > 8)
         return false;
     for (size_t i = 0; i < s.length; i++) {
-        char c = lower(s.at[i]);
+        int digit = ascii_hex(s.at[i]);
 
-        if (c >= '0' && c <= '9')
-            value = value << 4 | (uint32_t)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            value = value << 4 | (uint32_t)(c - 'a' + 10);
-        else
+        if (digit < 0)
             return false;
+        value = value << 4 | (uint32_t)digit;
     }
     *out = value;
     return true;

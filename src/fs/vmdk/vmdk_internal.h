@@ -30,7 +30,6 @@ void vmdk_say(const struct vmdk_report *report, const char *format, ...) printf_
 vmk_status vmdk_beside(const char *path, const char *name, char out[VMDK_NAME_MAX]);
 vmk_status vmdk_suffix(const char *path, const char *suffix, char out[VMDK_NAME_MAX]);
 bool vmdk_all_zero(const void *data, size_t size);
-int vmdk_compare_nocase(const char *a, const char *b);
 
 /* ---- sparse extents ---- */
 

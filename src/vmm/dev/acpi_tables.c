@@ -19,6 +19,7 @@
 #include "vmm/dev/acpi_tables.h"
 
 #include "core/log.h"
+#include "lib/ascii.h"
 #include "vmm/dev/smbios.h"
 #include "vmm/dev/table_builder.h"
 #include "vmm/dev/vpci.h"
@@ -269,11 +270,6 @@ static size_t aml_device(struct table_builder *b, const char *name)
     return start;
 }
 
-static unsigned hex_digit(char c)
-{
-    return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'A' + 10);
-}
-
 /* EisaId ("PNP0A03"): three letters of 5 bits and four hex digits, most significant byte first. */
 static void aml_hid(struct table_builder *b, const char *id)
 {
@@ -284,8 +280,8 @@ static void aml_hid(struct table_builder *b, const char *id)
     put_8(b, AML_DWORD);
     put_8(b, letters >> 8);
     put_8(b, letters);
-    put_8(b, hex_digit(id[3]) << 4 | hex_digit(id[4]));
-    put_8(b, hex_digit(id[5]) << 4 | hex_digit(id[6]));
+    put_8(b, (unsigned)ascii_hex(id[3]) << 4 | (unsigned)ascii_hex(id[4]));
+    put_8(b, (unsigned)ascii_hex(id[5]) << 4 | (unsigned)ascii_hex(id[6]));
 }
 
 /* ---- resource templates ---- */

@@ -11,6 +11,7 @@
  * Sources     [SPC4] "Standard INQUIRY data", "Vital product data parameters"; [SBC3] "Block Limits
  *             VPD page", "Mode parameters for direct access block devices"
  */
+#include "lib/ascii.h"
 #include "lib/endian.h"
 #include "lib/string.h"
 #include "vmm/dev/scsi_disk.h"
@@ -60,9 +61,7 @@ static size_t page_names(const struct scsi_disk *disk, uint8_t *out)
         unsigned value = 0;
 
         for (unsigned j = 0; j < 2; j++) {
-            char c = disk->serial[i + j];
-
-            value = value * 16 + (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+            value = value << 4 | (unsigned)ascii_hex(disk->serial[i + j]);
         }
         d[12 + i / 2] = (uint8_t)value;
     }
