@@ -11,6 +11,7 @@ const char guest_name[] = "nmi";
 static volatile unsigned count, depth, deepest, again;
 static uint32_t self;
 static volatile uint64_t flags_seen, debug_traps;
+static volatile uint64_t wrong_cs;  // for the next frame
 
 static void on_nmi(struct guest_frame *frame)
 {
@@ -25,6 +26,9 @@ static void on_nmi(struct guest_frame *frame)
         for (unsigned i = 0; i < 10; i++)
             __asm__ volatile("nop");
     }
+    if (wrong_cs)
+        frame->cs = wrong_cs;
+    wrong_cs = 0;
     depth--;
 }
 
@@ -49,6 +53,31 @@ static unsigned send(unsigned more)
     return seen;
 }
 
+/* The IRET of an NMI faults while another waits: the other comes all the same, and nobody steps. */
+static void iret_faults(void)
+{
+    guest_gate_stack(2, 0);  // the second may come on top of the first one's frame
+    count = 0;
+    again = 1;
+    wrong_cs = 0xfff8;
+    guest_caught.count = 0;
+    apic_write(APIC_ICR_HIGH, self << 24);
+    __asm__ volatile("movq %%rsp, %%r12; movq $2f, guest_recover\n\t"
+                     "movl $0xfee00300, %%eax; movl $0x4400, (%%rax)\n"
+                     "1:\tpause; jmp 1b\n"
+                     "2:\tmovq %%r12, %%rsp; movq $0, guest_recover"
+                     :
+                     :
+                     : "rax", "r12", "memory", "cc");
+    expect_caught(13, 0xfff8, "an IRET to a selector beyond the GDT faults");
+    expect_equal(guest_caught.rflags & 0x100, 0, "its frame has no trap flag");
+    while (count < 2)
+        ;
+    expect_equal(count, 2, "and the NMI that waited comes");
+    expect_equal(debug_traps, 0, "without a debug trap");
+    guest_gate_stack(2, 1);
+}
+
 void guest_main(void)
 {
     self = cpuid(1).ebx >> 24;
@@ -62,6 +91,8 @@ void guest_main(void)
     expect_equal(flags_seen & 0x100, 0, "no trap flag leaks into the frame");
     expect_equal(debug_traps, 0, "no debug trap is seen");
     expect_equal(rdmsr(0xc0000080) >> 10 & 1, 1, "still in long mode");
+
+    iret_faults();
 
     /* A guest that steps through its own code keeps its trap. */
     count = 0;

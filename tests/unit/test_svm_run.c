@@ -202,6 +202,51 @@ START_TEST(test_svm_run__interrupt__virtual_until_taken)
 }
 END_TEST
 
+START_TEST(test_svm_run__delivery_faults__interrupt_is_gone_and_the_fault_goes_in)
+{
+    struct vm_exit exit;
+
+    vt()->set(cpu, VT_RFLAGS, RFLAGS_IF);
+    next.event = 0;
+    ck_assert_uint_eq(vmcb->intercept_exceptions, BIT(13));
+    cpu->inject = (struct vt_event){.valid = true, .type = VT_EVENT_INTERRUPT, .vector = 0x91};
+    (void)run(SVM_EXIT_INTR, 0, 0);
+    ck_assert_uint_eq(vmcb->intercept_exceptions & (BIT(11) | BIT(14)), BIT(11) | BIT(14));
+    next.event = BIT(31) | 3 << 8 | 0x91;  // no gate: as QEMU says it, V_IRQ still set
+    exit = run(SVM_EXIT_EXCEPTION + 11, 0x912, 0);
+    ck_assert_int_eq(exit.kind, VM_EXIT_EXCEPTION);
+    ck_assert_uint_eq(exit.exception.vector, 11);
+    ck_assert(!(vmcb->v_intr & SVM_V_IRQ));
+    ck_assert_uint_eq(vmcb->intercept_exceptions, BIT(13));
+    ck_assert_int_eq(vm_exit_dispatch(cpu, &exit), EXIT_RESUME);
+    ck_assert_int_eq(cpu->inject.type, VT_EVENT_EXCEPTION);
+    ck_assert_uint_eq(cpu->inject.vector, 11);
+    ck_assert_uint_eq(cpu->inject.error, 0x912);
+    cpu->inject.valid = false;
+}
+END_TEST
+
+START_TEST(test_svm_run__nmi_iret_faults__frame_has_no_step)
+{
+    struct vm_exit exit;
+
+    next.event = 0;
+    vt()->set(cpu, VT_RFLAGS, 0);
+    vt()->set(cpu, VT_RIP, 0x1000);
+    cpu->inject = (struct vt_event){.valid = true, .type = VT_EVENT_NMI, .vector = 2};
+    (void)run(SVM_EXIT_INTR, 0, 0);
+    ck_assert(!vt()->can_inject_nmi(cpu));
+    (void)run(SVM_EXIT_IRET, 0, 0);
+    vt()->want_nmi_window(cpu, true);
+    ck_assert(vmcb->rflags & RFLAGS_TF);
+    exit = run(SVM_EXIT_EXCEPTION + 11, 0x20, 0);
+    ck_assert_int_eq(exit.kind, VM_EXIT_EXCEPTION);
+    ck_assert(!(vmcb->rflags & RFLAGS_TF));
+    ck_assert_uint_eq(vmcb->intercept_exceptions, BIT(13));
+    vt()->clear_shadow(cpu);
+}
+END_TEST
+
 START_TEST(test_svm_run__shadow_before_hlt__halts_without_an_entry)
 {
     struct vm_exit exit;
@@ -413,6 +458,8 @@ int main(void)
         test_svm_run__mov_to_cr4__register_is_decoded,
         test_svm_run__event_cut_short__goes_in_again,
         test_svm_run__interrupt__virtual_until_taken,
+        test_svm_run__delivery_faults__interrupt_is_gone_and_the_fault_goes_in,
+        test_svm_run__nmi_iret_faults__frame_has_no_step,
         test_svm_run__shadow_before_hlt__halts_without_an_entry,
         test_svm_run__virtual_interrupt__host_looks_at_its_apic,
         test_svm_run__asids_used_up__flush_and_new_generation,

@@ -28,10 +28,12 @@
 #include "vmm/vm.h"
 #include "vmm/vmm_state.h"
 
-#define VECTOR_DEBUG 1u
-#define IOPM_ORDER   2u  // 12 KB, aligned
-#define MSRPM_ORDER  1u  // 8 KB
-#define PAT_RESET    0x0007040600070406ull
+/* What reading a gate, its segment and its stack may raise, and IRET: #TS, #NP, #SS, #PF, #AC. */
+#define DELIVERY_FAULTS                                                                        \
+    (BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_PF) | BIT(VECTOR_AC))
+#define IOPM_ORDER  2u  // 12 KB, aligned
+#define MSRPM_ORDER 1u  // 8 KB
+#define PAT_RESET   0x0007040600070406ull
 
 static const struct nested_format npt_format = {
     .name = "NPT",
@@ -319,6 +321,23 @@ static unsigned svm_cpl(struct vcpu *v)
     return svm_of(v)->vmcb->cpl;
 }
 
+/*
+ * #GP always exits: it may be the backdoor's port at CPL 3. The other faults of a delivery exit while an
+ * interrupt is on its way through V_IRQ: one that ends in a fault is gone, but QEMU (7.2) keeps V_IRQ
+ * and tries again for ever. And while an IRET is stepped over, so that no frame has the step's flag.
+ */
+static void exceptions_intercept(struct svm_vcpu *s)
+{
+    uint64_t bits = BIT(VECTOR_GP);
+
+    if (s->virq || s->nmi_step)
+        bits |= DELIVERY_FAULTS;
+    if (s->nmi_step)
+        bits |= BIT(VECTOR_DB);
+    s->vmcb->intercept_exceptions = (uint32_t)bits;
+    touch(s, SVM_CLEAN_INTERCEPTS);
+}
+
 /* ---- life ---- */
 
 static vmk_status svm_vcpu_create(struct vcpu *v)
@@ -348,7 +367,7 @@ static vmk_status svm_vcpu_create(struct vcpu *v)
     b->intercept_cr_write = (uint16_t)(BIT(0) | BIT(4) | BIT(8));
     b->intercept_dr_read = 0x000f;  // DR6 and DR7 are in the VMCB
     b->intercept_dr_write = 0x000f;
-    b->intercept_exceptions = (uint32_t)BIT(13);  // #GP: the backdoor's port at CPL 3
+    exceptions_intercept(s);
     b->intercept_misc1 =
         SVM_MISC1(SVM_EXIT_INTR) | SVM_MISC1(SVM_EXIT_NMI) | SVM_MISC1(SVM_EXIT_SMI) |
         SVM_MISC1(SVM_EXIT_INIT) | SVM_MISC1(SVM_EXIT_RDPMC) | SVM_MISC1(SVM_EXIT_CPUID) |
@@ -514,6 +533,7 @@ static void virq_set(struct svm_vcpu *s, uint8_t vector)
     s->virq = true;
     s->vmcb->v_intr |= SVM_V_IRQ | SVM_V_PRIORITY(15) | SVM_V_IGNORE_TPR | SVM_V_VECTOR(vector);
     touch(s, SVM_CLEAN_TPR);
+    exceptions_intercept(s);
 }
 
 static void virq_drop(struct svm_vcpu *s)
@@ -521,6 +541,7 @@ static void virq_drop(struct svm_vcpu *s)
     s->virq = false;
     s->vmcb->v_intr &= ~(SVM_V_IRQ | SVM_V_PRIORITY(15) | SVM_V_IGNORE_TPR | SVM_V_VECTOR(255));
     touch(s, SVM_CLEAN_TPR);
+    exceptions_intercept(s);
 }
 
 /*
@@ -587,8 +608,7 @@ static void svm_want_nmi_window(struct vcpu *v, bool on)
     s->nmi_step_flag = b->rflags & RFLAGS_TF;
     s->nmi_step_dr6 = b->dr6;
     b->rflags |= RFLAGS_TF;
-    b->intercept_exceptions |= BIT(VECTOR_DEBUG);
-    touch(s, SVM_CLEAN_INTERCEPTS);
+    exceptions_intercept(s);
 }
 
 /* After an exit: true if it is the step's and nobody else's. */
@@ -597,9 +617,8 @@ static bool nmi_step_end(struct svm_vcpu *s)
     struct vmcb *b = s->vmcb;
 
     s->nmi_step = false;
-    b->intercept_exceptions &= ~(uint32_t)BIT(VECTOR_DEBUG);
-    touch(s, SVM_CLEAN_INTERCEPTS);
-    if (b->exit_code != SVM_EXIT_EXCEPTION + VECTOR_DEBUG) {
+    exceptions_intercept(s);
+    if (b->exit_code != SVM_EXIT_EXCEPTION + VECTOR_DB) {
         if (b->rip == s->nmi_iret_rip)  // not done yet
             b->rflags = (b->rflags & ~RFLAGS_TF) | s->nmi_step_flag;
         return false;

@@ -57,7 +57,7 @@ void vtx_inject(struct vcpu *v)
         protected_mode = vmcs_read(VMCS_GUEST_CR0) & CR0_PE;
     vmcs_write(VMCS_ENTRY_EVENT, vmx_event_encode(event, protected_mode));
     if (event->has_error)
-        vmcs_write(VMCS_ENTRY_ERROR_CODE, event->error & 0x7fff);
+        vmcs_write(VMCS_ENTRY_ERROR_CODE, (uint16_t)event->error);
     if (event_is_software(event->type))
         vmcs_write(VMCS_ENTRY_LENGTH, event->length);
     if (event->type == VT_EVENT_NMI) {

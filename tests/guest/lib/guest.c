@@ -374,6 +374,13 @@ bool guest_on_plain_tcg(void)
     return guest_hypervisor()[0] == 'T';
 }
 
+bool guest_cpu_is_qemus(void)
+{
+    struct guest_cpuid r = cpuid(0x80000002);
+
+    return memcmp(&r, "QEMU", 4) == 0 || guest_on_plain_tcg();
+}
+
 uint64_t guest_memory_end(void)
 {
     const uint32_t *info = (const uint32_t *)(uintptr_t)(guest_multiboot & 0xffffffff);

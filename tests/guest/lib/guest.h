@@ -139,6 +139,9 @@ static inline void wait_irq(void)
 const char *guest_hypervisor(void);
 /* QEMU's own emulation is lax about MSRs; checks of that kind ask this first. */
 bool guest_on_plain_tcg(void);
+/* QEMU's processor, under AMD-V too: a fault at an IDT gate has the error code of twice the vector, and never
+ * says that it was external. */
+bool guest_cpu_is_qemus(void);
 
 /* ---- memory ---- */
 uint64_t guest_memory_end(void);  // from the loader: first address past the RAM at 1 MB
