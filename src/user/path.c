@@ -62,10 +62,17 @@ static void path_free(struct user_path *path)
         heap_free(path->text);
 }
 
+bool file_is_directory(struct file *file)
+{
+    struct vfs_attr attr;
+
+    return file->vnode && file_getattr(file, &attr) == VMK_OK &&
+           (attr.mode & VFS_TYPE_MASK) == VFS_TYPE_DIR;
+}
+
 int64_t path_get_flags(struct thread *t, int dirfd, uint64_t address, bool empty_ok,
                        struct user_path *out)
 {
-    struct vfs_attr attr;
     struct file *dir = NULL;
     int64_t error;
 
@@ -82,9 +89,7 @@ int64_t path_get_flags(struct thread *t, int dirfd, uint64_t address, bool empty
     if (text[0] != '/' && dirfd != L_AT_FDCWD) {
         dir = user_fd_get(t, (uint64_t)(int64_t)dirfd);
         error = !dir ? -L_EBADF : 0;
-        if (!error && text[0] &&
-            (!dir->vnode || file_getattr(dir, &attr) != VMK_OK ||
-             (attr.mode & VFS_TYPE_MASK) != VFS_TYPE_DIR))
+        if (!error && text[0] && !file_is_directory(dir))
             error = -L_ENOTDIR;
         if (error) {
             file_put(dir);
@@ -115,4 +120,35 @@ void path_put(struct user_path *path)
     file_put(path->dir);
     if (path->text)
         path_free(path);
+}
+
+int64_t path_vnode(struct thread *t, int dirfd, uint64_t address, bool empty_ok, unsigned walk,
+                   struct vnode **out)
+{
+    struct user_path path;
+    int64_t result = path_get_flags(t, dirfd, address, empty_ok, &path);
+
+    if (result)
+        return result;
+    if (path.text[0]) {
+        result = user_errno(vfs_walk(&path.where, path.text, walk, out));
+    } else {
+        *out = path.where.start;
+        vnode_ref(*out);
+    }
+    path_put(&path);
+    return result;
+}
+
+int64_t path_open(struct thread *t, int dirfd, uint64_t address, uint32_t flags, uint32_t mode,
+                  struct file **out)
+{
+    struct user_path path;
+    int64_t result = path_get(t, dirfd, address, &path);
+
+    if (result)
+        return result;
+    result = user_errno_restart(vfs_open(&path.where, path.text, flags, mode, out));
+    path_put(&path);
+    return result;
 }

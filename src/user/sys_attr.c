@@ -203,25 +203,15 @@ int64_t sys_faccessat2(struct thread *t, const uint64_t *a)
 static int64_t setattr_at(struct thread *t, int dir, uint64_t at, uint64_t flags,
                           const struct vfs_attr *attr, unsigned what)
 {
-    struct user_path path;
-    struct vnode *vnode = NULL;
-    int64_t result = path_get_flags(t, dir, at, flags & L_AT_EMPTY_PATH, &path);
+    struct vnode *vnode;
+    int64_t result = path_vnode(t, dir, at, flags & L_AT_EMPTY_PATH,
+                                flags & L_AT_SYMLINK_NOFOLLOW ? VFS_WALK_NOFOLLOW : 0, &vnode);
     vmk_status status;
 
     if (result)
         return result;
-    if (path.text[0]) {
-        status = vfs_walk(&path.where, path.text,
-                          flags & L_AT_SYMLINK_NOFOLLOW ? VFS_WALK_NOFOLLOW : 0, &vnode);
-    } else {
-        vnode = path.where.start;
-        vnode_ref(vnode);
-        status = VMK_OK;
-    }
-    if (status == VMK_OK)
-        status = vnode_setattr(vnode, attr, what, &t->process->cred);
+    status = vnode_setattr(vnode, attr, what, &t->process->cred);
     vnode_put(vnode);
-    path_put(&path);
     return user_errno(status);
 }
 

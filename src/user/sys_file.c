@@ -381,17 +381,11 @@ int64_t sys_ftruncate(struct thread *t, const uint64_t *a)
 
 int64_t sys_truncate(struct thread *t, const uint64_t *a)
 {
-    struct user_path path;
     struct file *file;
-    int64_t result = path_get(t, L_AT_FDCWD, a[0], &path);
-    vmk_status status;
+    int64_t result = path_open(t, L_AT_FDCWD, a[0], VFS_O_WRONLY | VFS_O_NONBLOCK, 0, &file);
 
     if (result)
         return result;
-    status = vfs_open(&path.where, path.text, VFS_O_WRONLY | VFS_O_NONBLOCK, 0, &file);
-    path_put(&path);
-    if (status != VMK_OK)
-        return user_errno(status);
     result = truncate_file(t, file, a[1]);
     file_put(file);
     return result;

@@ -26,20 +26,15 @@ static int64_t statfs_out(struct thread *t, uint64_t at, const struct vfs_statfs
 
 int64_t sys_statfs(struct thread *t, const uint64_t *a)
 {
-    struct user_path path;
     struct vfs_statfs s;
     struct vnode *vnode;
-    int64_t result = path_get(t, L_AT_FDCWD, a[0], &path);
+    int64_t result = path_vnode(t, L_AT_FDCWD, a[0], false, 0, &vnode);
     vmk_status status;
 
     if (result)
         return result;
-    status = vfs_walk(&path.where, path.text, 0, &vnode);
-    if (status == VMK_OK) {
-        status = vnode_statfs(vnode, &s);
-        vnode_put(vnode);
-    }
-    path_put(&path);
+    status = vnode_statfs(vnode, &s);
+    vnode_put(vnode);
     return status == VMK_OK ? statfs_out(t, a[1], &s) : user_errno(status);
 }
 

@@ -79,21 +79,14 @@ int64_t sys_memfd_create(struct thread *t, const uint64_t *a)
 
 static int64_t open_at(struct thread *t, int dir, uint64_t at, uint64_t flags, uint64_t mode)
 {
-    struct user_path path;
     struct file *file;
     int64_t result;
-    vmk_status status;
 
     if (flags & L_O_TMPFILE_BIT)
         return open_temporary(t, dir, at, flags, mode);
-    result = path_get(t, dir, at, &path);
+    result = path_open(t, dir, at, (uint32_t)flags, (uint32_t)mode & VFS_MODE_BITS, &file);
     if (result)
         return result;
-    status = vfs_open(&path.where, path.text, (uint32_t)flags, (uint32_t)mode & VFS_MODE_BITS,
-                      &file);
-    path_put(&path);
-    if (status != VMK_OK)
-        return user_errno_restart(status);
     if (flags & VFS_O_TRUNC)
         mm_file_cut(file->vnode, 0);
     return user_fd_install(t, file, 0, flags & VFS_O_CLOEXEC);
@@ -139,16 +132,10 @@ static int64_t directory_set(struct thread *t, struct vnode *vnode, bool root)
 
 static int64_t change_directory(struct thread *t, uint64_t at, bool root)
 {
-    struct user_path path;
     struct vnode *vnode;
-    int64_t result = path_get(t, CWD, at, &path);
-    vmk_status status;
+    int64_t result = path_vnode(t, CWD, at, false, VFS_WALK_DIRECTORY, &vnode);
 
-    if (result)
-        return result;
-    status = vfs_walk(&path.where, path.text, VFS_WALK_DIRECTORY, &vnode);
-    path_put(&path);
-    return status == VMK_OK ? directory_set(t, vnode, root) : user_errno(status);
+    return result ? result : directory_set(t, vnode, root);
 }
 
 int64_t sys_chdir(struct thread *t, const uint64_t *a)
@@ -164,13 +151,11 @@ int64_t sys_chroot(struct thread *t, const uint64_t *a)
 int64_t sys_fchdir(struct thread *t, const uint64_t *a)
 {
     struct file *file = user_fd_get(t, a[0]);
-    struct vfs_attr attr;
     int64_t result;
 
     if (!file)
         return -L_EBADF;
-    if (!file->vnode || file_getattr(file, &attr) != VMK_OK ||
-        (attr.mode & VFS_TYPE_MASK) != VFS_TYPE_DIR) {
+    if (!file_is_directory(file)) {
         file_put(file);
         return -L_ENOTDIR;
     }
@@ -407,8 +392,7 @@ int64_t sys_symlinkat(struct thread *t, const uint64_t *a)
 
 static int64_t readlink_at(struct thread *t, int dir, uint64_t at, uint64_t buf, uint64_t size)
 {
-    struct user_path path;
-    struct vnode *vnode = NULL;
+    struct vnode *vnode;
     char *text;
     size_t length = 0;
     int64_t result;
@@ -419,22 +403,13 @@ static int64_t readlink_at(struct thread *t, int dir, uint64_t at, uint64_t buf,
     text = heap_alloc(VFS_PATH_MAX, MEM_OWNER_USER);
     if (!text)
         return -L_ENOMEM;
-    result = path_get_flags(t, dir, at, dir != CWD, &path);
+    result = path_vnode(t, dir, at, dir != CWD, VFS_WALK_NOFOLLOW, &vnode);
     if (result) {
         heap_free(text);
         return result;
     }
-    if (path.text[0]) {
-        status = vfs_walk(&path.where, path.text, VFS_WALK_NOFOLLOW, &vnode);
-    } else {
-        vnode = path.where.start;
-        vnode_ref(vnode);
-        status = VMK_OK;
-    }
-    if (status == VMK_OK)
-        status = vnode_readlink(vnode, text, VFS_PATH_MAX, &length);
+    status = vnode_readlink(vnode, text, VFS_PATH_MAX, &length);
     vnode_put(vnode);
-    path_put(&path);
     result = status == VMK_UNSUPPORTED ? -L_EINVAL : user_errno(status);
     length = MIN(length, (size_t)MIN(size, (uint64_t)VFS_PATH_MAX));
     if (!result)

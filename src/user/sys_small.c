@@ -95,17 +95,11 @@ int64_t sys_capset(struct thread *t, const uint64_t *a)
 
 int64_t sys_xattr_path(struct thread *t, const uint64_t *a)
 {
-    struct user_path path;
     struct vnode *vnode;
-    int64_t error = path_get(t, L_AT_FDCWD, a[0], &path);
-    vmk_status status;
+    int64_t error = path_vnode(t, L_AT_FDCWD, a[0], false, 0, &vnode);
 
     if (error)
         return error;
-    status = vfs_walk(&path.where, path.text, 0, &vnode);
-    path_put(&path);
-    if (status != VMK_OK)
-        return user_errno(status);
     vnode_put(vnode);
     return -L_EOPNOTSUPP;
 }

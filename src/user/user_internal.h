@@ -369,6 +369,15 @@ must_check int64_t path_get(struct thread *t, int dirfd, uint64_t address,
 must_check int64_t path_get_flags(struct thread *t, int dirfd, uint64_t address, bool empty_ok,
                                   struct user_path *out);
 void path_put(struct user_path *path);
+/* The object that a path of the user leads to, referenced. `empty_ok`: "" is the directory itself;
+ * `walk`: VFS_WALK_ flags. 0 or minus an errno. May block. */
+must_check int64_t path_vnode(struct thread *t, int dirfd, uint64_t address, bool empty_ok,
+                              unsigned walk, struct vnode **out);
+/* The same, opened as vfs_open() does; the caller has the reference. */
+must_check int64_t path_open(struct thread *t, int dirfd, uint64_t address, uint32_t flags,
+                             uint32_t mode, struct file **out);
+/* Asks the file system: a directory? False also if it cannot say. */
+must_check bool file_is_directory(struct file *file);
 /* Only where paths begin. */
 void where_get(struct thread *t, struct user_path *out);
 
