@@ -13,7 +13,8 @@
 #include "sim/workload/wl.h"
 #include "trace/tool.h"
 
-#define DEMAND_IDLE 0u  // task id of the idle tasks
+#define DEMAND_IDLE    0u  // task id of the idle tasks
+#define DEMAND_CURRENT (UINT32_MAX - 1)
 
 /* How a task left its CPU. */
 enum demand_leave {
@@ -40,14 +41,13 @@ void demand_nameless(struct demand *d);
 void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev,
                    const char *prev_name, enum demand_leave how, uint32_t next,
                    const char *next_name);
-/* At `time` a task is made runnable. waker DEMAND_IDLE: something outside, such as an interrupt. */
+/*
+ * At `time` a task is made runnable. waker: DEMAND_IDLE for something outside, such as an interrupt, or
+ * DEMAND_CURRENT for whom that CPU runs. *ran is who the record says is running there, switches may be
+ * missing; null if it does not say. Taken in with the next switch, or by demand_finish() if it has a time.
+ */
 void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t task, const char *name,
-                 uint32_t waker);
-/* That task is running there at `time`, as any event of it says; switches may be missing. */
-void demand_seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t task,
-                 const char *name);
-/* The task that the CPU runs, or DEMAND_IDLE; false if not known yet. */
-bool demand_current(const struct demand *d, uint32_t cpu, uint32_t *task);
+                 uint32_t waker, const uint32_t *ran);
 /* What a name is known by; shares and so on are set by the caller afterwards. */
 struct demand_world {
     const char *name;  // unique, a name of the workload language

@@ -386,17 +386,18 @@ static bool event_use(struct import *im, const struct stream *s, struct demand *
         ++*used;
     } else if (!strcmp(name, "sched_waking") || !strcmp(name, "sched_wakeup_new") ||
                (!im->waking && !strcmp(name, "sched_wakeup"))) {
-        uint32_t waker = DEMAND_IDLE;
+        uint32_t ran = 0;
+        bool said;
 
         if (!task_get(c, "tid", "pid", &next))
             return bad(im, s, "a wake-up without tid");
         /* perf's common_flags: 8 in a hard interrupt, 16 in a soft one. */
         (void)number_get(c, "common_flags", &flags);
-        if (number_get(c, "perf_tid", &prev) && prev >= 0)
-            demand_seen(d, time, s->cpu, (uint32_t)prev, NULL);
-        if ((flags & 0x18) || !demand_current(d, s->cpu, &waker))
-            waker = DEMAND_IDLE;
-        demand_wake(d, time, s->cpu, (uint32_t)next, name_get(c, "comm"), waker);
+        said = number_get(c, "perf_tid", &prev) && prev >= 0;
+        if (said)
+            ran = (uint32_t)prev;
+        demand_wake(d, time, s->cpu, (uint32_t)next, name_get(c, "comm"),
+                    flags & 0x18 ? DEMAND_IDLE : DEMAND_CURRENT, said ? &ran : NULL);
     }
     return true;
 }

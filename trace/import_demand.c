@@ -70,7 +70,7 @@ void demand_free(struct demand *d)
     free(d->tasks);
     free(d->hash);
     free(d->switches);
-    free(d->signals);
+    free(d->held);
     free(d);
 }
 
@@ -248,14 +248,13 @@ static void wait_end(struct demand *d, struct task *t, uint32_t waker, uint64_t 
     }
 }
 
-void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, const char *name,
+static void wake(struct demand *d, uint64_t time, uint32_t id, const char *name,
                  uint32_t waker_id)
 {
     uint32_t index, waker = DEMAND_NONE;
     struct task *t;
     uint64_t stamp = time;
 
-    (void)cpu;
     time = time_ok(d, time);
     if (id == DEMAND_IDLE)
         return;
@@ -300,12 +299,38 @@ void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
     t->since = time;
 }
 
+static void switch_note(struct demand *d, struct switched s)
+{
+    d->switches =
+        demand_grown(d->switches, d->switch_count, &d->switch_room, sizeof(*d->switches));
+    s.order = (uint32_t)d->switch_count;
+    d->switches[d->switch_count++] = s;
+}
+
+/*
+ * A task that has a CPU turns up on another one. How long it stayed is not known: it is taken to have waited
+ * for something since it last gave a sign there. A recorder that stops one CPU after the other ends so.
+ */
+static void leaving_lost(struct demand *d, uint32_t index)
+{
+    struct task *t = &d->tasks[index];
+    uint32_t cpu = t->cpu;
+
+    leave(d, index, t->fragment, DEMAND_SLEEP);
+    switch_note(
+        d,
+        (struct switched){
+            .time = t->since, .cpu = cpu, .prev = index, .next = DEMAND_NONE, .leaves = true});
+    if (d->current[cpu] == index + 2)
+        d->current[cpu] = 0;
+}
+
 static void enter(struct demand *d, uint32_t index, uint64_t time, uint32_t cpu)
 {
     struct task *t = &d->tasks[index];
 
     if (t->state == STATE_RUN && t->cpu != cpu)
-        leave(d, index, time, DEMAND_PREEMPTED);  // its leaving was lost
+        leaving_lost(d, index);
     if (!t->begun) {
         t->begun = true;
         t->begin = time;
@@ -316,13 +341,13 @@ static void enter(struct demand *d, uint32_t index, uint64_t time, uint32_t cpu)
         if (t->doubtful != DEMAND_NONE) {
             op_add(t, OP_WAIT, t->doubtful);
             t->doubtful = DEMAND_NONE;
-            t->ready += time - t->since;
+            t->ready += time - MAX(t->since, t->doubtful_time);
         } else {
             op_add(t, OP_UNTIL, t->doubtful_outside ? t->doubtful_time : time);
             d->outside++;
         }
         if (t->doubtful_outside)
-            t->ready += time - t->since;
+            t->ready += time - MAX(t->since, t->doubtful_time);
         t->doubtful_outside = false;
     }
     t->state = STATE_RUN;
@@ -333,14 +358,6 @@ static void enter(struct demand *d, uint32_t index, uint64_t time, uint32_t cpu)
     t->entered = d->switch_count;  // it is noted next
     t->paid = 0;
     t->switches++;
-}
-
-static void switch_note(struct demand *d, struct switched s)
-{
-    d->switches =
-        demand_grown(d->switches, d->switch_count, &d->switch_room, sizeof(*d->switches));
-    s.order = (uint32_t)d->switch_count;
-    d->switches[d->switch_count++] = s;
 }
 
 /*
@@ -387,8 +404,8 @@ static void seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
     if (index != DEMAND_NONE && d->tasks[index].state != STATE_RUN)
         entry = entry_guess(d, &d->tasks[index], time, cpu);
     if (was > 1 && d->tasks[was - 2].state == STATE_RUN && d->tasks[was - 2].cpu == cpu) {
-        entry = MAX(entry, d->tasks[was - 2].since);
-        leave(d, was - 2, MAX(entry, d->tasks[was - 2].fragment), DEMAND_SLEEP);
+        entry = MAX(entry, d->tasks[was - 2].fragment);
+        leave(d, was - 2, entry, DEMAND_SLEEP);
     }
     if (index != DEMAND_NONE)
         enter(d, index, entry, cpu);
@@ -400,10 +417,54 @@ static void seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, con
     d->current[cpu] = index == DEMAND_NONE ? 1 : index + 2;
 }
 
-void demand_seen(struct demand *d, uint64_t time, uint32_t cpu, uint32_t id, const char *name)
+/* The task that the CPU runs, or DEMAND_IDLE; false if not known. */
+static bool current_of(const struct demand *d, uint32_t cpu, uint32_t *task)
 {
-    if (cpu < DEMAND_CPUS_MAX)
-        seen(d, time_ok(d, time), cpu, id, name);
+    if (cpu >= DEMAND_CPUS_MAX || !d->current[cpu])
+        return false;
+    *task = d->current[cpu] == 1 ? DEMAND_IDLE : d->tasks[d->current[cpu] - 2].id;
+    return true;
+}
+
+/*
+ * What was seen since the last switch of any CPU waits for the next one. A recorder that is turned off event by
+ * event goes on with wake-ups when its switches have ended, for milliseconds on a busy machine: who ran
+ * then is not known, so these are left out.
+ */
+static void hold(struct demand *d, struct held h, const char *name)
+{
+    h.named = name != NULL;
+    if (name)
+        snprintf(h.name, sizeof(h.name), "%s", name);
+    d->held = demand_grown(d->held, d->held_count, &d->held_room, sizeof(*d->held));
+    d->held[d->held_count++] = h;
+}
+
+static void held_release(struct demand *d)
+{
+    for (size_t i = 0; i < d->held_count; i++) {
+        const struct held *h = &d->held[i];
+        uint32_t waker = h->waker;
+
+        if (h->ran != DEMAND_NONE)
+            seen(d, time_ok(d, h->time), h->cpu, h->ran, NULL);
+        if (waker == DEMAND_CURRENT && !current_of(d, h->cpu, &waker))
+            waker = DEMAND_IDLE;
+        wake(d, h->time, h->task, h->named ? h->name : NULL, waker);
+    }
+    d->held_count = 0;
+}
+
+void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t task, const char *name,
+                 uint32_t waker, const uint32_t *ran)
+{
+    const struct held h = {.time = time,
+                           .cpu = cpu,
+                           .task = task,
+                           .waker = waker,
+                           .ran = ran && cpu < DEMAND_CPUS_MAX ? *ran : DEMAND_NONE};
+
+    hold(d, h, name);
 }
 
 /* --- perf sched timehist --- */
@@ -455,6 +516,7 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
 
     if (cpu >= DEMAND_CPUS_MAX)
         return;
+    held_release(d);
     time = time_ok(d, time);
     d->cpus = MAX(d->cpus, cpu + 1);
     seen(d, time, cpu, prev_id, prev_name);
@@ -480,14 +542,6 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
                                      .prev = prev,
                                      .next = next,
                                      .leaves = how != DEMAND_PREEMPTED});
-}
-
-bool demand_current(const struct demand *d, uint32_t cpu, uint32_t *task)
-{
-    if (cpu >= DEMAND_CPUS_MAX || !d->current[cpu])
-        return false;
-    *task = d->current[cpu] == 1 ? DEMAND_IDLE : d->tasks[d->current[cpu] - 2].id;
-    return true;
 }
 
 /* --- the workload --------------------------------------------------------------------------- */
@@ -527,9 +581,11 @@ static void steps_make(const struct demand *d, const struct task *t, struct work
 void demand_finish(struct demand *d, uint64_t time, struct workload *w,
                    struct demand_summary *out)
 {
-    *out = (struct demand_summary){.tasks = d->count};
-    if (time)
+    if (time) {
+        held_release(d);
         (void)time_ok(d, time);
+    }
+    *out = (struct demand_summary){.tasks = d->count};
     for (uint32_t i = 0; i < d->count; i++) {
         struct task *t = &d->tasks[i];
 

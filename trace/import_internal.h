@@ -57,6 +57,7 @@ struct task {
     // Self-replay.
     uint32_t pc;
     uint64_t left, replay_run, replay_ready, replay_since;
+    uint64_t replay_open;  // of the fragment: it counts when the record has its end
     uint64_t replay_cost;  // of the switch to it
     uint8_t replay_state;
     uint64_t wakeup;  // its timer
@@ -69,6 +70,15 @@ struct switched {
     bool leaves;               // prev blocked
     uint32_t order;
     uint64_t cost;  // taken out of what next ran
+};
+
+/* A wake-up that is not yet taken in. */
+struct held {
+    uint64_t time;
+    uint32_t cpu, task, waker;
+    uint32_t ran;  // who the record says ran there, or DEMAND_NONE
+    bool named;
+    char name[24];
 };
 
 struct demand {
@@ -88,7 +98,8 @@ struct demand {
     bool started;
     bool nameless;  // the next switch is by a task that perf did not know any more
     uint64_t edges, outside;
-    uint32_t *signals;  // self-replay: stored signals, by edge
+    struct held *held;  // seen since the last switch
+    size_t held_count, held_room;
 };
 
 /* Room for one more; ends the program if there is no memory. */

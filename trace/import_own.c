@@ -84,7 +84,7 @@ static void input(struct own *o, struct demand *d, const struct trace_record *r,
     case SCHED_OP_SET_POOL: node_of(o, id)->parent = arg; break;
     case SCHED_OP_WAKE:
         demand_wake(d, r->time, r->cpu, id, NULL,
-                    small == WAKE_REASON_EVENT && arg ? arg : DEMAND_IDLE);
+                    small == WAKE_REASON_EVENT && arg ? arg : DEMAND_IDLE, NULL);
         break;
     default: break;
     }

@@ -122,7 +122,7 @@ static void replay_run(struct replay *r, uint32_t index, uint64_t until)
         t->paid += cost;
         length -= cost;
         t->replay_since += cost;
-        t->replay_run += cost;
+        t->replay_open += cost;
         if (!t->left) {
             r->now = t->replay_since;
             replay_steps(r, index);
@@ -132,7 +132,7 @@ static void replay_run(struct replay *r, uint32_t index, uint64_t until)
         }
         length = MIN(length, t->left);
         t->left -= length;
-        t->replay_run += length;
+        t->replay_open += length;
         t->replay_since += length;
         r->now = t->replay_since;
         if (!t->left)
@@ -251,6 +251,8 @@ static void replay_all(struct replay *r, struct timers *timers)
             running[s->cpu] == s->prev) {
             struct task *t = &d->tasks[s->prev];
 
+            t->replay_run += t->replay_open;
+            t->replay_open = 0;
             if (s->leaves) {
                 t->left = 0;  // what is not done by then shows as missing run time
                 replay_steps(r, s->prev);
@@ -272,6 +274,7 @@ static void replay_all(struct replay *r, struct timers *timers)
                 t->replay_ready += s->time - t->replay_since;
             t->replay_state = STATE_RUN;
             t->replay_since = s->time;
+            t->replay_open = 0;
             t->paid = 0;
             t->replay_cost = s->cost;
         }

@@ -253,7 +253,7 @@ static bool switch_read(struct line *l, struct demand *d)
 static bool wake_read(struct line *l, struct demand *d)
 {
     char name[64];
-    uint32_t pid, waker = DEMAND_IDLE;
+    uint32_t pid;
     bool good;
 
     if (strstr(l->body, "pid=")) {
@@ -269,11 +269,8 @@ static bool wake_read(struct line *l, struct demand *d)
         if (!plugin_task(l->body, l->body + strlen(l->body), name, sizeof(name), &pid, &rest))
             return bad(l, "a wake-up in a spelling that is not known");
     }
-    if (l->has_task)
-        demand_seen(d, l->time, l->cpu, l->task, NULL);
-    if (l->interrupt || !demand_current(d, l->cpu, &waker))
-        waker = DEMAND_IDLE;
-    demand_wake(d, l->time, l->cpu, pid, name, waker);
+    demand_wake(d, l->time, l->cpu, pid, name, l->interrupt ? DEMAND_IDLE : DEMAND_CURRENT,
+                l->has_task ? &l->task : NULL);
     return true;
 }
 

@@ -261,6 +261,49 @@ START_TEST(test_import_text__woken_by_an_interrupt__is_from_outside)
 }
 END_TEST
 
+/*
+ * A recorder that is turned off CPU by CPU and event by event: a's leaving of CPU 0 is missing, and behind the last
+ * switch come wake-ups by tasks that nobody saw arrive.
+ */
+START_TEST(test_import_text__recorder_stops_in_steps__only_what_is_known_counts)
+{
+    static const char text[] =
+        " swapper 0 [000] 1.001: sched:sched_switch: prev_comm=swapper/0 prev_pid=0 "
+        "prev_prio=1 "
+        "prev_state=R ==> next_comm=a next_pid=7 next_prio=1\n"
+        " swapper 0 [001] 1.001: sched:sched_switch: prev_comm=swapper/1 prev_pid=0 "
+        "prev_prio=1 "
+        "prev_state=R ==> next_comm=b next_pid=8 next_prio=1\n"
+        " a 7 [000] 1.002: sched:sched_waking: comm=c pid=9 prio=1 target_cpu=001\n"
+        " b 8 [001] 1.003: sched:sched_switch: prev_comm=b prev_pid=8 prev_prio=1 "
+        "prev_state=S ==> next_comm=c next_pid=9 next_prio=1\n"
+        " c 9 [001] 1.004: sched:sched_switch: prev_comm=c prev_pid=9 prev_prio=1 "
+        "prev_state=S ==> next_comm=swapper/1 next_pid=0 next_prio=1\n"
+        " swapper 0 [001] 1.007: sched:sched_waking: comm=a pid=7 prio=1 target_cpu=001\n"
+        " swapper 0 [001] 1.008: sched:sched_switch: prev_comm=swapper/1 prev_pid=0 "
+        "prev_prio=1 "
+        "prev_state=R ==> next_comm=a next_pid=7 next_prio=1\n"
+        " a 7 [001] 1.009: sched:sched_switch: prev_comm=a prev_pid=7 prev_prio=1 "
+        "prev_state=S ==> next_comm=b next_pid=8 next_prio=1\n"
+        " c 9 [000] 1.012: sched:sched_waking: comm=a pid=7 prio=1 target_cpu=001\n"
+        " a 7 [001] 1.013: sched:sched_waking: comm=b pid=8 prio=1 target_cpu=001\n";
+    struct imported x;
+    struct demand_world t;
+    char line[200];
+
+    ck_assert(import(&x, false, file("t.txt", text, strlen(text)), 0));
+    steps(&x.w, "a-7", line, sizeof(line));
+    ck_assert_str_eq(line, "run 1ms; signal c-9; until 6ms; run 1ms");
+    ck_assert(demand_world_at(x.d, 0, &t));
+    ck_assert_uint_eq(t.run, 2000000);
+    ck_assert_uint_eq(t.ready, 1000000);
+    ck_assert_uint_eq(x.s.elapsed, 8000000);
+    ck_assert_double_eq(x.s.run_error, 0);
+    ck_assert_double_eq(x.s.ready_error, 0);
+    drop(&x);
+}
+END_TEST
+
 static const char *const bad_texts[] = {
     "",
     "hello\n",
@@ -605,6 +648,7 @@ int main(void)
     tcase_add_loop_test(t, test_import_text__cut_off__never_crashes, 0, ARRAY_COUNT(texts));
     tcase_add_test(t, test_import_text__switch_cost__is_no_demand);
     tcase_add_test(t, test_import_text__woken_by_an_interrupt__is_from_outside);
+    tcase_add_test(t, test_import_text__recorder_stops_in_steps__only_what_is_known_counts);
     tcase_add_loop_test(t, test_import_text__what_is_no_trace__is_refused, 0,
                         ARRAY_COUNT(bad_texts));
     tcase_add_loop_test(t, test_import_ctf__each_lttng_header__gives_the_same_demand, 0, 3);
