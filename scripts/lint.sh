@@ -3,8 +3,8 @@
 #
 # lint.sh [CHECK...] -- the checks that read the tree without running it; by default all of them.
 #
-# layers format cite python trace reading links names tidy cppcheck; `docs` is cite, reading,
-# links and names; `cite-list` prints every citation. Every check runs; the status says whether all passed.
+# layers format cite python trace reading links names options tidy cppcheck; `docs` is cite, reading,
+# links, names and options; `cite-list` prints every citation. Every check runs; the status says whether all passed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 LC_ALL=C
@@ -84,6 +84,14 @@ check_names() {
         grep "\.\(md\|[chS]\|def\|gdb\)$" | xargs awk -f scripts/names.awk
 }
 
+# Each option of the command line that the kernel asks for by name stands in docs/kernel-options.md.
+check_options() {
+    files src | grep '\.c$' | xargs grep -ho 'core_option[a-z0-9_]*("[^"]*"' | sed 's/.*("//; s/"//' | sort -u |
+        awk 'NR == FNR { page = page $0; next }
+            { at = "`" $0; if (!index(page, at "=") && !index(page, at "`")) { print "docs/kernel-options.md: no " $0; bad = 1 } }
+            END { exit bad }' docs/kernel-options.md -
+}
+
 check_links() {
     files . | grep '\.md$' | while read -r page; do
         grep -o ']([^):# ]*[)#]' "$page" | sed 's/^](//; s/[)#]$//' | while read -r target; do
@@ -124,8 +132,8 @@ check_cppcheck() {
         --error-exitcode=1 --max-configs=2 -Isrc -I. --file-list=build/cppcheck.list
 }
 
-[ $# -gt 0 ] || set -- layers format cite python trace reading links names tidy cppcheck
-[ "$1" != docs ] || set -- cite reading links names
+[ $# -gt 0 ] || set -- layers format cite python trace reading links names options tidy cppcheck
+[ "$1" != docs ] || set -- cite reading links names options
 mkdir -p build
 for check in "$@"; do
     if [ "$check" = cite-list ]; then

@@ -1,4 +1,3 @@
-[ "$platform" = qemu ] || [ -z "$machine_memory" ] || die "--host-memory is for QEMU"
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
@@ -20,7 +19,8 @@ usage: scripts/run.sh [options]
 
   --batch            no terminal: print the guest's output, exit with its status
   --platform P       qemu (default; AMD-V), qemu-uefi (ISO under UEFI), bochs (VT-x)
-  --cpus N           CPUs of the machine (2; in Bochs 1; for several VMs in QEMU 3, the first of them without VMs)
+  --cpus N           CPUs of the machine (in Bochs 1; in QEMU one more than a VM has, 3 at least for several VMs and for
+                     the host shell alone, and no VM on the first; with --icount 2)
   --vcpus N          CPUs of the VM (2; with --guest 1)
   --vms N            that many such VMs at once; only the first has a console (1; 0 is for the host shell)
   --memory MB        memory of the VM (256; with --guest 64)
@@ -139,6 +139,7 @@ esac
 command -v $tool >/dev/null || die "no $tool here; run scripts/deps.sh"
 [ "$platform" != bochs ] || [ -z "$gdb$icount" ] || die "--gdb and --icount are for QEMU"
 [ "$platform" != bochs ] || [ -z "$host_disks" ] || die "--host-disk is for QEMU"
+[ "$platform" != bochs ] || [ -z "$machine_memory" ] || die "--host-memory is for QEMU"
 for disk in $host_disks; do
     case $disk in iscsi://*) continue ;; esac
     [ -w "$disk" ] || die "--host-disk: cannot write $disk"
@@ -159,13 +160,19 @@ kernel=$build/metal/orrery.elf
     { [ $platform = bochs ] && limit=600 || limit=120; }
 [ -n "$memory" ] || { [ -n "$guest" ] && memory=64 || memory=256; }
 [ "${vms:-0}" -le 16 ] || die "--vms is at most 16"
-# QEMU 7.2 lets the other CPUs write into the virtualization state of the first (docs/caveats.md): several VMs that are busy
-# on it and beside it break sooner or later. It is the host's own then.
+# QEMU 7.2 lets the other CPUs write into the virtualization state of the first (docs/caveats.md): what runs on it while they
+# are busy breaks sooner or later. Unless the caller says how many CPUs there are, the first is the host's own.
 affinity=
 if [ -z "$cpus" ]; then
-    cpus=2
-    [ $platform != bochs ] || cpus=1
-    [ $platform = bochs ] || [ "${vms:-0}" -le 1 ] || [ -n "$icount" ] || { cpus=3 && affinity=1,2; }
+    if [ $platform = bochs ]; then
+        cpus=1
+    elif [ -n "$icount" ]; then
+        cpus=2
+    else
+        [ -n "$guest" ] && cpus=$((${vcpus:-1} + 1)) || cpus=$((${vcpus:-2} + 1))
+        [ "${vms:-0}" = 1 ] || [ $cpus -gt 3 ] || cpus=3
+        affinity=$(((1 << cpus) - 2))
+    fi
 fi
 [ "${vms:-0}" -ge 1 ] || [ -z "$batch" ] || [ -n "$has_host" ] || die "--vms 0 is for the host shell"
 
@@ -283,7 +290,6 @@ if [ -n "$firmware" ]; then
     sed -i -e '/^orrery\.\(kernel\|initrd\|cmdline\)/d' "$vmx"
     echo 'firmware = "bios"' >>"$vmx"
 fi
-[ -z "$affinity" ] || echo "sched.cpu.affinity = \"$affinity\"" | tee -a "$work"/modules/*.vmx >/dev/null
 [ -z "$vmx_lines" ] || printf '%s' "$vmx_lines" | tee -a "$work"/modules/*.vmx >/dev/null
 # The others are copies of the first with a name of their own and no serial port.
 n=1
@@ -298,9 +304,10 @@ done
 (cd "$work/modules" && tar --format=ustar -chf ../modules.tar -- *)
 
 arguments="${vcpus:+vcpus=$vcpus}"
-[ -z "$batch" ] || arguments="$arguments log=com2"
+[ -z "$batch" ] || arguments="$arguments log=screen,com2"
 [ -z "$batch" ] || [ -n "$has_host" ] || arguments="$arguments batch"
 [ -z "$has_host" ] || arguments="$arguments console=/dev/null"
+[ -z "$affinity" ] || arguments="$arguments vm.affinity=$affinity"
 [ -z "$trace" ] ||
     arguments="$arguments trace=$trace_classes trace.mode=$trace_mode trace.to=disk${trace_lossless:+ trace.lossless}${trace_buffer:+ trace.buffer=$trace_buffer}"
 arguments=$(echo $arguments $extra)

@@ -7,7 +7,7 @@
  * world starts process 1 and the VMs of the boot modules, awaits them (with a host shell: until somebody
  * switches the host off), and powers the host off.
  *
- * Options: log=com1|com2|none, debug, vcpus=N (overrides every VM), stay (no power-off at the end),
+ * Options (docs/kernel-options.md): log=, debug (core/log.c), vcpus=N (overrides every VM), stay (no power-off at the end),
  * init=PATH, console=PATH, batch (user_boot.c), fault=ADDRESS (writes there, to see the panic screen).
  * disktest=SEED, diskbench=N, disk-timeout=MS (drivers/, io/disk.h).
  * tsc-error=PPM (the clock is measured that much wrong, to see that it is noticed).
@@ -37,22 +37,6 @@
 #ifndef ORRERY_VERSION
 #define ORRERY_VERSION "0.1"
 #endif
-
-static void set_log_sinks(void)
-{
-    char where[16];
-    unsigned sinks = LOG_SINK_SCREEN | LOG_SINK_COM1;
-
-    if (core_option("log", where, sizeof(where))) {
-        if (strcmp(where, "com2") == 0)
-            sinks = LOG_SINK_SCREEN | LOG_SINK_COM2;
-        else if (strcmp(where, "none") == 0)
-            sinks = LOG_SINK_SCREEN;
-    }
-    log_sinks_set(sinks);
-    if (core_option_flag("debug"))
-        log_level_set(VMK_LOG_DEBUG);
-}
 
 /* Virtualization on this CPU; a host without it still comes up. */
 static void enable_vt(void)
@@ -155,7 +139,6 @@ noreturn_fn void boot_main(void)
     vmk_status status;
 
     core_init();
-    set_log_sinks();
     vmk_log(VMK_LOG_INFO, "Boot: Orrery %s", ORRERY_VERSION);
     arch_report();
     mem_init();

@@ -15,6 +15,7 @@
 #include "vmm/vm.h"
 
 #include "core/assert.h"
+#include "core/core.h"
 #include "core/log.h"
 #include "fs/vm_console.h"
 #include "lib/format.h"
@@ -234,6 +235,9 @@ static vmk_status group_create(struct vm *vm)
 
 vmk_status vm_power_on(struct vm *vm)
 {
+    // The CPUs of a VM that names none: a mask, 0 for all.
+    const uint64_t affinity =
+        vm->config.affinity ? vm->config.affinity : core_option_u64("vm.affinity", 0);
     vmk_status status = VMK_OK;
 
     if (vm->state != VM_STATE_NEW)
@@ -259,7 +263,7 @@ vmk_status vm_power_on(struct vm *vm)
             .argument = v,
             .sched = {.pool = vm->sched_group},
             .vcpu = true,
-            .affinity = vm->config.affinity,
+            .affinity = affinity,
             .switch_in = vcpu_switch_in,
             .switch_out = vcpu_switch_out,
             .owner = v,
