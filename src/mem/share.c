@@ -31,19 +31,27 @@ static uint64_t mix(uint64_t h)
     return h ^ h >> 29;
 }
 
+/* Two words go into a chain by one multiplication, both halves of which count. */
+static uint64_t fold(uint64_t chain, const uint64_t *words)
+{
+    unsigned __int128 product =
+        (unsigned __int128)(words[0] ^ 0x9e3779b97f4a7c15ull) * (words[1] ^ chain);
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 /* Four chains, so that the multiplications overlap. */
 uint64_t page_hash(const void *page)
 {
-    const uint64_t *words = page;
-    uint64_t h[4] = {1, 2, 3, 4};
+    uint64_t a = 1, b = 2, c = 3, d = 4;
 
-    for (unsigned i = 0; i < PAGE_SIZE / 8; i += 4) {
-        for (unsigned lane = 0; lane < 4; lane++) {
-            h[lane] = (h[lane] ^ words[i + lane]) * 0x9e3779b97f4a7c15ull;
-            h[lane] ^= h[lane] >> 32;
-        }
+    for (const uint64_t *at = page, *end = at + PAGE_SIZE / 8; at < end; at += 8) {
+        a = fold(a, at);
+        b = fold(b, at + 2);
+        c = fold(c, at + 4);
+        d = fold(d, at + 6);
     }
-    return mix(mix(mix(mix(h[0]) ^ h[1]) ^ h[2]) ^ h[3]);
+    return mix(mix(mix(mix(a) ^ b) ^ c) ^ d);
 }
 
 static uint64_t salted(uint64_t hash, uint64_t salt)
@@ -57,7 +65,7 @@ vmk_status share_init(struct share_table *t, uint32_t capacity, const struct sha
     static const uint64_t zeroes[PAGE_SIZE / 8];
     uint32_t buckets = 64;
 
-    while (buckets < capacity && buckets < BUCKETS_MAX)
+    while (buckets < capacity / 2 && buckets < BUCKETS_MAX)
         buckets *= 2;
     memset(t, 0, sizeof(*t));
     spin_init(&t->lock, "share", LOCK_RANK_SHARE);
@@ -291,6 +299,7 @@ enum share_result share_page(struct share_table *t, uint16_t vm, uint32_t ppn, u
     t->counters.scanned++;
     if (!t->ops->hash(t->context, vm, ppn, &hash))
         return SHARE_NOTHING;
+    t->counters.looked++;
     freezing.key = salted(hash, salt);
     if (shared_get(t, freezing.key, &mpn))
         return join(t, vm, ppn, freezing.key, mpn, hash == t->zero_hash);
@@ -361,5 +370,7 @@ void share_counters_get(struct share_table *t, struct share_counters *out)
     bool irqs = spin_lock(&t->lock);
 
     *out = t->counters;
+    out->bytes = (uint64_t)t->made * sizeof(struct share_frame) +
+                 ((uint64_t)t->bucket_mask + 1) * sizeof(*t->buckets);
     spin_unlock(&t->lock, irqs);
 }

@@ -62,6 +62,8 @@ struct share_counters {
     uint64_t zero;    // of `pages`: all zero
     uint64_t hints;
     uint64_t scanned, joined, broken, stale_hints, unlike;
+    uint64_t looked;  // of `scanned`: the page's contents were read
+    uint64_t bytes;   // of the table: frames and buckets
 };
 
 struct share_frame {

@@ -173,6 +173,17 @@ void vm_swap_stop(struct vm *vm)
             (unsigned long long)c->evicted, (unsigned long long)c->swapped_in,
             (unsigned long long)c->stayed, (unsigned long long)c->errors,
             (unsigned long long)c->in_wait_ns / 1000);
+    for (unsigned i = 0; i < VM_SWAP_LATENCY_COUNT; i++) {
+        struct vm_swap_latency l;
+
+        vm_swap_latency_get(vm, (enum vm_swap_latency_kind)i, &l);
+        if (l.count)
+            vmk_log(VMK_LOG_INFO,
+                    "Mem: %s: latency %s: %llu times, p50 %llu p99 %llu max %llu ns",
+                    vm->config.name, vm_swap_latency_name((enum vm_swap_latency_kind)i),
+                    (unsigned long long)l.count, (unsigned long long)l.p50,
+                    (unsigned long long)l.p99, (unsigned long long)l.most);
+    }
 }
 
 void vm_swap_kick(struct vm *vm)
@@ -191,13 +202,18 @@ bool vm_swap_can_wait(struct vm *vm)
 void vm_swap_target_set(struct vm *vm, uint32_t pages)
 {
     struct vm_swap *s = vm->swap;
+    uint32_t before;
     bool irqs;
 
-    if (!s || (__atomic_exchange_n(&s->target, pages, __ATOMIC_SEQ_CST) == 0 && pages == 0 &&
-               !LOAD(s->short_waits)))
+    if (!s)
+        return;
+    before = __atomic_exchange_n(&s->target, pages, __ATOMIC_SEQ_CST);
+    if (before == 0 && pages == 0 && !LOAD(s->short_waits))
         return;
     irqs = spin_lock(&s->queue.lock);
     s->moved = true;
+    if (pages > before && !s->asked)
+        s->asked = plat_time_now();
     spin_unlock(&s->queue.lock, irqs);
     if (!s->world.raw)
         start(s);
@@ -231,6 +247,33 @@ void vm_swap_counters_get(struct vm *vm, struct vm_swap_counters *out)
         out->zip_bytes = vm->swap->zip.bytes;
         spin_unlock(&vm->lock, irqs);
     }
+}
+
+void vm_swap_latency_get(struct vm *vm, enum vm_swap_latency_kind kind,
+                         struct vm_swap_latency *out)
+{
+    const struct histogram *h;
+    bool irqs;
+
+    *out = (struct vm_swap_latency){0};
+    if (!vm->swap)
+        return;
+    h = &vm->swap->latency[kind];
+    irqs = spin_lock(&vm->lock);
+    *out = (struct vm_swap_latency){.count = h->total,
+                                    .p50 = histogram_percentile(h, 50),
+                                    .p99 = histogram_percentile(h, 99),
+                                    .most = h->most};
+    spin_unlock(&vm->lock, irqs);
+}
+
+const char *vm_swap_latency_name(enum vm_swap_latency_kind kind)
+{
+    static const char *const names[] = {[VM_SWAP_FREED] = "freed",
+                                        [VM_SWAP_MEMORY] = "memory-wait",
+                                        [VM_SWAP_PAGE] = "page-wait"};
+
+    return names[kind];
 }
 
 /* ---- pages, VM's lock held ---- */
@@ -508,6 +551,8 @@ static vmk_status memory_wait(struct vm_swap *s)
     vmk_status status;
 
     s->short_waits = true;
+    if (!s->asked)
+        s->asked = plat_time_now();
     spin_unlock(&s->queue.lock, irqs);
     wait_queue_wake(&s->queue, WAIT_QUEUE_ALL);
     irqs = plat_irq_save();
@@ -523,21 +568,23 @@ vmk_status vm_page_wait(struct vm *vm, ppn_t ppn)
     struct vm_swap *s = vm->swap;
     struct request r = {.index = vm_ram_index(vm, ppn)};
     struct vcpu *v = s ? vcpu_here(vm) : NULL;
-    plat_ns since = plat_time_now();
+    plat_ns since = plat_time_now(), waited;
     vmk_status status;
-    bool irqs;
+    bool irqs, swapped;
 
     if (!s || r.index >= vm->page_count)
         return VMK_KILLED;
     // Between two exits or not: it holds no pointer to a page while it is here.
     if (v)
         STORE(v->parked, true);
-    status =
-        p2m_look(&vm->p2m, r.index).state == P2M_SWAPPED ? request_wait(s, &r) : memory_wait(s);
+    swapped = p2m_look(&vm->p2m, r.index).state == P2M_SWAPPED;
+    status = swapped ? request_wait(s, &r) : memory_wait(s);
     if (v)
         STORE(v->parked, false);
     irqs = spin_lock(&vm->lock);
-    s->counters.in_wait_ns += plat_time_now() - since;
+    waited = plat_time_now() - since;
+    s->counters.in_wait_ns += waited;
+    histogram_add(&s->latency[swapped ? VM_SWAP_PAGE : VM_SWAP_MEMORY], waited);
     spin_unlock(&vm->lock, irqs);
     return status;
 }

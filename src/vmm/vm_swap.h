@@ -5,6 +5,7 @@
 #pragma once
 
 #include "mem/p2m.h"
+#include "plat/plat.h"
 
 struct vm;
 struct vm_swap;
@@ -17,6 +18,18 @@ struct vm_swap_counters {
     uint64_t errors;                // transfers that failed
     uint64_t zip_pages, zip_bytes;  // now: machine pages of the cache, bytes in it
     uint64_t in_wait_ns;            // of all who waited for a page or for memory
+};
+
+/* What is timed, each with its own histogram. */
+enum vm_swap_latency_kind {
+    VM_SWAP_FREED,   // from the request for pages to one of them being free
+    VM_SWAP_MEMORY,  // a vCPU waited for memory
+    VM_SWAP_PAGE,    // a vCPU waited for a page from the store
+    VM_SWAP_LATENCY_COUNT
+};
+struct vm_swap_latency {
+    uint64_t count;
+    plat_ns p50, p99, most;  // to an eighth; the largest exactly
 };
 
 /*
@@ -50,3 +63,7 @@ uint32_t vm_swap_out_locked(struct vm *vm);
 /* Something was taken: is what it holds now the least so far? Its cache counts. */
 void vm_swap_least_locked(struct vm *vm);
 void vm_swap_counters_get(struct vm *vm, struct vm_swap_counters *out);
+/* Since power-on. */
+void vm_swap_latency_get(struct vm *vm, enum vm_swap_latency_kind kind,
+                         struct vm_swap_latency *out);
+const char *vm_swap_latency_name(enum vm_swap_latency_kind kind);

@@ -7,6 +7,7 @@
 #include "core/assert.h"
 #include "core/log.h"
 #include "core/trace.h"
+#include "lib/histogram.h"
 #include "lib/rng.h"
 #include "vmm/compress.h"
 #include "vmm/swap_place.h"
@@ -58,7 +59,11 @@ struct vm_swap {
     plat_ns full_until, idle_until;
     uint8_t packed[ZIP_ROOM];
 
-    struct vm_swap_counters counters;  // VM's lock
+    plat_ns asked;  // (w) when the first request came that no batch has begun for; 0: none
+    plat_ns since;  // the batch's request
+
+    struct vm_swap_counters counters;                 // VM's lock
+    struct histogram latency[VM_SWAP_LATENCY_COUNT];  // VM's lock
 };
 
 /* Is the page as it was when somebody looked? VM's lock held. */

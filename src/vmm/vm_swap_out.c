@@ -29,6 +29,7 @@ static void away(struct vm_swap *s, const struct outgoing *o, enum p2m_state to,
         return;
     }
     page_free(mpn_make(o->value), 0, MEM_OWNER_GUEST);
+    histogram_add(&s->latency[VM_SWAP_FREED], plat_time_now() - s->since);
 }
 
 /* A page that does not go after all. */
@@ -256,6 +257,10 @@ unsigned swap_reclaim(struct vm_swap *s, unsigned count)
 
     if (!swap_is_on(s) || (!s->use_cache && !may_write(s)))
         return 0;
+    irqs = spin_lock(&s->queue.lock);
+    s->since = s->asked ? s->asked : plat_time_now();
+    s->asked = 0;
+    spin_unlock(&s->queue.lock, irqs);
     picked = pick(s, MIN(count, SWAP_BATCH), &number);
     if (picked && grace(s, number)) {
         for (unsigned i = 0; i < picked; i++) {

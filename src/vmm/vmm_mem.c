@@ -143,13 +143,16 @@ void vmm_mem_remove(struct vm *vm)
         return;
     share_counters_get(&m->share, &c);
     if (c.scanned && world_times_get(m->world, &times) == VMK_OK)
-        vmk_log(VMK_LOG_INFO,
-                "Mem: %s ends: %llu pages looked at, %llu joined, %llu left, %llu unlike, "
-                "%llu stale hints; %llu pages in %llu now; the scanner ran %llu us",
-                vm->config.name, (unsigned long long)c.scanned, (unsigned long long)c.joined,
-                (unsigned long long)c.broken, (unsigned long long)c.unlike,
-                (unsigned long long)c.stale_hints, (unsigned long long)c.pages,
-                (unsigned long long)c.common, (unsigned long long)(times.run / 1000));
+        vmk_log(
+            VMK_LOG_INFO,
+            "Mem: %s ends: %llu pages looked at, %llu joined, %llu left, %llu unlike, "
+            "%llu stale hints; %llu pages in %llu now; %llu full looks, table of %llu bytes; "
+            "the scanner ran %llu us",
+            vm->config.name, (unsigned long long)c.scanned, (unsigned long long)c.joined,
+            (unsigned long long)c.broken, (unsigned long long)c.unlike,
+            (unsigned long long)c.stale_hints, (unsigned long long)c.pages,
+            (unsigned long long)c.common, (unsigned long long)c.looked,
+            (unsigned long long)c.bytes, (unsigned long long)(times.run / 1000));
     if (vmm_mem_find(vm->mem_id, &node))
         vmk_log(VMK_LOG_INFO,
                 "Mem: %s ends: it held %llu KB at least after pages were taken (0: none were), "

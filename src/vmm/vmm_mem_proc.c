@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vmm/vmm_mem_proc.c -- /proc/vmware/sched/mem: who has how much memory, and changing its shares and bounds.
+ * vmm/vmm_mem_proc.c -- /proc/vmware/sched/mem: who has how much memory, and changing its shares and bounds; memlatency.
  *
  * Read: the host, then a line per VM, MB but for id and shares. Written: "ID shares N", "ID min MB", "ID max MB"
  * ("ID max -1": none); it holds at once.
@@ -11,7 +11,10 @@
 #include "fs/proc/procfs.h"
 #include "lib/string.h"
 #include "mem/page.h"
+#include "vmm/vm.h"
+#include "vmm/vm_swap.h"
 #include "vmm/vmm_mem.h"
+#include "vmm/vmm_state.h"
 
 #define MB(pages) ((unsigned long long)(pages) / 256)
 
@@ -121,10 +124,40 @@ static vmk_status store(const char *text, size_t length, void *argument)
     return status;
 }
 
-void vmm_mem_proc_start(void)
+/* How long reclamation took, and who waited for it; ns since power-on. */
+static vmk_status latency_show(struct procfs_text *out, void *argument)
 {
-    vmk_status status = procfs_register("vmware/sched/mem", show, store, NULL);
+    (void)argument;
+    procfs_printf(out, "id what count p50ns p99ns maxns name\n");
+    for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
+        struct vm *vm = vm_table_hold(i);
+
+        for (unsigned kind = 0; vm && kind < VM_SWAP_LATENCY_COUNT; kind++) {
+            struct vm_swap_latency l;
+
+            vm_swap_latency_get(vm, (enum vm_swap_latency_kind)kind, &l);
+            procfs_printf(out, "%u %s %llu %llu %llu %llu %s\n", vm->mem_id,
+                          vm_swap_latency_name((enum vm_swap_latency_kind)kind),
+                          (unsigned long long)l.count, (unsigned long long)l.p50,
+                          (unsigned long long)l.p99, (unsigned long long)l.most,
+                          vm->config.name);
+        }
+        if (vm)
+            vm_table_release(vm);
+    }
+    return VMK_OK;
+}
+
+static void add(const char *path, procfs_show read, procfs_store write)
+{
+    vmk_status status = procfs_register(path, read, write, NULL);
 
     if (status != VMK_OK)
-        vmk_log(VMK_LOG_WARN, "Mem: no /proc/vmware/sched/mem: %s", vmk_status_text(status));
+        vmk_log(VMK_LOG_WARN, "Mem: no /proc/%s: %s", path, vmk_status_text(status));
+}
+
+void vmm_mem_proc_start(void)
+{
+    add("vmware/sched/mem", show, store);
+    add("vmware/sched/memlatency", latency_show, NULL);
 }

@@ -141,53 +141,7 @@ static void fresh_pages(void)
     report("fresh_page", least, 512);
 }
 
-#define TOUCHES 512u
-static uint32_t costs[TOUCHES];
-
-/* Ticks of the middle one of `count` first stores, `step` bytes apart. */
-static void touches(const char *row, uint64_t at, unsigned count, uint64_t step)
-{
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t start = rdtsc();
-
-        *(volatile uint8_t *)(uintptr_t)(at + i * step) = 1;
-        costs[i] = (uint32_t)(rdtsc() - start);
-    }
-    for (unsigned i = 1; i < count; i++) {
-        for (unsigned k = i; k && costs[k - 1] > costs[k]; k--) {
-            uint32_t other = costs[k];
-
-            costs[k] = costs[k - 1];
-            costs[k - 1] = other;
-        }
-    }
-    report(row, costs[count / 2], 1);
-}
-
-/* Nested faults by kind: the host was told which, and says the same by the command line. */
-static bool memory_rows(void)
-{
-    const char *kind = guest_command_line();
-    uint64_t at = ((uint64_t)(uintptr_t)guest_end + 0x9fffff) & ~0x1fffffull, start;
-
-    while (*kind && *kind != '=')
-        kind++;
-    if (kind[0] != '=')
-        return false;
-    if (kind[1] == 'l') {
-        touches("fresh_2mb", at, 16, 2u << 20);
-    } else {
-        touches("fresh_4kb", at, TOUCHES, 4096);
-        start = rdtsc();
-        while (rdtsc() - start < 400000000u)  // they are equal: the host shares them
-            ;
-        touches("share_break", at + 8, TOUCHES, 4096);
-    }
-    return true;
-}
-
 static void ping_pong(void)
-
 {
     uint64_t start = 0;
     unsigned cpus;
@@ -211,8 +165,6 @@ void guest_main(void)
 {
     guest_printf("hypervisor '%s'\n", guest_hypervisor());
     apic_enable();
-    if (memory_rows())
-        return;
     fresh_pages();
     instructions();
     interrupts("hlt_wake", "self_ipi");

@@ -203,6 +203,7 @@ START_TEST(test_share__twins__one_page_until_one_writes)
     ck_assert_int_eq(offer(1, 2), SHARE_FIRST);
     ck_assert_int_eq(offer(2, 3), SHARE_JOINED);
     ck_assert_int_eq(offer(2, 3), SHARE_NOTHING);
+    ck_assert_uint_eq(table.counters.looked, table.counters.scanned - 1);
     ck_assert_uint_eq(guests[0][1].mpn.raw, guests[2][3].mpn.raw);
     check_all();
     guest_write(1, 2, 6);

@@ -129,6 +129,7 @@ static void all_are_right(void)
 static void goes_and_comes(void *argument)
 {
     bool cache = argument != NULL;
+    struct vm_swap_latency freed, waited;
     struct vm_swap_counters c;
 
     up(cache);
@@ -150,6 +151,12 @@ static void goes_and_comes(void *argument)
     ck_assert_uint_eq(out_now(), 0);
     ck_assert_uint_eq(vm->swap->store.used_count, 0);
     ck_assert_uint_eq(c.zip_pages, 0);
+    vm_swap_latency_get(vm, VM_SWAP_FREED, &freed);
+    ck_assert_uint_eq(freed.count, c.compressed + c.swapped_out - c.evicted);
+    ck_assert_uint_le(freed.p50, freed.p99);
+    ck_assert_uint_le(freed.p99, freed.most);
+    vm_swap_latency_get(vm, VM_SWAP_PAGE, &waited);
+    ck_assert_uint_ge(waited.count, c.swapped_in);
     down();
 }
 
