@@ -92,6 +92,9 @@ static void moves(void)
     expect(value == UINT64_MAX || guest_on_plain_tcg(), "PUSH from nowhere");
 }
 
+/* Runs `text` with %0 the aligned `from`, %1 the cell, %2 the aligned `to`. */
+#define MOVE(text) __asm__ volatile(text : : "r"(from), "r"(cell), "r"(to) : "memory")
+
 /* Wide moves; the cell has 4 bytes in 16, and what is beside them reads as zero. */
 static void wide_moves(void)
 {
@@ -101,28 +104,16 @@ static void wide_moves(void)
     uint64_t value = 0;
     uint8_t zero;
 
-    __asm__ volatile("movdqu (%0), %%xmm3; movdqu %%xmm3, (%1)"
-                     :
-                     : "r"(from), "r"(cell)
-                     : "memory");
+    MOVE("movdqu (%0), %%xmm3; movdqu %%xmm3, (%1)");
     expect_equal(*cell, 0x11111111, "MOVDQU to a device");
-    __asm__ volatile("movdqa (%0), %%xmm9; movups %%xmm9, (%1)"
-                     :
-                     : "r"(cell), "r"(to)
-                     : "memory");
+    MOVE("movdqa (%1), %%xmm9; movups %%xmm9, (%2)");
     expect_equal(to[0], 0x11111111, "MOVDQA from a device");
     expect_equal(to[1] | to[2] | to[3], 0, "and what is beside the register");
     *cell = 0x33333333;
-    __asm__ volatile("movaps (%0), %%xmm1; movss (%1), %%xmm1; movaps %%xmm1, (%2)"
-                     :
-                     : "r"(from), "r"(cell), "r"(to)
-                     : "memory");
+    MOVE("movaps (%0), %%xmm1; movss (%1), %%xmm1; movaps %%xmm1, (%2)");
     expect_equal(to[0], 0x33333333, "MOVSS from a device");
     expect_equal(to[1] | to[2], 0, "zeroes the rest");
-    __asm__ volatile("movaps (%0), %%xmm1; movhps (%1), %%xmm1; movaps %%xmm1, (%2)"
-                     :
-                     : "r"(from), "r"(cell), "r"(to)
-                     : "memory");
+    MOVE("movaps (%0), %%xmm1; movhps (%1), %%xmm1; movaps %%xmm1, (%2)");
     expect_equal(to[2], 0x33333333, "MOVHPS from a device");
     expect_equal(to[1], 0x22222222, "keeps the low half");
     CATCH("movaps %%xmm1, 4(%0)", : : "r"(cell) : "memory");
@@ -151,16 +142,10 @@ static void wide_moves(void)
                          :
                          : "rax", "rcx", "rdx", "memory");
         *cell = 0x44444444;
-        __asm__ volatile("vmovdqa (%0), %%ymm5; vmovd (%1), %%xmm5; vmovdqa %%ymm5, (%2)"
-                         :
-                         : "r"(from), "r"(cell), "r"(to)
-                         : "memory");
+        MOVE("vmovdqa (%0), %%ymm5; vmovd (%1), %%xmm5; vmovdqa %%ymm5, (%2)");
         expect_equal(to[0], 0x44444444, "VMOVD from a device");
         expect_equal(to[1] | to[4], 0, "zeroes all that lies above");
-        __asm__ volatile("vmovdqu (%0), %%ymm5; vmovdqu %%ymm5, (%1)"
-                         :
-                         : "r"(from), "r"(cell)
-                         : "memory");
+        MOVE("vmovdqu (%0), %%ymm5; vmovdqu %%ymm5, (%1)");
         expect_equal(*cell, 0x11111111, "VMOVDQU of 32 bytes to a device");
     }
 }

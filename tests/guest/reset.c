@@ -15,18 +15,6 @@ const char guest_name[] = "reset";
 
 static unsigned mark = 1;  // in .data: the loader has to write it anew
 
-static uint8_t start_number(void)
-{
-    outb(0x70, START_AT);
-    return inb(0x71);
-}
-
-static void next_start(uint8_t number)
-{
-    outb(0x70, START_AT);
-    outb(0x71, number);
-}
-
 static void wait_dead(const char *text)
 {
     for (volatile unsigned i = 0; i < 100000000; i++)
@@ -36,7 +24,7 @@ static void wait_dead(const char *text)
 
 void guest_main(void)
 {
-    const uint8_t start = start_number();
+    const uint8_t start = cmos_get(START_AT);
 
     guest_printf("start %u\n", start);
     expect_equal(mark, 1, "memory that the loader writes");
@@ -47,18 +35,18 @@ void guest_main(void)
         ;
     switch (start) {
     case 0:
-        next_start(1);
+        cmos_set(START_AT, 1);
         outb(0xcf9, 2);
         outb(0xcf9, 6);
         wait_dead("still running after a write to the reset register");
         break;
     case 1:
-        next_start(2);
+        cmos_set(START_AT, 2);
         outb(0x64, 0xfe);
         wait_dead("still running after the keyboard controller's reset");
         break;
     default:
-        next_start(0);
+        cmos_set(START_AT, 0);
         if (guest_failures)
             return;
         guest_printf("PASS %s\n", guest_name);

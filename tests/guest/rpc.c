@@ -93,22 +93,6 @@ static bool is(const char *a, const char *b)
     return *a == *b;
 }
 
-static bool has_word(const char *word)
-{
-    const char *line = guest_command_line();
-    size_t n = length_of(word);
-
-    for (; *line; line++) {
-        size_t i = 0;
-
-        while (i < n && line[i] == word[i])
-            i++;
-        if (i == n)
-            return true;
-    }
-    return false;
-}
-
 static void messages(void)
 {
     char answer[128];
@@ -137,13 +121,11 @@ static void messages(void)
 
 static void reset_once(void)
 {
-    outb(0x70, CMOS_AT);
-    if (inb(0x71) == CMOS_SET) {
+    if (cmos_get(CMOS_AT) == CMOS_SET) {
         guest_printf("after the reset\n");
         return;
     }
-    outb(0x70, CMOS_AT);
-    outb(0x71, CMOS_SET);
+    cmos_set(CMOS_AT, CMOS_SET);
     guest_printf("before the reset\n");
     outb(0xcf9, 6);
     for (;;)
@@ -161,14 +143,14 @@ void guest_main(void)
     } else {
         expect(false, "a channel opens");
     }
-    if (has_word("reset"))
+    if (guest_has_word("reset"))
         reset_once();
-    if (has_word("spin")) {
+    if (guest_has_word("spin")) {
         guest_printf("spinning\n");
         for (;;)
             __asm__ volatile("pause");
     }
-    if (has_word("stay")) {
+    if (guest_has_word("stay")) {
         guest_printf("staying\n");
         for (;;)
             __asm__ volatile("hlt");

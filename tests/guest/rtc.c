@@ -22,22 +22,10 @@ const char guest_name[] = "rtc";
 static volatile unsigned interrupts;
 static volatile uint8_t causes;
 
-static uint8_t get(uint8_t index)
-{
-    outb(0x70, index);
-    return inb(0x71);
-}
-
-static void set(uint8_t index, uint8_t value)
-{
-    outb(0x70, index);
-    outb(0x71, value);
-}
-
 static void on_clock(struct guest_frame *frame)
 {
     (void)frame;
-    causes |= get(REG_C);
+    causes |= cmos_get(REG_C);
     interrupts++;
     outb(0xa0, 0x20);
     outb(0x20, 0x20);
@@ -60,78 +48,63 @@ static void pic_setup(void)
 
 static void wait_for(uint8_t enable, unsigned count, const char *text)
 {
-    uint8_t b = get(REG_B);
+    uint8_t b = cmos_get(REG_B);
 
     interrupts = 0;
     causes = 0;
-    (void)get(REG_C);
-    set(REG_B, b | enable);
+    (void)cmos_get(REG_C);
+    cmos_set(REG_B, b | enable);
     while (interrupts < count)
         wait_irq();
-    set(REG_B, b);
+    cmos_set(REG_B, b);
     expect(causes & enable, text);
     expect(causes & 0x80, "register C says that it was the clock");
 }
 
-static bool has_word(const char *word)
-{
-    for (const char *line = guest_command_line(); *line; line++) {
-        const char *a = line, *b = word;
-
-        while (*b && *a == *b) {
-            a++;
-            b++;
-        }
-        if (!*b)
-            return true;
-    }
-    return false;
-}
-
 static void clock_set(void)
 {
-    set(REG_B, B_24H | B_SET);
-    set(0, 0x58);
-    set(2, 0x59);
-    set(4, 0x23);
-    set(7, 0x31);
-    set(8, 0x12);
-    set(9, 0x99);
-    set(0x32, 0x19);
-    expect_equal(get(0), 0x58, "a clock that is being set stands");
-    set(REG_B, B_24H);
-    while (get(9) == 0x99)
+    cmos_set(REG_B, B_24H | B_SET);
+    cmos_set(0, 0x58);
+    cmos_set(2, 0x59);
+    cmos_set(4, 0x23);
+    cmos_set(7, 0x31);
+    cmos_set(8, 0x12);
+    cmos_set(9, 0x99);
+    cmos_set(0x32, 0x19);
+    expect_equal(cmos_get(0), 0x58, "a clock that is being set stands");
+    cmos_set(REG_B, B_24H);
+    while (cmos_get(9) == 0x99)
         continue;
-    expect_equal(get(0x32), 0x20, "the century");
-    expect_equal(get(8), 0x01, "the month");
-    expect_equal(get(7), 0x01, "the day");
-    expect_equal(get(4), 0x00, "the hour");
+    expect_equal(cmos_get(0x32), 0x20, "the century");
+    expect_equal(cmos_get(8), 0x01, "the month");
+    expect_equal(cmos_get(7), 0x01, "the day");
+    expect_equal(cmos_get(4), 0x00, "the hour");
 }
 
 void guest_main(void)
 {
     for (uint8_t i = 0x40; i < 0x50; i++)
-        set(i, (uint8_t)(i * 5));
+        cmos_set(i, (uint8_t)(i * 5));
     for (uint8_t i = 0x40; i < 0x50; i++)
-        expect_equal(get(i), (uint8_t)(i * 5), "a byte of CMOS memory");
-    expect_equal(get(13), 0x80, "the battery is good");
-    expect_equal((uint64_t)get(0x30) | (uint64_t)get(0x31) << 8,
+        expect_equal(cmos_get(i), (uint8_t)(i * 5), "a byte of CMOS memory");
+    expect_equal(cmos_get(13), 0x80, "the battery is good");
+    expect_equal((uint64_t)cmos_get(0x30) | (uint64_t)cmos_get(0x31) << 8,
                  (guest_memory_end() >> 10) - 1024, "KB of memory behind the first MB");
     clock_set();
     guest_on(IRQ8_VECTOR, on_clock);
     pic_setup();
     wait_for(PERIODIC, 20, "the periodic interrupt");
     wait_for(UPDATE, 1, "the interrupt of an update");
-    set(1, 0xff);
-    set(3, 0xff);
-    set(5, 0xff);
+    cmos_set(1, 0xff);
+    cmos_set(3, 0xff);
+    cmos_set(5, 0xff);
     wait_for(ALARM, 1, "the alarm");
-    if (has_word("hammer")) {
+    if (guest_has_word("hammer")) {
         guest_printf("hammering\n");
         for (;;)
-            (void)get(0);
+            (void)cmos_get(0);
     }
-    if (has_word("stay")) {
+    if (guest_has_word("stay")) {
         guest_printf("staying\n");
         for (;;)
             __asm__ volatile("hlt");

@@ -19,17 +19,13 @@ void guest_main(void)
         uint64_t base;
     } __attribute__((packed)) nothing = {0, 0};
 
-    for (const char *p = guest_command_line(); *p; p++)
-        if (p[0] == 'f' && p[1] == 'o' && p[2] == 'r' && p[3] == 'e')  // "forever"
-            __asm__ volatile("lidt %0; int3" : : "m"(nothing));
-    outb(0x70, MARK_AT);
-    if (inb(0x71) == MARK) {
-        outb(0x70, MARK_AT);
-        outb(0x71, 0);
+    if (guest_has_word("forever"))
+        __asm__ volatile("lidt %0; int3" : : "m"(nothing));
+    if (cmos_get(MARK_AT) == MARK) {
+        cmos_set(MARK_AT, 0);
         return;
     }
-    outb(0x70, MARK_AT);
-    outb(0x71, MARK);
+    cmos_set(MARK_AT, MARK);
     guest_printf("going down\n");
     while ((inb(0x3fd) & 0x60) != 0x60)
         ;

@@ -395,6 +395,21 @@ const char *guest_command_line(void)
     return (info[0] & 4) ? (const char *)(uintptr_t)info[4] : "";
 }
 
+bool guest_has_word(const char *word)
+{
+    for (const char *line = guest_command_line(); *line; line++) {
+        const char *a = line, *b = word;
+
+        while (*b && *a == *b) {
+            a++;
+            b++;
+        }
+        if (!*b)
+            return true;
+    }
+    return false;
+}
+
 void guest_map(uint64_t va, uint64_t entry)
 {
     static uint64_t tables[16][512] __attribute__((aligned(4096)));

@@ -89,6 +89,17 @@ static inline uint32_t inl(uint16_t port)
     __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
     return value;
 }
+/* A byte of the clock or of the CMOS memory behind it. */
+static inline uint8_t cmos_get(uint8_t index)
+{
+    outb(0x70, index);
+    return inb(0x71);
+}
+static inline void cmos_set(uint8_t index, uint8_t value)
+{
+    outb(0x70, index);
+    outb(0x71, value);
+}
 static inline uint64_t rdmsr(uint32_t index)
 {
     uint32_t low, high;
@@ -146,6 +157,7 @@ bool guest_cpu_is_qemus(void);
 /* ---- memory ---- */
 uint64_t guest_memory_end(void);  // from the loader: first address past the RAM at 1 MB
 const char *guest_command_line(void);
+bool guest_has_word(const char *word);  // anywhere in the command line
 extern char guest_end[];
 #define PTE_PRESENT 1ull
 #define PTE_WRITE   2ull
