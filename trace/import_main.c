@@ -156,12 +156,8 @@ int import_main(int argc, char **argv)
     bool good;
     FILE *out, *timehist = NULL;
 
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            fputs(help, stdout);
-            return TOOL_OK;
-        }
-    }
+    if (tool_help(argc, argv, help))
+        return TOOL_OK;
     if (!arguments_read(&a, argc, argv))
         return TOOL_USAGE;
     if (a.timehist && !(timehist = tool_create(a.out)))

@@ -49,6 +49,17 @@ int tool_not_understood(const char *command, const char *option, const char *val
                       value ? value : "");
 }
 
+bool tool_help(int argc, char **argv, const char *help)
+{
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            fputs(help, stdout);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool tool_number(const char *text, uint64_t *value)
 {
     char *end;

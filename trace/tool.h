@@ -26,6 +26,9 @@ int tool_usage(const char *command, const char *format, ...) printf_like(2, 3);
 /* The same for an option and its value, which may be null. */
 int tool_not_understood(const char *command, const char *option, const char *value);
 
+/* Prints `help` if --help or -h is among the arguments; true: it was. */
+bool tool_help(int argc, char **argv, const char *help);
+
 /* "1.5s", "20ms", "300us", "12ns", a plain number is seconds; false: not a time. */
 bool tool_time(const char *text, uint64_t *ns);
 bool tool_number(const char *text, uint64_t *value);

@@ -657,12 +657,8 @@ int whatif_main(int argc, char **argv)
     bool good;
     int status;
 
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            fputs(help, stdout);
-            return TOOL_OK;
-        }
-    }
+    if (tool_help(argc, argv, help))
+        return TOOL_OK;
     if (!arguments_read(&a, argc, argv))
         return TOOL_USAGE;
     if (a.memory)

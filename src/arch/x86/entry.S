@@ -6,6 +6,7 @@
  * In ring 0 GS holds this CPU's struct arch_cpu (VT-x restores it from the VMCS, AMD-V by VMLOAD).
  * A trap from ring 3 leaves by user_trap (user.S), which swaps GS first.
  */
+#include "arch/x86/macros.h"
 #include "arch/x86/x86.h"
 
     .text
@@ -122,20 +123,10 @@ trap_paranoid:
 /* void plat_context_switch(struct plat_context *from, struct plat_context *to); irqs off. */
     .globl plat_context_switch
 plat_context_switch:
-    push %rbp
-    push %rbx
-    push %r12
-    push %r13
-    push %r14
-    push %r15
+    callee_saved_push
     mov %rsp, (%rdi)
     mov (%rsi), %rsp
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbx
-    pop %rbp
+    callee_saved_pop
     ret
 
 /* The first "return" of a new context: RBX is its function, R12 the argument. */
@@ -164,7 +155,6 @@ plat_msr_try_read:
     .quad 1b, 2b
     .popsection
 
-#define GPR(n) (n) * 8
 #define GUEST_RAX GPR(0)
 #define GUEST_RCX GPR(1)
 #define GUEST_RDX GPR(2)
@@ -181,14 +171,7 @@ plat_msr_try_read:
     mov GUEST_RBX(%rdi), %rbx
     mov GUEST_RBP(%rdi), %rbp
     mov GUEST_RSI(%rdi), %rsi
-    mov GPR(8)(%rdi), %r8
-    mov GPR(9)(%rdi), %r9
-    mov GPR(10)(%rdi), %r10
-    mov GPR(11)(%rdi), %r11
-    mov GPR(12)(%rdi), %r12
-    mov GPR(13)(%rdi), %r13
-    mov GPR(14)(%rdi), %r14
-    mov GPR(15)(%rdi), %r15
+    gprs_load 8, 9, 10, 11, 12, 13, 14, 15
     .endm
 
     .macro guest_save  // the same, to RDI
@@ -197,32 +180,7 @@ plat_msr_try_read:
     mov %rbx, GUEST_RBX(%rdi)
     mov %rbp, GUEST_RBP(%rdi)
     mov %rsi, GUEST_RSI(%rdi)
-    mov %r8, GPR(8)(%rdi)
-    mov %r9, GPR(9)(%rdi)
-    mov %r10, GPR(10)(%rdi)
-    mov %r11, GPR(11)(%rdi)
-    mov %r12, GPR(12)(%rdi)
-    mov %r13, GPR(13)(%rdi)
-    mov %r14, GPR(14)(%rdi)
-    mov %r15, GPR(15)(%rdi)
-    .endm
-
-    .macro host_push
-    push %rbp
-    push %rbx
-    push %r12
-    push %r13
-    push %r14
-    push %r15
-    .endm
-
-    .macro host_pop
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbx
-    pop %rbp
+    gprs_save 8, 9, 10, 11, 12, 13, 14, 15
     .endm
 
 /*
@@ -232,7 +190,7 @@ plat_msr_try_read:
  */
     .globl plat_vmx_enter
 plat_vmx_enter:
-    host_push
+    callee_saved_push
     push %rdi
     mov $VMCS_HOST_RSP, %eax
     vmwrite %rsp, %rax
@@ -257,7 +215,7 @@ vmx_failed:  // CF: no current VMCS, 1; ZF: an error number in it, 2
     mov $2, %ecx
     cmovz %ecx, %eax
     pop %rdi
-    host_pop
+    callee_saved_pop
     ret
 vmx_exit:
     push %rdi
@@ -270,7 +228,7 @@ vmx_exit:
     mov %rax, GUEST_CR2(%rdi)
     xor %eax, %eax
     pop %rdi
-    host_pop
+    callee_saved_pop
     ret
 
 /*
@@ -281,7 +239,7 @@ vmx_exit:
  */
     .globl plat_svm_enter
 plat_svm_enter:
-    host_push
+    callee_saved_push
     push %rdi
     push %rdx
     clgi
@@ -304,7 +262,7 @@ plat_svm_enter:
     vmload %rax
     stgi
     pop %rdi
-    host_pop
+    callee_saved_pop
     ret
 
     .section .note.GNU-stack, "", @progbits

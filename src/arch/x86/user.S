@@ -18,9 +18,9 @@
  * Sources: SDM-2 "SYSCALL", "SYSRET", "SWAPGS"; APM-2 "SYSCALL and SYSRET".
  */
 #include "offsets.h"
+#include "arch/x86/macros.h"
 #include "arch/x86/x86.h"
 
-#define GPR(n) (n) * 8
 #define RIP    GPR(16)
 #define RFLAGS GPR(17)
 
@@ -29,12 +29,7 @@
 /* uint64_t user_enter(struct plat_user_regs *regs, bool fast); irqs off. */
     .globl user_enter
 user_enter:
-    push %rbp
-    push %rbx
-    push %r12
-    push %r13
-    push %r14
-    push %r15
+    callee_saved_push
     push %rdi
     mov %rsp, %gs:CPU_USER_STACK
     mov %rsp, %gs:CPU_TSS_RSP0
@@ -44,13 +39,7 @@ user_enter:
     mov GPR(3)(%rdi), %rbx
     mov GPR(5)(%rdi), %rbp
     mov GPR(6)(%rdi), %rsi
-    mov GPR(8)(%rdi), %r8
-    mov GPR(9)(%rdi), %r9
-    mov GPR(10)(%rdi), %r10
-    mov GPR(12)(%rdi), %r12
-    mov GPR(13)(%rdi), %r13
-    mov GPR(14)(%rdi), %r14
-    mov GPR(15)(%rdi), %r15
+    gprs_load 8, 9, 10, 12, 13, 14, 15
     jz 1f
     mov RIP(%rdi), %rcx
     mov RFLAGS(%rdi), %r11
@@ -75,25 +64,14 @@ user_enter:
     mov %rbx, GPR(3)(%rdi)
     mov %rbp, GPR(5)(%rdi)
     mov %rsi, GPR(6)(%rdi)
-    mov %r8, GPR(8)(%rdi)
-    mov %r9, GPR(9)(%rdi)
-    mov %r10, GPR(10)(%rdi)
-    mov %r12, GPR(12)(%rdi)
-    mov %r13, GPR(13)(%rdi)
-    mov %r14, GPR(14)(%rdi)
-    mov %r15, GPR(15)(%rdi)
+    gprs_save 8, 9, 10, 12, 13, 14, 15
     mov %rcx, GPR(1)(%rdi)
     mov %r11, GPR(11)(%rdi)
     .endm
 
     .macro user_return
     pop %rdi
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbx
-    pop %rbp
+    callee_saved_pop
     ret
     .endm
 
