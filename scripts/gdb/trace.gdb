@@ -467,6 +467,7 @@ define vmk-trace-record
     printf " swap_target=%u", *(unsigned int *)($vmk_b + 20)
     printf " price=%u", *(unsigned int *)($vmk_b + 24)
     printf " blocked=%u", *(unsigned short *)($vmk_b + 28)
+    printf " cap=%u", *(unsigned int *)($vmk_b + 32)
   end
   if $vmk_b[0] == 35
     printf "balloon"
@@ -589,6 +590,7 @@ define vmk-trace-record
     printf " balloon_target=%u", *(unsigned int *)($vmk_b + 80)
     printf " swap_target=%u", *(unsigned int *)($vmk_b + 84)
     printf " price=%u", *(unsigned int *)($vmk_b + 88)
+    printf " cap=%u", *(unsigned int *)($vmk_b + 92)
     printf " reserved=%llu", *(unsigned long long *)($vmk_b + 96)
     printf " name=\""
     set $vmk_c = 0

@@ -210,8 +210,14 @@ static void change(struct engine *e, const struct program_change *c)
 {
     bool is_world = c->world != PROGRAM_NONE;
     uint32_t id = is_world ? e->world_base + c->world : e->pool_base + c->pool;
-    const char *name =
-        is_world ? e->program->worlds[c->world].name : e->program->pools[c->pool].name;
+    const char *name;
+
+    if (c->memory) {
+        if (e->memory)
+            memory_change(e->memory, e->now, c->pool, c->memory);
+        return;
+    }
+    name = is_world ? e->program->worlds[c->world].name : e->program->pools[c->pool].name;
 
     if ((c->shares != WL_UNSET &&
          !TELL(e, "shares of", name, .op = SCHED_OP_SET_SHARES, .id = id, .arg = c->shares)) ||

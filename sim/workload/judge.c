@@ -232,6 +232,10 @@ static double memory_metric(const struct program *p, const struct engine_result 
             case WL_METRIC_MEM_FAULTS: sum += s->faults; break;
             case WL_METRIC_MEM_EARLY: sum += s->early; break;
             case WL_METRIC_MEM_WRONG: sum += s->wrong; break;
+            case WL_METRIC_MEM_OVER: sum += s->over; break;
+            case WL_METRIC_MEM_LOST: sum += s->lost; break;
+            case WL_METRIC_MEM_STALLED: sum += s->stalled; break;
+            case WL_METRIC_MEM_UNDER: sum += s->under; break;
             default: sum += s->below; break;
             }
         }
@@ -248,6 +252,10 @@ static double memory_metric(const struct program *p, const struct engine_result 
     case WL_METRIC_MEM_FAULTS:
     case WL_METRIC_MEM_EARLY:
     case WL_METRIC_MEM_WRONG:
+    case WL_METRIC_MEM_OVER:
+    case WL_METRIC_MEM_LOST:
+    case WL_METRIC_MEM_STALLED:
+    case WL_METRIC_MEM_UNDER:
     case WL_METRIC_MEM_BELOW: return sum;
     default: return sum / (double)(last - first) / 256;
     }

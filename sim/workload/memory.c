@@ -23,156 +23,6 @@
 #define BALLOON_MOST  65u
 #define OVERHEAD      512u
 
-/* ---- text ---- */
-
-/* "64MB", "4K", "1GB" in pages of 4 KB. */
-static bool memory_amount(const char *text, size_t length, uint32_t *pages)
-{
-    uint64_t value = 0, unit = 0;
-    size_t i = 0;
-
-    for (; i < length && text[i] >= '0' && text[i] <= '9' && value < UINT32_MAX; i++)
-        value = value * 10 + (uint64_t)(text[i] - '0');
-    if (i && i < length) {
-        unit = text[i] == 'K' ? 1 : text[i] == 'M' ? 1024 : text[i] == 'G' ? 1024 * 1024 : 0;
-        i++;
-        i += i < length && text[i] == 'B';
-    }
-    if (!unit || i != length || value * unit / 4 > (1u << 24))
-        return false;
-    *pages = (uint32_t)(value * unit / 4);
-    return true;
-}
-
-struct word {
-    const char *key, *value;
-    size_t key_length, length;
-};
-
-/* The next `key=value` of a text; false: the end, or a word without '=' (key is it). */
-static bool word_next(const char **text, struct word *w)
-{
-    const char *t = *text;
-
-    while (*t == ' ' || *t == '\t')
-        t++;
-    w->key = t;
-    while (*t && *t != ' ' && *t != '\t' && *t != '=')
-        t++;
-    w->key_length = (size_t)(t - w->key);
-    w->value = *t == '=' ? ++t : t;
-    while (*t && *t != ' ' && *t != '\t')
-        t++;
-    w->length = (size_t)(t - w->value);
-    *text = t;
-    return w->key_length > 0;
-}
-
-static bool is(const struct word *w, const char *key)
-{
-    return strlen(key) == w->key_length && !memcmp(w->key, key, w->key_length);
-}
-
-static bool number(const struct word *w, uint32_t most, uint32_t *out)
-{
-    uint64_t value = 0;
-    size_t i = 0;
-
-    for (; i < w->length && w->value[i] >= '0' && w->value[i] <= '9' && value <= most; i++)
-        value = value * 10 + (uint64_t)(w->value[i] - '0');
-    if (!i || value > most || (i < w->length && (w->value[i] != '%' || i + 1 != w->length)))
-        return false;
-    *out = (uint32_t)value;
-    return true;
-}
-
-bool memory_touch_parse(const char *text, uint32_t *active, uint32_t *used, uint32_t *base)
-{
-    struct word w;
-
-    *active = *used = *base = WL_UNSET;
-    while (word_next(&text, &w)) {
-        uint32_t *to = is(&w, "active") ? active
-                       : is(&w, "used") ? used
-                       : is(&w, "base") ? base
-                                        : NULL;
-
-        if (!to || !memory_amount(w.value, w.length, to))
-            return false;
-    }
-    return true;
-}
-
-static bool host_word(struct memory *m, const struct word *w)
-{
-    const struct {
-        const char *key;
-        uint32_t *to;
-    } amounts[] = {{"size", &m->size},           {"swap", &m->swap_size},
-                   {"minfree", &m->min_free},    {"balloon_rate", &m->balloon_rate},
-                   {"swap_rate", &m->swap_rate}, {"share_rate", &m->share_rate},
-                   {"fill_rate", &m->fill_rate}};
-    char name[32];
-    uint32_t value;
-
-    for (unsigned i = 0; i < ARRAY_COUNT(amounts); i++) {
-        if (is(w, amounts[i].key))
-            return memory_amount(w->value, w->length, amounts[i].to);
-    }
-    if (is(w, "sample"))
-        return number(w, 3600, &m->sample);
-    if (is(w, "swap_errors"))
-        return number(w, 100, &m->swap_errors);
-    if (is(w, "balloon_refused"))
-        return number(w, 100, &m->balloon_refused);
-    if (w->key_length >= sizeof(name) || !number(w, UINT32_MAX - 1, &value))
-        return false;
-    memcpy(name, w->key, w->key_length);
-    name[w->key_length] = '\0';
-
-    const struct memsched_input in = {
-        .op = MEMSCHED_TUNE, .small = (uint16_t)memsched_tunable_by_name(name), .a = value};
-
-    return memsched_record_step(&m->record, 0, &in) == VMK_OK;
-}
-
-static bool vm_word(struct memory_vm *vm, const struct word *w)
-{
-    if (is(w, "size"))
-        return memory_amount(w->value, w->length, &vm->size);
-    if (is(w, "min"))
-        return memory_amount(w->value, w->length, &vm->min);
-    if (is(w, "max"))
-        return memory_amount(w->value, w->length, &vm->max);
-    if (is(w, "shares"))
-        return number(w, 10000000, &vm->shares);
-    if (is(w, "share"))
-        return number(w, 100, &vm->share_percent);
-    if (is(w, "on"))
-        return wl_time_parse(w->value, w->length, &vm->on);
-    if (is(w, "driver")) {
-        vm->driver = w->length == 3 && !memcmp(w->value, "yes", 3);
-        return vm->driver || (w->length == 2 && !memcmp(w->value, "no", 2));
-    }
-    return false;
-}
-
-static bool host_words(struct memory *m, const char *text, char *error, size_t room)
-{
-    struct word w;
-
-    while (text && word_next(&text, &w)) {
-        if (!host_word(m, &w)) {
-            snprintf(error, room,
-                     "memory: '%.*s=%.*s' is no setting; see docs/workloads.md and "
-                     "src/mem/memsched_tunables.def",
-                     (int)MIN(w.key_length, 40u), w.key, (int)MIN(w.length, 40u), w.value);
-            return false;
-        }
-    }
-    return true;
-}
-
 /* ---- the policy ---- */
 
 static void put(void *context, plat_ns now, const trace_word *record, size_t words)
@@ -181,6 +31,14 @@ static void put(void *context, plat_ns now, const trace_word *record, size_t wor
 
     if (trace_mask_of(m->trace) & TRACE_CLASS_SYS)
         trace_write_on(m->trace, TRACE_SYS, now, record, words);
+}
+
+void memory_put_nothing(void *context, plat_ns now, const trace_word *record, size_t words)
+{
+    (void)context;
+    (void)now;
+    (void)record;
+    (void)words;
 }
 
 static vmk_status input(struct memory *m, struct memsched_input in)
@@ -226,6 +84,18 @@ static const struct memsched_node *node_of(const struct memory *m, const struct 
     return vm->id ? memsched_find(&m->policy, vm->id) : NULL;
 }
 
+/* The pool with memory settings that is next above, or the root. */
+static uint32_t parent_of(const struct memory *m, uint32_t index)
+{
+    while ((index = m->program->pools[index].parent) != PROGRAM_NONE) {
+        for (uint32_t i = 0; i < m->pool_count; i++) {
+            if (m->pools[i].index == index)
+                return m->pools[i].id;
+        }
+    }
+    return MEMSCHED_ROOT_ID;
+}
+
 static void vm_on(struct memory *m, struct memory_vm *vm)
 {
     uint32_t id = FIRST_ID + vm->index;
@@ -233,7 +103,7 @@ static void vm_on(struct memory *m, struct memory_vm *vm)
     if (input(m, (struct memsched_input){.op = MEMSCHED_VM_ADD,
                                          .small = OVERHEAD,
                                          .id = id,
-                                         .a = MEMSCHED_ROOT_ID,
+                                         .a = parent_of(m, vm->index),
                                          .b = vm->shares,
                                          .c = vm->min,
                                          .d = vm->size}) != VMK_OK ||
@@ -254,14 +124,20 @@ static void guest(struct memory *m, struct memory_vm *vm)
 {
     uint32_t used = MIN(vm->used, vm->size), active = MIN(vm->active, used), first;
     uint32_t until = MIN(used, vm->grown + m->fill_rate);
+    uint32_t *fresh = &vm->fresh[m->second % FRESH_SECONDS];
 
     vm->now = (struct memory_sample){.on = true};
-    while (vm->grown < until &&
-           (vm->pages[vm->grown].state != PAGE_NONE || memory_access(m, vm, vm->grown, false)))
-        vm->grown++;
+    *fresh = 0;
+    for (; vm->grown < until; vm->grown++) {
+        if (vm->pages[vm->grown].state != PAGE_NONE)
+            continue;
+        if (!memory_access(m, vm, vm->grown, false))
+            break;
+        *fresh += vm->grown >= active;
+    }
     active = MIN(active, vm->grown);
     first = active ? (uint32_t)rng_below(&vm->rng, active) : 0;
-    for (uint32_t i = 0; i < active; i++) {
+    for (uint32_t i = 0; i < active && !vm->now.lost; i++) {
         uint32_t page = (vm->base + (first + i) % active) % vm->grown;
 
         vm->now.wanted++;
@@ -276,23 +152,51 @@ static bool is_active(const struct memory_vm *vm, uint32_t page)
     return vm->grown && (page + vm->grown - from) % vm->grown < MIN(vm->active, vm->grown);
 }
 
-/* The driver: the guest gives free pages first, then idle ones; what it works with last. */
-static void balloon(struct memory *m, struct memory_vm *vm, uint32_t target)
+/* Limits are as good a reason as levels. */
+static bool is_early(const struct memory *m, const struct memory_vm *vm,
+                     enum memsched_level level)
+{
+    const struct memsched_node *n = node_of(m, vm);
+
+    return m->policy.level < level && n->target.cap >= n->size;
+}
+
+static void pop(struct memory *m, struct memory_vm *vm)
+{
+    for (uint32_t i = 0; i < vm->size; i++)
+        memory_return(m, vm, i);
+    vm->grown = 0;
+    vm->reset = false;
+}
+
+static void inflate(struct memory *m, struct memory_vm *vm, uint32_t target)
 {
     uint32_t left = m->balloon_rate, taken = 0;
 
-    if (!vm->driver || rng_below(&vm->rng, 100) < m->balloon_refused)
-        return;
     for (unsigned pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < vm->size && taken < left && vm->count[PAGE_BALLOONED] < target;
              i++) {
             uint32_t page = vm->balloon_at = (vm->balloon_at ? vm->balloon_at : vm->size) - 1;
 
-            if (pass || page >= vm->grown || !is_active(vm, page))
+            if ((pass || page >= vm->grown || !is_active(vm, page)) &&
+                (!vm->refuse || rng_below(&vm->rng, 100) >= vm->refuse))
                 taken += memory_take_balloon(m, vm, page);
         }
     }
-    vm->now.early += m->policy.level < MEMSCHED_SOFT ? taken : 0;
+    vm->now.early += is_early(m, vm, MEMSCHED_SOFT) ? taken : 0;
+}
+
+/* A guest may take its time to take pages back. */
+static void deflate(struct memory *m, struct memory_vm *vm, uint32_t target)
+{
+    uint32_t left = m->balloon_rate;
+
+    if (vm->count[PAGE_BALLOONED] <= target) {
+        vm->surplus_since = m->second;
+        return;
+    }
+    if (m->second - vm->surplus_since < vm->late)
+        return;
     for (uint32_t i = 0; i < vm->size && left && vm->count[PAGE_BALLOONED] > target; i++) {
         if (vm->pages[i].state == PAGE_BALLOONED) {
             memory_return(m, vm, i);
@@ -302,16 +206,31 @@ static void balloon(struct memory *m, struct memory_vm *vm, uint32_t target)
     }
 }
 
+/*
+ * The driver: the guest gives free pages first, then idle ones; what it works with last. A driver that is
+ * unloaded or reset gives all back at once, without a word about single pages.
+ */
+static void balloon(struct memory *m, struct memory_vm *vm, uint32_t target)
+{
+    if ((vm->reset || !vm->driver) && vm->count[PAGE_BALLOONED])
+        pop(m, vm);
+    else if (vm->driver && rng_below(&vm->rng, 100) >= m->balloon_refused) {
+        inflate(m, vm, target);
+        deflate(m, vm, target);
+    }
+}
+
 /* Victims are random: the host knows nothing better. */
 static void take_out(struct memory *m, struct memory_vm *vm, uint32_t target)
 {
-    uint32_t tries = 4 * m->swap_rate, left = m->swap_rate;
+    uint32_t tries = 4 * m->swap_rate;
 
-    while (tries-- && left && vm->count[PAGE_SWAPPED] + vm->count[PAGE_COMPRESSED] < target) {
+    while (tries-- && vm->out_left &&
+           vm->count[PAGE_SWAPPED] + vm->count[PAGE_COMPRESSED] < target) {
         if (!memory_take_out(m, vm, (uint32_t)rng_below(&vm->rng, vm->size)))
             continue;
-        left--;
-        vm->now.early += m->policy.level < MEMSCHED_HARD;
+        vm->out_left--;
+        vm->now.early += is_early(m, vm, MEMSCHED_HARD);
     }
 }
 
@@ -338,13 +257,23 @@ static void sample(struct memory *m, struct memory_vm *vm)
         abort();
 }
 
+/* What it touched in a period: its working set, and what it grew by outside of that. */
+static uint32_t true_active(const struct memory *m, const struct memory_vm *vm)
+{
+    uint32_t pages = MIN(vm->active, vm->used);
+
+    for (uint32_t i = 0; i < MIN(m->sample, FRESH_SECONDS) && i <= m->second; i++)
+        pages += vm->fresh[(m->second - i) % FRESH_SECONDS];
+    return MIN(pages, vm->size);
+}
+
 static void tell(struct memory *m, struct memory_vm *vm)
 {
     struct memory_sample *s = &vm->now;
     const struct memsched_node *n;
     uint64_t low;
 
-    s->true_active = MIN(MIN(vm->active, vm->used), vm->size);
+    s->true_active = true_active(m, vm);
     usage(m, vm);
     sample(m, vm);
     n = node_of(m, vm);
@@ -352,6 +281,9 @@ static void tell(struct memory *m, struct memory_vm *vm)
     s->active = (uint32_t)memsched_active_pages(n);
     low = MIN((uint64_t)n->min, (uint64_t)s->granted - s->shared);
     s->below = s->held < low ? (uint32_t)(low - s->held) : 0;
+    s->over = n->target.cap < n->size && memory_held_now(vm) > MAX(n->target.cap, n->min)
+                  ? (uint32_t)(memory_held_now(vm) - MAX(n->target.cap, n->min))
+                  : 0;
     put(m, m->now,
         TRACE_RECORD(mem_truth, .vm = vm->id, .active = s->true_active,
                      .missing = s->wanted - s->done, .faults = s->faults),
@@ -372,25 +304,53 @@ static void keep(struct memory *m)
         if (!n)
             continue;
         vm->now.target = n->target.entitlement;
-        vm->now.free = memory_free_frames(m);
+        vm->now.free = MIN(m->least_free, memory_free_frames(m));
+        vm->now.under = m->under;
+        vm->now.wrong += !memory_audit(m);
         vm->now.level = m->policy.level;
         row[vm->index] = vm->now;
     }
 }
 
+/* A page is lost: an error ends the VM, so that it never goes on with something else. */
+static void stop(struct memory *m, struct memory_vm *vm)
+{
+    struct memory_sample *row =
+        m->result.samples + (size_t)m->result.seconds * m->result.pool_count;
+
+    vm->now.free = m->least_free;
+    vm->now.under = m->under;
+    vm->now.level = m->policy.level;
+    if (m->result.seconds < m->room)
+        row[vm->index] = vm->now;
+    memory_vm_drop(m, vm);
+    if (input(m, (struct memsched_input){.op = MEMSCHED_REMOVE, .id = vm->id}) != VMK_OK)
+        abort();
+    vm->id = 0;
+    vm->stopped = true;
+}
+
 void memory_second(struct memory *m, uint64_t now)
 {
     m->now = now;
+    m->least_free = UINT32_MAX;
+    m->under = 0;
     for (uint32_t i = 0; i < m->vm_count; i++) {
         struct memory_vm *vm = &m->vms[i];
         const struct memsched_node *n;
 
-        if (!vm->id && !vm->refused && vm->on < now)
+        memory_kernel_step(m);
+        vm->out_left = m->swap_rate;
+        if (!vm->id && !vm->refused && !vm->stopped && vm->on < now)
             vm_on(m, vm);
         n = node_of(m, vm);
         if (!n)
             continue;
         guest(m, vm);
+        if (vm->now.lost) {
+            stop(m, vm);
+            continue;
+        }
         for (uint32_t k = 0; k < m->share_rate; k++)
             (void)memory_share(m, vm, (uint32_t)rng_below(&vm->rng, vm->size));
         usage(m, vm);
@@ -420,23 +380,69 @@ void memory_touch(struct memory *m, uint32_t vm, uint32_t active, uint32_t used,
     }
 }
 
+static void set(struct memory *m, uint32_t op, uint32_t id, uint32_t value, const char *what)
+{
+    if (id && input(m, (struct memsched_input){.op = op, .id = id, .a = value}) != VMK_OK)
+        fprintf(stderr, "orrery-sim: at %.3f s the memory scheduler refuses: %s\n",
+                (double)m->now / 1e9, what);
+}
+
+/* Settings of a VM or pool that the policy knows. */
+static void settings(struct memory *m, uint32_t id, const struct memory_vm *was,
+                     const struct memory_vm *is, const char *text)
+{
+    if (is->shares != was->shares)
+        set(m, MEMSCHED_SET_SHARES, id, is->shares, text);
+    if (is->min < was->min)
+        set(m, MEMSCHED_SET_MIN, id, is->min, text);
+    if (is->max != was->max)
+        set(m, MEMSCHED_SET_MAX, id, is->max ? is->max : MEMSCHED_UNLIMITED, text);
+    if (is->min > was->min)
+        set(m, MEMSCHED_SET_MIN, id, is->min, text);
+}
+
+void memory_change(struct memory *m, uint64_t now, uint32_t pool, const char *text)
+{
+    char error[200];
+    bool good = true;
+
+    m->now = now;
+    if (pool == PROGRAM_NONE)
+        good = memory_host_words(m, text, false, error, sizeof(error));
+    for (uint32_t i = 0; i < m->vm_count; i++) {
+        struct memory_vm was = m->vms[i];
+
+        if (was.index != pool)
+            continue;
+        good = memory_vm_words(&m->vms[i], "", text, false, error, sizeof(error));
+        settings(m, was.id, &was, &m->vms[i], text);
+    }
+    for (uint32_t i = 0; i < m->pool_count; i++) {
+        struct memory_pool *p = &m->pools[i];
+        struct memory_vm was = {.shares = p->shares, .min = p->min, .max = p->max}, is = was;
+
+        if (p->index != pool)
+            continue;
+        good = memory_vm_words(&is, "", text, false, error, sizeof(error));
+        settings(m, p->id, &was, &is, text);
+        p->shares = is.shares;
+        p->min = is.min;
+        p->max = is.max;
+    }
+    if (!good)
+        abort();  // program.c looked at the words
+}
+
 /* ---- life ---- */
 
 static bool vm_init(struct memory *m, struct memory_vm *vm, const char *text, char *error,
                     size_t room)
 {
     const char *name = m->program->pools[vm->index].name;
-    struct word w;
 
     vm->driver = true;
-    while (word_next(&text, &w)) {
-        if (!vm_word(vm, &w)) {
-            snprintf(error, room,
-                     "mem %s: '%.*s=%.*s' is not understood; see docs/workloads.md", name,
-                     (int)MIN(w.key_length, 40u), w.key, (int)MIN(w.length, 40u), w.value);
-            return false;
-        }
-    }
+    if (!memory_vm_words(vm, name, text, true, error, room))
+        return false;
     if (!vm->size || vm->min > vm->size || (vm->max && vm->max < vm->min)) {
         snprintf(error, room, "mem %s: give a size, and min no larger than size and max", name);
         return false;
@@ -469,12 +475,53 @@ static bool vms_init(struct memory *m, uint64_t seed, char *error, size_t room)
     return true;
 }
 
+static bool pools_init(struct memory *m, char *error, size_t room)
+{
+    const struct workload *w = m->program->source;
+
+    for (uint32_t i = 0; i < w->pool_count; i++) {
+        struct memory_vm words = {.expandable = w->pools[i].expandable};
+        struct memory_pool *p = &m->pools[m->pool_count];
+        vmk_status status;
+
+        if (!w->pools[i].memory)
+            continue;
+        if (!memory_vm_words(&words, w->pools[i].name, w->pools[i].memory, true, error, room))
+            return false;
+        // Pools come first in the program, in the file's order.
+        *p = (struct memory_pool){.id = FIRST_ID + i, .index = i};
+        status =
+            input(m, (struct memsched_input){.op = MEMSCHED_POOL_ADD,
+                                             .small = words.expandable,
+                                             .id = p->id,
+                                             .a = parent_of(m, i),
+                                             .b = words.shares ? words.shares : 1000,
+                                             .c = words.min,
+                                             .d = words.max ? words.max : MEMSCHED_UNLIMITED});
+        if (status != VMK_OK) {
+            snprintf(error, room,
+                     "mem %s: the pool is refused: min is more than max, or than "
+                     "its parent has left",
+                     w->pools[i].name);
+            return false;
+        }
+        p->shares = words.shares;
+        p->min = words.min;
+        p->max = words.max;
+        memsched_record_name(&m->record, p->id, w->pools[i].name);
+        m->pool_count++;
+    }
+    return true;
+}
+
 static bool stores_init(struct memory *m)
 {
     m->common_frame = calloc(m->common_count + 1u, sizeof(*m->common_frame));
     m->common_refs = calloc(m->common_count + 1u, sizeof(*m->common_refs));
-    return m->common_frame && m->common_refs && memory_store_init(&m->frames, m->size) &&
-           memory_store_init(&m->cache, m->size) && memory_store_init(&m->swap, m->swap_size);
+    m->kernel_frames = calloc(m->size + 1u, sizeof(*m->kernel_frames));
+    return m->kernel_frames && m->common_frame && m->common_refs &&
+           memory_store_init(&m->frames, m->size) && memory_store_init(&m->cache, m->size) &&
+           memory_store_init(&m->swap, m->swap_size);
 }
 
 struct memory *memory_create(const struct program *p, const char *change, uint64_t seed,
@@ -502,20 +549,24 @@ struct memory *memory_create(const struct program *p, const char *change, uint64
     memsched_record_init(&m->record, &m->policy);
     m->record.put = put;
     m->record.context = m;
+    rng_init(&m->rng, seed, "memory-kernel", 0);
     m->vms = calloc(w->vm_count + 1u, sizeof(*m->vms));
+    m->pools = calloc(w->pool_count + 1u, sizeof(*m->pools));
     m->room = (uint32_t)(duration / MEMORY_SECOND) + 1;
     m->result.pool_count = p->pool_count;
     m->result.samples =
         calloc((size_t)m->room * (p->pool_count + 1u), sizeof(*m->result.samples));
-    if (m->vms && m->result.samples && host_words(m, w->memory, error, room) &&
-        host_words(m, change, error, room)) {
+    if (m->vms && m->pools && m->result.samples &&
+        memory_host_words(m, w->memory, true, error, room) &&
+        memory_host_words(m, change, true, error, room)) {
         if (!m->size)
             snprintf(error, room, "memory: give the host's size, as in memory size=1GB");
         else if (vms_init(m, seed, error, room) && stores_init(m) &&
                  input(m, (struct memsched_input){.op = MEMSCHED_HOST,
                                                   .a = m->size,
                                                   .b = m->swap_size,
-                                                  .c = m->min_free}) == VMK_OK) {
+                                                  .c = m->min_free}) == VMK_OK &&
+                 pools_init(m, error, room)) {
             memory_tell_free(m);
             error[0] = '\0';
             return m;
@@ -544,6 +595,8 @@ void memory_destroy(struct memory *m)
     memory_store_free(&m->swap);
     free(m->common_frame);
     free(m->common_refs);
+    free(m->kernel_frames);
+    free(m->pools);
     free(m->vms);
     free(m->result.samples);
     free(m);

@@ -27,10 +27,14 @@ struct memory_sample {
     uint32_t balloon, shared, compressed, swapped;
     uint32_t wanted, done;  // touches
     uint32_t faults;        // of these, those that brought a page back
+    uint32_t stalled;       // of those not done: it may not grow and had nothing to give
     uint32_t below;         // pages held less than its reservation gives it
     uint32_t early;         // pages taken by a mechanism whose level had not come
-    uint32_t wrong;         // pages read with another content than written
-    uint32_t free, level;   // of the host
+    uint32_t wrong;         // pages read with another content than written, or of no one place
+    uint32_t lost;          // pages that could not be read back: the VM is stopped
+    uint32_t over;          // pages held more than its limits let it
+    uint32_t under;         // times the host had less free than its floor
+    uint32_t free, level;   // of the host; free: the least of any moment
     bool on;
 };
 
@@ -51,6 +55,11 @@ struct memory *memory_create(const struct program *p, const char *change, uint64
 void memory_destroy(struct memory *m);
 /* A world of the VM says what it uses from now on; WL_UNSET: as it was. */
 void memory_touch(struct memory *m, uint32_t vm, uint32_t active, uint32_t used, uint32_t base);
+/* A change while it runs: of a VM or pool of the program, or (PROGRAM_NONE) of the host. */
+void memory_change(struct memory *m, uint64_t now, uint32_t pool, const char *text);
+/* Are these words that may change? */
+must_check bool memory_change_check(const char *name, const char *text, bool host, char *error,
+                                    size_t room);
 /* A second is over. */
 void memory_second(struct memory *m, uint64_t now);
 /* What was seen; the caller's to free. */

@@ -6,6 +6,8 @@
 
 #include "sim/workload/memory.h"
 
+#define FRESH_SECONDS 64u
+
 enum memory_page_state {
     PAGE_NONE,
     PAGE_HERE,
@@ -21,6 +23,7 @@ struct memory_page {
     bool common;       // its content is that of the same page of every VM
     uint32_t where;    // frame or slot
     uint32_t version;  // of its content
+    uint32_t sum;      // of what was put into its slot
     uint32_t touched;  // second of the last touch, plus one
 };
 
@@ -35,15 +38,27 @@ struct memory_vm {
     uint32_t id, index;  // index of its pool; id 0: not on
     uint64_t on;         // when it is switched on
     uint32_t size, shares, min, max, share_percent;
-    bool driver, refused;
+    bool driver, refused, stopped;
+    bool expandable;  // of a pool
+    uint32_t refuse,
+        late;    // percent of pages the guest does not give; seconds until it takes back
+    bool reset;  // its balloon is to be popped
+    uint32_t surplus_since;  // second in which the balloon was more than its target
+    uint32_t out_left;       // pages that may go this second
     struct rng rng;
     struct memory_page *pages;
     uint32_t count[PAGE_STATE_COUNT];
     uint32_t used, active, base;  // what its worlds asked for
     uint32_t grown;
+    uint32_t fresh[FRESH_SECONDS];  // pages touched first, by second
     uint32_t balloon_at;  // where the guest looks for pages to give
     struct memory_sample now;
     uint32_t sampled_at;
+};
+
+/* A pool with memory settings. */
+struct memory_pool {
+    uint32_t id, index, shares, min, max;
 };
 
 struct memory {
@@ -53,6 +68,11 @@ struct memory {
     struct memsched_record record;
     struct memory_vm *vms;
     uint32_t vm_count;
+    struct memory_pool *pools;
+    uint32_t pool_count;
+    struct rng rng;  // of the VMkernel
+    uint32_t *kernel_frames;
+    uint32_t kernel_count;  // frames it has
     struct memory_store frames, cache, swap;
     uint32_t *common_frame, *common_refs;  // by page number
     uint32_t common_count;
@@ -61,6 +81,10 @@ struct memory {
     // Settings, pages a second where nothing else is said.
     uint32_t size, swap_size, min_free, balloon_rate, swap_rate, share_rate, fill_rate, sample;
     uint32_t swap_errors, balloon_refused;  // percent
+    uint32_t swap_rot;                      // slots of a million that change
+    bool swap_full;                         // no slot is given any more
+    uint32_t kernel_most;        // frames the VMkernel takes and gives back at random
+    uint32_t least_free, under;  // of this second
     struct memory_result result;
     uint32_t room;  // seconds in result
 };
@@ -80,6 +104,23 @@ void memory_return(struct memory *m, struct memory_vm *vm, uint32_t page);
 /* Pages that sharing saves a VM. */
 uint32_t memory_saved(const struct memory *m, const struct memory_vm *vm);
 
+/* The VMkernel takes or gives back frames: it waits for nobody. */
+void memory_kernel_step(struct memory *m);
+/* The VM ends: all it has goes back. */
+void memory_vm_drop(struct memory *m, struct memory_vm *vm);
+/* What the VM holds now. */
+uint64_t memory_held_now(const struct memory_vm *vm);
+/* Is every place in use that of one page? */
+must_check bool memory_audit(const struct memory *m);
+
+/* ---- memory_text.c ---- */
+must_check bool memory_host_words(struct memory *m, const char *text, bool at_start,
+                                  char *error, size_t room);
+must_check bool memory_vm_words(struct memory_vm *vm, const char *name, const char *text,
+                                bool at_start, char *error, size_t room);
+
 /* ---- memory.c ---- */
+/* A recorder's end that keeps nothing. */
+void memory_put_nothing(void *context, plat_ns now, const trace_word *record, size_t words);
 /* Free memory moved a lot: the policy hears of it. */
 void memory_tell_free(struct memory *m);

@@ -12,7 +12,11 @@
 #include "sim/workload/memory_internal.h"
 
 #define CACHE_PERCENT 10u  // of a VM may be compressed, as ESXi's Mem.MemZipMaxPct
-#define FLOOR_PERCENT 4u   // of minFree: the kernel's own
+#define FORCED        8u   // pages given for one that must come in
+#define FORCED_TRIES  64u
+#define READ_TRIES    3u
+#define FLOOR_SLACK   64u  // frames above the floor at least, as src/vmm/vmm_mem.c
+#define SLACK_PART    4u
 #define TELL_EVERY    512u
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -68,19 +72,78 @@ uint32_t memory_free_frames(const struct memory *m)
     return m->frames.free_count > cache ? m->frames.free_count - cache : 0;
 }
 
+/* Free memory is looked at after each frame that goes. */
+static void frames_seen(struct memory *m)
+{
+    uint32_t free = memory_free_frames(m);
+
+    m->least_free = MIN(m->least_free, free);
+    m->under += free < memsched_floor(&m->policy);
+}
+
+uint64_t memory_held_now(const struct memory_vm *vm)
+{
+    uint64_t there = (uint64_t)vm->count[PAGE_HERE] + vm->count[PAGE_SHARED];
+
+    return there > vm->now.shared ? there - vm->now.shared : 0;
+}
+
+/* As vmm_mem_is_short(): the host is at its floor and the VM has its reservation, or it is at its limit. */
+static bool is_short(const struct memory *m, const struct memory_vm *vm)
+{
+    const struct memsched_node *n = memsched_find(&m->policy, vm->id);
+    uint64_t floor = memsched_floor(&m->policy), held = memory_held_now(vm);
+
+    if (!n)
+        return false;
+    if (n->target.cap < n->size && held >= MAX(n->target.cap, n->min))
+        return true;
+    return memory_free_frames(m) < floor + MAX((uint64_t)FLOOR_SLACK, floor / SLACK_PART) &&
+           held >= n->min;
+}
+
+/* A VM that may not grow gives pages of its own for the one it needs. */
+static bool make_room(struct memory *m, struct memory_vm *vm)
+{
+    const struct memsched_node *n = memsched_find(&m->policy, vm->id);
+    uint64_t held = memory_held_now(vm), above = held >= n->min ? held - n->min + 1 : 0;
+    uint32_t given = 0, most = (uint32_t)MIN(above, (uint64_t)FORCED);
+
+    // No more than its reservation leaves, the page that comes in counted.
+    for (uint32_t i = 0; i < FORCED_TRIES && given < most && vm->out_left; i++) {
+        if (memory_take_out(m, vm, (uint32_t)rng_below(&vm->rng, vm->size))) {
+            given++;
+            vm->out_left--;
+        }
+    }
+    vm->now.stalled += !given;
+    return given && !is_short(m, vm);
+}
+
 static bool frame_take(struct memory *m, struct memory_vm *vm, uint64_t content,
                        uint32_t *where)
 {
-    const struct memsched_node *node = memsched_find(&m->policy, vm->id);
-
-    if ((node && node->target.blocked) ||
-        memory_free_frames(m) <= m->policy.min_free * FLOOR_PERCENT / 100)
+    if (is_short(m, vm) && !make_room(m, vm))
         return false;
     if (!place_take(&m->frames, content, where))
         return false;
+    frames_seen(m);
     if (m->frames.free_count % TELL_EVERY == 0)
         memory_tell_free(m);
     return true;
+}
+
+void memory_kernel_step(struct memory *m)
+{
+    uint32_t wanted = m->kernel_most ? (uint32_t)rng_below(&m->rng, m->kernel_most + 1) : 0;
+
+    while (m->kernel_count < wanted &&
+           place_take(&m->frames, 0, &m->kernel_frames[m->kernel_count])) {
+        m->kernel_count++;
+        frames_seen(m);
+    }
+    while (m->kernel_count > wanted)
+        place_give(&m->frames, m->kernel_frames[--m->kernel_count]);
 }
 
 static void state_set(struct memory_vm *vm, uint32_t page, enum memory_page_state state)
@@ -100,6 +163,20 @@ static void common_leave(struct memory *m, uint32_t page)
 {
     if (--m->common_refs[page] == 0)
         place_give(&m->frames, m->common_frame[page]);
+}
+
+static uint32_t sum_of(uint64_t content)
+{
+    return (uint32_t)(mix(3, content) >> 16);
+}
+
+static bool is_read(const struct memory *m, struct memory_vm *vm)
+{
+    unsigned tries = 0;
+
+    while (tries < READ_TRIES && rng_below(&vm->rng, 100) < m->swap_errors)
+        tries++;
+    return tries < READ_TRIES;
 }
 
 /* The page is in a frame of its own afterwards. */
@@ -126,9 +203,12 @@ static bool bring(struct memory *m, struct memory_vm *vm, uint32_t page)
         break;
     case PAGE_COMPRESSED:
     case PAGE_SWAPPED:
-        if (p->state == PAGE_SWAPPED && rng_below(&vm->rng, 100) < m->swap_errors)
-            return false;
         content = from->content[p->where];
+        // Looked at before it is mapped: what cannot be read, or is another, no guest ever sees.
+        if (p->state == PAGE_SWAPPED && (!is_read(m, vm) || p->sum != sum_of(content))) {
+            vm->now.lost++;
+            return false;
+        }
         if (!frame_take(m, vm, content, &frame))
             return false;
         place_give(from, p->where);
@@ -161,21 +241,52 @@ bool memory_access(struct memory *m, struct memory_vm *vm, uint32_t page, bool w
     return true;
 }
 
-/* The guest gives what it can do without: the content is gone, and it knows. */
-bool memory_take_balloon(struct memory *m, struct memory_vm *vm, uint32_t page)
+/* What the page has is nobody's any more. */
+static void let_go(struct memory *m, struct memory_vm *vm, uint32_t page)
 {
     struct memory_page *p = &vm->pages[page];
 
     switch (p->state) {
-    case PAGE_NONE: break;
     case PAGE_HERE: place_give(&m->frames, p->where); break;
     case PAGE_SHARED: common_leave(m, page); break;
     case PAGE_COMPRESSED: place_give(&m->cache, p->where); break;
     case PAGE_SWAPPED: place_give(&m->swap, p->where); break;
-    default: return false;
+    default: break;
     }
+}
+
+/* The guest gives what it can do without: the content is gone, and it knows. */
+bool memory_take_balloon(struct memory *m, struct memory_vm *vm, uint32_t page)
+{
+    if (vm->pages[page].state == PAGE_BALLOONED)
+        return false;
+    let_go(m, vm, page);
     state_set(vm, page, PAGE_BALLOONED);
     return true;
+}
+
+void memory_vm_drop(struct memory *m, struct memory_vm *vm)
+{
+    for (uint32_t i = 0; i < vm->size; i++) {
+        let_go(m, vm, i);
+        state_set(vm, i, PAGE_NONE);
+    }
+}
+
+bool memory_audit(const struct memory *m)
+{
+    uint64_t here = m->kernel_count, compressed = 0, swapped = 0;
+
+    for (uint32_t i = 0; i < m->vm_count; i++) {
+        here += m->vms[i].count[PAGE_HERE];
+        compressed += m->vms[i].count[PAGE_COMPRESSED];
+        swapped += m->vms[i].count[PAGE_SWAPPED];
+    }
+    for (uint32_t i = 0; i < m->common_count; i++)
+        here += m->common_refs[i] != 0;
+    return here == m->frames.room - m->frames.free_count &&
+           compressed == m->cache.room - m->cache.free_count &&
+           swapped == m->swap.room - m->swap.free_count;
 }
 
 void memory_return(struct memory *m, struct memory_vm *vm, uint32_t page)
@@ -198,10 +309,13 @@ bool memory_take_out(struct memory *m, struct memory_vm *vm, uint32_t page)
     content = m->frames.content[p->where];
     compress =
         content & 1 && vm->count[PAGE_COMPRESSED] < (uint64_t)vm->size * CACHE_PERCENT / 100;
-    if (!compress && rng_below(&vm->rng, 100) < m->swap_errors)
+    if (!compress && (m->swap_full || rng_below(&vm->rng, 100) < m->swap_errors))
         return false;
     if (!place_take(compress ? &m->cache : &m->swap, content, &where))
         return false;
+    p->sum = sum_of(content);
+    if (!compress && m->swap_rot && rng_below(&vm->rng, 1000000) < m->swap_rot)
+        m->swap.content[where] ^= 1;
     place_give(&m->frames, p->where);
     p->where = where;
     state_set(vm, page, compress ? PAGE_COMPRESSED : PAGE_SWAPPED);

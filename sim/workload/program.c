@@ -448,6 +448,19 @@ static bool ops_link(struct linker *l)
 
 /* --- changes at run time -------------------------------------------------------------------- */
 
+/* `mem.` settings are of the host, or of a VM or pool that has a mem line. */
+static bool change_memory_check(struct linker *l, const struct wl_change *c, bool is_pool)
+{
+    bool is_host = strcmp(c->name, "host") == 0 && !is_pool;
+    char why[200];
+
+    if (!is_host && !is_pool)
+        return fail(l, c->line, "no VM, pool or host is called %s: mem. settings are theirs",
+                    c->name);
+    return memory_change_check(c->name, c->memory, is_host, why, sizeof(why)) ||
+           fail(l, c->line, "%s", why);
+}
+
 static bool changes_link(struct linker *l)
 {
     struct program *p = l->p;
@@ -468,10 +481,13 @@ static bool changes_link(struct linker *l)
             .max_mhz = mhz_of(w, from->resources.max, WL_UNSET),
             .affinity = from->affinity,
             .to_pool = to ? to->index : PROGRAM_NONE,
+            .memory = from->memory[0] ? from->memory : NULL,
         };
         uint32_t at = p->change_count++;
 
-        if (!world && !pool)
+        if (change.memory && !change_memory_check(l, from, pool && !world))
+            return false;
+        if (!world && !pool && !change.memory)
             return fail(l, from->line, "no world, VM or pool is called %s", from->name);
         if (from->pool[0] && !to)
             return fail(l, from->line, "no pool %s", from->pool);

@@ -53,6 +53,7 @@ struct program_change {
     uint32_t shares, min_mhz, max_mhz;  // WL_UNSET: as it is
     uint64_t affinity;
     uint32_t to_pool;
+    const char *memory;  // null: none; with neither world nor pool: of the host
 };
 
 struct program {

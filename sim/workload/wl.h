@@ -91,6 +91,7 @@ struct wl_pool {
     char name[WL_NAME_SIZE], parent[WL_NAME_SIZE];
     struct wl_resources resources;
     bool expandable;
+    char *memory;  // text of its mem line, else null
     uint32_t line;
 };
 
@@ -143,6 +144,7 @@ struct wl_change {
     struct wl_resources resources;
     uint64_t affinity;  // 0: as it is
     char pool[WL_NAME_SIZE];
+    char memory[96];  // settings of memory, without "mem."
     uint32_t line;
 };
 

@@ -185,6 +185,8 @@ void wl_free(struct workload *w)
     }
     for (uint32_t i = 0; i < w->vm_count; i++)
         free(w->vms[i].memory);
+    for (uint32_t i = 0; i < w->pool_count; i++)
+        free(w->pools[i].memory);
     for (uint32_t i = 0; i < w->world_count; i++)
         free(w->worlds[i].start.choice);
     for (uint32_t i = 0; i < w->expect_count; i++)

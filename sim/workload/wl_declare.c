@@ -92,6 +92,26 @@ static bool declare_cost(struct parser *p)
     return wl_keys_read(p, 1, keys, ARRAY_COUNT(keys));
 }
 
+static bool memory_field_is(const struct field *f)
+{
+    return f->key > 4 && !memcmp(f->text, "mem.", 4);
+}
+
+/* `mem.NAME=VALUE` goes behind those that `list` has. */
+static bool memory_setting(struct parser *p, uint32_t i, char *list, size_t room)
+{
+    const struct field *f = &p->field[i];
+    size_t at = strlen(list);
+
+    if (at + f->length + 1 >= room)
+        return wl_fail(p, i, "the settings of memory are too long");
+    if (at)
+        list[at++] = ' ';
+    memcpy(list + at, f->text + 4, f->length - 4);
+    list[at + f->length - 4] = '\0';
+    return true;
+}
+
 /* Tunables of the scheduler, and for a variant also policy=NAME. */
 static bool policy_keys(struct parser *p, uint32_t first, struct wl_policy *o)
 {
@@ -106,15 +126,9 @@ static bool policy_keys(struct parser *p, uint32_t first, struct wl_policy *o)
                 return false;
             continue;
         }
-        if (f->key > 4 && !memcmp(f->text, "mem.", 4)) {
-            size_t at = strlen(o->memory);
-
-            if (at + f->length + 1 >= sizeof(o->memory))
-                return wl_fail(p, i, "the settings of memory are too long");
-            if (at)
-                o->memory[at++] = ' ';
-            memcpy(o->memory + at, f->text + 4, f->length - 4);
-            o->memory[at + f->length - 4] = '\0';
+        if (memory_field_is(f)) {
+            if (!memory_setting(p, i, o->memory, sizeof(o->memory)))
+                return false;
             continue;
         }
         if (o->tunable_count == WL_TUNABLES_MAX)
@@ -179,26 +193,29 @@ static bool declare_memory(struct parser *p)
 {
     char name[WL_NAME_SIZE];
     const struct field *last = &p->field[p->count - 1];
+    char **to = NULL;
 
     if (!wl_name_here(p, "mem", name))
         return false;
     for (uint32_t i = 0; i < p->w->vm_count; i++) {
-        struct wl_vm *vm = &p->w->vms[i];
-
-        if (strcmp(vm->name, name) != 0)
-            continue;
-        for (uint32_t k = 2; k < p->count; k++) {
-            if (!p->field[k].key)
-                return wl_fail(p, k, "expected key=value, such as size=1024M");
-        }
-        if (p->count < 3)
-            return wl_fail(p, 2, "mem needs keys, such as size=1024M");
-        free(vm->memory);
-        vm->memory =
-            wl_copied(p->field[2].text, (size_t)(last->text + last->length - p->field[2].text));
-        return true;
+        if (strcmp(p->w->vms[i].name, name) == 0)
+            to = &p->w->vms[i].memory;
     }
-    return wl_fail(p, 1, "no VM %s: put its vm line before its mem line", name);
+    for (uint32_t i = 0; i < p->w->pool_count; i++) {
+        if (strcmp(p->w->pools[i].name, name) == 0)
+            to = &p->w->pools[i].memory;
+    }
+    if (!to)
+        return wl_fail(p, 1, "no VM %s, nor a pool: put its line before its mem line", name);
+    for (uint32_t k = 2; k < p->count; k++) {
+        if (!p->field[k].key)
+            return wl_fail(p, k, "expected key=value, such as size=1024M");
+    }
+    if (p->count < 3)
+        return wl_fail(p, 2, "mem needs keys, such as size=1024M");
+    free(*to);
+    *to = wl_copied(p->field[2].text, (size_t)(last->text + last->length - p->field[2].text));
+    return true;
 }
 
 static bool declare_object(struct parser *p, enum wl_object_kind kind)
@@ -275,8 +292,17 @@ static bool declare_at(struct parser *p)
         return wl_fail(p, 2, "write: at TIME set NAME key=value");
     if (!wl_time_parse(p->field[1].text, p->field[1].length, &c->time))
         return wl_fail(p, 1, "at needs a time such as 5s");
-    return wl_name_field(p, 3, p->field[3].text, p->field[3].length, false, "set", c->name) &&
-           wl_keys_read(p, 4, keys, ARRAY_COUNT(keys)) && resources_check(p, &c->resources);
+    if (!wl_name_field(p, 3, p->field[3].text, p->field[3].length, false, "set", c->name))
+        return false;
+    if (!memory_field_is(&p->field[4]))
+        return wl_keys_read(p, 4, keys, ARRAY_COUNT(keys)) && resources_check(p, &c->resources);
+    for (uint32_t i = 4; i < p->count; i++) {
+        if (!memory_field_is(&p->field[i]))
+            return wl_fail(p, i, "settings of memory have a line of their own");
+        if (!memory_setting(p, i, c->memory, sizeof(c->memory)))
+            return false;
+    }
+    return true;
 }
 
 static bool declare_expect(struct parser *p)

@@ -61,6 +61,17 @@ static void print_affinity(FILE *out, uint64_t mask)
     }
 }
 
+/* The words of a list of settings, each with mem. in front. */
+static void print_memory(FILE *out, const char *list)
+{
+    for (const char *word = list; *word;) {
+        size_t length = strcspn(word, " ");
+
+        fprintf(out, " mem.%.*s", (int)length, word);
+        word += length + (word[length] == ' ');
+    }
+}
+
 static void print_policy(FILE *out, const struct wl_policy *o, bool key)
 {
     if (o->policy[0])
@@ -74,12 +85,7 @@ static void print_policy(FILE *out, const struct wl_policy *o, bool key)
         else
             fprintf(out, "%llu", (unsigned long long)t->value);
     }
-    for (const char *word = o->memory; *word;) {
-        size_t length = strcspn(word, " ");
-
-        fprintf(out, " mem.%.*s", (int)length, word);
-        word += length + (word[length] == ' ');
-    }
+    print_memory(out, o->memory);
     fputc('\n', out);
 }
 
@@ -192,6 +198,8 @@ void wl_print(const struct workload *w, FILE *out)
             fprintf(out, " parent=%s", p->parent);
         print_resources(out, &p->resources);
         fputs(p->expandable ? "\n" : " expandable=no\n", out);
+        if (p->memory)
+            fprintf(out, "mem %s %s\n", p->name, p->memory);
     }
     for (uint32_t i = 0; i < w->vm_count; i++) {
         const struct wl_vm *vm = &w->vms[i];
@@ -218,6 +226,7 @@ void wl_print(const struct workload *w, FILE *out)
             print_affinity(out, c->affinity);
         if (c->pool[0])
             fprintf(out, " pool=%s", c->pool);
+        print_memory(out, c->memory);
         fputc('\n', out);
     }
     for (uint32_t i = 0; i < w->expect_count; i++)

@@ -197,6 +197,7 @@ static vmk_status vm_add(struct memsched *m, const struct memsched_input *in)
     vm->overhead = in->small;
     vm->size = in->d;
     vm->max = MEMSCHED_UNLIMITED;
+    vm->target.cap = MEMSCHED_UNLIMITED;
     if (!vm->shares)
         vm->shares = (uint32_t)MAX((uint64_t)in->d * MEMSCHED_PER_MB / MB_PAGES, 1ull);
     m->admission.node = in->id;
@@ -230,7 +231,7 @@ static vmk_status min_set(struct memsched *m, struct memsched_node *node, uint32
     uint32_t before = node->min;
     vmk_status status = VMK_OK;
 
-    if (node == &m->nodes[0] || min > (node->is_pool ? node->max : node->size))
+    if (node == &m->nodes[0] || min > (node->is_pool ? node->max : MIN(node->size, node->max)))
         return VMK_BAD_PARAM;
     if (!node->is_pool && min < before)
         status = memsched_admit_swap(m, node->id, before - min);
@@ -246,7 +247,9 @@ static vmk_status min_set(struct memsched *m, struct memsched_node *node, uint32
 
 static vmk_status max_set(struct memsched *m, struct memsched_node *node, uint32_t max)
 {
-    if (node == &m->nodes[0] || max < node->min)
+    uint64_t least = node->is_pool ? MAX(node->reserved, (uint64_t)node->min) : node->min;
+
+    if (node == &m->nodes[0] || max < least)
         return VMK_BAD_PARAM;
     node->max = max;
     return VMK_OK;
@@ -254,7 +257,7 @@ static vmk_status max_set(struct memsched *m, struct memsched_node *node, uint32
 
 /* ---- what the mechanisms tell ---- */
 
-static vmk_status usage(const struct memsched *m, struct memsched_node *vm,
+static vmk_status usage(struct memsched *m, struct memsched_node *vm,
                         const struct memsched_input *in)
 {
     if (in->a > vm->size || in->small > 100 || (uint64_t)in->b + in->c + in->d + in->e > in->a)
@@ -265,7 +268,7 @@ static vmk_status usage(const struct memsched *m, struct memsched_node *vm,
     vm->compressed = in->e;
     vm->saved = in->d;
     vm->balloon_max = (uint32_t)memsched_percent(vm->size, in->small);
-    memsched_target_lower(m, vm);
+    memsched_target_follow(m, vm);
     return VMK_OK;
 }
 

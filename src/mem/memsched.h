@@ -19,6 +19,7 @@
  *
  * Invariants
  *   - No target is below a VM's reservation or above what it has touched.
+ *   - The caps of VMs below a pool sum up to at most the pool's limit; limits hold at every level.
  *   - The targets of one reallocation sum up to at most what is there, unless the reservations alone
  *     are more (then they are the targets).
  *   - Levels go one step at a time.
@@ -106,10 +107,11 @@ struct memsched_active {
 
 struct memsched_target {
     uint32_t entitlement;  // machine pages it should hold
+    uint32_t cap;          // machine pages that limits let it hold; UNLIMITED
     uint32_t balloon;      // guest pages that should be in its balloon
     uint32_t swap;         // guest pages that should be compressed or swapped
     uint32_t price;        // shares per page of charged memory, Q16: lower loses first
-    bool blocked;          // its next allocation waits
+    bool blocked;          // its next allocation waits: for the host, or for a page of its own
 };
 
 struct memsched_node {
@@ -125,20 +127,21 @@ struct memsched_node {
     uint32_t balloon_max;  // pages; 0: no driver
     struct memsched_active active;
     struct memsched_target target;
-    // Only within one reallocation: bounds, active pages and what it gets.
-    uint64_t low, high, hot, given;
+    // Only within one division: bounds, active pages, reserved ones not touched yet, what it has or may
+    // claim, what it gets.
+    uint64_t low, high, hot, later, claim, given;
 };
 
 enum memsched_event_kind {
     MEMSCHED_EVENT_LEVEL,  // a = free, small = level
-    MEMSCHED_EVENT_TARGET,  // id, a = entitlement, b = balloon, c = swap, d = price, small = blocked
+    MEMSCHED_EVENT_TARGET,  // id, a = entitlement, b = balloon, c = swap, d = price, e = cap, small = blocked
     MEMSCHED_EVENT_ACTIVE,  // id, a = active pages, b, c = slow, fast average in Q16
     MEMSCHED_EVENT_REFUSED,  // id, small = status; LIMIT: a = pages wanted, b = left, c = of swap
 };
 struct memsched_event {
     uint32_t kind;
     uint16_t small;
-    uint32_t id, a, b, c, d;
+    uint32_t id, a, b, c, d, e;
 };
 struct memsched_observer {
     /* Called inside memsched_step(): must not call the machine. */

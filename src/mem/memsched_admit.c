@@ -41,7 +41,9 @@ static uint64_t room_of(const struct memsched *m, const struct memsched_node *po
 {
     if (pool == &m->nodes[0])
         return m->managed > m->min_free ? m->managed - m->min_free : 0;
-    return pool->expandable ? UINT64_MAX : pool->min;
+    if (!pool->expandable)
+        return pool->min;
+    return pool->max == MEMSCHED_UNLIMITED ? UINT64_MAX : pool->max;
 }
 
 /* Sums what the children of a pool take, `node` (perhaps without an id yet) with `reserved`. */
@@ -73,7 +75,7 @@ vmk_status memsched_admit(struct memsched *m, struct memsched_node *node, uint64
     path[0] = node;
     above[0] = reserved;
     if (node->is_pool && reserved > room_of(m, node))
-        return refuse(m, node, false, reserved, node->min);
+        return refuse(m, node, false, reserved, room_of(m, node));
     while (path[depth] != &m->nodes[0]) {
         struct memsched_node *pool = &m->nodes[path[depth]->parent];
         uint64_t sum = promised(m, pool, path[depth], above[depth]);

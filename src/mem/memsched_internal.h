@@ -29,8 +29,8 @@ bool memsched_tunable_fits(enum memsched_tunable t, uint64_t value);
 
 /* memsched_target.c: all targets anew, from what the nodes hold now. */
 void memsched_reallocate(struct memsched *m);
-/* A VM told what it has: targets that its level lets only fall. */
-void memsched_target_lower(const struct memsched *m, struct memsched_node *vm);
+/* A VM told what it has: targets that its level lets only fall, and what limits say. */
+void memsched_target_follow(struct memsched *m, struct memsched_node *vm);
 
 /* memsched_sample.c: a period of sampling, or a part of one. */
 void memsched_sampled(const struct memsched *m, struct memsched_active *active,

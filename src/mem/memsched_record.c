@@ -55,7 +55,7 @@ static void observed(void *context, const struct memsched_event *e)
     case MEMSCHED_EVENT_LEVEL: PUT(r, mem_state, .host_free = e->a, .level = e->small); break;
     case MEMSCHED_EVENT_TARGET:
         PUT(r, mem_target, .vm = e->id, .entitlement = e->a, .balloon_target = e->b,
-            .swap_target = e->c, .price = e->d, .blocked = e->small);
+            .swap_target = e->c, .price = e->d, .blocked = e->small, .cap = e->e);
         break;
     case MEMSCHED_EVENT_ACTIVE:
         PUT(r, mem_sample, .vm = e->id, .est_active = e->a, .slow = e->b, .fast = e->c);
@@ -92,8 +92,8 @@ static void put_node(struct memsched_record *r, unsigned slot)
         .saved = n->saved, .balloon_max = n->balloon_max, .slow = n->active.slow,
         .fast = n->active.fast, .partial = n->active.with_partial,
         .entitlement = n->target.entitlement, .balloon_target = n->target.balloon,
-        .swap_target = n->target.swap, .price = n->target.price, .reserved = n->reserved,
-        .name = r->name[slot]);
+        .swap_target = n->target.swap, .price = n->target.price, .cap = n->target.cap,
+        .reserved = n->reserved, .name = r->name[slot]);
 }
 
 void memsched_record_state(struct memsched_record *r)
@@ -236,6 +236,7 @@ bool memsched_restore_node(struct memsched_record *r, const struct record_mem_no
                    .fast = n->fast,
                    .with_partial = n->partial},
         .target = {.entitlement = n->entitlement,
+                   .cap = n->cap,
                    .balloon = n->balloon_target,
                    .swap = n->swap_target,
                    .price = n->price,

@@ -77,13 +77,15 @@ static void divide(struct memsched *m, const struct memsched_node *pool, uint64_
 /* Bounds and active pages, from the leaves up. */
 static void bounds(struct memsched *m, struct memsched_node *n)
 {
-    uint64_t low = 0, high = 0, hot = 0;
+    uint64_t low = 0, high = 0, hot = 0, later = 0, claim = 0;
 
     if (!n->is_pool) {
         high = n->touched - n->saved;
         n->high = MIN(high, (uint64_t)n->max);
         n->low = MIN((uint64_t)n->min, n->high);
         n->hot = MIN(memsched_active_pages(n), n->high);
+        n->later = n->min > n->high ? n->min - n->high : 0;
+        n->claim = MAX(memsched_held(n), (uint64_t)n->min);
         return;
     }
     for_each_child(m, child, n)
@@ -92,10 +94,14 @@ static void bounds(struct memsched *m, struct memsched_node *n)
         low += child->low;
         high += child->high;
         hot += child->hot;
+        later += child->later;
+        claim += child->claim;
     }
     n->high = MIN(high, (uint64_t)n->max);
     n->low = MIN(MAX(low, (uint64_t)n->min), n->high);
     n->hot = MIN(hot, n->high);
+    n->later = MAX(later, n->min > n->high ? n->min - n->high : 0ull);
+    n->claim = MAX(claim, (uint64_t)n->min);
 }
 
 static void divide_below(struct memsched *m, const struct memsched_node *pool, uint64_t amount)
@@ -128,48 +134,139 @@ static void target_tell(const struct memsched *m, const struct memsched_node *vm
                                          .a = t->entitlement,
                                          .b = t->balloon,
                                          .c = t->swap,
-                                         .d = t->price};
+                                         .d = t->price,
+                                         .e = t->cap};
 
     if (m->observer.event &&
         (t->entitlement != before->entitlement || t->balloon != before->balloon ||
-         t->swap != before->swap || t->blocked != before->blocked))
+         t->swap != before->swap || t->blocked != before->blocked || t->cap != before->cap))
         m->observer.event(m->observer.context, &event);
 }
 
+/* ---- limits ---- */
+
+/* No limit below the VM's size says anything about it. */
+static bool is_capped(const struct memsched_node *vm)
+{
+    return vm->target.cap < vm->size;
+}
+
+/*
+ * What each VM below `pool` may hold when the pool may hold `cap`. A limited pool divides what it has by
+ * the price that holds for the host, and keeps what reservations may still claim. Each child may grow
+ * by an equal part of what is left over, but not before its siblings gave back what they have too
+ * much; the next USAGE divides again.
+ */
+static void caps_below(struct memsched *m, const struct memsched_node *pool, uint64_t cap)
+{
+    const bool limited = cap != MEMSCHED_UNLIMITED;
+    uint64_t later = 0, sum = 0, claims = 0, count = 0, room, spare;
+
+    for_each_child(m, n, pool)
+    {
+        later += n->later;
+        claims += n->claim;
+        count++;
+    }
+    if (limited) {
+        divide(m, pool, cap > later ? cap - later : 0);
+        for_each_child(m, n, pool) sum += n->given;
+    }
+    room = count && cap > sum + later ? (cap - sum - later) / count : 0;
+    spare = count && cap > claims ? (cap - claims) / count : 0;
+    for_each_child(m, n, pool)
+    {
+        uint64_t may = limited ? MIN(n->given + n->later + room, n->claim + spare) : n->max;
+
+        may = MIN(may, (uint64_t)n->max);
+        if (n->is_pool)
+            caps_below(m, n, may);
+        else
+            n->target.cap = (uint32_t)may;
+    }
+}
+
+/* Does a pool above the VM have a limit, so that its siblings decide what it may hold? */
+static bool is_pool_limited(const struct memsched *m, const struct memsched_node *n)
+{
+    while (n != &m->nodes[0]) {
+        n = &m->nodes[n->parent];
+        if (n->max != MEMSCHED_UNLIMITED)
+            return true;
+    }
+    return false;
+}
+
+/* Guest pages that must go for the VM to hold `keep_free` less than its limits let it. */
+static uint64_t above_cap(const struct memsched_node *vm, uint64_t keep_free)
+{
+    uint64_t there = (uint64_t)vm->touched - vm->saved;
+    uint64_t most = vm->target.cap > keep_free ? vm->target.cap - keep_free : 0;
+
+    most = MAX(most, (uint64_t)vm->min);
+    return is_capped(vm) && there > most ? there - most : 0;
+}
+
+/*
+ * What limits ask for, at any level of the host: the balloon begins below the limit, so that compression
+ * and swapping find nothing to do unless it is slow, refuses or is not there.
+ */
+static void limit_raise(const struct memsched *m, struct memsched_node *vm)
+{
+    uint64_t out = (uint64_t)vm->swapped + vm->compressed;
+    uint64_t room =
+        memsched_percent(vm->target.cap, memsched_tune(m, MEMSCHED_TUNABLE_LIMIT_ROOM));
+    uint64_t balloon, swap;
+
+    if (!is_capped(vm))
+        return;
+    balloon = above_cap(vm, MIN(room, (uint64_t)vm->size - vm->target.cap));
+    balloon = MIN(balloon > out ? balloon - out : 0, (uint64_t)vm->balloon_max);
+    swap = above_cap(vm, 0);
+    swap = swap > vm->ballooned ? swap - vm->ballooned : 0;
+    if (memsched_tune(m, MEMSCHED_TUNABLE_BALLOON))
+        vm->target.balloon = (uint32_t)MAX((uint64_t)vm->target.balloon, balloon);
+    if (memsched_tune(m, MEMSCHED_TUNABLE_SWAP))
+        vm->target.swap = (uint32_t)MAX((uint64_t)vm->target.swap, swap);
+    vm->target.blocked |= memsched_held(vm) >= MAX(vm->target.cap, vm->min);
+}
+
 /* Who takes it: the balloon what it can, swapping the rest, each only when the level asks for it. */
-static void target_set(struct memsched *m, struct memsched_node *vm)
+static void target_set(struct memsched *m, struct memsched_node *vm,
+                       const struct memsched_target *before)
 {
     uint64_t gone = vm->touched - vm->saved - vm->given;  // guest pages that should not be here
     uint64_t out = (uint64_t)vm->swapped + vm->compressed;
     uint64_t balloon = MIN(gone > out ? gone - out : 0, (uint64_t)vm->balloon_max);
     uint64_t swap = gone > vm->ballooned ? gone - vm->ballooned : 0;
-    const struct memsched_target before = vm->target;
-
     if (m->level < MEMSCHED_SOFT || !memsched_tune(m, MEMSCHED_TUNABLE_BALLOON))
         balloon = MIN(balloon, (uint64_t)vm->ballooned);
     if (m->level < MEMSCHED_HARD || !memsched_tune(m, MEMSCHED_TUNABLE_SWAP))
         swap = MIN(swap, out);
     vm->target = (struct memsched_target){
         .entitlement = (uint32_t)vm->given,
+        .cap = vm->target.cap,
         .balloon = (uint32_t)balloon,
         .swap = (uint32_t)swap,
         .price = price_of(m, vm),
         .blocked = m->level == MEMSCHED_LOW && memsched_held(vm) > vm->given,
     };
-    target_tell(m, vm, &before);
+    limit_raise(m, vm);
+    target_tell(m, vm, before);
 }
 
 /*
  * Between two reallocations a guest may touch what was taken, or free its balloon, and each mechanism
  * works without knowing of the other. Below the level at which one may take, it is not to take that
- * again; and both together are to take no more than the VM has above its entitlement.
+ * again; and both together are to take no more than the VM has above its entitlement. Limits hold at
+ * all levels.
  */
-void memsched_target_lower(const struct memsched *m, struct memsched_node *vm)
+static void follow(const struct memsched *m, struct memsched_node *vm,
+                   const struct memsched_target *before)
 {
-    const struct memsched_target before = vm->target;
     uint64_t out = (uint64_t)vm->swapped + vm->compressed;
     uint64_t there = (uint64_t)vm->touched - vm->saved;
-    uint64_t gone = there > before.entitlement ? there - before.entitlement : 0;
+    uint64_t gone = there > before->entitlement ? there - before->entitlement : 0;
     uint64_t balloon = MAX((uint64_t)vm->ballooned, gone > out ? gone - out : 0);
     uint64_t swap = MAX(out, gone > vm->ballooned ? gone - vm->ballooned : 0);
 
@@ -177,17 +274,42 @@ void memsched_target_lower(const struct memsched *m, struct memsched_node *vm)
         balloon = vm->ballooned;
     if (m->level < MEMSCHED_HARD)
         swap = out;
-    vm->target.balloon = (uint32_t)MIN((uint64_t)before.balloon, balloon);
-    vm->target.swap = (uint32_t)MIN((uint64_t)before.swap, swap);
-    target_tell(m, vm, &before);
+    vm->target.balloon = (uint32_t)MIN((uint64_t)before->balloon, balloon);
+    vm->target.swap = (uint32_t)MIN((uint64_t)before->swap, swap);
+    vm->target.blocked = m->level == MEMSCHED_LOW && memsched_held(vm) > vm->target.entitlement;
+    limit_raise(m, vm);
+    target_tell(m, vm, before);
+}
+
+void memsched_target_follow(struct memsched *m, struct memsched_node *vm)
+{
+    struct memsched_target before[MEMSCHED_NODES_MAX];
+
+    if (!is_pool_limited(m, vm)) {
+        before[0] = vm->target;
+        follow(m, vm, &before[0]);
+        return;
+    }
+    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++)
+        before[i] = m->nodes[i].target;
+    bounds(m, &m->nodes[0]);
+    caps_below(m, &m->nodes[0], MEMSCHED_UNLIMITED);
+    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
+        if (m->nodes[i].id && !m->nodes[i].is_pool)
+            follow(m, &m->nodes[i], &before[i]);
+    }
 }
 
 void memsched_reallocate(struct memsched *m)
 {
     uint64_t goal = memsched_percent(m->min_free, memsched_tune(m, MEMSCHED_TUNABLE_GOAL));
     uint64_t there = m->free;
+    struct memsched_target before[MEMSCHED_NODES_MAX];
 
+    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++)
+        before[i] = m->nodes[i].target;
     bounds(m, &m->nodes[0]);
+    caps_below(m, &m->nodes[0], MEMSCHED_UNLIMITED);
     for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
         if (m->nodes[i].id && !m->nodes[i].is_pool)
             there += memsched_held(&m->nodes[i]);
@@ -195,7 +317,7 @@ void memsched_reallocate(struct memsched *m)
     divide_below(m, &m->nodes[0], there > goal ? there - goal : 0);
     for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
         if (m->nodes[i].id && !m->nodes[i].is_pool)
-            target_set(m, &m->nodes[i]);
+            target_set(m, &m->nodes[i], &before[i]);
     }
     m->free_at_reallocation = m->free;
     m->reallocations++;

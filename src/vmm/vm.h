@@ -100,7 +100,9 @@ struct vm {
     uint64_t flush_number;       // (a) of changes that vCPUs have to flush for; vm_reclaim.c
     struct vm_reclaim *reclaim;  // (i)
     struct vm_swap *swap;        // (i) null: neither compressed nor swapped
-    uint64_t mem_limit;          // (a) its reservation: below the floor it grows to that
+    uint64_t mem_min;            // (a) its reservation: below the floor it grows to that
+    uint64_t mem_cap;            // (a) pages it may have by limits; 0: no limit
+    bool mem_presses;            // of the world memsched: its limit asks for pages
     uint64_t mem_least;          // (w) least pages held after some were taken; 0: none were
     struct vm_balloon balloon;
     struct {

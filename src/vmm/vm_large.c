@@ -25,6 +25,7 @@
 
 #include "lib/string.h"
 #include "vmm/vm_reclaim.h"
+#include "vmm/vmm_mem.h"
 #include "vmm/vmm_state.h"
 
 #define LARGE_ORDER 9u
@@ -75,7 +76,7 @@ bool vm_large_back(struct vm *vm, ppn_t ppn)
     index = vm_ram_index(vm, ppn);
     first = first_of(index);
     if (index >= vm->page_count || !p2m_untouched(&vm->p2m, index) || !vm->reclaim ||
-        page_free_count() < above + VM_LARGE_PAGES ||
+        !vmm_mem_may_grow(vm, VM_LARGE_PAGES) || page_free_count() < above + VM_LARGE_PAGES ||
         page_alloc_zeroed(LARGE_ORDER, MEM_OWNER_GUEST, &block) != VMK_OK)
         return false;
     page_split(block, LARGE_ORDER, MEM_OWNER_GUEST);

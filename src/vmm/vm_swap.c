@@ -220,17 +220,22 @@ void vm_swap_target_set(struct vm *vm, uint32_t pages)
     vm_swap_kick(vm);
 }
 
+uint64_t vm_swap_cache_pages(const struct vm *vm)
+{
+    return vm->swap ? vm->swap->zip.count : 0;
+}
+
 uint32_t vm_swap_out_locked(struct vm *vm)
 {
     uint64_t out = vm->p2m.count[P2M_COMPRESSED] + vm->p2m.count[P2M_SWAPPED];
-    uint64_t cache = vm->swap ? vm->swap->zip.count : 0;
+    uint64_t cache = vm_swap_cache_pages(vm);
 
     return (uint32_t)(out > cache ? out - cache : 0);
 }
 
 void vm_swap_least_locked(struct vm *vm)
 {
-    uint64_t held = p2m_granted(&vm->p2m) + (vm->swap ? vm->swap->zip.count : 0);
+    uint64_t held = p2m_granted(&vm->p2m) + vm_swap_cache_pages(vm);
 
     if (!vm->mem_least || held < vm->mem_least)
         vm->mem_least = held;
@@ -408,6 +413,14 @@ static vmk_status bring_in(struct vm_swap *s, uint64_t index)
     return status;
 }
 
+/* How many pages it gives for one that must come in: no more than its reservation leaves it. */
+static unsigned forced_count(struct vm *vm)
+{
+    uint64_t held = p2m_granted(&vm->p2m) + vm_swap_cache_pages(vm), min = LOAD(vm->mem_min);
+
+    return held > min ? (unsigned)MIN(held - min + 1, (uint64_t)FORCED) : 1;
+}
+
 /*
  * All requests there are. `forced`: a VM that may not grow, or a host without memory, gives other
  * pages of its own for each. False: no memory for one.
@@ -424,9 +437,9 @@ bool swap_serve(struct vm_swap *s, bool forced)
         if (!any)
             return true;
         if (forced && vmm_mem_is_short(s->vm))
-            (void)swap_reclaim(s, FORCED);
+            (void)swap_reclaim(s, forced_count(s->vm));
         status = bring_in(s, index);
-        if (status == VMK_NO_MEMORY && forced && swap_reclaim(s, FORCED))
+        if (status == VMK_NO_MEMORY && forced && swap_reclaim(s, forced_count(s->vm)))
             status = bring_in(s, index);
         if (status == VMK_NO_MEMORY)
             return false;
@@ -489,7 +502,8 @@ static void swap_main(void *argument)
         spin_unlock(&s->queue.lock, irqs);
         more = missing(s);
         if (more || forced)
-            done = swap_reclaim(s, more ? (unsigned)MIN(more, SWAP_BATCH) : FORCED);
+            done =
+                swap_reclaim(s, more ? (unsigned)MIN(more, SWAP_BATCH) : forced_count(s->vm));
         if (done)
             vm_swap_kick(s->vm);  // who waits for memory
         s->idle_until = 0;

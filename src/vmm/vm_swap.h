@@ -60,6 +60,8 @@ bool vm_swap_can_wait(struct vm *vm);
 /* How many guest pages should be out, and how many are, less what the cache takes. */
 void vm_swap_target_set(struct vm *vm, uint32_t pages);
 uint32_t vm_swap_out_locked(struct vm *vm);
+/* Machine pages of its compression cache, which count as the VM's. Any context. */
+uint64_t vm_swap_cache_pages(const struct vm *vm);
 /* Something was taken: is what it holds now the least so far? Its cache counts. */
 void vm_swap_least_locked(struct vm *vm);
 void vm_swap_counters_get(struct vm *vm, struct vm_swap_counters *out);

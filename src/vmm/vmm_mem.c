@@ -121,10 +121,15 @@ vmk_status vmm_mem_add(struct vm *vm)
         return status;
     }
     vm->mem_id = in.id;
-    if (c->mem_max_mb &&
-        input(m, &(struct memsched_input){
-                     .op = MEMSCHED_SET_MAX, .id = in.id, .a = c->mem_max_mb * 256u}) != VMK_OK)
-        vmk_log(VMK_LOG_WARN, "Mem: %s: sched.mem.max does not hold", c->name);
+    if (c->mem_max_mb) {
+        const struct memsched_input max = {
+            .op = MEMSCHED_SET_MAX, .id = in.id, .a = c->mem_max_mb * 256u};
+
+        if (input(m, &max) != VMK_OK)
+            vmk_log(VMK_LOG_WARN, "Mem: %s: sched.mem.max does not hold", c->name);
+        else if (max.a < vm->page_count)
+            vm->mem_cap = max.a;
+    }
     vm->share_salt = m->salting == 0   ? 0
                      : c->mem_salted   ? c->mem_salt | SALT_GIVEN
                      : m->salting == 1 ? 0
@@ -176,7 +181,8 @@ static void watch(struct vmm_mem *m, struct vm *vm)
     const uint64_t *count = vm->p2m.count;
     struct share_counters shared;
     uint32_t target = 0, swap = 0, out;
-    uint64_t limit = 0;
+    bool presses = false;
+    uint64_t min = 0, cap = 0;
 
     if (vm->reclaim)
         vm_limbo_collect_locked(vm);
@@ -200,11 +206,17 @@ static void watch(struct vmm_mem *m, struct vm *vm)
         node = memsched_find(&m->policy, vm->mem_id);
         target = node->target.balloon;
         swap = node->target.swap;
-        limit = node->min;
+        min = node->min;
+        if (node->target.cap < node->size) {
+            cap = (uint64_t)MAX(node->target.cap, node->min) + node->saved;
+            presses = target > in.b || swap > out;
+        }
     }
     mutex_unlock(&m->mutex);
     __atomic_store_n(&vm->balloon.target, target, __ATOMIC_RELAXED);
-    __atomic_store_n(&vm->mem_limit, limit, __ATOMIC_RELAXED);
+    __atomic_store_n(&vm->mem_min, min, __ATOMIC_RELAXED);
+    __atomic_store_n(&vm->mem_cap, cap, __ATOMIC_RELAXED);
+    vm->mem_presses = presses;
     vm_swap_target_set(vm, swap);
 }
 
@@ -289,6 +301,27 @@ static bool period_wait(struct vmm_mem *m)
     return status != VMK_KILLED;
 }
 
+/* The targets are looked at now, not at the end of the period. */
+static void hurry(struct vmm_mem *m)
+{
+    if (!__atomic_exchange_n(&m->hurried, true, __ATOMIC_SEQ_CST))
+        wait_queue_wake(&m->hurry, WAIT_QUEUE_ALL);
+}
+
+bool vmm_mem_may_grow(const struct vm *vm, uint64_t pages)
+{
+    const uint64_t cap = __atomic_load_n(&vm->mem_cap, __ATOMIC_RELAXED);
+
+    return __builtin_expect(!cap, 1) ||
+           p2m_granted(&vm->p2m) + vm_swap_cache_pages(vm) + pages <= cap;
+}
+
+static bool is_below_floor(struct vmm_mem *m, struct vm *vm, uint64_t free)
+{
+    return __builtin_expect(free < __atomic_load_n(&m->floor, __ATOMIC_RELAXED), 0) &&
+           p2m_granted(&vm->p2m) >= __atomic_load_n(&vm->mem_min, __ATOMIC_RELAXED);
+}
+
 bool vmm_mem_is_short(struct vm *vm)
 {
     struct vmm_mem *m = this_host()->vmm->mem;
@@ -296,12 +329,9 @@ bool vmm_mem_is_short(struct vm *vm)
 
     if (!m)
         return false;
-    if (__builtin_expect(free < __atomic_load_n(&m->mark, __ATOMIC_RELAXED), 0) &&
-        !__atomic_exchange_n(&m->hurried, true, __ATOMIC_SEQ_CST))
-        wait_queue_wake(&m->hurry, WAIT_QUEUE_ALL);
-    return __builtin_expect(free < __atomic_load_n(&m->floor, __ATOMIC_RELAXED), 0) &&
-           p2m_granted(&vm->p2m) >= __atomic_load_n(&vm->mem_limit, __ATOMIC_RELAXED) &&
-           vm_swap_can_wait(vm);
+    if (__builtin_expect(free < __atomic_load_n(&m->mark, __ATOMIC_RELAXED), 0))
+        hurry(m);
+    return (is_below_floor(m, vm, free) || !vmm_mem_may_grow(vm, 1)) && vm_swap_can_wait(vm);
 }
 
 /* What VMs were promised over what there is, less 1: averages over 1, 5 and 15 minutes. */
@@ -348,7 +378,7 @@ static void mem_world(void *argument)
             if (vm->mem_id && __atomic_load_n(&vm->state, __ATOMIC_RELAXED) == VM_STATE_ON) {
                 running++;
                 watch(m, vm);
-                if (m->policy.level >= MEMSCHED_CLEAR)
+                if (m->policy.level >= MEMSCHED_CLEAR || vm->mem_presses)
                     (void)vm_large_break(vm, BREAK_MOST);
                 if (m->sample && m->periods % m->sample == 0)
                     sample(m, vm);
@@ -513,7 +543,12 @@ bool vmm_mem_host(struct memsched_summary *out)
 vmk_status vmm_mem_set(uint32_t op, uint32_t id, uint32_t value)
 {
     struct vmm_mem *m = this_host()->vmm->mem;
+    vmk_status status;
 
-    return m ? input(m, &(struct memsched_input){.op = op, .id = id, .a = value})
-             : VMK_NOT_FOUND;
+    if (!m)
+        return VMK_NOT_FOUND;
+    status = input(m, &(struct memsched_input){.op = op, .id = id, .a = value});
+    if (status == VMK_OK)
+        hurry(m);
+    return status;
 }

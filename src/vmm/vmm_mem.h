@@ -12,11 +12,13 @@ struct vm;
 /* Starts it: after the back end is there, before the first VM. World context. */
 void vmm_mem_start(void);
 /*
- * May this VM not grow now? The host is at level low, the VM has at least what it is entitled to and
- * something will take pages from it. Tells the memory scheduler when free memory falls below the
+ * May this VM not grow now? Free memory is at the floor and the VM has its reservation, or the VM is at
+ * its limit; and something will take pages from it. Tells the memory scheduler when free memory falls below the
  * level's mark, so that it does not wait for its period. Any context, VM lock held or not.
  */
 bool vmm_mem_is_short(struct vm *vm);
+/* Do limits let it have so many pages more? Any context. */
+bool vmm_mem_may_grow(const struct vm *vm, uint64_t pages);
 /* A VM is made, ends. LIMIT: admission control refused it (logged). World context. */
 must_check vmk_status vmm_mem_add(struct vm *vm);
 void vmm_mem_remove(struct vm *vm);

@@ -271,6 +271,134 @@ START_TEST(test_pools__shares__first_between_pools_then_inside)
 }
 END_TEST
 
+/* ---- limits ---- */
+
+static void limit(uint32_t id, uint32_t max)
+{
+    ok((struct memsched_input){.op = MEMSCHED_SET_MAX, .id = id, .a = max});
+}
+
+START_TEST(test_limit__host_has_plenty__balloon_below_it_and_swap_at_it)
+{
+    host_of(MB(4000), MB(4000), MB(100));
+    vm(10, MEMSCHED_ROOT_ID, 0, 0, MB(400));
+    limit(10, MB(200));
+    free_is(MB(3000));
+    used(10, MB(190), 0, 0);
+    ck_assert_uint_eq(target(10)->balloon, 0);
+    // The balloon begins 3 % below the limit, at once, not at the next reallocation.
+    used(10, MB(198), 0, 0);
+    ck_assert_int_eq(m.level, MEMSCHED_HIGH);
+    ck_assert_uint_eq(target(10)->balloon, MB(4));
+    ck_assert_uint_eq(target(10)->swap, 0);
+    ck_assert(!target(10)->blocked);
+    // A guest that is faster than its balloon loses what is above the limit, and not more.
+    used(10, MB(230), MB(10), 0);
+    ck_assert_uint_eq(target(10)->balloon, MB(36));
+    ck_assert_uint_eq(target(10)->swap, MB(20));
+    ck_assert(target(10)->blocked);
+    used(10, MB(230), MB(36), 0);
+    ck_assert_uint_eq(target(10)->swap, 0);
+    ck_assert(!target(10)->blocked);
+    ok((struct memsched_input){.op = MEMSCHED_TICK});
+    ck_assert_uint_eq(target(10)->balloon, MB(36));
+    ck_assert_uint_eq(target(10)->swap, 0);
+}
+END_TEST
+
+START_TEST(test_limit__no_driver_or_no_balloon__swap_alone)
+{
+    host_of(MB(4000), MB(4000), MB(100));
+    vm(10, MEMSCHED_ROOT_ID, 0, MB(50), MB(400));
+    limit(10, MB(100));
+    free_is(MB(3000));
+    ok((struct memsched_input){.op = MEMSCHED_USAGE, .id = 10, .a = MB(300)});
+    ck_assert_uint_eq(target(10)->balloon, 0);
+    ck_assert_uint_eq(target(10)->swap, MB(200));
+    ok((struct memsched_input){.op = MEMSCHED_TUNE, .small = MEMSCHED_TUNABLE_BALLOON, .a = 0});
+    used(10, MB(300), 0, 0);
+    ck_assert_uint_eq(target(10)->balloon, 0);
+    ck_assert_uint_eq(target(10)->swap, MB(200));
+    // What sharing saves is not held.
+    ok((struct memsched_input){.op = MEMSCHED_USAGE, .id = 10, .a = MB(300), .d = MB(150)});
+    ck_assert_uint_eq(target(10)->swap, MB(50));
+    ok((struct memsched_input){.op = MEMSCHED_TUNE, .small = MEMSCHED_TUNABLE_SWAP, .a = 0});
+    used(10, MB(300), 0, 0);
+    ck_assert_uint_eq(target(10)->swap, 0);
+    ck_assert(target(10)->blocked);
+}
+END_TEST
+
+START_TEST(test_limit__changed_while_it_runs__holds_at_once)
+{
+    host_of(MB(4000), MB(4000), MB(100));
+    vm(10, MEMSCHED_ROOT_ID, 0, MB(50), MB(400));
+    free_is(MB(3000));
+    used(10, MB(300), 0, 0);
+    ck_assert_uint_eq(target(10)->balloon, 0);
+    limit(10, MB(200));
+    ck_assert_uint_eq(target(10)->balloon, MB(106));
+    ck_assert_uint_eq(target(10)->swap, MB(100));
+    used(10, MB(300), MB(106), 0);
+    limit(10, MB(250));
+    ck_assert_uint_eq(target(10)->balloon, MB(300) - (MB(250) - MB(250) * 3 / 100));
+    limit(10, MEMSCHED_UNLIMITED);
+    ck_assert_uint_eq(target(10)->balloon, 0);
+    // One that is not below the VM's size takes nothing; one below its reservation is refused.
+    limit(10, MB(400));
+    used(10, MB(400), 0, 0);
+    ck_assert_uint_eq(target(10)->balloon, 0);
+    ck_assert_int_eq(
+        put((struct memsched_input){.op = MEMSCHED_SET_MAX, .id = 10, .a = MB(49)}),
+        VMK_BAD_PARAM);
+    limit(10, MB(60));
+    ck_assert_int_eq(
+        put((struct memsched_input){.op = MEMSCHED_SET_MIN, .id = 10, .a = MB(61)}),
+        VMK_BAD_PARAM);
+}
+END_TEST
+
+START_TEST(test_limit__of_a_pool__divided_by_price_and_reservations_kept)
+{
+    host_of(MB(4000), MB(4000), MB(100));
+    ok((struct memsched_input){.op = MEMSCHED_POOL_ADD,
+                               .small = 1,
+                               .id = 5,
+                               .a = MEMSCHED_ROOT_ID,
+                               .b = 1000,
+                               .d = MB(300)});
+    vm(10, 5, 2000, 0, MB(400));
+    vm(11, 5, 1000, 0, MB(400));
+    vm(12, 5, 1000, MB(60), MB(400));
+    free_is(MB(3000));
+    // 60 MB stay for whom they are reserved, touched or not; the rest grows in equal parts.
+    used(10, MB(30), 0, 0);
+    used(11, MB(30), 0, 0);
+    ck_assert_uint_eq(target(10)->cap, MB(30) + MB(180) / 3);
+    ck_assert_uint_eq(target(11)->cap, MB(30) + MB(180) / 3);
+    ck_assert_uint_eq(target(12)->cap, MB(60) + MB(180) / 3);
+    active(10, 100);
+    active(11, 100);
+    used(10, MB(400), 0, 0);
+    used(11, MB(400), 0, 0);
+    ck_assert_int_eq(m.level, MEMSCHED_HIGH);
+    ck_assert_int_le(abs((int)target(10)->cap - (int)MB(160)), 2);
+    ck_assert_int_le(abs((int)target(11)->cap - (int)MB(80)), 2);
+    ck_assert_uint_eq(target(12)->cap, MB(60));
+    ck_assert_int_le(abs((int)target(10)->swap - (int)MB(240)), 2);
+    ck_assert_uint_le(target(10)->cap + target(11)->cap + target(12)->cap, MB(300));
+    // No more is reserved in it than it may have, and it may not have less than that.
+    ck_assert_int_eq(
+        put((struct memsched_input){.op = MEMSCHED_SET_MIN, .id = 10, .a = MB(241)}),
+        VMK_LIMIT);
+    ck_assert_int_eq(put((struct memsched_input){.op = MEMSCHED_SET_MAX, .id = 5, .a = MB(59)}),
+                     VMK_BAD_PARAM);
+    limit(5, MEMSCHED_UNLIMITED);
+    ck_assert_uint_eq(target(10)->cap, MEMSCHED_UNLIMITED);
+    ck_assert_uint_eq(target(10)->swap, 0);
+}
+END_TEST
+
 START_TEST(test_admission__reservations__refused_with_the_reason)
 {
     char text[160];
@@ -483,6 +611,28 @@ END_TEST
 
 /* ---- anything at all ---- */
 
+/* No pool's VMs may hold more together than it may. */
+static void check_caps(void)
+{
+    uint64_t caps[MEMSCHED_NODES_MAX] = {0};
+
+    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
+        const struct memsched_node *n = &m.nodes[i];
+
+        if (!n->id || n->is_pool)
+            continue;
+        ck_assert_uint_le(n->target.cap, n->max);
+        ck_assert_uint_ge(n->target.cap, n->min);
+        for (unsigned p = n->parent; p; p = m.nodes[p].parent)
+            caps[p] += n->target.cap;
+    }
+    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
+        if (m.nodes[i].id && m.nodes[i].is_pool && m.nodes[i].max != MEMSCHED_UNLIMITED)
+            ck_assert_msg(caps[i] <= m.nodes[i].max, "pool %u of %u holds up to %llu",
+                          m.nodes[i].id, m.nodes[i].max, (unsigned long long)caps[i]);
+    }
+}
+
 static void check_all(void)
 {
     uint64_t sum = 0, low = 0, there = m.free;
@@ -548,6 +698,8 @@ START_TEST(test_step__any_inputs__bounds_hold_and_the_same_again)
             }
             if (status == VMK_OK && (in.op == MEMSCHED_TICK || in.op <= MEMSCHED_SET_MAX))
                 check_all();
+            if (status == VMK_OK && (in.op == MEMSCHED_USAGE || in.op <= MEMSCHED_SET_MAX))
+                check_caps();
         }
         if (round == 0)
             first = m;
@@ -570,6 +722,10 @@ int main(void)
     tcase_add_test(tcase, test_target__levels__mechanism_by_mechanism);
     tcase_add_test(tcase, test_target__no_driver_or_more_than_it_may__swapping_takes_the_rest);
     tcase_add_test(tcase, test_pools__shares__first_between_pools_then_inside);
+    tcase_add_test(tcase, test_limit__host_has_plenty__balloon_below_it_and_swap_at_it);
+    tcase_add_test(tcase, test_limit__no_driver_or_no_balloon__swap_alone);
+    tcase_add_test(tcase, test_limit__changed_while_it_runs__holds_at_once);
+    tcase_add_test(tcase, test_limit__of_a_pool__divided_by_price_and_reservations_kept);
     tcase_add_test(tcase, test_admission__reservations__refused_with_the_reason);
     tcase_add_test(tcase, test_admission__nothing_can_be_taken_back__whole_size_is_reserved);
     tcase_add_test(tcase, test_admission__pools__expandable_asks_its_parent);
