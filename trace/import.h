@@ -34,6 +34,8 @@ struct demand_options {
 struct demand;
 struct demand *demand_create(const struct demand_options *o);
 void demand_free(struct demand *d);
+/* The recorder says that it lost so many events. */
+void demand_lost(struct demand *d, uint64_t count);
 /* The next switch is out of a task that has ended, so that perf does not know whose sample it is (-1):
  * `perf sched timehist` leaves that run out. */
 void demand_nameless(struct demand *d);
@@ -57,7 +59,7 @@ struct demand_world {
 };
 
 struct demand_summary {
-    uint64_t tasks, switches, wakes, bursts, preemptions, edges, outside;
+    uint64_t tasks, switches, wakes, bursts, preemptions, edges, outside, lost;
     uint64_t run, ready, elapsed;
     double run_error, ready_error;  // of the self-replay, largest of any task of weight
     uint64_t ready_replayed;

@@ -14,6 +14,7 @@
  * Sources    [PLANETLAB], [BITBRAINS]
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,8 @@ bool import_planetlab(const char *path, struct workload *w, uint64_t period)
     FILE *file = fopen(path, "r");
     char line[256], name[WL_NAME_SIZE];
     uint64_t number = 0;
+    uint64_t lines = 0;
+    bool ended = false;
 
     if (!file) {
         (void)tool_fail("%s: %s", path, strerror(errno));
@@ -76,19 +79,24 @@ bool import_planetlab(const char *path, struct workload *w, uint64_t period)
     (void)wl_add_world(w, name);
     while (fgets(line, sizeof(line), file)) {
         char *end;
-        unsigned long percent = strtoul(line, &end, 10);
+        double percent = strtod(line, &end);
         bool any = end != line;
 
+        lines++;
         while (*end == ' ' || *end == '\r' || *end == '\n')
             end++;
-        if (!any || *end || percent > 100 || number >= ROWS_MAX) {
-            (void)tool_fail("%s:%llu: a line is a whole number from 0 to 100, the CPU use in "
+        if (!any && !*end) {  // blank lines may only end the file
+            ended = true;
+            continue;
+        }
+        if (ended || !any || *end || !(percent >= 0 && percent <= 100) || number >= ROWS_MAX) {
+            (void)tool_fail("%s:%llu: a line is a number from 0 to 100, the CPU use in "
                             "percent of five minutes",
-                            path, (unsigned long long)number + 1);
+                            path, (unsigned long long)lines);
             fclose(file);
             return false;
         }
-        interval_add(w, number++ * INTERVAL, INTERVAL, period, (uint32_t)percent * 10);
+        interval_add(w, number++ * INTERVAL, INTERVAL, period, (uint32_t)(percent * 10 + 0.5));
     }
     fclose(file);
     if (!number) {
@@ -104,12 +112,19 @@ struct row {
     double cores, mhz, use_mhz, percent, memory_kb, active_kb;
 };
 
-/* The first seven columns. Returns the name of one that is no number of that kind, or null. */
-static const char *row_read(char *line, struct row *r)
+/*
+ * The first seven columns; one that is empty or NaN is as in the row before. Returns the name of one that is no
+ * number of that kind, or null.
+ */
+static const char *row_read(char *line, const struct row *before, struct row *r)
 {
     static const char *const names[] = {
         "timestamp",       "CPU cores",   "CPU capacity", "CPU usage", "CPU usage in percent",
         "memory capacity", "memory usage"};
+    const double old[7] = {before ? (double)before->time : 0, before ? before->cores : 0,
+                           before ? before->mhz : 0,          before ? before->use_mhz : 0,
+                           before ? before->percent : 0,      before ? before->memory_kb : 0,
+                           before ? before->active_kb : 0};
     double value[7];
     char *at = line;
 
@@ -120,7 +135,11 @@ static const char *row_read(char *line, struct row *r)
         value[i] = strtod(at, &end);
         while (*end == ' ' || *end == '\t' || *end == '\r' || *end == '\n')
             end++;
-        if (end == at || errno || !(value[i] >= 0) || value[i] > 1e15 || (*end && *end != ';'))
+        if (i && before && (*end == ';' || !*end) && *at &&
+            (end == at + strspn(at, " \t") || isnan(value[i])))
+            value[i] = old[i];
+        else if (end == at || errno || !(value[i] >= 0) || value[i] > 1e15 ||
+                 (*end && *end != ';'))
             return names[i];
         at = *end ? end + 1 : end;
     }
@@ -131,7 +150,7 @@ static const char *row_read(char *line, struct row *r)
     r->percent = value[4];
     r->memory_kb = value[5];
     r->active_kb = value[6];
-    return r->cores >= 1 && r->cores <= CORES_MAX ? NULL : names[1];
+    return r->cores <= CORES_MAX ? NULL : names[1];
 }
 
 static bool bitbrains_rows(const char *path, FILE *file, struct row **rows, size_t *count)
@@ -146,13 +165,15 @@ static bool bitbrains_rows(const char *path, FILE *file, struct row **rows, size
         number++;
         if (number == 1 && !(line[0] >= '0' && line[0] <= '9'))
             continue;  // the header
-        const char *wrong = row_read(line, &r);
+        const char *wrong = row_read(line, *count ? &(*rows)[*count - 1] : NULL, &r);
 
-        if (!wrong && *count && r.time <= (*rows)[*count - 1].time)
-            wrong = "timestamp (it does not rise)";
+        if (!wrong && *count && r.time == (*rows)[*count - 1].time)
+            continue;  // published files have a row twice here and there
+        if (!wrong && *count && r.time < (*rows)[*count - 1].time)
+            wrong = "timestamp (it falls)";
         if (wrong || *count >= ROWS_MAX) {
             (void)tool_fail(
-                "%s:%llu: %s: a row has at least seven numbers with ';' between, one to "
+                "%s:%llu: %s: a row has at least seven numbers with ';' between, up to "
                 "%u cores, and time rises",
                 path, (unsigned long long)number, wrong ? wrong : "too many rows", CORES_MAX);
             return false;
@@ -187,7 +208,8 @@ static void bitbrains_make(const char *path, const struct row *rows, size_t coun
              rows[0].active_kb);
     w->vms[0].memory = strdup(memory);
     w->host.cpus = MIN(cores, 64u);
-    if (rows[0].mhz / rows[0].cores >= 100 && rows[0].mhz / rows[0].cores <= 100000)
+    if (rows[0].cores >= 1 && rows[0].mhz / rows[0].cores >= 100 &&
+        rows[0].mhz / rows[0].cores <= 100000)
         w->host.mhz = (uint32_t)(rows[0].mhz / rows[0].cores);
     for (unsigned c = 0; c < cores; c++) {
         char world[WL_NAME_SIZE + 16];

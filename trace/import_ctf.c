@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/endian.h"
 #include "trace/import.h"
 #include "trace/import_tsdl.h"
 
@@ -38,6 +39,7 @@ struct cursor {
     const uint8_t *bytes;  // of the packet
     uint64_t at, end;      // bits
     bool failed;
+    bool big_endian;  // of what does not say itself
     struct value values[VALUES_MAX];
     uint32_t count;
     uint64_t clock;  // the last integer that a clock maps, and its width
@@ -52,7 +54,8 @@ struct stream {
     struct cursor c;
     const struct ctf_stream_class *class;
     uint32_t cpu;
-    uint64_t ticks;  // of the event in hand
+    uint64_t discarded;  // events that were lost, up to this packet
+    uint64_t ticks;      // of the event in hand
     const struct ctf_event *event;
     bool open;
 };
@@ -62,7 +65,7 @@ struct import {
     struct ctf_metadata m;
     struct stream *streams;
     uint32_t count;
-    uint64_t origin;
+    uint64_t lost;
     bool waking;
 };
 
@@ -75,7 +78,8 @@ static bool bad(const struct import *im, const struct stream *s, const char *wha
 
 /* --- values --------------------------------------------------------------------------------- */
 
-static uint64_t bits_get(struct cursor *c, uint32_t size)
+/* In a big-endian integer the first bits are the highest, of a byte and of the number. */
+static uint64_t bits_get(struct cursor *c, uint32_t size, bool big_endian)
 {
     uint64_t value = 0;
 
@@ -86,9 +90,10 @@ static uint64_t bits_get(struct cursor *c, uint32_t size)
     for (uint32_t done = 0; done < size;) {
         uint32_t shift = (uint32_t)(c->at & 7);
         uint32_t part = MIN(8 - shift, size - done);
-        uint64_t bits = (uint64_t)(c->bytes[c->at / 8] >> shift) & ((1u << part) - 1);
+        unsigned down = big_endian ? 8 - shift - part : shift;
+        uint64_t bits = (uint64_t)(c->bytes[c->at / 8] >> down) & ((1u << part) - 1);
 
-        value |= bits << done;
+        value = big_endian ? value << part | bits : value | bits << done;
         done += part;
         c->at += part;
     }
@@ -105,12 +110,18 @@ static void align_to(struct cursor *c, uint32_t align)
         c->at = at;
 }
 
+/* LTTng puts an underscore before the names of fields. */
+static const char *plain(const char *name)
+{
+    return name[0] == '_' ? name + 1 : name;
+}
+
 static struct value *value_add(struct cursor *c, const char *name)
 {
     static struct value rest;
     struct value *v = c->count < VALUES_MAX ? &c->values[c->count++] : &rest;
 
-    *v = (struct value){.name = name[0] == '_' ? name + 1 : name};
+    *v = (struct value){.name = plain(name)};
     return v;
 }
 
@@ -132,12 +143,17 @@ static bool number_get(const struct cursor *c, const char *name, int64_t *out)
     return v != NULL;
 }
 
+static bool is_big(const struct cursor *c, const struct ctf_type *t)
+{
+    return t->order == CTF_ORDER_BIG || (t->order == CTF_ORDER_NATIVE && c->big_endian);
+}
+
 static int64_t integer_get(struct cursor *c, const struct ctf_type *t)
 {
     uint64_t value;
 
     align_to(c, t->align);
-    value = bits_get(c, t->size);
+    value = bits_get(c, t->size, is_big(c, t));
     if (t->clock) {
         c->clock = value;
         c->clock_bits = t->size;
@@ -151,11 +167,10 @@ static void decode(struct cursor *c, const struct ctf_type *t, const char *name)
 
 static const struct ctf_type *variant_pick(struct cursor *c, const struct ctf_type *t)
 {
-    const struct value *tag =
-        t->tag ? value_get(c, t->tag[0] == '_' ? t->tag + 1 : t->tag) : NULL;
+    const struct value *tag = t->tag ? value_get(c, plain(t->tag)) : NULL;
 
     for (uint32_t i = 0; tag && i < t->field_count; i++) {
-        if (!strcmp(t->fields[i].name, tag->text))
+        if (!strcmp(plain(t->fields[i].name), plain(tag->text)))
             return t->fields[i].type;
     }
     c->failed = true;
@@ -169,7 +184,7 @@ static void array_decode(struct cursor *c, const struct ctf_type *t, const char 
     struct value *v;
 
     if (t->kind == CTF_SEQUENCE) {
-        const struct value *tag = value_get(c, t->tag[0] == '_' ? t->tag + 1 : t->tag);
+        const struct value *tag = value_get(c, plain(t->tag));
 
         length = tag ? (uint64_t)tag->number : UINT64_MAX;
     }
@@ -188,8 +203,13 @@ static void array_decode(struct cursor *c, const struct ctf_type *t, const char 
         }
         return;
     }
-    for (uint64_t i = 0; i < length && !c->failed; i++)
+    /* Nobody asks for elements: their values would only take the room of others. */
+    for (uint64_t i = 0; i < length && !c->failed; i++) {
+        uint32_t kept = c->count;
+
         decode(c, e, name);
+        c->count = kept;
+    }
 }
 
 static void string_decode(struct cursor *c, const char *name)
@@ -199,7 +219,7 @@ static void string_decode(struct cursor *c, const char *name)
 
     align_to(c, 8);
     for (;;) {
-        char byte = (char)bits_get(c, 8);
+        char byte = (char)bits_get(c, 8, false);
 
         if (c->failed || !byte)
             return;
@@ -221,7 +241,7 @@ static void decode(struct cursor *c, const struct ctf_type *t, const char *name)
         break;
     case CTF_FLOAT:
         align_to(c, t->align);
-        (void)bits_get(c, t->size);
+        (void)bits_get(c, t->size, false);
         break;
     case CTF_ENUM:
         v = value_add(c, name);
@@ -253,7 +273,8 @@ static bool packet_open(struct import *im, struct stream *s, uint64_t at)
     int64_t number = 0, content, size, begin = 0;
 
     s->packet = at;
-    *c = (struct cursor){.bytes = s->file + at, .end = (s->size - at) * 8};
+    *c = (struct cursor){
+        .bytes = s->file + at, .end = (s->size - at) * 8, .big_endian = im->m.big_endian};
     decode(c, im->m.packet_header, "header");
     if (c->failed)
         return bad(im, s, "the file ends inside a packet header");
@@ -283,6 +304,10 @@ static bool packet_open(struct import *im, struct stream *s, uint64_t at)
     c->end = (uint64_t)content;
     if (number_get(c, "timestamp_begin", &begin))
         s->ticks = (uint64_t)begin;
+    if (number_get(c, "events_discarded", &number) && (uint64_t)number > s->discarded) {
+        im->lost += (uint64_t)number - s->discarded;
+        s->discarded = (uint64_t)number;
+    }
     if (number_get(c, "cpu_id", &number) && number >= 0)
         s->cpu = (uint32_t)number;
     return true;
@@ -432,23 +457,69 @@ static const uint8_t *mapped(const char *directory, const char *name, uint64_t *
     return bytes;
 }
 
+/*
+ * LTTng writes its metadata in packets: magic, uuid[16], checksum, content and packet size in bits, then five
+ * bytes (compression, encryption, checksum scheme, version) and text. False: these are none. *text is null if
+ * they are damaged, else the caller's to free.
+ */
+#define METADATA_MAGIC  0x75D11D57u
+#define METADATA_HEADER 37u
+
+static uint32_t word_get(const uint8_t *bytes, bool big_endian)
+{
+    return big_endian ? be32(bytes) : le32(bytes);
+}
+
+static bool packets_join(const uint8_t *bytes, uint64_t size, char **text, size_t *length)
+{
+    bool big_endian = size >= 4 && be32(bytes) == METADATA_MAGIC;
+    uint64_t at = 0;
+
+    *text = NULL;
+    *length = 0;
+    if (size < 4 || word_get(bytes, big_endian) != METADATA_MAGIC)
+        return false;
+    *text = malloc(size + 1);
+    while (*text && at < size) {
+        const uint8_t *packet = bytes + at;
+        uint64_t content = 0, whole = 0;
+
+        if (size - at >= METADATA_HEADER && word_get(packet, big_endian) == METADATA_MAGIC &&
+            !packet[32] && !packet[33]) {
+            content = word_get(packet + 24, big_endian) / 8;
+            whole = word_get(packet + 28, big_endian) / 8;
+        }
+        if (content < METADATA_HEADER || content > whole || whole > size - at) {
+            free(*text);
+            *text = NULL;
+            break;
+        }
+        memcpy(*text + *length, packet + METADATA_HEADER, content - METADATA_HEADER);
+        *length += content - METADATA_HEADER;
+        at += whole;
+    }
+    return true;
+}
+
 static bool metadata_read(struct import *im)
 {
     char error[160] = "";
     uint64_t size;
     const uint8_t *bytes = mapped(im->directory, "metadata", &size);
+    char *text;
+    size_t length;
     bool good;
 
     if (!bytes)
         return false;
-    if (size >= 4 &&
-        (!memcmp(bytes, "\xc1\x1f\x1f\x75", 4) || !memcmp(bytes, "\x57\x1d\xd1\x75", 4) ||
-         !memcmp(bytes, "\x75\xd1\x1d\x57", 4))) {
-        (void)tool_fail(
-            "%s/metadata: packetised metadata; convert it by `babeltrace2 -o ctf -w "
-            "OUT %s`",
-            im->directory, im->directory);
-        good = false;
+    if (packets_join(bytes, size, &text, &length)) {
+        if (!text)
+            (void)tool_fail("%s/metadata: a packet of it is cut off, compressed or damaged",
+                            im->directory);
+        good = text && ctf_metadata_parse(text, length, &im->m, error, sizeof(error));
+        if (text && !good)
+            (void)tool_fail("%s/metadata: %s", im->directory, error);
+        free(text);
     } else if (size && bytes[0] == '\x1e') {
         (void)tool_fail("%s/metadata: CTF 2; convert it by babeltrace2 2.1's sink.ctf.fs with "
                         "ctf-version=1",
@@ -547,14 +618,32 @@ static bool merge(struct import *im, struct demand *d)
     return used != 0;
 }
 
+/* The folder of `lttng create` has the kernel's trace in one below. */
+static const char *trace_folder(const char *directory, char *path, size_t room)
+{
+    struct stat info;
+
+    snprintf(path, room, "%s/metadata", directory);
+    if (stat(path, &info)) {
+        snprintf(path, room, "%s/kernel/metadata", directory);
+        if (!stat(path, &info)) {
+            snprintf(path, room, "%s/kernel", directory);
+            return path;
+        }
+    }
+    return directory;
+}
+
 bool import_ctf(const char *directory, struct demand *d)
 {
-    struct import im = {.directory = directory};
+    char path[4096];
+    struct import im = {.directory = trace_folder(directory, path, sizeof(path))};
     bool good = metadata_read(&im);
 
     if (good) {
         waking_look(&im);
         good = streams_list(&im) && streams_open(&im) && merge(&im, d);
+        demand_lost(d, im.lost);
     }
     for (uint32_t i = 0; i < im.count; i++) {
         if (im.streams[i].size)

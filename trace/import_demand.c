@@ -502,6 +502,11 @@ static void timehist(struct demand *d, uint64_t time, uint32_t cpu, struct task 
     t->stamp_ready = 0;
 }
 
+void demand_lost(struct demand *d, uint64_t count)
+{
+    d->lost += count;
+}
+
 void demand_nameless(struct demand *d)
 {
     d->nameless = true;
@@ -615,6 +620,7 @@ void demand_finish(struct demand *d, uint64_t time, struct workload *w,
     }
     out->edges = d->edges;
     out->outside = d->outside;
+    out->lost = d->lost;
     out->elapsed = d->last;
     demand_self_replay(d, out);
 }

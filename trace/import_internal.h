@@ -97,7 +97,7 @@ struct demand {
     uint64_t origin, last;
     bool started;
     bool nameless;  // the next switch is by a task that perf did not know any more
-    uint64_t edges, outside;
+    uint64_t edges, outside, lost;
     struct held *held;  // seen since the last switch
     size_t held_count, held_room;
 };

@@ -128,6 +128,10 @@ static bool schedule_import(const struct arguments *a, struct workload *w, FILE 
         w->source = strdup(source);
         demand_finish(d, 0, w, &s);
         recorded_note(d, &s, w);
+        if (s.lost)
+            fprintf(stderr,
+                    "import: the recorder lost %llu events; times around them are guesses\n",
+                    (unsigned long long)s.lost);
         if (s.cpus > w->host.cpus)
             fprintf(stderr, "import: recorded on %u CPUs, replayed on %u\n", s.cpus,
                     w->host.cpus);

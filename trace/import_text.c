@@ -23,12 +23,15 @@
 
 #include "trace/import.h"
 
+#define BACK_MOST 1000000u  // two CPUs' clocks differ by less
+
 struct line {
     const char *path;
     uint64_t number;
     char *text;
-    uint64_t time;
+    uint64_t time, latest;
     uint32_t cpu;
+    bool perf;  // "sched:" is before its events
     bool interrupt;
     bool has_task;  // who runs there stands before the CPU
     bool nameless;  // it has ended and is not known any more
@@ -87,9 +90,45 @@ static void task_read(struct line *l, const char *end)
     for (start = end; start > l->text && start[-1] >= '0' && start[-1] <= '9'; start--)
         ;
     /* perf has ":-1 -1" for a task that ended before the recording did. */
-    l->nameless = start - l->text >= 2 && start[-1] == '-' && start[-2] == ' ';
+    l->nameless =
+        start - l->text >= 2 && start[-1] == '-' && (start[-2] == ' ' || start[-2] == '/');
     l->has_task = start < end && end - start < 10 && !l->nameless;
     l->task = l->has_task ? (uint32_t)strtoul(start, NULL, 10) : 0;
+}
+
+/* ftrace's flags: irqs off, need-resched, then h, s or z inside an interrupt. */
+static bool in_interrupt(const char *flags)
+{
+    return strchr("hHsSzZ", flags[2]) != NULL;
+}
+
+/* The last "[012]" before `end`, or null. */
+static const char *cpu_bracket(const struct line *l, const char *end)
+{
+    for (const char *p = end; p-- > l->text;) {
+        size_t digits = *p == '[' ? strspn(p + 1, "0123456789") : 0;
+
+        if (digits && p[1 + digits] == ']')
+            return p;
+    }
+    return NULL;
+}
+
+/* trace-cmd report -l: "comm-7   0d..2 5.1: ...", CPU and flags in one word before `time`. */
+static bool latency_read(struct line *l, const char *time)
+{
+    const char *end = blanks_back(l, time), *start = end;
+    size_t digits;
+
+    while (start > l->text && start[-1] != ' ' && start[-1] != '\t')
+        start--;
+    digits = strspn(start, "0123456789");
+    if (!digits || end - start < (ptrdiff_t)digits + 4 || !strchr("dDXbB.", start[digits]))
+        return bad(l, "no CPU in brackets (perf script -F needs cpu and time)");
+    l->cpu = (uint32_t)strtoul(start, NULL, 10);
+    l->interrupt = in_interrupt(start + digits);
+    task_read(l, start);
+    return true;
 }
 
 /* What stands before the event: CPU, flags and time. */
@@ -109,19 +148,21 @@ static bool head_read(struct line *l, const char *event)
     while (start > l->text && start[-1] != ' ' && start[-1] != '\t')
         start--;
     if (!seconds(start, end, &l->time))
-        return bad(l, "no time before the event");
-    for (open = start; open > l->text && *open != '['; open--)
-        ;
-    if (*open != '[')
-        return bad(l, "no CPU in brackets");
+        return bad(l,
+                   "no time in seconds before the event (a trace clock in cycles is not read)");
+    if (l->time + BACK_MOST < l->latest)
+        return bad(l, "time steps back (several recordings, or perf script --deltatime?)");
+    l->latest = MAX(l->latest, l->time);
+    open = cpu_bracket(l, start);
+    if (!open)
+        return latency_read(l, start);
     l->cpu = (uint32_t)strtoul(open + 1, NULL, 10);
     task_read(l, open);
-    /* ftrace: irqs off, need-resched, then h or s inside an interrupt. */
-    for (open++; *open != ']' && open < start; open++)
+    for (open++; *open != ']'; open++)
         ;
     for (open++; *open == ' '; open++)
         ;
-    l->interrupt = start - open > 4 && strchr("hHsSzZ", open[2]) != NULL;
+    l->interrupt = !l->perf && start - open > 4 && in_interrupt(open);
     return true;
 }
 
@@ -278,13 +319,35 @@ static bool wake_read(struct line *l, struct demand *d)
 static const char *event_find(struct line *l, const char *name)
 {
     const char *p = strstr(l->text, name);
+    const char *end;
 
     if (!p)
         return NULL;
     l->body = p + strlen(name);
-    if (p - l->text >= 6 && !memcmp(p - 6, "sched:", 6))
-        p -= 6;
-    return p;
+    l->perf = p - l->text >= 6 && !memcmp(p - 6, "sched:", 6);
+    if (l->perf)
+        return p - 6;
+    /* In the text of another event, such as trace_printk()'s. */
+    end = blanks_back(l, p);
+    return end > l->text && end[-1] == ':' && end - l->text >= 2 && end[-2] >= '0' &&
+                   end[-2] <= '9'
+               ? p
+               : NULL;
+}
+
+/* How many events the recorder says here that it lost. */
+static uint64_t lost_count(const char *text)
+{
+    const char *p = strstr(text, "PERF_RECORD_LOST");
+    uint64_t count;
+
+    if (!p && !strncmp(text, "CPU:", 4) && strstr(text, "EVENTS"))
+        p = strchr(text, '[');  // "[LOST 5 EVENTS]", "[5 EVENTS DROPPED]", "[EVENTS DROPPED]"
+    if (!p)
+        return 0;
+    p += strcspn(p, "0123456789");
+    count = strtoull(p, NULL, 10);
+    return MAX(count, 1u);
 }
 
 static bool has_waking(FILE *file, char **text, size_t *room)
@@ -314,6 +377,7 @@ bool import_text(const char *path, struct demand *d)
     waking = has_waking(file, &l.text, &room);
     while (good && (length = getline(&l.text, &room, file)) > 0) {
         const char *event;
+        uint64_t lost;
 
         l.number++;
         if (l.text[length - 1] == '\n')
@@ -322,6 +386,8 @@ bool import_text(const char *path, struct demand *d)
             l.text[--length] = 0;
         if (strlen(l.text) < (size_t)length) {
             good = bad(&l, "a NUL byte: not a text file");
+        } else if ((lost = lost_count(l.text)) != 0) {
+            demand_lost(d, lost);
         } else if ((event = event_find(&l, "sched_switch: ")) != NULL) {
             good = head_read(&l, event) && switch_read(&l, d);
             events++;

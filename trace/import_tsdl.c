@@ -127,6 +127,13 @@ static const struct ctf_type *name_get(const struct parser *p, const char *name)
 
 static const struct ctf_type *type_read(struct parser *p);
 
+static enum ctf_order order_of(const char *word)
+{
+    if (!strcmp(word, "be") || !strcmp(word, "network"))
+        return CTF_ORDER_BIG;
+    return strcmp(word, "le") ? CTF_ORDER_NATIVE : CTF_ORDER_LITTLE;
+}
+
 /* `{ key = value; ... }` of an integer, string or float. The brace is the current token. */
 static bool attributes(struct parser *p, struct ctf_type *t)
 {
@@ -158,8 +165,8 @@ static bool attributes(struct parser *p, struct ctf_type *t)
             t->text = !strcmp(p->lex.text, "UTF8") || !strcmp(p->lex.text, "ASCII");
         } else if (!strcmp(key, "map")) {
             t->clock = true;
-        } else if (!strcmp(key, "byte_order") && !strcmp(p->lex.text, "be")) {
-            return fail(p, "big-endian traces are not read");
+        } else if (!strcmp(key, "byte_order")) {
+            t->order = order_of(p->lex.text);
         }
         while (!p->failed && p->lex.token != TSDL_END && !take(p, ";"))
             next(p);
@@ -329,6 +336,20 @@ static const struct ctf_type *enum_read(struct parser *p)
     return t;
 }
 
+/* The fields of a variant that was declared without a tag, in one that has one. */
+static const struct ctf_type *variant_tagged(struct ctf_type *t, const struct ctf_type *known)
+{
+    t->fields = allocated((known->field_count + 1) * sizeof(*t->fields));
+    for (; t->field_count < known->field_count; t->field_count++) {
+        const struct ctf_field *f = &known->fields[t->field_count];
+
+        t->fields[t->field_count] = (struct ctf_field){copied(f->name), f->type};
+    }
+    if (!t->tag && known->tag)
+        t->tag = copied(known->tag);
+    return t;
+}
+
 static const struct ctf_type *struct_read(struct parser *p, enum ctf_kind kind)
 {
     char name[TSDL_TOKEN + 8] = "";
@@ -357,6 +378,15 @@ static const struct ctf_type *struct_read(struct parser *p, enum ctf_kind kind)
         }
         if (!expect(p, ">"))
             return NULL;
+    }
+    if (kind == CTF_VARIANT && name[0] && !is(p, "{")) {
+        const struct ctf_type *known = name_get(p, name);
+
+        if (!known || known->kind != CTF_VARIANT) {
+            fail(p, "a variant that was not declared");
+            return NULL;
+        }
+        return variant_tagged(t, known);
     }
     if (!fields_read(p, t) || !align_read(p, t))
         return NULL;
@@ -515,8 +545,8 @@ static bool block_read(struct parser *p, struct block *b, const char *what)
             strcpy(b->name, p->lex.text);
         } else if (!strcmp(key, "freq") && !strcmp(what, "clock")) {
             p->m->clock_freq = p->lex.number;
-        } else if (!strcmp(key, "byte_order") && !strcmp(p->lex.text, "be")) {
-            return fail(p, "big-endian traces are not read");
+        } else if (!strcmp(key, "byte_order") && !strcmp(what, "trace")) {
+            p->m->big_endian = order_of(p->lex.text) == CTF_ORDER_BIG;
         } else if (!strcmp(key, "tracer_name")) {
             p->m->lttng = !strncmp(p->lex.text, "lttng", 5);
             p->m->perf = !strcmp(p->lex.text, "perf");

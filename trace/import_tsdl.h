@@ -32,8 +32,15 @@ struct ctf_range {
     int64_t first, last;
 };
 
+enum ctf_order {
+    CTF_ORDER_NATIVE,  // as the trace block says
+    CTF_ORDER_LITTLE,
+    CTF_ORDER_BIG,
+};
+
 struct ctf_type {
     enum ctf_kind kind;
+    enum ctf_order order;
     uint32_t align;  // bits
     uint32_t size;   // bits of an integer or float
     bool is_signed, text, clock;
@@ -70,6 +77,7 @@ struct ctf_metadata {
     uint32_t event_count;
     uint64_t clock_freq;
     bool lttng, perf;
+    bool big_endian;  // integers that do not say themselves
     struct ctf_type *all;
     void *names;  // what typedefs and typealiases named
 };

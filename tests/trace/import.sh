@@ -123,7 +123,7 @@ printf ' a 7 [000] 5.1: sched:sched_switch: prev_comm=a prev_pid=7 %s next_pid=8
     "$head" "$head" | wrong "perf text, a field is no number" perf 'odd:2: sched_switch without a number behind next_pid='
 printf ' a 7 5.1: sched:sched_switch: prev_comm=a prev_pid=7 %s next_pid=8\n' "$head" |
     wrong "perf text without a CPU" perf 'odd:1: no CPU in brackets'
-printf '10\n\n20\n' | wrong "planetlab, a blank line" planetlab 'odd:2: a line is a whole number'
+printf '10\n\n20\n' | wrong "planetlab, a blank line" planetlab 'odd:3: a line is a number from 0 to 100'
 printf 'head\n1;4;11703.99;10912;93.2;67108864;6129274\n2;4;11703.99;10912;zz;67108864;6129274\n' |
     wrong "bitbrains, a column is no number" bitbrains 'odd:3: CPU usage in percent: a row has'
 printf 'head\n1;4;11703.99;10912\n' | wrong "bitbrains, columns are missing" bitbrains 'odd:2: CPU usage in percent: a row has'
