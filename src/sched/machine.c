@@ -741,15 +741,6 @@ const char *sched_policy_name(enum sched_policy_id id)
     return (unsigned)id < SCHED_POLICY_COUNT ? policies[id]->name : "?";
 }
 
-enum sched_tunable sched_tunable_by_name(const char *name)
-{
-    unsigned i = 0;
-
-    while (i < SCHED_TUNABLE_COUNT && strcmp(tunables[i].name, name) != 0)
-        i++;
-    return (enum sched_tunable)i;
-}
-
 const char *sched_tunable_name(enum sched_tunable t)
 {
     return (unsigned)t < SCHED_TUNABLE_COUNT ? tunables[t].name : "?";

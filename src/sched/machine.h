@@ -397,5 +397,4 @@ void sched_machine_check(const struct sched_machine *m);
 /* By name, as in sched=NAME and sched.NAME=VALUE; the COUNT of its enum if there is none. */
 enum sched_policy_id sched_policy_by_name(const char *name);
 const char *sched_policy_name(enum sched_policy_id id);
-enum sched_tunable sched_tunable_by_name(const char *name);
 const char *sched_tunable_name(enum sched_tunable t);

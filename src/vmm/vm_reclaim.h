@@ -42,8 +42,6 @@ must_check bool vm_limbo_has_room_locked(struct vm *vm);
 void vm_limbo_add_locked(struct vm *vm, mpn_t mpn, unsigned pages, enum mem_owner owner);
 /* Flushes and waits until nobody uses what was before. World context; false: the VM ended. */
 must_check bool vm_grace(struct vm *vm);
-/* Does a device use it? Only what is PRESENT can be. */
-bool vm_page_is_pinned(struct p2m_page page);
 
 /* A write to a shared page, by index: a copy, or the page itself if nobody else holds it. */
 must_check vmk_status vm_share_break_locked(struct vm *vm, uint64_t index, ppn_t ppn,
