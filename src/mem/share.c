@@ -122,6 +122,15 @@ static void chunk_add(struct share_table *t)
     }
 }
 
+static void hints_count(struct share_table *t, uint32_t who, int32_t by)
+{
+    if (who & SHARED)
+        return;
+    vmk_assert(WHO_VM(who) < SHARE_VMS_MAX);
+    t->counters.hints += (uint64_t)(int64_t)by;
+    t->hints_of[WHO_VM(who)] += (uint32_t)by;
+}
+
 static bool frame_add(struct share_table *t, uint64_t key, uint32_t page, uint32_t who)
 {
     uint32_t *bucket = bucket_of(t, key);
@@ -138,7 +147,7 @@ static bool frame_add(struct share_table *t, uint64_t key, uint32_t page, uint32
     *f = (struct share_frame){
         .next = *bucket, .hash = (uint32_t)(key >> 32), .page = page, .who = who};
     *bucket = link;
-    t->counters.hints += !(who & SHARED);
+    hints_count(t, who, 1);
     return true;
 }
 
@@ -147,7 +156,7 @@ static void frame_drop(struct share_table *t, uint32_t *link)
     uint32_t index = *link;
     struct share_frame *f = frame_at(t, index);
 
-    t->counters.hints -= !(f->who & SHARED);
+    hints_count(t, f->who, -1);
     *link = f->next;
     f->next = t->free;
     t->free = index;
@@ -373,4 +382,13 @@ void share_counters_get(struct share_table *t, struct share_counters *out)
     out->bytes = (uint64_t)t->made * sizeof(struct share_frame) +
                  ((uint64_t)t->bucket_mask + 1) * sizeof(*t->buckets);
     spin_unlock(&t->lock, irqs);
+}
+
+uint32_t share_hints(struct share_table *t, uint16_t vm)
+{
+    bool irqs = spin_lock(&t->lock);
+    uint32_t count = vm < SHARE_VMS_MAX ? t->hints_of[vm] : 0;
+
+    spin_unlock(&t->lock, irqs);
+    return count;
 }

@@ -30,7 +30,9 @@
 #include "core/spinlock.h"
 #include "mem/page.h"
 
-/* All calls with nothing locked; `vm` is a small number that share_forget() retires. */
+#define SHARE_VMS_MAX 64u
+
+/* All calls with nothing locked; `vm` is a number below SHARE_VMS_MAX that share_forget() retires. */
 struct share_ops {
     /* The hash of what is there now. False: not to be shared (absent, pinned, shared already). */
     bool (*hash)(void *context, uint16_t vm, uint32_t ppn, uint64_t *hash);
@@ -81,8 +83,9 @@ struct share_table {
     uint32_t made;                // (l) frames in them
     uint32_t *buckets;            // (l) index + 1
     uint32_t capacity, bucket_mask;
-    uint32_t free;  // (l) list of free frames
-    uint8_t age;    // (l) of new hints
+    uint32_t free;                     // (l) list of free frames
+    uint8_t age;                       // (l) of new hints
+    uint32_t hints_of[SHARE_VMS_MAX];  // (l) by VM
     uint64_t zero_hash;
     struct share_counters counters;  // (l)
 };
@@ -107,3 +110,5 @@ void share_forget(struct share_table *t, uint16_t vm);
 /* A pass over all guests has begun: hints from before the last one are dropped. O(capacity). */
 void share_pass(struct share_table *t);
 void share_counters_get(struct share_table *t, struct share_counters *out);
+/* How many hints name pages of that VM. */
+uint32_t share_hints(struct share_table *t, uint16_t vm);

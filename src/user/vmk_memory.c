@@ -136,6 +136,7 @@ static void fill(struct vm *vm, struct vmk_vm_memory *out)
     spin_unlock(&vm->lock, irqs);
     out->saved_kb = KB(shared.saved) / SAVED_ONE;
     out->zero_kb = KB(shared.zero);
+    out->hints_kb = KB(vmm_mem_hints(vm));
     out->swapped_in_pages = swap.swapped_in;
     out->swapped_out_pages = swap.swapped_out;
     out->zipped_pages = swap.compressed;

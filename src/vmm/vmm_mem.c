@@ -52,6 +52,8 @@
 #define OVERCOMMIT_ONE  2048u
 #define OVERCOMMIT_FINE 12u
 
+_Static_assert(VMM_VMS_MAX <= SHARE_VMS_MAX, "hints are counted by VM");
+
 struct vmm_mem {
     struct mutex mutex;
     struct memsched policy;         // (m)
@@ -504,6 +506,13 @@ void vmm_mem_shared(struct share_counters *out)
     *out = (struct share_counters){0};
     if (share)
         share_counters_get(share, out);
+}
+
+uint32_t vmm_mem_hints(const struct vm *vm)
+{
+    struct share_table *share = this_host()->vmm->share;
+
+    return share ? share_hints(share, (uint16_t)vm->index) : 0;
 }
 
 void vmm_mem_refusal(char *out, size_t room)

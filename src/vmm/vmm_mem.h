@@ -40,6 +40,8 @@ bool vmm_mem_find(uint32_t id, struct memsched_node *out);
 bool vmm_mem_host(struct memsched_summary *out);
 /* What the table of shared pages counts; zeroes if there is none. Any context. */
 void vmm_mem_shared(struct share_counters *out);
+/* How many pages of that VM the table has hints of. Any context. */
+uint32_t vmm_mem_hints(const struct vm *vm);
 /* Who lacked what when VMK_LIMIT was answered last. */
 void vmm_mem_refusal(char *out, size_t room);
 /* SET_SHARES, SET_MIN or SET_MAX of a VM, in pages. LIMIT: it cannot be reserved. */

@@ -200,7 +200,9 @@ START_TEST(test_share__twins__one_page_until_one_writes)
     ck_assert(!guests[0][1].shared);  // a hint costs nothing
     ck_assert_int_eq(offer(0, 1), SHARE_HINT);
     ck_assert_uint_eq(table.counters.hints, 1);  // its own, not a second one
+    ck_assert_uint_eq(share_hints(&table, 0), 1);
     ck_assert_int_eq(offer(1, 2), SHARE_FIRST);
+    ck_assert_uint_eq(share_hints(&table, 0) + share_hints(&table, 1), 0);
     ck_assert_int_eq(offer(2, 3), SHARE_JOINED);
     ck_assert_int_eq(offer(2, 3), SHARE_NOTHING);
     ck_assert_uint_eq(table.counters.looked, table.counters.scanned - 1);

@@ -90,6 +90,7 @@ static int vm_list(const struct call *call)
         mb(r, "Shared", m->shared_kb);
         mb(r, "Zero", m->zero_kb);
         mb(r, "Saved", m->saved_kb);
+        mb(r, "Hints", m->hints_kb);
         mb(r, "Compressed", m->compressed_kb);
         mb(r, "Cache", m->cache_kb);
         mb(r, "Swapped", m->swapped_kb);

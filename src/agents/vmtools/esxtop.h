@@ -55,7 +55,7 @@ struct memory_field {
     bool shown;  // at first
     const char *what;
 };
-#define MEMORY_COLUMNS 29u
+#define MEMORY_COLUMNS 30u
 #define MEMORY_FIELDS  9u
 extern const struct memory_column memory_columns[MEMORY_COLUMNS];
 extern const struct memory_field memory_fields[MEMORY_FIELDS];

@@ -41,6 +41,7 @@ const struct memory_column memory_columns[MEMORY_COLUMNS] = {
     {'G', "ZERO", "Zero MBytes", MEMORY_KB, FIELD(zero_kb)},
     {'G', "SHRD", "Shared MBytes", MEMORY_KB, FIELD(shared_kb)},
     {'G', "SHRDSVD", "Shared Saved MBytes", MEMORY_KB, FIELD(saved_kb)},
+    {'G', "COWH", "Copy On Write Hint MBytes", MEMORY_KB, FIELD(hints_kb)},
     {'H', "OVHD", "Overhead MBytes", MEMORY_KB, FIELD(overhead_kb)},
     {'H', "OVHDMAX", "Overhead Max MBytes", MEMORY_KB, FIELD(overhead_max_kb)},
     {'I', "AMIN", "Reservation MBytes", MEMORY_KB, FIELD(min_kb)},

@@ -231,6 +231,7 @@ struct vmk_vm_memory {
     uint64_t cache_kb, cache_used_bytes;    // CACHESZ: machine memory; CACHEUSD: packed pages
     uint64_t zipped_pages, unzipped_pages;  // since power-on
     uint64_t shared_kb, zero_kb, saved_kb;  // SHRD, ZERO, SHRDSVD
+    uint64_t hints_kb;  // COWH: pages that the table of shared pages has hints of
     uint64_t overhead_kb, overhead_max_kb;  // OVHD: tables; OVHDMAX: reserved
     uint64_t least_kb;  // least held after something was taken from it; 0: nothing was
     uint64_t balloon_locks, balloon_unlocks, balloon_refused, balloon_resets;
@@ -490,6 +491,6 @@ struct vmk_vm_irq {
 /* ---- layouts ---- */
 
 _Static_assert(sizeof(struct vmk_world) == 112, "vmk_world");
-_Static_assert(sizeof(struct vmk_vm_memory) == 336, "vmk_vm_memory");
+_Static_assert(sizeof(struct vmk_vm_memory) == 344, "vmk_vm_memory");
 _Static_assert(sizeof(struct vmk_list) == 40, "vmk_list");
 _Static_assert(sizeof(struct vmk_vm_event) == 320, "vmk_vm_event");
