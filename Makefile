@@ -239,6 +239,9 @@ $(BUILD)/vmfs-tool: $(TOOL_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrery.a
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/test/%)
 tests: $(TESTS) ## the unit tests
+# The vmx is a program; its parser of what guests say is tested and fuzzed without the rest of it.
+$(foreach k,test cover,$(eval $(BUILD)/$k/test_vmx_rpc: $(BUILD)/$k/obj/src/agents/vmtools/vmx_rpc.c.o))
+$(BUILD)/fuzz/fuzz_vmx_rpc: $(BUILD)/fuzz/obj/src/agents/vmtools/vmx_rpc.c.o
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.c.o $(BUILD)/fuzz/liborrery.a $(BUILD)/fuzz/libtrace.a
 	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ -Wl,--start-group $^ -Wl,--end-group $(ENGINE_LINK) $(TRACE_LIBS)
 

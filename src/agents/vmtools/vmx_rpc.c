@@ -84,8 +84,20 @@ static int key_find(const char *key)
     return -1;
 }
 
+/* Text of the guest as a part of a line: one line, and nothing that a terminal would obey. */
+static const char *plain(const char *text, char *out, size_t room)
+{
+    size_t n = 0;
+
+    for (; *text && n < room - 1; text++)
+        out[n++] = (unsigned char)*text >= ' ' && *text != 127 ? *text : '?';
+    out[n] = 0;
+    return out;
+}
+
 static void info_set(struct channel *c, char *arguments)
 {
+    char key[KEY_SIZE], shown[200];
     char *value = strchr(arguments, ' ');
     int at;
 
@@ -104,7 +116,8 @@ static void info_set(struct channel *c, char *arguments)
     }
     snprintf(keys[at].key, KEY_SIZE, "%s", value ? arguments : "");
     snprintf(keys[at].value, VALUE_SIZE, "%s", value ? value : "");
-    vmx_log("Guest: %s = \"%.200s\"", arguments, value ? value : "");
+    vmx_log("Guest: %s = \"%s\"", plain(arguments, key, sizeof(key)),
+            plain(value ? value : "", shown, sizeof(shown)));
     answer(c, true, "");
 }
 
@@ -121,13 +134,8 @@ static void info_get(struct channel *c, const char *key)
 static void log_text(const char *text)
 {
     char line[512];
-    size_t n = 0;
 
-    // One line, and nothing that a terminal would obey.
-    for (; *text && n < sizeof(line) - 1; text++)
-        line[n++] = (unsigned char)*text >= ' ' && *text != 127 ? *text : '?';
-    line[n] = 0;
-    vmx_log("Guest: %s", line);
+    vmx_log("Guest: %s", plain(text, line, sizeof(line)));
 }
 
 static void command(struct channel *c)
