@@ -195,7 +195,9 @@ define vmk-log
     end
   end
   while $vmk_from < $vmk_ring->written
-    printf "%c", $vmk_ring->bytes[$vmk_from % $vmk_size]
+    if $vmk_ring->bytes[$vmk_from % $vmk_size] > 4
+      printf "%c", $vmk_ring->bytes[$vmk_from % $vmk_size]
+    end
     set $vmk_from = $vmk_from + 1
   end
 end

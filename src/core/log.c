@@ -8,6 +8,7 @@
  *
  * Invariants
  *   - Only whole lines enter the ring; `written` only grows.
+ *   - A line in the ring begins with a byte that says its level (MARK), and has no such byte elsewhere.
  *   - log_emergency_write() takes no lock, because a panic may hold it.
  * Locking    log.lock (rank LOG).
  */
@@ -20,7 +21,20 @@
 #include "lib/string.h"
 #include "plat/plat.h"
 
-#define LOG_LEVELS 4u
+#define LOG_LEVELS  4u
+#define MARK(level) ((char)(1 + (level)))
+
+/* Linux's name of the level that a byte of the ring marks: one digit; 0: no mark. */
+static char mark_digit(char byte)
+{
+    static const char digits[LOG_LEVELS] = {[VMK_LOG_ERROR] = '3',
+                                            [VMK_LOG_WARN] = '4',
+                                            [VMK_LOG_INFO] = '6',
+                                            [VMK_LOG_DEBUG] = '7'};
+
+    return byte >= MARK(VMK_LOG_ERROR) && byte <= MARK(VMK_LOG_DEBUG) ? digits[byte - MARK(0)]
+                                                                      : 0;
+}
 
 void core_log_init(void)
 {
@@ -132,8 +146,13 @@ static void write_sinks(unsigned sinks, const char *text, size_t length)
 static void ring_append(struct log_ring *log, const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++)
-        log->bytes[(log->written + i) % LOG_RING_SIZE] = text[i];
+        log->bytes[(log->written + i) % LOG_RING_SIZE] = mark_digit(text[i]) ? ' ' : text[i];
     log->written += length;
+}
+
+static char ring_byte(const struct log_ring *log, uint64_t at)
+{
+    return log->bytes[at % LOG_RING_SIZE];
 }
 
 void vmk_log(enum vmk_log_level level, const char *format, ...)
@@ -155,6 +174,7 @@ void vmk_log(enum vmk_log_level level, const char *format, ...)
 
     bool irqs = spin_lock(&log->lock);
 
+    log->bytes[log->written++ % LOG_RING_SIZE] = MARK(level);
     ring_append(log, line, length);
     write_sinks((unsigned)level < LOG_LEVELS - log->hidden_levels ? log->sinks
                                                                   : log->sinks & LOG_SINK_COM2,
@@ -166,10 +186,16 @@ size_t log_ring_copy(char *out, size_t room)
 {
     struct log_ring *log = &this_host()->core->log;
     bool irqs = spin_lock(&log->lock);
-    size_t length = MIN(room, (size_t)MIN(log->written, (uint64_t)LOG_RING_SIZE));
+    uint64_t oldest = log->written - MIN(log->written, (uint64_t)LOG_RING_SIZE);
+    uint64_t at = log->written;
+    size_t length = 0;
 
-    for (size_t i = 0; i < length; i++)
-        out[i] = log->bytes[(log->written - length + i) % LOG_RING_SIZE];
+    while (at > oldest && length < room)
+        length += !mark_digit(ring_byte(log, --at));
+    for (size_t i = 0; i < length; at++) {
+        if (!mark_digit(ring_byte(log, at)))
+            out[i++] = ring_byte(log, at);
+    }
     spin_unlock(&log->lock, irqs);
     return length;
 }
@@ -188,23 +214,39 @@ size_t log_ring_read(uint64_t *position, char *out, size_t room)
 {
     struct log_ring *log = &this_host()->core->log;
     size_t length = 0, whole = 0;
+    uint64_t at, behind;
     bool irqs = spin_lock(&log->lock);
 
     if (log->written - *position > LOG_RING_SIZE) {
         /* The first byte that is left is in the middle of a line. */
         *position = log->written - LOG_RING_SIZE;
-        while (*position < log->written && log->bytes[*position % LOG_RING_SIZE] != '\n')
+        while (*position < log->written && ring_byte(log, *position) != '\n')
             ++*position;
         *position += *position < log->written;
     }
-    while (length < room && *position + length < log->written) {
-        out[length] = log->bytes[(*position + length) % LOG_RING_SIZE];
-        if (out[length++] == '\n')
+    behind = *position;
+    for (at = *position; at < log->written; at++) {
+        char byte = ring_byte(log, at), digit = mark_digit(byte);
+
+        if (length + (digit ? 3 : 1) > room)
+            break;
+        if (digit) {
+            out[length++] = '<';
+            out[length++] = digit;
+            out[length++] = '>';
+        } else {
+            out[length++] = byte;
+        }
+        if (byte == '\n') {
             whole = length;
+            behind = at + 1;
+        }
     }
-    if (!whole)
-        whole = length;  // not even one fits: in pieces
-    *position += whole;
+    if (!whole) {  // not even one fits: in pieces
+        whole = length;
+        behind = at;
+    }
+    *position = behind;
     spin_unlock(&log->lock, irqs);
     return whole;
 }

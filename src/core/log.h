@@ -36,7 +36,8 @@ unsigned log_console_levels(void);
 size_t log_ring_copy(char *out, size_t room);
 /*
  * Copies whole lines from byte `*position` of all that was ever logged, as many as there is room for,
- * and moves *position behind them; what the ring has lost by then is skipped. 0: nothing new.
+ * and moves *position behind them; what the ring has lost by then is skipped. Each begins with its
+ * level as Linux names it, `<3>` to `<7>`. 0: nothing new, or no room for three bytes.
  */
 size_t log_ring_read(uint64_t *position, char *out, size_t room);
 /* What *position would be behind the newest line. */

@@ -20,7 +20,7 @@
 #define REBOOT_CAD_ON      0x89abcdefu
 #define REBOOT_CAD_OFF     0u
 
-#define LOG_CHUNK          65536u
+#define LOG_CHUNK          131072u  // the whole ring, and the levels of its lines
 #define LOG_POLL_NS        200000000ull
 #define CONSOLE_LEVELS_ALL 4u
 
@@ -96,7 +96,8 @@ static int64_t log_wait(struct thread *t, uint64_t to, uint64_t size)
     return log_out(t, &user->log_read, to, size);
 }
 
-/* The newest lines that were not cleared. */
+/* The newest lines that were not cleared. A line grows by two bytes on its way out, and has more than
+ * thirty-two. */
 static int64_t log_show(struct thread *t, uint64_t to, uint64_t size, bool clear)
 {
     struct user_state *user = user_state();
@@ -104,8 +105,8 @@ static int64_t log_show(struct thread *t, uint64_t to, uint64_t size, bool clear
     uint64_t at = __atomic_load_n(&user->log_clear, __ATOMIC_RELAXED);
     int64_t length;
 
-    if (end - at > size)
-        at = end - size;
+    if (end - at > size - size / 16)
+        at = end - (size - size / 16);
     length = log_out(t, &at, to, size);
     if (clear && length >= 0)
         __atomic_store_n(&user->log_clear, end, __ATOMIC_RELAXED);

@@ -137,9 +137,11 @@ START_TEST(test_log__ring_wraps__newest_bytes_in_order)
     begin();
     for (unsigned i = 0; i < lines; i++)
         vmk_log(VMK_LOG_INFO, "Test: number %u", i);
-    ck_assert_uint_eq(strlen(ring()), LOG_RING_SIZE);
+    // All but the byte of each line that says its level.
+    ck_assert_uint_lt(strlen(ring()), LOG_RING_SIZE);
+    ck_assert_uint_gt(strlen(ring()), LOG_RING_SIZE - LOG_RING_SIZE / 32);
 
-    char *end = text + LOG_RING_SIZE;
+    char *end = text + strlen(ring());
 
     for (unsigned i = lines; i-- > 0;) {
         int length = snprintf(expected, sizeof(expected),
@@ -255,6 +257,7 @@ START_TEST(test_log__read_on__whole_lines_once_and_lost_ones_skipped)
     vmk_log(VMK_LOG_INFO, "Test: two");
     n = log_ring_read(&at, out, 60);  // room for one of them
     ck_assert_mem_eq(out + n - 4, "one\n", 4);
+    ck_assert_mem_eq(out, "<6>2026-", 8);
     n = log_ring_read(&at, out, sizeof(out));
     ck_assert_mem_eq(out + n - 4, "two\n", 4);
     ck_assert_uint_eq(log_ring_read(&at, out, sizeof(out)), 0);
@@ -263,10 +266,36 @@ START_TEST(test_log__read_on__whole_lines_once_and_lost_ones_skipped)
         vmk_log(VMK_LOG_INFO, "Test: line %u", i);
     n = log_ring_read(&at, out, sizeof(out));
     ck_assert_uint_gt(n, 0);
-    ck_assert_mem_eq(out, "2026-", 4);  // begins with a line's beginning
+    ck_assert_mem_eq(out, "<6>2026-", 8);  // begins with a line's beginning
     ck_assert_int_eq(out[n - 1], '\n');
     n = log_ring_read(&at, out, 5);  // less than a line: in pieces, nothing is stuck
     ck_assert_uint_eq(n, 5);
+}
+END_TEST
+
+START_TEST(test_log__levels__as_linux_names_them_and_only_for_readers_that_ask)
+{
+    char out[400], whole[400];
+    uint64_t at = 0;
+    size_t n;
+
+    begin();
+    log_sinks_set(0);
+    log_level_set(VMK_LOG_DEBUG);
+    vmk_log(VMK_LOG_ERROR, "Test: a\1b");  // no byte of a text passes for a level
+    vmk_log(VMK_LOG_WARN, "Test: b");
+    vmk_log(VMK_LOG_DEBUG, "Test: c");
+    n = log_ring_read(&at, out, sizeof(out) - 1);
+    out[n] = 0;
+    ck_assert_mem_eq(out, "<3>", 3);
+    ck_assert_ptr_nonnull(strstr(out, "Test: a b\n<4>"));
+    ck_assert_ptr_nonnull(strstr(out, "Test: b\n<7>"));
+    n = log_ring_copy(whole, sizeof(whole) - 1);
+    whole[n] = 0;
+    ck_assert_ptr_null(strpbrk(whole, "<\1\2\3\4"));
+    ck_assert_uint_eq(n + 9, strlen(out));
+    ck_assert_uint_eq(log_ring_copy(out, 10), 10);
+    ck_assert_mem_eq(out, whole + n - 10, 10);
 }
 END_TEST
 
@@ -312,5 +341,6 @@ KERNEL_TEST_MAIN("log", RUNS(test_log__one_line__shape), RUNS(test_log__in_a_wor
                  RUNS(test_log__before_core_init__dropped),
                  RUNS(test_log__console_levels__com2_and_ring_have_all),
                  RUNS(test_log__read_on__whole_lines_once_and_lost_ones_skipped),
+                 RUNS(test_log__levels__as_linux_names_them_and_only_for_readers_that_ask),
                  RUNS(test_log__emergency__no_lock_and_com1_always),
                  RUNS(test_log__command_line__sinks_and_level))

@@ -1,7 +1,7 @@
 # split-log.awk -- lines of syslogd into files: the kernel's, logins and passwords, the rest.
 #
 # A line reads "Nov 21 19:19:49 HOST kern.info kernel: TEXT". The kernel's lines carry a time of their
-# own, so only TEXT is kept. -v size= bytes of a file, keep= old ones, folder=.
+# own, so only TEXT is kept; warnings and worse are in vmkwarning.log too. -v size= bytes of a file, keep= old ones, folder=.
 
 function rotate(name,    i, path) {
     path = folder "/" name
@@ -21,7 +21,10 @@ function put(name, text) {
 }
 
 $5 ~ /^kern\./ && match($0, / kernel: /) {
-    put("vmkernel.log", substr($0, RSTART + RLENGTH))
+    text = substr($0, RSTART + RLENGTH)
+    put("vmkernel.log", text)
+    if ($5 !~ /\.(notice|info|debug)$/)
+        put("vmkwarning.log", text)
     next
 }
 $5 ~ /^auth/ { put("auth.log", $0); next }
