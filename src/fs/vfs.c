@@ -47,9 +47,20 @@ void vfs_type_register(struct vfs_type *type)
     spin_unlock(&fs->lock, irqs);
 }
 
+int64_t vfs_time_offset(void)
+{
+    return (int64_t)(plat_wall_time_at_boot() * 1000000000u) +
+           __atomic_load_n(&fs_state()->time_moved_ns, __ATOMIC_SEQ_CST);
+}
+
 int64_t vfs_time_now(void)
 {
-    return (int64_t)(plat_wall_time_at_boot() * 1000000000u + plat_time_now());
+    return vfs_time_offset() + (int64_t)plat_time_now();
+}
+
+void vfs_time_move(int64_t ns)
+{
+    __atomic_fetch_add(&fs_state()->time_moved_ns, ns, __ATOMIC_SEQ_CST);
 }
 
 bool vfs_is_up(void)

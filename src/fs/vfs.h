@@ -649,5 +649,8 @@ void vfs_device_unregister(struct vfs_device_driver *driver);
 
 /* Random bytes, as /dev/urandom has them. Any context. */
 void vfs_random(void *out, size_t size);
-/* Nanoseconds since 1970. */
+/* Nanoseconds since 1970: the wall clock, which the RTC set at boot and vfs_time_move() since. */
 int64_t vfs_time_now(void);
+/* What it is ahead of plat_time_now(). */
+int64_t vfs_time_offset(void);
+void vfs_time_move(int64_t ns);

@@ -43,6 +43,7 @@ struct fs_state {
     struct mutex mount_lock;     // one mount or unmount at a time
 
     uint64_t next_anonymous;  // (a) inode numbers of pipes and sockets
+    int64_t time_moved_ns;    // (a) by which the wall clock was set since boot
     const struct tty_hooks *tty_hooks;
     const struct procfs_processes *processes;
     struct procfs *procfs;

@@ -71,7 +71,7 @@ static void timer_count(struct event *e)
     if (!e->is_timer)
         return;
     if (e->wall_at) {
-        int64_t now = wall_clock_now();
+        int64_t now = vfs_time_now();
 
         timer_count_by(e, &e->wall_at, (plat_ns)MAX(now, 0));
         e->at = e->wall_at ? wall_clock_deadline(e->wall_at) : 0;

@@ -50,6 +50,7 @@ void user_init(void)
     job_init();
     user_proc_init();
     mutex_init(&user_state()->epoll_nesting, "epoll nesting");
+    mutex_init(&user_state()->vms_mutex, "making VMs");
     mqueue_init();
     vmk_device_init();
     make_links();

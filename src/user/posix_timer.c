@@ -108,7 +108,7 @@ static void look_locked(struct posix_timer *pt, plat_ns *due, plat_ns now)
 /* The wall clock was set, or its timer rang. User lock held. */
 static void look_at_wall_locked(struct posix_timer *pt)
 {
-    int64_t now = wall_clock_now();
+    int64_t now = vfs_time_now();
 
     look_locked(pt, &pt->wall_at, (plat_ns)MAX(now, 0));
     pt->at = pt->wall_at ? wall_clock_deadline(pt->wall_at) : 0;

@@ -86,7 +86,7 @@ int64_t clock_now_ns(int clock, struct thread *t)
 {
     switch (clock) {
     case L_CLOCK_REALTIME:
-    case L_CLOCK_REALTIME_COARSE: return wall_clock_now();
+    case L_CLOCK_REALTIME_COARSE: return vfs_time_now();
     case L_CLOCK_MONOTONIC:
     case L_CLOCK_MONOTONIC_RAW:
     case L_CLOCK_MONOTONIC_COARSE:
@@ -154,7 +154,7 @@ int64_t sys_settimeofday(struct thread *t, const uint64_t *a)
 
 int64_t sys_gettimeofday(struct thread *t, const uint64_t *a)
 {
-    int64_t now = wall_clock_now();
+    int64_t now = vfs_time_now();
     const struct l_timeval tv = {now / SECOND, now % SECOND / 1000};
     const uint64_t utc = 0;
 
@@ -165,7 +165,7 @@ int64_t sys_gettimeofday(struct thread *t, const uint64_t *a)
 
 int64_t sys_time(struct thread *t, const uint64_t *a)
 {
-    int64_t seconds = wall_clock_now() / SECOND;
+    int64_t seconds = vfs_time_now() / SECOND;
 
     if (a[0] && user_out(t, a[0], &seconds, sizeof(seconds)))
         return -L_EFAULT;

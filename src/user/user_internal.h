@@ -259,10 +259,11 @@ struct user_state {
     struct list mqueues, mqueue_charges;  // mqueue_mutex; with a name; all
     uint32_t mqueue_count;                // mqueue_mutex
 
+    struct mutex vms_mutex;  // a VM is admitted and made
+
     char hostname[65], domainname[65];
     uint64_t cpu_user_tsc[PLAT_CPUS_MAX];  // (a) ticks of ring 3; written by the CPU itself
     uint64_t host_pages;                   // bound for all user worlds together
-    int64_t clock_offset_ns;               // (a) clock_settime
     struct list clock_watches;             // user lock
     struct list signalfds;                 // user lock
     plat_ns report_window;                 // of core reports
@@ -478,8 +479,7 @@ void alarm_stop(struct process *p);
 /* ---- wall_clock.c ---- */
 /* A deadline `duration` from now, that does not wrap. */
 plat_ns deadline_after(plat_ns duration);
-/* Nanoseconds since 1970. */
-int64_t wall_clock_now(void);
+/* vfs_time_now() will say that, and whoever waits for a moment of it hears. */
 void wall_clock_set(int64_t ns);
 /* When, since boot, a moment of the wall clock is, as it is set now; 1 if long ago. */
 plat_ns wall_clock_deadline(uint64_t when);

@@ -25,8 +25,9 @@
 #include "vmm/dev/vpm.h"
 #include "vmm/vm_client.h"
 
-#define TEXT_MAX       16384u
-#define USERS_FRACTION 4u
+#define TEXT_MAX           16384u
+#define USER_FRACTION      4u  // of free memory, for a user who is not root
+#define ALL_USERS_FRACTION 2u  // for all of them
 
 _Static_assert(VMK_CALL_REGS == VM_CALL_REGS, "registers of a call");
 _Static_assert((int)VMK_CALL_BACKDOOR == (int)VM_CALL_BACKDOOR &&
@@ -149,7 +150,45 @@ static bool disk_allowed(const struct vm_disk_config *disk, const struct vfs_cre
     return status == VMK_OK || refuse(c, path, "its owner may not use it");
 }
 
-/* What a machine of somebody who is not root may not take from the host. */
+/* What the machines of users who are not root have. */
+struct users_memory {
+    uint32_t uid;
+    uint64_t his, all;  // pages of their sizes
+    uint64_t held;      // pages they hold by now
+};
+
+static bool add_vm(struct vm *vm, void *argument)
+{
+    struct users_memory *sums = argument;
+
+    if (vm->owner.uid == 0)
+        return false;
+    sums->all += vm->page_count;
+    sums->his += vm->owner.uid == sums->uid ? vm->page_count : 0;
+    sums->held += p2m_granted(&vm->p2m);
+    return false;
+}
+
+/* Free memory is what would be free without the machines of users. vms_mutex held. */
+static bool memory_allowed(const struct vm_config *config, uint32_t uid,
+                           struct vmk_vm_create *c)
+{
+    const uint64_t pages = (uint64_t)config->memory_mb << (20 - PAGE_SHIFT);
+    struct users_memory sums = {.uid = uid};
+    uint64_t free;
+
+    (void)vm_table_visit(add_vm, &sums);
+    free = page_free_count() + sums.held;
+    if (sums.his + pages > free / USER_FRACTION)
+        return refuse(c, "memSize",
+                      "more than a quarter of the host's free memory for this user's machines");
+    if (sums.all + pages > free / ALL_USERS_FRACTION)
+        return refuse(c, "memSize",
+                      "more than half of the host's free memory for users who are not root");
+    return true;
+}
+
+/* What a machine of somebody who is not root may not take from the host. vms_mutex held. */
 static bool allowed(const struct thread *t, const struct vm_config *config,
                     struct vmk_vm_create *c)
 {
@@ -157,12 +196,11 @@ static bool allowed(const struct thread *t, const struct vm_config *config,
         .uid = c->owner_uid == VMK_CALLER ? t->process->euid : c->owner_uid,
         .gid = c->owner_gid == VMK_CALLER ? t->process->egid : c->owner_gid,
     };
-    uint64_t pages = (uint64_t)config->memory_mb << (20 - PAGE_SHIFT);
 
     if (cred.uid == 0)
         return true;
-    if (pages > page_free_count() / USERS_FRACTION)
-        return refuse(c, "memSize", "more than a quarter of the host's free memory");
+    if (!memory_allowed(config, cred.uid, c))
+        return false;
     if (config->serial_port >= 0)
         return refuse(c, "serial0.fileName", "only root's machines may have the host's ports");
     for (unsigned i = 0; i < config->disk_count; i++) {
@@ -241,8 +279,10 @@ vmk_status vmk_vm_create(struct thread *t, struct vmk_vm_create *c)
     if (!config)
         return VMK_NO_MEMORY;
     status = config_read(t, c, config);
+    mutex_lock(&user_state()->vms_mutex);
     if (status == VMK_OK && allowed(t, config, c))
         box = box_create(t, config, c);
+    mutex_unlock(&user_state()->vms_mutex);
     heap_free(config);
     if (!box)
         return c->error[0] ? VMK_OK : status;

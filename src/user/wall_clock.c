@@ -2,8 +2,8 @@
 /*
  * user/wall_clock.c -- the wall clock, and what follows it when somebody sets it.
  *
- * All time is plat_time_now(): nanoseconds since boot. Wall time adds what the RTC said at boot and
- * what clock_settime() corrected. A sleep, a wait or a timer that is due at a moment of the wall
+ * All time is plat_time_now(): nanoseconds since boot. Wall time (vfs_time_now()) adds what the RTC said
+ * at boot and what clock_settime() corrected. A sleep, a wait or a timer that is due at a moment of the wall
  * clock has a deadline since boot that is right until the clock is set; it registers a watch, whose
  * moved() then says the deadline anew.
  *
@@ -16,8 +16,6 @@
  */
 #include "user/user_internal.h"
 
-#define SECOND 1000000000ll
-
 plat_ns deadline_after(plat_ns duration)
 {
     plat_ns now = plat_time_now();
@@ -25,21 +23,9 @@ plat_ns deadline_after(plat_ns duration)
     return duration > PLAT_NS_NEVER - 1 - now ? PLAT_NS_NEVER : now + duration;
 }
 
-/* What lies between the two clocks. */
-static int64_t offset_ns(void)
-{
-    return (int64_t)plat_wall_time_at_boot() * SECOND +
-           __atomic_load_n(&user_state()->clock_offset_ns, __ATOMIC_SEQ_CST);
-}
-
-int64_t wall_clock_now(void)
-{
-    return offset_ns() + (int64_t)plat_time_now();
-}
-
 plat_ns wall_clock_deadline(uint64_t when)
 {
-    int64_t offset = offset_ns();
+    int64_t offset = vfs_time_offset();
 
     if (when >= INT64_MAX)
         return PLAT_NS_NEVER;
@@ -71,7 +57,7 @@ void wall_clock_set(int64_t ns)
     struct user_state *user = user_state();
     bool irqs = spin_lock(&user->lock);
 
-    __atomic_fetch_add(&user->clock_offset_ns, ns - wall_clock_now(), __ATOMIC_SEQ_CST);
+    vfs_time_move(ns - vfs_time_now());
     list_for_each_safe (node, after, &user->clock_watches) {
         struct clock_watch *watch = list_entry(node, struct clock_watch, link);
 

@@ -344,6 +344,25 @@ static void not_root(void)
 }
 VMK_TEST(test_vmk_vm_create__not_root__only_what_is_his, not_root)
 
+/* Each machine has a fifth of what is free at first. */
+static void users_together(void)
+{
+    char text[200];
+
+    snprintf(text, sizeof(text), "memSize = \"%u\"\norrery.kernel = \"k\"\n",
+             (unsigned)(page_free_count() / 5 / 256));
+    become(1000);
+    ck_assert_int_ge(create_with(text, VMK_CALLER, 0).fd, 0);
+    refused(text, "memory for this user's machines");
+    become(1001);
+    ck_assert_int_ge(create_with(text, VMK_CALLER, 0).fd, 0);
+    become(1002);
+    refused(text, "memory for users who are not root");
+    become(0);
+    ck_assert_int_ge(create_with(text, VMK_CALLER, 0).fd, 0);
+}
+VMK_TEST(test_vmk_vm_create__several_users__bounded_together, users_together)
+
 static void foreign(void)
 {
     struct vmk_vm_create c = create_with(good, VMK_CALLER, 0);
@@ -576,6 +595,7 @@ KERNEL_TEST_MAIN("vmk_device", RUNS(test_vmk_head__wrong_size_or_version__einval
                  RUNS(test_vmk_list__each_kind__what_is_there),
                  RUNS(test_vmk_vm_create__bad_text__says_where),
                  RUNS(test_vmk_vm_create__not_root__only_what_is_his),
+                 RUNS(test_vmk_vm_create__several_users__bounded_together),
                  RUNS(test_vmk_vm__of_another_user__eperm),
                  RUNS(test_vmk_vm__requests_out_of_range__refused),
                  RUNS(test_vmk_memory__a_vm_with_a_reservation__its_row_and_the_hosts),

@@ -171,11 +171,22 @@ static plat_ns waits_when_set(void (*body)(void *thread), int64_t step)
     uint32_t pid = user_fixture_start(body)->process->pid;
 
     user_fixture_sleep_ms(5000);
-    wall_clock_set(wall_clock_now() + step * 1000000000);
+    wall_clock_set(vfs_time_now() + step * 1000000000);
     while (!user_fixture_ended(pid))
         user_fixture_sleep_ms(1000);
     user_fixture_join(pid);
     return (woke_at - began) / 1000000000u;
+}
+
+/* The times of files follow the clock. */
+static void files_follow(void *unused)
+{
+    const int64_t then = 2000000000ll * 1000000000;
+
+    user_fixture_up(unused);
+    wall_clock_set(then);
+    ck_assert_int_ge(vfs_time_now(), then);
+    ck_assert_int_lt(vfs_time_now(), then + 1000000000);
 }
 
 static void sleeps(void *unused)
@@ -212,5 +223,12 @@ START_TEST(test_wall_clock_set__absolute_waits__move)
 }
 END_TEST
 
-KERNEL_TEST_MAIN("wall_clock", RUNS(test_wall_clock_set__absolute_timers__move),
+START_TEST(test_wall_clock_set__times_of_files__follow)
+{
+    host(files_follow);
+}
+END_TEST
+
+KERNEL_TEST_MAIN("wall_clock", RUNS(test_wall_clock_set__times_of_files__follow),
+                 RUNS(test_wall_clock_set__absolute_timers__move),
                  RUNS(test_wall_clock_set__absolute_waits__move))

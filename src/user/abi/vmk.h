@@ -352,7 +352,8 @@ struct vmk_console_open {
  * Makes the VM of a .vmx text, which the kernel reads with the same parser as at boot; it is not
  * running and its memory is empty. When that cannot be, fd is -1 and
  * `error` says why ("file:line: key: what"). Out: what the program must load, as the text says. The owner is the caller; root may make it for another
- * (EPERM for anybody else). Who is not root may have a quarter of free memory per VM (ENOMEM).
+ * (EPERM for anybody else). A user who is not root may have a quarter of free memory for
+ * his VMs together, and all such users half.
  */
 struct vmk_vm_create {
     struct vmk_head head;
