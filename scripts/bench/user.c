@@ -4,23 +4,25 @@
  *
  * With QEMU's -icount shift=0 a tick is an instruction. The same static program is the init of an
  * initramfs on Linux and init= of a tardisk on Orrery, so the two columns have equal user code. Each
- * figure is the second of two runs, without the loop around it.
+ * figure is the second of two runs, without the loop around it. A context switch is measured by two
+ * processes that yield to each other, and by two that wait for each other's byte in a pipe.
  *
- * usage: user (as process 1) | user true
+ * usage: user (as process 1, with a static busybox as /true)
  */
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CALLS 10000
-#define PINGS 1000
-#define FORKS 100
-#define PAGES 1000
+#define CALLS  10000
+#define PINGS  1000
+#define FORKS  100
+#define YIELDS 5000
+#define PAGES  1000
 
 static uint64_t ticks(void)
 {
@@ -29,8 +31,6 @@ static uint64_t ticks(void)
     __asm__ volatile("lfence\n rdtsc" : "=a"(low), "=d"(high) : : "memory");
     return (uint64_t)high << 32 | low;
 }
-
-static const char *self;
 
 static void null_call(void)
 {
@@ -72,15 +72,37 @@ static void fork_wait(void)
     }
 }
 
-static void fork_exec_wait(void)
+static void run_true(int share)
 {
     for (int i = 0; i < FORKS; i++) {
-        if (vfork() == 0) {
-            execl(self, self, "true", (char *)NULL);
+        if ((share ? vfork() : fork()) == 0) {
+            execl("/true", "true", (char *)NULL);
             _exit(127);
         }
         wait(NULL);
     }
+}
+
+static void fork_exec_wait(void)
+{
+    run_true(0);
+}
+
+static void vfork_exec_wait(void)
+{
+    run_true(1);
+}
+
+static void yields(void)
+{
+    if (fork() == 0) {
+        for (int i = 0; i < YIELDS; i++)
+            sched_yield();
+        _exit(0);
+    }
+    for (int i = 0; i < YIELDS; i++)
+        sched_yield();
+    wait(NULL);
 }
 
 static void pages(void)
@@ -100,17 +122,16 @@ static const struct {
     int count;
 } rows[] = {
     {"null system call", null_call, CALLS},
-    {"pipe ping-pong one way", ping, 2 * PINGS},
+    {"context switch by sched_yield", yields, 2 * YIELDS},
+    {"context switch by a pipe", ping, 2 * PINGS},
     {"fork and exit and wait", fork_wait, FORKS},
-    {"vfork and exec and wait", fork_exec_wait, FORKS},
+    {"fork and exec and wait of true", fork_exec_wait, FORKS},
+    {"vfork and exec and wait of true", vfork_exec_wait, FORKS},
     {"touch of a fresh page", pages, PAGES},
 };
 
-int main(int argc, char **argv)
+int main(void)
 {
-    if (argc > 1 && strcmp(argv[1], "true") == 0)
-        return 0;
-    self = argv[0];
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint64_t before;
 

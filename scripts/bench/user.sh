@@ -5,7 +5,7 @@
 # in emulated instructions, beside Debian's kernel in the same emulator; and the host's memory by owner
 # with init, a shell and logging up.
 #
-# The same static program (user.c) is process 1 of both. QEMU, one CPU, -icount shift=0: one tick is one
+# The same static program (user.c) is process 1 of both, and Debian's busybox their `true`. QEMU, one CPU, -icount shift=0: one tick is one
 # instruction. Linux has its default mitigations and no other process.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -15,8 +15,9 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/orrery-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 ${CC:-gcc} -std=gnu17 -O2 -static -o "$work/init" scripts/bench/user.c
-(cd "$work" && echo init | cpio -o -H newc --quiet -R 0:0 | gzip -1 >initrd.gz)
-scripts/tardisk.sh --file "$work/bench.v01" "init=$work/init"
+cp "$cache/guest/busybox" "$work/true"
+(cd "$work" && printf "init\ntrue\n" | cpio -o -H newc --quiet -R 0:0 | gzip -1 >initrd.gz)
+scripts/tardisk.sh --file "$work/bench.v01" "init=$work/init" "true=$work/true"
 (cd "$work" && tar --format=ustar -cf modules.tar bench.v01)
 
 machine() {
@@ -33,7 +34,7 @@ sed -n 's/^bench //p' "$work/orrery" | while IFS='|' read -r name value; do
         printf "%s of a user world,qemu,%d,instructions,Linux in the same emulator,%d,%.2f\n", name, value,
             peer, peer ? value / peer : 0 }'
 done >"$work/rows"
-[ "$(wc -l <"$work/rows")" = 5 ] || {
+[ "$(wc -l <"$work/rows")" = 7 ] || {
     echo "user.sh: the program did not finish:" >&2
     tail -n 5 "$work/linux" "$work/orrery" "$work/log" >&2
     exit 1

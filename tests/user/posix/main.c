@@ -11,7 +11,7 @@ static const struct {
              {"sockets", test_sockets},     {"timers", test_timers},   {"epoll", test_epoll},
              {"memory", test_memory},       {"ptys", test_ptys},       {"files", test_files},
              {"processes", test_processes}, {"locks", test_locks},     {"queues", test_queues},
-             {"anonymous", test_anonymous}};
+             {"anonymous", test_anonymous}, {"crowd", test_crowd}};
 
 int main(int argc, char **argv)
 {

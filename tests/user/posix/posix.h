@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * tests/user/posix/posix.h -- thirteen programs in one file: what they share.
+ * tests/user/posix/posix.h -- fourteen programs in one file: what they share.
  *
  * Each is a function that prints what it finds; nothing printed depends on time, process ids or the
  * machine, so that Linux's output is the expected one. Linked statically with the C library of the
@@ -45,3 +45,4 @@ int test_processes(void);
 int test_locks(void);
 int test_queues(void);
 int test_anonymous(void);
+int test_crowd(void);
