@@ -4,8 +4,7 @@
  * left of them: nothing.
  *
  * On a VMkernel /proc/vmware/stats says who owns how much memory; on Linux there is no such file, and
- * the answer is the wished one. The first thousand leaves tables behind that have grown, so it is the
- * second that is judged.
+ * the answer is the wished one. Tables that a first few processes make grow are not judged.
  */
 #include "posix.h"
 
@@ -53,15 +52,15 @@ static const char *left(char before[LINES][80], int count)
 }
 
 /* All live until the pipe is closed. */
-static void crowd(void)
+static int crowd(int size)
 {
     pid_t children[CROWD];
     int fds[2], fine = 0, status;
     char byte;
 
     if (pipe(fds) != 0)
-        return;
-    for (int i = 0; i < CROWD; i++) {
+        return 0;
+    for (int i = 0; i < size; i++) {
         children[i] = fork();
         if (children[i] == 0) {
             close(fds[1]);
@@ -70,11 +69,11 @@ static void crowd(void)
     }
     close(fds[0]);
     close(fds[1]);
-    for (int i = 0; i < CROWD; i++) {
+    for (int i = 0; i < size; i++) {
         fine += children[i] > 0 && waitpid(children[i], &status, 0) == children[i] &&
                 WIFEXITED(status) && WEXITSTATUS(status) == 7;
     }
-    printf("at once, and ended well: %d\n", fine);
+    return fine;
 }
 
 static void cycles(void)
@@ -97,10 +96,10 @@ int test_crowd(void)
     static char before[LINES][80];
     int count;
 
-    crowd();
+    (void)crowd(CROWD / 20);
     usleep(200000);
     count = owners(before);
-    crowd();
+    printf("at once, and ended well: %d\n", crowd(CROWD));
     printf("left of them: %s\n", left(before, count));
     cycles();
     printf("left of those: %s\n", left(before, count));
