@@ -87,3 +87,80 @@ static inline void time_passes(plat_ns duration)
 {
     sim_test_run(pass, &duration);
 }
+
+/* ---- one volume on one disk ---- */
+
+static inline const char *name_of(unsigned i)
+{
+    static char name[16];
+
+    snprintf(name, sizeof(name), "file%u", i);
+    return name;
+}
+
+/* A fresh disk, mounted by host 1. */
+static inline struct vmfs_volume *open_fresh(struct disk_model **disk, bool private)
+{
+    sim_test_begin();
+    *disk = fresh_disk();
+    return mount_as(disk_model_device(*disk), 1, private);
+}
+
+static inline void close_last(struct disk_model *disk, struct vmfs_volume *v)
+{
+    ck_assert_uint_eq(vmfs_unmount(v), VMK_OK);
+    disk_model_destroy(disk);
+}
+
+/* Dies, and comes back on what the disk has in the order written. */
+static inline struct vmfs_volume *crash(struct disk_model *disk, struct vmfs_volume *v,
+                                        bool private)
+{
+    vmfs_abandon(v);
+    disk_model_power_on(disk, 0);
+    return mount_as(disk_model_device(disk), 1, private);
+}
+
+static inline vmfs_id make(struct vmfs_volume *v, unsigned i, enum vmfs_type type, int byte)
+{
+    static unsigned char data[5000];
+    vmfs_id id;
+
+    ck_assert_uint_eq(vmfs_create(v, vmfs_root(v), name_of(i), type, 0700, 0, 0, NULL, &id),
+                      VMK_OK);
+    memset(data, byte, sizeof(data));
+    if (type == VMFS_FILE)
+        ck_assert_uint_eq(vmfs_write(v, id, 0, data, sizeof(data)), VMK_OK);
+    return id;
+}
+
+static inline void expect_bytes(struct vmfs_volume *v, vmfs_id id, int byte)
+{
+    unsigned char data[5000];
+    size_t got;
+
+    ck_assert_uint_eq(vmfs_read(v, id, 0, data, sizeof(data), &got), VMK_OK);
+    ck_assert_uint_eq(got, sizeof(data));
+    for (size_t i = 0; i < got; i++)
+        ck_assert_int_eq(data[i], byte);
+}
+
+/* Bytes [from, to) of the file are `byte`. */
+static inline void expect_range(struct vmfs_volume *v, vmfs_id id, uint64_t from, uint64_t to,
+                                int byte)
+{
+    static unsigned char data[1 << 20];
+
+    while (from < to) {
+        size_t got = 0;
+
+        ck_assert_uint_eq(
+            vmfs_read(v, id, from, data, (size_t)MIN(to - from, sizeof(data)), &got), VMK_OK);
+        ck_assert_uint_gt(got, 0);
+        for (size_t i = 0; i < got; i++) {
+            if (data[i] != byte)
+                ck_abort_msg("byte %llu is 0x%02x", (unsigned long long)(from + i), data[i]);
+        }
+        from += got;
+    }
+}
