@@ -51,7 +51,7 @@ struct memory_vm {
     uint32_t used, active, base;  // what its worlds asked for
     uint32_t grown;
     uint32_t fresh[FRESH_SECONDS];  // pages touched first, by second
-    uint32_t balloon_at;  // where the guest looks for pages to give
+    uint32_t balloon_at;            // where the guest looks for pages to give
     struct memory_sample now;
     uint32_t sampled_at;
 };
