@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # The layers, lowest first, are the architecture in one line; each is a folder of src/.
-LAYERS := lib core mem world sched io fs fs/visorfs fs/proc fs/fat fs/vmfs fs/vmdk \
+LAYERS := lib core mem world sched io fs fs/visorfs fs/proc fs/fat fs/vmfs fs/vmdk fs/dump \
           vmm vmm/dev vmm/vtx vmm/svm user boot
 # What only the image has (the drivers run in tests too), and what of the kernel only the image can have.
 METAL_LAYERS := $(LAYERS) arch/x86 drivers
@@ -104,7 +104,7 @@ image: $(IMAGE) ## the image: ELF, modules, ISO
 
 $(METAL)/obj/%.c.o: %.c | $(OFFSETS)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(METAL_FLAGS) $(WARN) $(FRAME) $(if $(findstring /acpi/,$<),$(ACPI_FLAGS)) $(if $(filter src/fs/visorfs/% src/fs/vmdk/% src/vmm/compress.c,$<),$(ZLIB_FLAGS)) -c -o $@ $<
+	$(Q)$(CC) $(METAL_FLAGS) $(WARN) $(FRAME) $(if $(findstring /acpi/,$<),$(ACPI_FLAGS)) $(if $(filter src/fs/visorfs/% src/fs/vmdk/% src/fs/dump/% src/vmm/compress.c,$<),$(ZLIB_FLAGS)) -c -o $@ $<
 $(METAL)/obj/%.S.o: %.S $(OFFSETS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(METAL_FLAGS) -Wa,--noexecstack -c -o $@ $<
@@ -196,7 +196,7 @@ $(BUILD)/compile_commands.json: $(METAL_SRC) $(SIM_SRC) Makefile
 define HOSTED
 $(BUILD)/$1/obj/%.c.o: %.c
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$3 $$(STD) $$(WARN) $2 $$(if $$(filter sim/% tests/% trace/% src/agents/%,$$<),,-ffreestanding) $$(if $$(filter src/fs/visorfs/% src/fs/vmdk/% src/vmm/compress.c,$$<),$(ZLIB_FLAGS)) -c -o $$@ $$<
+	$$(Q)$3 $$(STD) $$(WARN) $2 $$(if $$(filter sim/% tests/% trace/% src/agents/%,$$<),,-ffreestanding) $$(if $$(filter src/fs/visorfs/% src/fs/vmdk/% src/fs/dump/% src/vmm/compress.c,$$<),$(ZLIB_FLAGS)) -c -o $$@ $$<
 $(BUILD)/$1/zlib/%.o: $(ZLIB)/%.c
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$3 $$(STD) $2 -ffreestanding $(ZLIB_FLAGS) -w -c -o $$@ $$<

@@ -32,5 +32,6 @@ tool_command tool_ls, tool_stat, tool_cat, tool_cp, tool_names, tool_size;  // t
 tool_command tool_label, tool_dump, tool_grow, tool_df, tool_fsck;          // tool_volume.c
 int tool_partitions(const char *image, int argc, char **argv);
 int tool_fat(const char *image, int argc, char **argv);
+int tool_core(const char *image, int argc, char **argv);
 /* vmkfstools and vmdk-...; null: no volume. */
 int tool_vmdk(struct vmfs_volume *volume, int argc, char **argv);

@@ -65,6 +65,10 @@ static const char usage[] =
     "  fat-mkfs [-L LABEL] [-F 12|16|32] [-s SIZE], fat-df, fat-ls PATH, fat-find PATH,\n"
     "  fat-cat PATH, fat-cp FROM TO, fat-mkdir PATH, fat-rm PATH, fat-mv FROM TO\n"
     "\n"
+    "Core dumps (IMAGE is a file vmkernel-zdump.N, or IMAGE@pN: a vmkcore partition):\n"
+    "  core-list                   when, why, and the sections\n"
+    "  core-get SECTION            panic, log, worlds: text; trace: for trace-split\n"
+    "\n"
     "  -v, --verbose  kernel messages too      -h, --help  this text\n";
 
 static bool verbose;
@@ -226,6 +230,8 @@ int main(int argc, char **argv)
         return tool_partitions(images, argc, argv);
     if (!strncmp(argv[0], "fat-", 4))
         return tool_fat(images, argc, argv);
+    if (!strncmp(argv[0], "core-", 5))
+        return tool_core(images, argc, argv);
     if (!strcmp(argv[0], "mkfs"))
         return make_volume(images, argc, argv);
     for (unsigned i = 0; i < ARRAY_COUNT(commands); i++) {

@@ -8,7 +8,9 @@
  * switches the host off), and powers the host off.
  *
  * Options (docs/kernel-options.md): log=, debug (core/log.c), vcpus=N (overrides every VM), stay (no power-off at the end),
- * init=PATH, console=PATH, batch (user_boot.c), fault=ADDRESS (writes there, to see the panic screen).
+ * init=PATH, console=PATH, batch (user_boot.c), fault=ADDRESS (writes there, to see the panic screen;
+ * fault-late=ADDRESS: when files and dump partition are up),
+ * blueScreenTimeout=SECONDS (core/panic.c), dumpPartition=NAME (fs/dump/dump.c),
  * disktest=SEED, diskbench=N, disk-timeout=MS (drivers/, io/disk.h).
  * tsc-error=PPM (the clock is measured that much wrong, to see that it is noticed).
  * No locks here: one CPU until start_cpus(), one world after it.
@@ -75,9 +77,9 @@ static void power_button(void)
 }
 
 /* For trying the panic path: an address nobody may write. */
-static void fault_if_asked(void)
+static void fault_if_asked(const char *option)
 {
-    const uint64_t address = core_option_u64("fault", UINT64_MAX);
+    const uint64_t address = core_option_u64(option, UINT64_MAX);
 
     if (address != UINT64_MAX)
         *(volatile uint8_t *)(uintptr_t)address = 1;
@@ -91,6 +93,7 @@ static enum user_end serve(void)
     enum user_end end = USER_END_EXIT;
 
     user = user_boot_start();
+    fault_if_asked("fault-late");
     // The host shell starts the VMs of the boot modules: each has a vmx (/etc/init.d/90-vms).
     vms = user && user_boot_starts_vms() ? NULL : vm_boot_start();
     if (!user && (!vms || vm_boot_count(vms) == 0))
@@ -114,7 +117,7 @@ static void init_world(void *argument)
 
     (void)argument;
     trace_world_start();
-    fault_if_asked();
+    fault_if_asked("fault");
     driver_boot();
     vmm_mem_start();
     disktest_run();

@@ -18,6 +18,7 @@
 #include "core/core.h"
 #include "core/host.h"
 #include "core/log.h"
+#include "fs/dump/dump.h"
 #include "fs/fat/fat_vfs.h"
 #include "fs/tty.h"
 #include "fs/vfs.h"
@@ -93,6 +94,7 @@ static bool files_up(void)
         vmk_log(VMK_LOG_ERROR, "Boot: no FAT: %s", vmk_status_text(status));
     else
         (void)datastore_scratch_mount();
+    dump_start();
     status = boot_fs_start();
     if (status != VMK_OK)
         vmk_log(VMK_LOG_ERROR, "Boot: no boot modules below /boot: %s",

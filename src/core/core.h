@@ -19,3 +19,20 @@ bool core_option_flag(const char *word);
 uint64_t core_option_u64(const char *key, uint64_t otherwise);
 /* A callback of an upper layer: the id of the running world, for log lines. May stay null. */
 void core_world_id_hook(uint32_t (*current)(void));
+
+/*
+ * The last thing a panic does: an upper layer saves what it can. Every other CPU is stopped wherever it was,
+ * interrupts are off, locks are not waited for (core_panicking()), memory is not to be asked for. print() adds
+ * a line to the panic screen. May stay null.
+ */
+struct core_panic {
+    const char *reason, *file;
+    int line;
+    unsigned cpu;
+    uint32_t world;
+    uint64_t now;  // plat_ns
+    void (*print)(const char *format, ...) printf_like(1, 2);
+};
+void core_panic_hook(void (*save)(const struct core_panic *panic));
+/* This CPU is the one that panics: it takes locks that others hold, and nobody can wake it. Any context. */
+bool core_panicking(void);

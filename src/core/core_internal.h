@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "core/core.h"
 #include "core/heap.h"
 #include "core/host.h"
 #include "core/log.h"
@@ -35,7 +36,8 @@ struct log_ring {
     unsigned sinks;
     unsigned hidden_levels;  // the least grave ones, which screen and COM1 do not show
     enum vmk_log_level level;
-    uint64_t written;  // lock; bytes ever written
+    uint64_t written;     // lock; bytes ever written
+    uint64_t panic_from;  // 1 + what `written` was at the first emergency line; 0: none
     char bytes[LOG_RING_SIZE];
 };
 
@@ -55,6 +57,7 @@ struct core_state {
     struct heap heap;
     uint32_t (*world_id)(void);
     void (*quantum_over)(void);
+    void (*panic_hook)(const struct core_panic *);
     uint32_t panicking;  // (a) CPU + 1
 };
 

@@ -251,10 +251,19 @@ size_t log_ring_read(uint64_t *position, char *out, size_t room)
     return whole;
 }
 
+uint64_t log_panic_begin(void)
+{
+    const struct log_ring *log = &this_host()->core->log;
+
+    return log->panic_from ? log->panic_from - 1 : log->written;
+}
+
 void log_emergency_write(const char *text, size_t length)
 {
     struct log_ring *log = &this_host()->core->log;
 
+    if (!log->panic_from)
+        log->panic_from = log->written + 1;
     ring_append(log, text, length);
     write_sinks(log->sinks | LOG_SINK_SCREEN | LOG_SINK_COM1, text, length);
 }

@@ -45,3 +45,5 @@ uint64_t log_ring_end(void);
 
 /* For the panic path: prints unformatted text to every sink without taking a lock. */
 void log_emergency_write(const char *text, size_t length);
+/* What *position of log_ring_read() is at the first of them. */
+uint64_t log_panic_begin(void);

@@ -4,7 +4,8 @@
  *
  * A wrong kernel must not go on writing to disks and guests, so it stops the other CPUs first and
  * then says everything it knows, without a lock and without memory: reason, place, CPU, world,
- * locks held, backtrace. A panic inside the panic prints one line and stops.
+ * locks held, backtrace. Last an upper layer may save it (core_panic_hook()): the dump partition. A
+ * panic inside the panic prints one line and stops.
  *
  * Invariants
  *   - Only one CPU ever prints (core.panicking); the others stop where they are.
@@ -49,6 +50,25 @@ static void print_backtrace(void)
     }
 }
 
+void core_panic_hook(void (*save)(const struct core_panic *panic))
+{
+    this_host()->core->panic_hook = save;
+}
+
+/* blueScreenTimeout=SECONDS: how long the screen stays; without it, for ever. */
+static void restart_if_asked(void)
+{
+    const uint64_t seconds = core_option_u64("blueScreenTimeout", 0);
+    const plat_ns until = plat_time_now() + seconds * 1000000000u;
+
+    if (!seconds)
+        return;
+    print("  restarting in %llu s\n", (unsigned long long)seconds);
+    while (plat_time_now() < until)
+        plat_cpu_relax();
+    plat_reset();
+}
+
 void vmk_panic_at(const char *file, int line, const char *format, ...)
 {
     (void)plat_irq_save();
@@ -82,5 +102,14 @@ void vmk_panic_at(const char *file, int line, const char *format, ...)
     print_backtrace();
     if (trace_panic(print))
         print("  and the reason again: %s\n", reason);
+    if (core->panic_hook) {
+        const struct core_panic panic = {
+            reason, file, line, cpu, core->world_id ? core->world_id() : 0, now, print};
+
+        // What this CPU holds is of no use to anybody any more, and must not stop a driver.
+        core->cpus[cpu].held_count = 0;
+        core->panic_hook(&panic);
+    }
+    restart_if_asked();
     plat_stop();
 }

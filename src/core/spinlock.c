@@ -10,6 +10,7 @@
  * Invariants
  *   - The ranks on a CPU's held stack rise; equal ranks only through spin_lock_pair() and
  *     spin_try_lock_irqs_off() (asserted in push()).
+ *   - A CPU that panics waits for nobody: it takes what a stopped CPU holds (core_panicking()).
  *   - A lock on a CPU's held stack is not free; the CPU may change worlds while holding one (the
  *     run queue lock), so the stack belongs to the CPU.
  * Locking    it is the locking. Held stacks: own CPU, irqs off.
@@ -25,6 +26,13 @@
 void spin_init(struct spinlock *lock, const char *name, enum lock_rank rank)
 {
     *lock = (struct spinlock){.rank = rank, .name = name};
+}
+
+/* Here and not in panic.c: programs with a panic of their own have these locks too. */
+bool core_panicking(void)
+{
+    return __atomic_load_n(&this_host()->core->panicking, __ATOMIC_RELAXED) ==
+           plat_cpu_self() + 1;
 }
 
 static noreturn_fn void __attribute__((noinline, cold))
@@ -46,8 +54,11 @@ static inline void take(struct core_cpu *cpu, unsigned self, struct spinlock *lo
 {
     uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
 
-    while (__builtin_expect(__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket, 0))
+    while (__builtin_expect(__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket, 0)) {
+        if (core_panicking())  // whoever has it is stopped
+            break;
         plat_cpu_relax();
+    }
     __atomic_store_n(&lock->holder, self + 1, __ATOMIC_RELAXED);
     push(cpu, lock);
 }

@@ -96,6 +96,13 @@ void trace_finish_on(struct trace_state *trace);
  * False: there was nothing to print.
  */
 bool trace_panic(void (*print)(const char *format, ...));
+/*
+ * From a panic, after trace_panic(): the frames of everything that is in memory, for a dump. `text` has room
+ * for TRACE_METADATA_MAX. False: there is none, it was sent out already, or a dump() was refused.
+ */
+typedef bool trace_dump_fn(void *context, const void *head, size_t head_size, const void *body,
+                           size_t body_size);
+bool trace_dump(trace_dump_fn *dump, void *context, char *text);
 
 struct trace_totals {
     uint64_t records, discarded, overwritten, refused, stepped_back, waits, packets, bytes;

@@ -96,6 +96,8 @@ struct trace_state {
     bool out_open;
     bool out_is_com2;
     bool out_failed;
+    trace_dump_fn *dump;  // where frames of a panic go instead of out; null
+    void *dump_context;
     bool out_began;       // metadata is out
     uint32_t out_frames;  // sent so far
     uint64_t out_bytes;

@@ -57,7 +57,8 @@ static bool send(struct trace_state *trace, struct trace_frame *f, const void *b
     f->body_sum = trace_frame_sum(body, f->length);
     f->head_sum = 0;
     f->head_sum = trace_frame_sum(f, sizeof(*f));
-    if (!plat_trace_out_write(f, sizeof(*f), body, f->length)) {
+    if (trace->dump ? !trace->dump(trace->dump_context, f, sizeof(*f), body, f->length)
+                    : !plat_trace_out_write(f, sizeof(*f), body, f->length)) {
         trace->out_failed = true;
         return false;
     }
@@ -242,7 +243,8 @@ void trace_out_everything(struct trace_state *trace, bool panic)
         trace_packet_close(trace, s);
         if (trace->mode == TRACE_MODE_FLIGHT) {
             s->tail = s->head > trace->slot_count ? s->head - trace->slot_count : 0;
-            tell_overwritten(trace, s);
+            if (!trace->dump)  // told already
+                tell_overwritten(trace, s);
         }
         while (trace->out_open && s->tail != s->head && send_part(trace, s))
             ;
@@ -252,6 +254,21 @@ void trace_out_everything(struct trace_state *trace, bool panic)
     if (trace->out_open && begin(trace))
         send_end(trace);
     unlock(trace, irqs);
+}
+
+bool trace_dump(trace_dump_fn *dump, void *context, char *text)
+{
+    struct trace_state *trace = this_host()->trace;
+
+    if (!trace->ready || trace->out_open)
+        return false;
+    trace->dump = dump;
+    trace->dump_context = context;
+    trace->out_text = text;
+    trace->out_open = true;
+    trace->out_failed = trace->out_began = false;
+    trace_out_everything(trace, true);
+    return !trace->out_failed;
 }
 
 void trace_out_open(struct trace_state *trace, const char *where)

@@ -194,3 +194,16 @@ vmk_status block_compare_write(struct block_device *device, uint64_t offset,
 
     return block_io(device, &request);
 }
+
+vmk_status block_panic_write(struct block_device *device, uint64_t offset, const void *from,
+                             uint32_t size)
+{
+    if (!device->ops->panic_write)
+        return VMK_UNSUPPORTED;
+    if (device->read_only)
+        return VMK_READ_ONLY;
+    if ((offset | size) % device->block_size || offset > device->size ||
+        size > device->size - offset)
+        return VMK_BAD_PARAM;
+    return device->ops->panic_write(device, offset, from, size);
+}

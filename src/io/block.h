@@ -61,6 +61,9 @@ struct block_ops {
     void (*submit)(struct block_device *device, struct block_request *request);
     /* Nobody uses it any more. May be null. */
     void (*destroy)(struct block_device *device);
+    /* See block_panic_write(). Null: this device cannot. */
+    vmk_status (*panic_write)(struct block_device *device, uint64_t offset, const void *from,
+                              uint32_t size);
 };
 
 struct block_stats {
@@ -96,3 +99,9 @@ must_check vmk_status block_discard(struct block_device *device, uint64_t offset
 /* OK; AGAIN if the block was not as expected; UNSUPPORTED where the device cannot. */
 must_check vmk_status block_compare_write(struct block_device *device, uint64_t offset,
                                           const void *expected, const void *fresh);
+/*
+ * From a panic, when nobody else runs and nothing interrupts: writes and waits by looking at the hardware. What
+ * was in flight is lost. `from` is direct-mapped; size 0: a flush. UNSUPPORTED where the device cannot.
+ */
+must_check vmk_status block_panic_write(struct block_device *device, uint64_t offset,
+                                        const void *from, uint32_t size);

@@ -388,7 +388,7 @@ static void submit(struct block_device *device, struct block_request *request)
     disk_queue_leave(q, irqs);
 }
 
-static const struct block_ops block_ops = {.submit = submit};
+static const struct block_ops block_ops = {.submit = submit, .panic_write = disk_panic_write};
 
 /* ---- the end of a command ---- */
 
@@ -506,26 +506,36 @@ const char *disk_op_name(enum block_op op)
 
 /* ---- making ports and disks ---- */
 
-static vmk_status init_queue(struct disk_port *port, unsigned index, unsigned depth)
+/* Nothing waits, is in flight or is over: at first, and when a panic forgets what was. */
+void disk_queue_clear(struct disk_queue *q)
 {
-    struct disk_queue *q = &port->queues[index];
-
     spin_init(&q->lock, "disk queue", LOCK_RANK_IO);
-    q->port = port;
-    q->index = index;
-    q->depth = depth;
     list_init(&q->free);
     list_init(&q->issued);
     list_init(&q->over);
     for (unsigned i = 0; i < DISK_UNITS_MAX; i++)
         list_init(&q->waiting[i]);
-    q->commands = heap_alloc(depth * sizeof(*q->commands), MEM_OWNER_KERNEL);
-    if (!q->commands)
-        return VMK_NO_MEMORY;
-    for (unsigned i = 0; i < depth; i++) {
+    q->in_flight = q->careful = 0;
+    q->lone = false;
+    for (unsigned i = 0; i < q->depth; i++) {
+        q->commands[i].request = NULL;
+        q->commands[i].bounce = NULL;
         q->commands[i].tag = i;
         list_add_tail(&q->free, &q->commands[i].link);
     }
+}
+
+static vmk_status init_queue(struct disk_port *port, unsigned index, unsigned depth)
+{
+    struct disk_queue *q = &port->queues[index];
+
+    q->port = port;
+    q->index = index;
+    q->commands = heap_alloc(depth * sizeof(*q->commands), MEM_OWNER_KERNEL);
+    if (!q->commands)
+        return VMK_NO_MEMORY;
+    q->depth = depth;
+    disk_queue_clear(q);
     return VMK_OK;
 }
 

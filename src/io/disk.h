@@ -139,6 +139,7 @@ struct disk_port {
     unsigned futile;         // resets in a row after which nothing ended well
     struct timer timer;
     bool timer_armed;  // (a)
+    bool panicking;    // the panicking CPU has it; nobody else runs
 };
 
 /*

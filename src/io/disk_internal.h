@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * io/disk_internal.h -- what disk.c and disk_recover.c share.
+ * io/disk_internal.h -- what the files of io/disk share.
  */
 #pragma once
 
@@ -13,3 +13,8 @@ void disk_command_again(struct disk_queue *queue, struct disk_command *command, 
 /* Queue lock held: everything that waits for that disk is answered NO_DEVICE. */
 void disk_queue_fail_waiting(struct disk_queue *queue, struct disk *disk);
 const char *disk_op_name(enum block_op op);
+/* Forgets everything the queue had. Nobody else uses it. */
+void disk_queue_clear(struct disk_queue *queue);
+/* block_ops.panic_write of a disk; disk_panic.c. */
+must_check vmk_status disk_panic_write(struct block_device *device, uint64_t offset,
+                                       const void *from, uint32_t size);

@@ -19,13 +19,20 @@
  * Start at   recover().
  */
 #include "core/assert.h"
+#include "core/core.h"
 #include "core/log.h"
 #include "io/disk_internal.h"
 #include "world/world.h"
 
 static void ask(struct disk_port *port, bool failed)
 {
-    bool irqs = spin_lock(&port->work.lock);
+    bool irqs;
+
+    if (port->panicking) {  // no world will come: disk_panic.c looks
+        port->failed |= failed;
+        return;
+    }
+    irqs = spin_lock(&port->work.lock);
 
     port->asked = true;
     port->failed |= failed;
@@ -46,8 +53,15 @@ void disk_port_gone(struct disk_port *port)
 
 void disk_pause(plat_ns duration)
 {
-    vmk_status status = world_sleep_until(plat_time_now() + duration);
+    const plat_ns until = plat_time_now() + duration;
+    vmk_status status;
 
+    if (core_panicking()) {
+        while (plat_time_now() < until)
+            plat_cpu_relax();
+        return;
+    }
+    status = world_sleep_until(until);
     (void)status;  // told to end: the wait is shorter
 }
 

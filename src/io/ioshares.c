@@ -184,7 +184,16 @@ static void destroy(struct block_device *device)
     ioshares_destroy(device->context);
 }
 
-static const struct block_ops ops = {.submit = submit, .destroy = destroy};
+static vmk_status panic_write(struct block_device *device, uint64_t offset, const void *from,
+                              uint32_t size)
+{
+    const struct ioshares *s = device->context;
+
+    return block_panic_write(s->disk, offset, from, size);
+}
+
+static const struct block_ops ops = {
+    .submit = submit, .destroy = destroy, .panic_write = panic_write};
 
 struct ioshares *ioshares_create(struct block_device *disk, unsigned depth)
 {

@@ -457,7 +457,16 @@ static void slice_destroy(struct block_device *device)
     heap_free(device->context);
 }
 
-static const struct block_ops slice_ops = {.submit = slice_submit, .destroy = slice_destroy};
+static vmk_status slice_panic_write(struct block_device *device, uint64_t offset,
+                                    const void *from, uint32_t size)
+{
+    const struct slice *slice = device->context;
+
+    return block_panic_write(slice->disk, slice->offset + offset, from, size);
+}
+
+static const struct block_ops slice_ops = {
+    .submit = slice_submit, .destroy = slice_destroy, .panic_write = slice_panic_write};
 
 vmk_status partition_slice(struct block_device *disk, const char *name, uint64_t offset,
                            uint64_t size, struct block_device **out)

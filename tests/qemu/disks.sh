@@ -146,3 +146,17 @@ verdict 'a disk pulled out under load' 0 0 "$out" 'naa.5000c500a1b2c3d4: 4096 KB
     'ScsiDevice: .*T3:L5: the device is gone' 'the device is gone or was never there' \
     'DiskTest: 2 disks, 1 failed' 'Boot: powering off'
 same 'the disk beside it' "$work/good" "$work/v.img"
+
+# A panic behind each driver, its requests forgotten and its controller reset, ends on the dump partition.
+for controller in 'virtio-blk-pci,drive=v' 'ide-hd,drive=v,bus=ide.0' 'nvme,serial=nv1,drive=v' \
+    'piix3-ide,id=pata -device ide-hd,drive=v,bus=pata.0' 'virtio-scsi-pci -device scsi-hd,drive=v'; do
+    image v
+    "$BUILD/vmfs-tool" "$work/v.img" part-create
+    "$BUILD/vmfs-tool" "$work/v.img" part-add vmkcore 4M >"$work/number"
+    name=${controller%%,*}
+    # shellcheck disable=SC2046,SC2086
+    boot "panic-$name" 2 'fault-late=0xdead000000 blueScreenTimeout=1' $(drive v) -device $controller
+    { "$BUILD/vmfs-tool" "$work/v.img@p1" core-list; "$BUILD/vmfs-tool" "$work/v.img@p1" core-get panic; } >>"$out" 2>&1
+    verdict "a panic is saved on $name" 0 0 "$out" 'Disk dump successful' '^Reason: *#PF page fault .*dead000000' \
+        '^State: *new$' '^rip ffffffff8.*dead000000\|cr2 0*dead000000' 'Section: worlds  *[1-9]' 'init_world+0x'
+done

@@ -6,7 +6,8 @@
 # with a few bytes in its middle stay as they are, to the bit. Then vmfs-tool puts a VM there: a bootable
 # VMDK and two empty ones. Boot 2: a vmx starts it, SeaBIOS and GRUB boot it from PVSCSI; the guest makes
 # an ext4, tries both kinds of disk, and writes files with checksums until the emulator is killed. Boot 3:
-# the datastore is mounted again (replay), the same VM looks at what it had synced.
+# the datastore is mounted again (replay), the same VM looks at what it had synced, and the host
+# panics. Boot 4: the panic's dump is found.
 platform=qemu
 . tests/lib.sh
 
@@ -16,10 +17,13 @@ tool=$BUILD/vmfs-tool
 out=$results/out-qemu-first-boot
 volume=/vmfs/volumes/datastore1
 
-# boot N COMMANDS: the host shell's output goes to $out-N.txt, the log to $out-N.log.
+# boot N COMMANDS [OPTION...]: the host shell's output goes to $out-N.txt, the log to $out-N.log.
 boot() {
+    b_n=$1 b_commands=$2
+    shift 2
     scripts/run.sh --vms 0 --host-disk "$work/ext4" --host-disk "$work/empty" --host-disk "$work/bytes" \
-        --timeout 400 --log "$out-$1.log" --host-cmd "$2" >"$out-$1.txt" 2>"$out-$1.err" </dev/null
+        --timeout 400 --log "$out-$b_n.log" --host-cmd "$b_commands" "$@" \
+        >"$out-$b_n.txt" 2>"$out-$b_n.err" </dev/null
 }
 
 fsck_vmfs() {
@@ -137,9 +141,23 @@ verdict 'guest on VMDKs of the datastore' 0 0 "$out-2.txt" 'Hypervisor detected:
     'DISK vda good' 'DISK sd[ab] good' "SYNCED $wanted"
 
 synced=$(LC_ALL=C tr -d '\r' <"$out-2.txt" | sed -n 's/.*SYNCED \([0-9]*\).*/\1/p' | tail -n 1)
-boot 3 "cat $volume/first.txt; cd $volume/vm && vmx vm.vmx; echo \"vmx ends \$?\"; cat vm.out"
-verdict 'after the power cut' $? 0 "$out-3.txt" '^first' 'vmx ends 5' '^HELD'
+boot 3 "cat $volume/first.txt; cd $volume/vm && vmx vm.vmx; echo \"vmx ends \$?\"; cat vm.out; echo 1 >/proc/vmware/reliability/crashMe/Panic" --kernel-args blueScreenTimeout=1
+verdict 'after the power cut' 0 0 "$out-3.txt" '^first' 'vmx ends 5' '^HELD'
 held=$(LC_ALL=C tr -d '\r' <"$out-3.txt" | sed -n 's/^HELD \([0-9]*\).*/\1/p')
 check "what was synced is held ($synced, $held)" [ "${held:-0}" -ge "${synced:-1}" ]
+
+# Boot 3 ended in a panic. Its dump is read on the partition by Linux, and collected by the next boot.
+{ "$tool" "$work/empty@p7" core-list; "$tool" "$work/empty@p7" core-get log; } >"$out-dump.txt" 2>&1
+verdict 'the dump on the partition' $? 0 "$out-dump.txt" '^Reason: *CrashMe' '^State: *new' 'Section: worlds  *[1-9]' \
+    'datastore1.*mounted\|Datastore: ' 'PANIC: CrashMe'
+boot 4 "ls -l /var/core; esxcli system coredump partition list; esxcli system coredump partition get
+    cp /var/core/vmkernel-zdump.1 $volume/zdump; esxcli system coredump partition set --enable false
+    esxcli system coredump partition get; esxcli system coredump file list"
+verdict 'the next boot has collected it' 0 0 "$out-4.txt" 'vmkernel-zdump.1' ':7 .*true  *false' 'Active: mpx.*:7' \
+    'Active: .\?$' 'dumps to a partition'
+verdict 'and says so' 0 0 "$out-4.log" 'Dump: .*the host panicked .*CrashMe' 'saved as /var/core/vmkernel-zdump.1'
+check 'the file is what was on the partition' sh -c "'$tool' '$disk' cat /zdump >'$work/zdump' &&
+    '$tool' '$work/zdump' core-get log >'$work/log' && grep -q 'PANIC: CrashMe' '$work/log' &&
+    '$tool' '$work/empty@p7' core-list | grep -q '^State: *collected'"
 check 'vmfs-tool fsck in the end' "$tool" "$disk" fsck
 check 'fsck.vmfs in the end' fsck_vmfs

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct esxcli_command *const tables[] = {esxcli_host, esxcli_memory, esxcli_sched,
-                                                      esxcli_system, esxcli_vm};
+static const struct esxcli_command *const tables[] = {
+    esxcli_host, esxcli_memory, esxcli_sched, esxcli_system, esxcli_vm, esxcli_coredump};
 
 #define WORDS_MAX 8
 

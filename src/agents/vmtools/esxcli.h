@@ -32,7 +32,7 @@ struct esxcli_command {
 
 /* Each file's table; ends with a row without a path. */
 extern const struct esxcli_command esxcli_system[], esxcli_vm[], esxcli_host[], esxcli_memory[],
-    esxcli_sched[];
+    esxcli_sched[], esxcli_coredump[];
 
 /* An option's value as a number, or the program ends with EXIT_USAGE. */
 uint64_t option_number(const char *word, const char *text, uint64_t most);
