@@ -132,7 +132,7 @@ struct vt_backend {
 extern const struct vt_backend vt_backend_vtx;
 extern const struct vt_backend vt_backend_svm;
 
-/* The back end of this host: set by vt_init(), null when the machine has neither. */
+/* The back end of this host: set by vt_init_cpu(), null when the machine has neither. */
 const struct vt_backend *vt(void);
 /* Probes and enables on this CPU; first on CPU 0, then on each other. UNSUPPORTED. */
 must_check vmk_status vt_init_cpu(void);

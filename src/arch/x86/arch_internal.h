@@ -22,7 +22,7 @@ struct packed_layout arch_tss {
 _Static_assert(sizeof(struct arch_tss) == 104, "SDM-3A 64-Bit TSS Format");
 
 struct arch_cpu {
-    uint32_t index;    // %gs:0, see arch_cpu_self(); (i)
+    uint32_t index;    // %gs:0, see plat_cpu_self(); (i)
     uint32_t apic_id;  // (i)
     plat_ns deadline;  // (c) what plat_timer_arm() was told last
     void (*entry)(void);
