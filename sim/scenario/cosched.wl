@@ -21,4 +21,4 @@ world hog[0..3] start=uniform(0,5ms)
 expect skew(vm1) <= 3ms
 expect skew(vm2) <= 3ms
 expect share(vm1) >= 1/3 within 5% from 1s
-expect share(vm2) >= 1/3 within 5% from 1s
+expect share(vm2) >= 1/3 within 5% from 1s by share credit2

@@ -9,7 +9,7 @@ world double[0..255] shares=2000 start=uniform(0,20ms)
   run exp(5ms) ; loop
 world nibble[0..511] shares=1000 start=uniform(0,20ms)
   run exp(200us) ; block io exp(10ms) ; loop
-expect run(double*) = 2 * run(busy*) within 5% from 1s
+expect run(double*) = 2 * run(busy*) within 5% from 1s by share credit2 edf
 expect cpu(*) >= 6390% from 1s
 expect low(busy*) > 0s from 1s
-expect wake_p99(nibble*) <= 40ms
+expect wake_p99(nibble*) <= 40ms by share credit2 edf

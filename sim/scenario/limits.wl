@@ -15,7 +15,9 @@ world hog[0..1] start=uniform(0,5ms)
 expect cpu(capped) <= 50% within 1% each 1s from 1s
 expect cpu(quarter) <= 25% within 1% each 1s from 1s
 expect cpu(burst) <= 10% within 1% each 1s from 1s
-expect cpu(capped) >= 48% from 1s
-expect cpu(quarter) >= 24% from 1s
+expect cpu(capped) >= 48% from 1s by share credit2
+expect cpu(quarter) >= 24% from 1s by share credit2
+expect cpu(capped) >= 35% from 1s by edf
+expect cpu(quarter) >= 15% from 1s by edf
 expect cpu(*) >= 199.9% from 1s
 expect limited(capped) > 0s

@@ -16,6 +16,6 @@ world noise
   run exp(500us) ; sleep exp(200ms) ; loop
 world hog[0..3] start=uniform(0,5ms)
   run exp(20ms) ; loop
-expect ops(vm1) >= 2 * uncoordinated.ops(vm1)
-expect ops(vm1) >= 0.8 * gang.ops(vm1)
-expect share(vm1) = 50% within 5% from 1s
+expect ops(vm1) >= 2 * uncoordinated.ops(vm1) by share credit2 edf
+expect ops(vm1) >= 0.8 * gang.ops(vm1) by share credit2
+expect share(vm1) = 50% within 5% from 1s by share credit2

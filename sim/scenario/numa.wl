@@ -10,6 +10,7 @@ world w[0..5] start=uniform(0,50ms)
 world hog[0..2] start=uniform(0,50ms)
   run exp(50ms) ; loop
 expect remote(*) <= 20% from 1s
-expect cpu(hog*) >= 290% from 1s
+expect cpu(hog*) >= 290% from 1s by share rr edf
+expect cpu(hog*) >= 285% from 1s by credit2
 expect cpu(w*) >= 420% from 1s
 expect work(*) >= 0.9 * run(*)

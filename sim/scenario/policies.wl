@@ -17,9 +17,9 @@ world promised shares=10 min=30% start=uniform(0,20ms)
   run uniform(1ms,50ms) ; loop
 world capped shares=9000 max=10% start=uniform(0,20ms)
   run uniform(1ms,50ms) ; loop
-expect run(promised) >= 300ms within 10ms each 1s from 1s
+expect run(promised) >= 300ms within 10ms each 1s from 1s by share credit2
 expect cpu(capped) <= 10% within 1% each 1s from 1s
-expect run(prod) = 2 * run(test) within 5% from 1s
+expect run(prod) = 2 * run(test) within 5% from 1s by share credit2
 expect credit2.cpu(promised) >= 29.5%
 expect credit2.cpu(capped) <= 10% within 1%
 expect credit2.run(prod) = 2 * credit2.run(test) within 10%

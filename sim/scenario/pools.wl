@@ -16,11 +16,11 @@ world t[0..4] pool=test shares=200 start=uniform(0,10ms)
 world n[0..4] pool=nested start=uniform(0,10ms)
   run uniform(2ms,30ms) ; loop
 at 10s set test shares=16000
-expect share(prod) = 2/3 within 20ms each 1s from 1s to 10s
-expect share(test) = 1/3 within 20ms each 1s from 1s to 10s
-expect share(nested) = 1/4 within 20ms each 1s from 1s to 10s
-expect share(prod) = 1/3 within 20ms each 1s from 11s
-expect share(test) = 2/3 within 20ms each 1s from 11s
+expect share(prod) = 2/3 within 20ms each 1s from 1s to 10s by share credit2 edf
+expect share(test) = 1/3 within 20ms each 1s from 1s to 10s by share credit2 edf
+expect share(nested) = 1/4 within 20ms each 1s from 1s to 10s by share credit2 edf
+expect share(prod) = 1/3 within 20ms each 1s from 11s by share credit2 edf
+expect share(test) = 2/3 within 20ms each 1s from 11s by share credit2 edf
 expect jain(n*) >= 0.99 from 1s
 # The other policies, over both halves of the run: twice the other one's time, then half of it.
 expect credit2.share(prod) = 1/2 within 2%

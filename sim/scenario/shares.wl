@@ -9,11 +9,11 @@ world b shares=2000 start=uniform(0,20ms)
   run uniform(3ms,40ms) ; loop
 world c shares=4000 start=uniform(0,20ms)
   run uniform(3ms,40ms) ; loop
-expect share(a) = 1/7 within 10ms each 1s from 1s
-expect share(b) = 2/7 within 10ms each 1s from 1s
-expect share(c) = 4/7 within 10ms each 1s from 1s
-expect share(a) = 1/7 within 30ms each 100ms from 1s
-expect share(b) = 2/7 within 30ms each 100ms from 1s
-expect share(c) = 4/7 within 30ms each 100ms from 1s
-expect run(b) = 2 * run(a) within 0.5% from 1s
-expect run(c) = 4 * run(a) within 0.5% from 1s
+expect share(a) = 1/7 within 10ms each 1s from 1s by share credit2 edf
+expect share(b) = 2/7 within 10ms each 1s from 1s by share credit2 edf
+expect share(c) = 4/7 within 10ms each 1s from 1s by share credit2 edf
+expect share(a) = 1/7 within 30ms each 100ms from 1s by share credit2 edf
+expect share(b) = 2/7 within 30ms each 100ms from 1s by share credit2 edf
+expect share(c) = 4/7 within 30ms each 100ms from 1s by share credit2 edf
+expect run(b) = 2 * run(a) within 0.5% from 1s by share credit2 edf
+expect run(c) = 4 * run(a) within 0.5% from 1s by share credit2 edf

@@ -9,8 +9,12 @@ world b[0..3] shares=2000 start=uniform(0,20ms)
   run uniform(3ms,40ms) ; loop
 world c[0..3] shares=4000 start=uniform(0,20ms)
   run uniform(3ms,40ms) ; loop
-expect share(a*) = 1/7 within 2% each 1s from 1s
-expect share(b*) = 2/7 within 2% each 1s from 1s
-expect share(c*) = 4/7 within 2% each 1s from 1s
-expect jain(a*) >= 0.99 from 1s
-expect jain(c*) >= 0.99 from 1s
+expect share(a*) = 1/7 within 2% each 1s from 1s by share
+expect share(b*) = 2/7 within 2% each 1s from 1s by share
+expect share(c*) = 4/7 within 2% each 1s from 1s by share
+expect jain(a*) >= 0.99 from 1s by share credit2
+expect jain(c*) >= 0.99 from 1s by share
+expect share(a*) = 1/7 within 20% each 1s from 1s by credit2
+expect share(b*) = 2/7 within 20% each 1s from 1s by credit2
+expect share(c*) = 4/7 within 20% each 1s from 1s by credit2
+expect jain(b*) >= 0.9 from 1s by edf

@@ -11,6 +11,6 @@ world nibbler start=uniform(0,10ms)
   run 200us ; sleep exp(20ms) ; loop
 expect run(sleeper) <= 340ms within 30ms each 1s from 2s
 expect run(sleeper) = 500ms within 10% each 2s from 2s
-expect wake_p99(nibbler) <= 10ms
-expect wake_p50(nibbler) <= 5ms
+expect wake_p99(nibbler) <= 10ms by share credit2 edf
+expect wake_p50(nibbler) <= 5ms by share credit2 edf
 expect jain(hog*) >= 0.99 from 1s

@@ -10,6 +10,6 @@ world shy start=uniform(0,10ms)
   run 9.9ms ; yield ; loop
 world honest start=uniform(0,10ms)
   run exp(30ms) ; loop
-expect run(thief) <= 1.01 * run(honest) from 1s
-expect run(shy) <= 1.01 * run(honest) from 1s
+expect run(thief) <= 1.01 * run(honest) from 1s by share credit2 rr
+expect run(shy) <= 1.01 * run(honest) from 1s by share credit2 rr
 expect share(thief) <= 1/3 within 10ms each 1s from 1s

@@ -9,4 +9,4 @@ world hog[0..1] start=uniform(0,5ms)
   run exp(20ms) ; loop
 expect share(yielder*) <= 2/3 within 1% each 1s from 1s
 expect share(hog*) >= 1/3 within 1% each 1s from 1s
-expect share(yielder*) >= 40% each 1s from 1s
+expect share(yielder*) >= 40% each 1s from 1s by share credit2

@@ -217,20 +217,31 @@ static bool variant_needed(const struct wl_expr *e)
     return e && (e->variant[0] || variant_needed(e->left) || variant_needed(e->right));
 }
 
-/* Judges all claims; says those that fail, or all when `all`. Returns how many
- * failed. */
-static unsigned judged(const struct session *s, const struct judge *j, bool all)
+/*
+ * Judges the claims that the run's policy makes; says those that fail, or when `all` each, with those that are not
+ * claimed. Returns how many failed.
+ */
+static unsigned judged(const struct session *s, const struct judge *j, bool all,
+                       unsigned *unclaimed)
 {
     unsigned failed = 0;
 
     for (uint32_t i = 0; i < s->workload.expect_count; i++) {
+        const struct wl_expect *e = &s->workload.expects[i];
         char why[200];
-        bool good = judge_expect(j, i, why, sizeof(why));
+        bool good;
+
+        if (e->by && !(e->by & 1u << sched_policy_by_name(j->base->policy))) {
+            ++*unclaimed;
+            if (all)
+                printf("not claimed by %s: line %u: %s\n", j->base->policy, e->line, e->text);
+            continue;
+        }
+        good = judge_expect(j, i, why, sizeof(why));
 
         failed += !good;
         if (!good || all)
-            printf("%s line %u: %s (%s)\n", good ? "holds" : "FAILS",
-                   s->workload.expects[i].line, s->workload.expects[i].text, why);
+            printf("%s line %u: %s (%s)\n", good ? "holds" : "FAILS", e->line, e->text, why);
     }
     return failed;
 }
@@ -243,6 +254,8 @@ static bool variants_run(struct session *s, uint64_t seed, struct engine_result 
 
         o.seed = seed;
         o.variant = &s->workload.variants[v];
+        if (o.variant->policy[0])
+            o.policy = NULL;  // it is there to compare with that one
         if (!engine_run(&s->program, &o, &results[v])) {
             snprintf(error, room, "variant %s: %s", o.variant->name, results[v].error);
             return false;
@@ -261,7 +274,7 @@ static void results_free(struct engine_result *results, uint32_t count)
 static int run_seeds(struct session *s)
 {
     const struct arguments *a = s->arguments;
-    unsigned failed = 0;
+    unsigned failed = 0, unclaimed = 0;
 
     for (uint64_t k = 0; k < a->seeds; k++) {
         struct engine_result *results = calloc(1 + s->workload.variant_count, sizeof(*results));
@@ -282,16 +295,20 @@ static int run_seeds(struct session *s)
             results_free(results, 1 + s->workload.variant_count);
             return STATUS_BAD;
         }
-        broken = judged(s, &j, false);
+        broken = judged(s, &j, false, &unclaimed);
         if (broken)
             printf("seed %llu: %u of %u expectations fail\n", (unsigned long long)a->seed + k,
                    broken, s->workload.expect_count);
         failed += broken;
         results_free(results, 1 + s->workload.variant_count);
     }
-    printf("%s %s: %llu seeds, %u expectations each, %u failures\n", failed ? "FAIL" : "PASS",
+    printf("%s %s: %llu seeds, %u expectations each, ", failed ? "FAIL" : "PASS",
            s->workload.name[0] ? s->workload.name : a->file, (unsigned long long)a->seeds,
-           s->workload.expect_count, failed);
+           s->workload.expect_count);
+    if (unclaimed)
+        printf("%llu of them not claimed by %s, ", unclaimed / (unsigned long long)a->seeds,
+               s->options.policy ? s->options.policy : "this policy");
+    printf("%u failures\n", failed);
     return failed ? STATUS_BROKEN : STATUS_HOLDS;
 }
 
@@ -302,7 +319,7 @@ static int run_one(struct session *s)
     struct judge j = {&s->program, results, results ? results + 1 : NULL};
     struct replay_trace trace;
     char error[400] = "";
-    unsigned failed;
+    unsigned failed, unclaimed = 0;
     double start, length;
 
     if (!results)
@@ -313,7 +330,7 @@ static int run_one(struct session *s)
     length = seconds_now() - start;
     if (!error[0] && variants_run(s, a->seed, results + 1, error, sizeof(error))) {
         table(&s->program, results, a);
-        failed = a->csv ? 0 : judged(s, &j, true);
+        failed = a->csv ? 0 : judged(s, &j, true, &unclaimed);
         if (a->speed) {
             double per_second = (double)results->inputs / length, yard = yardstick();
 

@@ -3,11 +3,13 @@
  * sim/workload/wl_expect.c -- the claims a workload file makes about its own run.
  *
  *     expect run(b) = 2 * run(a) within 1% each 1s from 100ms
- *     expect ops(vm1.*) >= 2 * uncoordinated.ops(vm1.*)
+ *     expect ops(vm1.*) >= 2 * uncoordinated.ops(vm1.*) by share
  *
  * A claim stands beside the workload it is about, so a scenario is one file that states what is
  * to be believed of the scheduler and can fail. Claims are judged after the run and may use
  * floating point; nothing here reaches a decision or a trace.
+ *
+ * `by` names the policies that make a claim; under another it is not judged.
  *
  * Invariants
  *   - An expression nests at most DEPTH_MAX deep, so no input exhausts the stack.
@@ -18,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sched/machine.h"
 #include "sim/workload/wl.h"
 
 #define DEPTH_MAX 32
@@ -245,6 +248,33 @@ static bool time_after(struct cursor *c, uint64_t *ns)
     return fail(c, "expected a time such as 1s") != NULL;
 }
 
+/* "by share credit2": the policies that make the claim, up to the end. */
+static bool policies(struct cursor *c, struct wl_expect *e)
+{
+    for (;;) {
+        const char *start;
+        char name[16];
+        size_t length;
+        enum sched_policy_id id;
+
+        blanks(c);
+        if (c->at == c->end && e->by)
+            return true;
+        start = c->at;
+        while (c->at < c->end && word_char(*c->at))
+            c->at++;
+        length = MIN((size_t)(c->at - start), sizeof(name) - 1);
+        memcpy(name, start, length);
+        name[length] = 0;
+        id = sched_policy_by_name(name);
+        if (id == SCHED_POLICY_COUNT) {
+            c->at = start;
+            return fail(c, "by names policies: share, credit2, rr, edf") != NULL;
+        }
+        e->by |= 1u << id;
+    }
+}
+
 static bool tail(struct cursor *c, struct wl_expect *e)
 {
     for (;;) {
@@ -286,8 +316,11 @@ static bool tail(struct cursor *c, struct wl_expect *e)
                 if (!time_after(c, &e->within_ns))
                     return false;
             }
+        } else if (taken(c, "by ")) {
+            if (!policies(c, e))
+                return false;
         } else {
-            return fail(c, "expected within, each, from or to") != NULL;
+            return fail(c, "expected within, each, from, to or by") != NULL;
         }
     }
 }

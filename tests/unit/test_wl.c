@@ -5,6 +5,7 @@
  * Method: texts with one mistake each, with the line, field and word that the error must have; random
  * lengths against the moments that their definition says; the printer against the parser.
  */
+#include "sched/machine.h"
 #include "sim/workload/program.h"
 
 #include <math.h>
@@ -63,7 +64,7 @@ static const char everything[] =
     "recorded thief run=1.5ms ready=20ns switches=7\n"
     "selfreplay run=0.5% ready=0.000001%\n"
     "expect run(vm1.*) = 2 * u.run(thief) within 1% each 1s from 100ms to 10s\n"
-    "expect (share(a) + 3%) / 2 >= 0.25 within 10ms\n";
+    "expect (share(a) + 3%) / 2 >= 0.25 within 10ms by share edf\n";
 
 START_TEST(test_wl_parse__everything__is_kept)
 {
@@ -93,6 +94,8 @@ START_TEST(test_wl_parse__everything__is_kept)
     ck_assert_uint_eq(w.expects[0].each, 1000000000);
     ck_assert_double_eq_tol(w.expects[0].within, 0.01, 1e-12);
     ck_assert_uint_eq(w.expects[1].within_ns, 10000000);
+    ck_assert_uint_eq(w.expects[0].by, 0);
+    ck_assert_uint_eq(w.expects[1].by, 1u << SCHED_POLICY_SHARE | 1u << SCHED_POLICY_EDF);
     wl_free(&w);
 }
 END_TEST
@@ -152,6 +155,8 @@ static const struct {
     {"world a\nexpect run(a)\n", 2, 2, "expected <="},
     {"world a\nexpect walk(a) > 3\n", 2, 2, "metric such as"},
     {"world a\nexpect run(a) > 3 within\n", 2, 2, "expected within"},
+    {"world a\nexpect run(a) > 3 by\n", 2, 2, "expected within"},
+    {"world a\nexpect run(a) > 3 by share lottery\n", 2, 2, "by names policies"},
     {"world a\nexpect ((((((((((((((((((((((((((((((((((1 > 3\n", 2, 2, "'(' without ')'"},
     {"world a\n\x01\n", 2, 1, "control character"},
 };
