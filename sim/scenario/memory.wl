@@ -34,11 +34,13 @@ expect mem_swing(*) <= 16 from 560s to 600s
 # Mechanisms in their order, reservations and the host's floor, and no page is ever wrong.
 expect mem_early(*) = 0
 expect mem_below(b) = 0
-expect mem_free(*) >= 0.35
+expect mem_under(*) = 0
+expect mem_free(*) >= 1.5
 expect mem_wrong(*) = 0
 expect mem_work(*) >= 0.95 from 150s to 200s
 expect faulty.mem_wrong(*) = 0
 expect faulty.mem_below(b) = 0
-expect faulty.mem_free(*) >= 0.35
+expect faulty.mem_under(*) = 0
 expect noballoon.mem_balloon(*) = 0
 expect noballoon.mem_wrong(*) = 0
+expect noballoon.mem_under(*) = 0

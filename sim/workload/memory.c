@@ -63,7 +63,8 @@ static void usage(struct memory *m, struct memory_vm *vm)
                                          .b = s->balloon,
                                          .c = s->swapped,
                                          .d = s->shared,
-                                         .e = s->compressed}) != VMK_OK)
+                                         .e = s->compressed -
+                                              memory_cache_frames(s->compressed)}) != VMK_OK)
         abort();
 }
 
@@ -220,13 +221,20 @@ static void balloon(struct memory *m, struct memory_vm *vm, uint32_t target)
     }
 }
 
+/* Guest pages that are out, less what the cache takes: src/vmm/vm_swap.c counts so. */
+static uint32_t out_now(const struct memory_vm *vm)
+{
+    uint32_t out = vm->count[PAGE_SWAPPED] + vm->count[PAGE_COMPRESSED];
+
+    return out - memory_cache_frames(vm->count[PAGE_COMPRESSED]);
+}
+
 /* Victims are random: the host knows nothing better. */
 static void take_out(struct memory *m, struct memory_vm *vm, uint32_t target)
 {
     uint32_t tries = 4 * m->swap_rate;
 
-    while (tries-- && vm->out_left &&
-           vm->count[PAGE_SWAPPED] + vm->count[PAGE_COMPRESSED] < target) {
+    while (tries-- && vm->out_left && out_now(vm) < target) {
         if (!memory_take_out(m, vm, (uint32_t)rng_below(&vm->rng, vm->size)))
             continue;
         vm->out_left--;
@@ -280,7 +288,8 @@ static void tell(struct memory *m, struct memory_vm *vm)
     s->held = (uint32_t)memsched_held(n);
     s->active = (uint32_t)memsched_active_pages(n);
     low = MIN((uint64_t)n->min, (uint64_t)s->granted - s->shared);
-    s->below = s->held < low ? (uint32_t)(low - s->held) : 0;
+    // A page that came out of the cache may have emptied a frame of it: that one is no loss.
+    s->below = s->held + 1 < low ? (uint32_t)(low - s->held) : 0;
     s->over = n->target.cap < n->size && memory_held_now(vm) > MAX(n->target.cap, n->min)
                   ? (uint32_t)(memory_held_now(vm) - MAX(n->target.cap, n->min))
                   : 0;

@@ -108,7 +108,12 @@ uint32_t memory_saved(const struct memory *m, const struct memory_vm *vm);
 void memory_kernel_step(struct memory *m);
 /* The VM ends: all it has goes back. */
 void memory_vm_drop(struct memory *m, struct memory_vm *vm);
-/* What the VM holds now. */
+/* Frames of a cache with so many pages: two to a frame. */
+static inline uint32_t memory_cache_frames(uint32_t pages)
+{
+    return (pages + 1) / 2;
+}
+/* What the VM holds now, its cache included. */
 uint64_t memory_held_now(const struct memory_vm *vm);
 /* Is every place in use that of one page? */
 must_check bool memory_audit(const struct memory *m);

@@ -67,7 +67,7 @@ static void place_give(struct memory_store *s, uint32_t where)
 
 uint32_t memory_free_frames(const struct memory *m)
 {
-    uint32_t cache = (m->cache.room - m->cache.free_count + 1) / 2;  // two pages to a frame
+    uint32_t cache = memory_cache_frames(m->cache.room - m->cache.free_count);
 
     return m->frames.free_count > cache ? m->frames.free_count - cache : 0;
 }
@@ -83,7 +83,8 @@ static void frames_seen(struct memory *m)
 
 uint64_t memory_held_now(const struct memory_vm *vm)
 {
-    uint64_t there = (uint64_t)vm->count[PAGE_HERE] + vm->count[PAGE_SHARED];
+    uint64_t there = (uint64_t)vm->count[PAGE_HERE] + vm->count[PAGE_SHARED] +
+                     memory_cache_frames(vm->count[PAGE_COMPRESSED]);
 
     return there > vm->now.shared ? there - vm->now.shared : 0;
 }

@@ -503,6 +503,25 @@ vmk_status file_truncate(struct file *file, uint64_t size)
     return file->ops->truncate(file, size);
 }
 
+vmk_status file_allocate(struct file *file, uint64_t size)
+{
+    struct vnode *vnode = file->vnode;
+    vmk_status status;
+
+    if (file->flags & VFS_O_PATH)
+        return VMK_BAD_HANDLE;
+    if (!file_may_write(file) || !vnode || vnode->type != VFS_TYPE_REGULAR || size > INT64_MAX)
+        return VMK_BAD_PARAM;
+    if (!vnode->ops->allocate)
+        return VMK_UNSUPPORTED;
+    if (vnode->mount->flags & VFS_MOUNT_RDONLY)
+        return VMK_READ_ONLY;
+    mutex_lock(&vnode->lock);
+    status = vnode->ops->allocate(vnode, size);
+    mutex_unlock(&vnode->lock);
+    return status;
+}
+
 vmk_status file_getattr(struct file *file, struct vfs_attr *out)
 {
     if (file->ops->getattr)

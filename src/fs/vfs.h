@@ -274,6 +274,9 @@ struct vnode_ops {
     vmk_status (*read)(struct vnode *vnode, struct vfs_iov *iov);
     vmk_status (*write)(struct vnode *vnode, struct vfs_iov *iov);
     vmk_status (*truncate)(struct vnode *vnode, uint64_t size);
+    /* The file gets all space of [0, size), so that writing there cannot want for any, and is at least that
+     * long. NO_SPACE: as much as there was may stay. Null: space comes with what is written. */
+    vmk_status (*allocate)(struct vnode *vnode, uint64_t size);
     vmk_status (*fsync)(struct vnode *vnode, bool data_only);
 
     /*
@@ -607,6 +610,8 @@ size_t vfs_ioctl_shape(uint32_t request, unsigned *direction);
 unsigned file_poll(struct file *file, struct poll_table *table);
 must_check vmk_status file_fsync(struct file *file, bool data_only);
 must_check vmk_status file_truncate(struct file *file, uint64_t size);
+/* UNSUPPORTED: this file system sets no space aside. */
+must_check vmk_status file_allocate(struct file *file, uint64_t size);
 must_check vmk_status file_getattr(struct file *file, struct vfs_attr *out);
 must_check vmk_status file_page_get(struct file *file, uint64_t index, bool for_write,
                                     mpn_t *out);

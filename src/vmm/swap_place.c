@@ -8,6 +8,7 @@
  *   mem.swap.space=ramdisk:64M      a part of a disk in memory: for tests and the simulation
  *   else                            none: only its balloon and its compression cache give pages back
  *
+ * A file or part is as large as what the VM may lose: its memory less its reservation when it is made.
  * A VM whose .vmx is in visorfs (which is memory) gets no file beside it.
  *
  * Invariants
@@ -36,6 +37,12 @@ struct swap_area {
         uint64_t base, size;
     } parts[VMM_VMS_MAX];
 };
+
+/* Pages that may have to go: none of a VM that reserves all it has. */
+static uint64_t slots_of(const struct vm *vm)
+{
+    return vm->page_count - MIN(vm->config.mem_min_mb * 256ull, vm->page_count);
+}
 
 void swap_place_start(void)
 {
@@ -123,7 +130,7 @@ static vmk_status part_open(struct vm *vm, struct swap_store *s)
 {
     struct vmm_state *vmm = this_host()->vmm;
     struct swap_area *area = vmm->swap_area;
-    uint64_t size = vm->page_count * PAGE_SIZE, base, most;
+    uint64_t size = slots_of(vm) * PAGE_SIZE, base, most;
     vmk_status status = VMK_NO_SPACE;
     bool irqs = spin_lock(&vmm->lock);
 
@@ -132,7 +139,7 @@ static vmk_status part_open(struct vm *vm, struct swap_store *s)
         part_set(area, NULL, vm, base, size);
     spin_unlock(&vmm->lock, irqs);
     if (base != UINT64_MAX)
-        status = swap_store_open_block(s, area->block, base, vm->page_count);
+        status = swap_store_open_block(s, area->block, base, slots_of(vm));
     if (status == VMK_OK)
         return VMK_OK;
     if (base != UINT64_MAX)
@@ -186,12 +193,12 @@ static bool path_make(const struct vm *vm, const char *folder, char *path, size_
 
 static vmk_status file_open(struct vm *vm, const char *folder, struct swap_store *s)
 {
-    uint64_t size = vm->page_count * PAGE_SIZE, available = 0;
+    uint64_t size = slots_of(vm) * PAGE_SIZE, available = 0;
     char path[VM_PATH_SIZE + VM_NAME_SIZE + 16];
     vmk_status status = vfs_is_up() ? VMK_NAME_TOO_LONG : VMK_NO_DEVICE;
 
     if (status == VMK_NAME_TOO_LONG && path_make(vm, folder, path, sizeof(path)))
-        status = swap_store_open_file(s, path, vm->page_count, &available);
+        status = swap_store_open_file(s, path, slots_of(vm), &available);
     if (status == VMK_NO_SPACE)
         vmk_log(VMK_LOG_ERROR,
                 "Mem: %s is not admitted: its swap file %s needs %llu MB and %llu MB are "
@@ -211,6 +218,8 @@ vmk_status swap_place_open(struct vm *vm, struct swap_store *s)
     vmk_status status = VMK_NOT_FOUND;
 
     *s = (struct swap_store){0};
+    if (!slots_of(vm))
+        return VMK_OK;
     if (vm->config.swap_dir[0])
         return file_open(vm, vm->config.swap_dir, s);
     if (vfs_is_up() && config && config[0] == '/') {

@@ -2,9 +2,10 @@
 /*
  * vmm/swap_store.c -- slots on a file (through the VFS) or on a part of a block device.
  *
- * Neighbouring slots are given to pages that go together, so that a cluster is one write. A file is
- * not filled beforehand: opening it checks that there is room now, and a datastore that fills up
- * later ends reclamation (NO_SPACE), not the guest.
+ * Neighbouring slots are given to pages that go together, so that a cluster is one write. Where the file
+ * system can set space aside (VMFS), the file has all its blocks when it is opened. Elsewhere opening
+ * checks that there is room now, and a file system that fills up later ends reclamation (NO_SPACE), not
+ * the guest.
  *
  * Invariants, locking: vmm/swap_store.h.
  */
@@ -71,6 +72,8 @@ vmk_status swap_store_open_file(struct swap_store *s, const char *path, uint64_t
     if (status == VMK_OK)
         status = room_check(s->file, slots * PAGE_SIZE, available);
     if (status == VMK_OK)
+        status = file_allocate(s->file, slots * PAGE_SIZE);
+    if (status == VMK_UNSUPPORTED)
         status = file_truncate(s->file, slots * PAGE_SIZE);
     if (status != VMK_OK)
         swap_store_close(s);

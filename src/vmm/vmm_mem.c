@@ -45,8 +45,9 @@
 #define LARGE_FREE      4u    // times minFree: guests get 2 MB pages. [ESX] `high` of 6.0
 #define BREAK_MOST      32u   // large pages of a VM broken in a period
 #define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
-#define FLOOR_SLACK     64u   // pages above the floor, for what the VMkernel itself takes
-#define BALLOON_PERCENT 65u   // [ESX] Mem.CtlMaxPercent
+#define FLOOR_SLACK     64u  // pages above the floor at least, for what the VMkernel itself takes,
+#define FLOOR_PART      4u            // or this part of the floor
+#define BALLOON_PERCENT 65u           // [ESX] Mem.CtlMaxPercent
 #define SALT_GIVEN      (1ull << 63)  // no id is that large
 #define SHARE_FRAMES    (1u << 26)  // shared pages and hints at most: 16 bytes each, for 256 GB
 #define OVERCOMMIT_ONE  2048u
@@ -263,11 +264,15 @@ static void for_each_vm(struct vmm_mem *m, void (*visit)(struct vmm_mem *m, stru
 /* How much is free; where the next level begins. */
 static void free_tell(struct vmm_mem *m)
 {
+    uint64_t floor;
+
     (void)input(
         m, &(struct memsched_input){.op = MEMSCHED_FREE, .a = (uint32_t)page_free_count()});
     mutex_lock(&m->mutex);
     __atomic_store_n(&m->mark, memsched_mark(&m->policy), __ATOMIC_RELAXED);
-    __atomic_store_n(&m->floor, memsched_floor(&m->policy) + FLOOR_SLACK, __ATOMIC_RELAXED);
+    floor = memsched_floor(&m->policy);
+    __atomic_store_n(&m->floor, floor + MAX(floor / FLOOR_PART, (uint64_t)FLOOR_SLACK),
+                     __ATOMIC_RELAXED);
     mutex_unlock(&m->mutex);
 }
 

@@ -553,9 +553,45 @@ static void power_cut(void *argument)
 }
 FS_TEST(test_vmfs_vfs__power_cut_under_a_mount__next_mount_has_what_was_synced, power_cut)
 
+/* Space that was set aside is there when the volume has none for anybody else. */
+static void set_aside(void *argument)
+{
+    const struct datastore d = lab_up();
+    const uint64_t size = 40ull << 20;
+    struct file *kept, *filler, *other;
+    struct vfs_attr attr;
+    char path[128];
+    uint64_t offset = 0, blocks = 0;
+    size_t done;
+
+    (void)argument;
+    snprintf(path, sizeof(path), "%s/kept", d.path);
+    kept = fs_open(path, VFS_O_RDWR | VFS_O_CREAT, 0600);
+    ck_assert_int_eq(file_allocate(kept, size), VMK_OK);
+    ck_assert_int_eq(file_getattr(kept, &attr), VMK_OK);
+    ck_assert_uint_eq(attr.size, size);
+    snprintf(path, sizeof(path), "%s/filler", d.path);
+    filler = fs_open(path, VFS_O_RDWR | VFS_O_CREAT, 0600);
+    ck_assert_int_eq(file_allocate(filler, DISK_SIZE), VMK_NO_SPACE);
+    snprintf(path, sizeof(path), "%s/other", d.path);
+    other = fs_open(path, VFS_O_RDWR | VFS_O_CREAT, 0600);
+    // What the failed step gave back goes block by block.
+    while (file_allocate(other, (blocks + 1) << 20) == VMK_OK)
+        blocks++;
+    ck_assert_uint_lt(blocks, 1024);
+    for (; offset < size; offset += 5u << 20)
+        ck_assert(file_pwrite(kept, "page", 4, offset, &done) == VMK_OK && done == 4);
+    file_put(other);
+    file_put(filler);
+    file_put(kept);
+    lab_down();
+}
+FS_TEST(test_vmfs_vfs__space_set_aside__is_there_when_the_volume_is_full, set_aside)
+
 KERNEL_TEST_MAIN(
     "vmfs_vfs", RUNS(test_vmfs_vfs__posix_list__as_wanted_and_as_visorfs),
     RUNS(test_vmfs_vfs__listing_while_names_go__each_lasting_one_once),
     RUNS(test_vmfs_vfs__unlinked_open_file__lives_until_closed_and_its_blocks_return),
     RUNS(test_vmfs_vfs__scan__mounts_what_is_new_and_finds_what_was_there),
-    RUNS(test_vmfs_vfs__power_cut_under_a_mount__next_mount_has_what_was_synced))
+    RUNS(test_vmfs_vfs__power_cut_under_a_mount__next_mount_has_what_was_synced),
+    RUNS(test_vmfs_vfs__space_set_aside__is_there_when_the_volume_is_full))

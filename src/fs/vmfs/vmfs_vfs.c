@@ -493,6 +493,16 @@ static vmk_status node_truncate(struct vnode *vnode, uint64_t size)
     return status;
 }
 
+static vmk_status node_allocate(struct vnode *vnode, uint64_t size)
+{
+    struct volume *volume = volume_of(vnode);
+    vmk_status status;
+
+    PATIENTLY(volume, status,
+              vmfs_allocate(volume->v, node_of(vnode)->id, size, VMFS_ZEROED_THICK));
+    return status;
+}
+
 static vmk_status node_fsync(struct vnode *vnode, bool data_only)
 {
     (void)data_only;
@@ -515,6 +525,7 @@ static const struct vnode_ops node_ops = {
     .read = node_read,
     .write = node_write,
     .truncate = node_truncate,
+    .allocate = node_allocate,
     .fsync = node_fsync,
     .open = node_open,
     .release = node_release,
