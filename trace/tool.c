@@ -157,6 +157,24 @@ bool tool_mkdir(const char *path)
     }
 }
 
+bool tool_gnuplot(const char *directory, const char *script)
+{
+    char command[4400];
+
+    if (strpbrk(directory, "'\\")) {
+        (void)tool_fail("%s: a name with quotes: run gnuplot on %s there yourself", directory,
+                        script);
+        return false;
+    }
+    snprintf(command, sizeof(command), "cd '%s' && gnuplot %s", directory, script);
+    if (system(command) != 0) {
+        (void)tool_fail("gnuplot failed on %s/%s; is gnuplot-nox installed?", directory,
+                        script);
+        return false;
+    }
+    return true;
+}
+
 void tool_progress(const char *command, unsigned percent)
 {
     static struct timespec begun, shown;

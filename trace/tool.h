@@ -40,6 +40,8 @@ FILE *tool_create(const char *path);
 bool tool_finish(FILE *file, const char *path);
 /* mkdir -p; false: said why. */
 bool tool_mkdir(const char *path);
+/* Runs gnuplot on a script that lies in that directory, there. */
+bool tool_gnuplot(const char *directory, const char *script);
 
 /* A line on a terminal's stderr, from two seconds on: "verify: 35 %". Call it often. */
 void tool_progress(const char *command, unsigned percent);

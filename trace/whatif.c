@@ -399,7 +399,7 @@ static void script_write(const struct whatif *w, FILE *out, bool svg)
 
 static bool pictures(const struct whatif *w)
 {
-    char path[4096], command[4400];
+    char path[4096];
     FILE *out = out_file(w, "whatif.dat", path);
 
     if (!out)
@@ -426,17 +426,8 @@ static bool pictures(const struct whatif *w)
         script_write(w, out, svg);
         if (!tool_finish(out, path))
             return false;
-        if (strpbrk(w->a->out, "'\\")) {
-            (void)tool_fail("%s: a name with quotes: run gnuplot on whatif.gp there yourself",
-                            w->a->out);
+        if (!tool_gnuplot(w->a->out, svg ? "whatif-svg.gp" : "whatif.gp"))
             return false;
-        }
-        snprintf(command, sizeof(command), "cd '%s' && gnuplot %s", w->a->out,
-                 svg ? "whatif-svg.gp" : "whatif.gp");
-        if (system(command) != 0) {
-            (void)tool_fail("gnuplot failed on %s; is gnuplot-nox installed?", path);
-            return false;
-        }
     }
     return true;
 }
@@ -662,7 +653,7 @@ int whatif_main(int argc, char **argv)
     if (!arguments_read(&a, argc, argv))
         return TOOL_USAGE;
     if (a.memory)
-        return whatif_memory(a.input, a.memory, a.csv);
+        return whatif_memory(a.input, a.memory, a.csv, a.out);
     if (!a.policy_count) {
         memcpy(a.policies, all, sizeof(all));
         a.policy_count = ARRAY_COUNT(all);

@@ -28,10 +28,12 @@
 
 #include "trace/mem_restore.h"
 #include "trace/tool.h"
+#include "trace/whatif_mem_plot.h"
 
 #define STEP_NS      100000000ull
 #define VARIANTS_MAX 8u
 #define CHANGES_MAX  8u
+#define COLUMNS      500u   // of a picture
 #define SPEED_LEAST  256.0  // pages a second, where the trace shows no movement
 #define MB(pages)    ((double)(pages) / 256)
 
@@ -273,6 +275,13 @@ static bool variant_read(struct variant *v, const char *text, char *scratch)
 
 /* ---- a run ---- */
 
+/* Where a run leaves what its VMs have over time; null: nowhere. */
+struct drawing {
+    struct whatif_series series;
+    unsigned variant;
+    uint64_t every;  // steps of a column
+};
+
 static const struct change * override(const struct variant *v, const struct demand *d,
                                       const struct memsched *m, const struct memsched_input *in)
 {
@@ -423,11 +432,30 @@ static void step(const struct demand *d, struct memsched *m, struct result *r, d
     (void)!memsched_step(m, &in);
 }
 
-static bool run(const struct demand *d, const struct variant *v, struct result *r)
+static void draw(const struct drawing *d, const struct memsched *m, const struct vm_run *vms,
+                 uint64_t step_number)
+{
+    const uint64_t column = d->every ? step_number / d->every : 0;
+
+    if (!d->every || step_number % d->every || column >= d->series.columns)
+        return;
+    for (unsigned s = 1; s < MEMSCHED_NODES_MAX; s++) {
+        const struct memsched_node *n = &m->nodes[s];
+        const double figures[] = {(double)memsched_held(n), vms[s].balloon, vms[s].out,
+                                  recorded_held(&vms[s])};
+
+        if (n->id && !n->is_pool)
+            whatif_series_put(&d->series, d->variant, (unsigned)column, s, figures);
+    }
+}
+
+static bool run(const struct demand *d, const struct variant *v, struct result *r,
+                const struct drawing *drawing)
 {
     struct memsched *m = malloc(sizeof(*m));
     double free_then = (double)d->start.free;
     bool share = true, good;
+    uint64_t number = 0;
     size_t i = 0;
 
     if (!m)
@@ -456,6 +484,7 @@ static bool run(const struct demand *d, const struct variant *v, struct result *
             }
         }
         step(d, m, r, free_then, share, (double)STEP_NS / 1e9);
+        draw(drawing, m, r->vms, number++);
     }
     r->reallocations = m->reallocations - d->start.reallocations;
     free(m);
@@ -547,8 +576,21 @@ static void host_rows(const struct result *results, unsigned count, bool csv,
     }
 }
 
-int whatif_memory(const char *input, char *list, bool csv)
+/* Room for a picture's columns. False: no memory. */
+static bool drawing_begin(struct drawing *x, const struct demand *d, unsigned variants)
 {
+    const uint64_t steps = (d->to - d->from) / STEP_NS + 1;
+
+    x->every = (steps + COLUMNS - 1) / COLUMNS;
+    return whatif_series_init(&x->series, variants, (unsigned)(steps / x->every + 1),
+                              MEMSCHED_NODES_MAX, (double)d->from / 1e9,
+                              (double)x->every * (double)STEP_NS / 1e9);
+}
+
+int whatif_memory(const char *input, char *list, bool csv, const char *out)
+{
+    const char *texts[VARIANTS_MAX];
+    struct drawing drawing = {.every = 0};
     struct variant variants[VARIANTS_MAX] = {{.text = "recorded"}};
     struct demand *d = calloc(1, sizeof(*d));
     struct result *results = calloc(VARIANTS_MAX, sizeof(*results));
@@ -567,8 +609,12 @@ int whatif_memory(const char *input, char *list, bool csv)
     }
     if (status == TOOL_OK)
         status = demand_read(d, input);
+    if (status == TOOL_OK && out && !drawing_begin(&drawing, d, count))
+        status = tool_fail("no memory");
     for (unsigned v = 0; status == TOOL_OK && v < count; v++) {
-        if (!run(d, v ? &variants[v] : NULL, &results[v]))
+        texts[v] = variants[v].text;
+        drawing.variant = v;
+        if (!run(d, v ? &variants[v] : NULL, &results[v], &drawing))
             status = tool_fail("--memory %s: a value is out of range", variants[v].text);
     }
     if (status == TOOL_OK) {
@@ -587,6 +633,9 @@ int whatif_memory(const char *input, char *list, bool csv)
         vm_rows(d, results, count, csv, variants);
         host_rows(results, count, csv, variants);
     }
+    if (status == TOOL_OK && out && !whatif_series_draw(&drawing.series, out, texts, d->names))
+        status = TOOL_BAD;
+    whatif_series_free(&drawing.series);
     free(scratch);
     free(results);
     if (d)

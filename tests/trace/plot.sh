@@ -37,6 +37,15 @@ bad=$(grep -v '^#' "$dir/new/pictures/states.dat" | awk '{ for (g = 0; 2 + g * 6
         for (i = 0; i < 6; i++) { v = $(2 + g * 6 + i); if (v == "NaN") nan = 1; s += v }
         if (!nan && (s < 99.9 || s > 100.1)) n++ } } END { print n + 0, NR }')
 case $bad in "0 "[1-9]*) echo "PASS states are 100 %" ;; *) echo "FAIL states are 100 %: $bad" ;; esac
+# Memory: a panel for each VM, with its unit.
+"$BUILD/orrery-sim" replay sim/scenario/memory_limits.wl --trace "$dir/m" >/dev/null 2>&1
+env -u DISPLAY "$tool" plot "$dir/m" --out "$dir/new/memory" >"$dir/out" 2>"$dir/err"
+status=$?
+[ $status -eq 0 ] && [ "$(wc -c <"$dir/new/memory/memory.png")" -gt 10000 ] && echo "PASS memory" ||
+    echo "FAIL memory: status $status: $(head -n 1 "$dir/err")"
+for label in ballooned shared compressed swapped active target held MB 'time since boot (s)' 'Free memory of the host'; do
+    grep -q -F "$label" "$dir/new/memory/memory.svg" && echo "PASS memory says: $label" || echo "FAIL memory says: $label"
+done
 "$tool" plot "$dir/t" --out /dev/null/x >/dev/null 2>"$dir/err"
 status=$?
 [ $status -eq 3 ] && grep -q 'cannot make the directory' "$dir/err" && echo "PASS no place for pictures" ||

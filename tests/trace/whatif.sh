@@ -70,6 +70,18 @@ awk -F, '{ v[$1 "," $2 "," $3] = $5 }
         needs(v["balloon=0,idle,balloon"] == 0 && v["balloon=0,idle,out"] > 20, "without balloons it is swapped")
         needs(v["swap=0,busy,held"] == "", "without swapping one is refused")
     }' "$dir/out"
+wants "memory drawn" 0 'self-replay' "$tool" whatif "$dir/tax" --memory idle-tax=0,balloon=0 --out "$dir/drawn"
+for format in png svg; do
+    [ "$(wc -c <"$dir/drawn/whatif-memory.$format")" -gt 10000 ] && echo "PASS whatif memory as $format" ||
+        echo "FAIL whatif memory as $format: no such picture"
+done
+for label in 'as recorded' 'recorded, modelled' 'idle-tax=0' 'busy holds' 'MB' 'time since boot (s)'; do
+    grep -q -F "$label" "$dir/drawn/whatif-memory.svg" && echo "PASS whatif memory says: $label" ||
+        echo "FAIL whatif memory says: $label"
+done
+# The record beside the model under the recorded settings: what one VM holds at the end, MB.
+tail -n 1 "$dir/drawn/whatif-memory.dat" | awk '{ d = $2 - $3
+    print (NF > 6 && d < 8 && d > -8 ? "PASS" : "FAIL") " whatif memory drawn beside the record: " $2 " and " $3 }'
 wants "memory by a setting that is none" 2 'tax=0' "$tool" whatif "$dir/tax" --memory tax=0
 wants "memory beyond a setting's range" 3 'out of range' "$tool" whatif "$dir/tax" --memory idle-tax=100
 "$sim" replay sim/scenario/sleeper.wl --trace "$dir/nomem" >/dev/null 2>&1
