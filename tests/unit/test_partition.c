@@ -53,6 +53,19 @@ static unsigned problems(struct block_device *disk)
     return found;
 }
 
+/* Repairs it: after that nothing is wrong. */
+static void mend(struct block_device *disk)
+{
+    ck_assert_int_eq(partition_table_repair(disk, &quiet), VMK_OK);
+    ck_assert_uint_eq(problems(disk), 0);
+}
+
+static void end(struct partition_table *table, struct disk_model *disk)
+{
+    partition_table_free(table);
+    disk_model_destroy(disk);
+}
+
 static void add(struct partition_table *table, enum partition_kind kind, uint64_t size,
                 const char *name)
 {
@@ -100,8 +113,7 @@ START_TEST(test_gpt__written__reads_back)
     ck_assert_str_eq(p->name, "dump");
     ck_assert_uint_eq(partition_find(table, 2)->kind, PARTITION_VMFS);
     ck_assert_ptr_null(partition_find(table, 3));
-    partition_table_free(table);
-    disk_model_destroy(disk);
+    end(table, disk);
 }
 END_TEST
 
@@ -121,8 +133,7 @@ static void damage_each(uint64_t header, uint64_t array, unsigned wanted)
         ck_assert_uint_eq(table->count, 2);
         partition_table_free(table);
         if (i % 16 == 0) {
-            ck_assert_int_eq(partition_table_repair(device, &quiet), VMK_OK);
-            ck_assert_uint_eq(problems(device), 0);
+            mend(device);
         } else {
             change(device, at, (uint8_t)(1u << i % 8));
         }
@@ -167,8 +178,7 @@ START_TEST(test_gpt__unreadable_primary__backup_serves)
     table = read_table(device);
     ck_assert_uint_eq(table->problems, PARTITION_BAD_PRIMARY);
     ck_assert_uint_eq(table->count, 2);
-    partition_table_free(table);
-    disk_model_destroy(disk);
+    end(table, disk);
 }
 END_TEST
 
@@ -179,8 +189,7 @@ START_TEST(test_gpt__protective_entry_gone__is_mended)
 
     change(device, 446 + 4, 0xee);
     ck_assert_uint_eq(problems(device), PARTITION_BAD_PROTECTIVE);
-    ck_assert_int_eq(partition_table_repair(device, &quiet), VMK_OK);
-    ck_assert_uint_eq(problems(device), 0);
+    mend(device);
     /* An MBR with a partition of its own is no GPT, whatever lies behind. */
     change(device, 446 + 4, 0xee ^ 0x83);
     change(device, 446 + 8, 0x40 ^ 1);
@@ -188,8 +197,7 @@ START_TEST(test_gpt__protective_entry_gone__is_mended)
     struct partition_table *table = read_table(device);
 
     ck_assert_uint_eq(table->scheme, PARTITION_SCHEME_MBR);
-    partition_table_free(table);
-    disk_model_destroy(disk);
+    end(table, disk);
 }
 END_TEST
 
@@ -207,12 +215,10 @@ START_TEST(test_gpt__disk_grew__backup_moves)
         ck_assert_int_eq(block_write(device, at, sector, SECTOR), VMK_OK);
     }
     ck_assert_uint_eq(problems(device), PARTITION_BACKUP_MISPLACED);
-    ck_assert_int_eq(partition_table_repair(device, &quiet), VMK_OK);
-    ck_assert_uint_eq(problems(device), 0);
+    mend(device);
     table = read_table(device);
     ck_assert_uint_eq(table->usable_end, 2 * DISK_SIZE - 33 * SECTOR);
-    partition_table_free(table);
-    disk_model_destroy(disk);
+    end(table, disk);
     disk_model_destroy(larger);
 }
 END_TEST
@@ -222,17 +228,15 @@ START_TEST(test_gpt__power_cut_in_write__old_or_new)
 {
     struct disk_model *pattern = gpt_disk(2);
     struct partition_table *table = read_table(disk_model_device(pattern));
-    uint64_t before;
     uint64_t all;
 
     add(table, PARTITION_LINUX, 0, "third");
-    before = disk_model_writes(pattern);
+
     struct disk_model *whole = disk_model_clone(pattern);
 
     ck_assert_int_eq(partition_table_write(disk_model_device(whole), table), VMK_OK);
     all = disk_model_writes(whole);
     ck_assert_uint_ge(all, 66);
-    (void)before;
     disk_model_destroy(whole);
     for (uint64_t cut = 0; cut < all; cut++) {
         for (uint64_t seed = 0; seed < 4; seed++) {
@@ -246,8 +250,7 @@ START_TEST(test_gpt__power_cut_in_write__old_or_new)
             after = read_table(device);
             ck_assert_msg(after->count == 2 || after->count == 3, "cut %u seed %u: %u",
                           (unsigned)cut, (unsigned)seed, after->count);
-            ck_assert_int_eq(partition_table_repair(device, &quiet), VMK_OK);
-            ck_assert_uint_eq(problems(device), 0);
+            mend(device);
             partition_table_free(after);
             disk_model_destroy(disk);
         }
@@ -304,8 +307,7 @@ START_TEST(test_mbr__logical_partitions__are_read)
     ck_assert_uint_eq(partition_find(table, 1)->kind, PARTITION_VMFS);
     ck_assert_uint_eq(partition_find(table, 2)->kind, PARTITION_VMKCORE);
     ck_assert_uint_eq(partition_find(table, 7)->offset, (8192ull + 2048 + 64) * SECTOR);
-    partition_table_free(table);
-    disk_model_destroy(disk);
+    end(table, disk);
 }
 END_TEST
 
@@ -319,8 +321,7 @@ START_TEST(test_mbr__bad_chain__ends)
     ck_assert_uint_eq(table->problems, PARTITION_BAD_CHAIN);
     ck_assert_uint_eq(lines, 1);
     ck_assert_uint_eq(table->count, 5);
-    partition_table_free(table);
-    disk_model_destroy(disk);
+    end(table, disk);
 }
 END_TEST
 
@@ -360,8 +361,7 @@ START_TEST(test_mbr__written__keeps_what_it_does_not_know)
     ck_assert_uint_eq(table->problems, 0);
     ck_assert_uint_eq(table->count, 5);
     ck_assert_uint_eq(partition_find(table, 1)->kind, PARTITION_VMFS);
-    partition_table_free(table);
-    disk_model_destroy(disk);
+    end(table, disk);
 }
 END_TEST
 
@@ -423,8 +423,7 @@ START_TEST(test_mbr__boot_sector_of_fat__is_no_table)
     ck_assert_int_eq(block_write(disk_model_device(disk), 0, sector, SECTOR), VMK_OK);
     table = read_table(disk_model_device(disk));
     ck_assert_uint_eq(table->scheme, PARTITION_SCHEME_NONE);
-    partition_table_free(table);
-    disk_model_destroy(disk);
+    end(table, disk);
 }
 END_TEST
 
@@ -491,8 +490,7 @@ START_TEST(test_partition_add__wrong_wishes__are_refused)
     ck_assert_int_eq(partition_add(table, &p), VMK_OK);
     ck_assert_uint_eq(p.offset, 3 << 20);
     ck_assert_uint_eq(p.size, 4 << 20);
-    partition_table_free(table);
-    disk_model_destroy(disk);
+    end(table, disk);
 }
 END_TEST
 
