@@ -39,13 +39,16 @@ mke2fs -q -F -t ext4 "$work/ext4"
 printf 'something' | dd of="$work/bytes" bs=1 seek=5000 conv=notrunc status=none
 cksum <"$work/ext4" >"$work/before"
 cksum <"$work/bytes" >>"$work/before"
-boot 1 "ls /vmfs/volumes; echo first >$volume/first.txt && mkdir $volume/vm; esxcli storage filesystem list"
+boot 1 "echo kept >/etc/hostname; rm /etc/motd; mkdir /etc/new; echo of mine >/etc/new/file
+ls /vmfs/volumes; echo first >$volume/first.txt && mkdir $volume/vm; esxcli storage filesystem list"
 verdict 'first boot makes datastore1' $? 0 "$out-1.txt" 'datastore1.*VMFS-5'
 { cksum <"$work/ext4" && cksum <"$work/bytes"; } >"$work/after"
 check 'disks with content are left alone' cmp "$work/before" "$work/after"
 check 'partitions as ESXi numbers them' sh -c "'$tool' '$work/empty' part-list | tee '$work/parts' |
     awk '\$1 == 3 && /vmfs/ { v = 1 } \$1 == 7 && /vmkcore/ { d = 1 } END { exit !(v && d) }'"
 check 'fsck.vmfs of the first datastore' fsck_vmfs
+
+check 'the state of the host is on the datastore' sh -c "'$tool' '$work/empty@p3' ls /.locker | grep -q 'state.tgz'"
 
 cat >"$work/cmd" <<'CMD'
 exec 2>&1
@@ -131,19 +134,23 @@ check 'a VM moved into the datastore' sh -e -c "
 
 # Killed with everything in flight, a while after so many files were synced.
 wanted=$(($(date +%s) % 6 + 3))
-run_vm="cd $volume/vm && { vmx vm.vmx; echo \"vmx ends \$?\"; } & sleep 1; tail -n +1 -f $volume/vm/vm.out & wait %1"
+run_vm="hostname; cat /etc/new/file; [ -e /etc/motd ] || echo no motd
+cd $volume/vm && { vmx vm.vmx; echo \"vmx ends \$?\"; } & sleep 1; tail -n +1 -f $volume/vm/vm.out & wait %1"
 boot 2 "$run_vm" &
 run=$!
 wait_for "$out-2.txt" "SYNCED $wanted" $run
 kill_qemu $run
 wait $run
 verdict 'guest on VMDKs of the datastore' 0 0 "$out-2.txt" 'Hypervisor detected: VMware' 'DMI: VMware' \
-    'DISK vda good' 'DISK sd[ab] good' "SYNCED $wanted"
+    '^kept' '^of mine' '^no motd' 'DISK vda good' 'DISK sd[ab] good' "SYNCED $wanted"
 
 synced=$(LC_ALL=C tr -d '\r' <"$out-2.txt" | sed -n 's/.*SYNCED \([0-9]*\).*/\1/p' | tail -n 1)
-boot 3 "cat $volume/first.txt; cd $volume/vm && vmx vm.vmx; echo \"vmx ends \$?\"; cat vm.out; echo 1 >/proc/vmware/reliability/crashMe/Panic" --kernel-args blueScreenTimeout=1
-verdict 'after the power cut' 0 0 "$out-3.txt" '^first' 'vmx ends 5' '^HELD'
+printf damaged >"$work/damaged"
+check 'a damaged state' "$tool" "$disk" cp "$work/damaged" :/.locker/state.tgz
+boot 3 "hostname; ls $volume/.locker; cat $volume/first.txt; cd $volume/vm && vmx vm.vmx; echo \"vmx ends \$?\"; cat vm.out; echo 1 >/proc/vmware/reliability/crashMe/Panic" --kernel-args blueScreenTimeout=1
+verdict 'after the power cut' 0 0 "$out-3.txt" '^orrery' '^state.tgz.damaged' '^first' 'vmx ends 5' '^HELD'
 held=$(LC_ALL=C tr -d '\r' <"$out-3.txt" | sed -n 's/^HELD \([0-9]*\).*/\1/p')
+verdict 'a damaged state is refused by name' 0 0 "$out-3.log" 'state: /vmfs/volumes/datastore1/.locker/state.tgz is damaged'
 check "what was synced is held ($synced, $held)" [ "${held:-0}" -ge "${synced:-1}" ]
 
 # Boot 3 ended in a panic. Its dump is read on the partition by Linux, and collected by the next boot.
