@@ -442,89 +442,85 @@ static void changed(struct mqueue *q, unsigned events)
     poll_notify(&q->poll, events);
 }
 
-static int64_t send(struct thread *t, struct mqueue *q, struct message *m, bool nonblock,
-                    struct wait_deadline *deadline)
+/*
+ * Puts *m into the queue, or takes the first message out of it into *m, when there is room or one.
+ * A registration that this ends is in *notice.
+ */
+static int64_t pass(struct mqueue *q, bool sending, struct message **m, bool nonblock,
+                    struct wait_deadline *deadline, struct notice *notice)
 {
-    struct notice notice = {.owner = NULL};
-    bool irqs;
     vmk_status status;
+    bool irqs;
 
     wait_deadline_begin(deadline, &q->wait);
     irqs = plat_irq_save();
     spin_lock_irqs_off(&q->wait.lock);
-    status = wait_for(q, true, nonblock, deadline);
-    if (status == VMK_OK) {
+    status = wait_for(q, sending, nonblock, deadline);
+    if (status == VMK_OK && sending) {
         if (q->count == 0 && !q->receivers)
-            notice = notice_take_locked(q);
-        insert_locked(q, m);
+            *notice = notice_take_locked(q);
+        insert_locked(q, *m);
+    } else if (status == VMK_OK) {
+        *m = list_entry(q->messages.next, struct message, link);
+        list_remove(&(*m)->link);
+        q->count--;
     }
     spin_unlock(&q->wait.lock, irqs);
     wait_deadline_end(deadline);
     if (status != VMK_OK)
         return wait_errno(status, deadline);
-    changed(q, VFS_POLLIN | VFS_POLLRDNORM);
-    notice_send(t, &notice);
+    changed(q, sending ? VFS_POLLIN | VFS_POLLRDNORM : VFS_POLLOUT | VFS_POLLWRNORM);
     return 0;
+}
+
+/* The queue that a[0] names, if the caller may send a[2] bytes to it or receive so many; its file is
+ * referenced. Null: *error says why. */
+static struct mqueue *queue_for(struct thread *t, const uint64_t *a, bool sending,
+                                struct file **file, int64_t *error)
+{
+    struct mqueue *q = queue_get(t, a[0], file, error);
+
+    if (!q)
+        return NULL;
+    if (!(sending ? file_may_write(*file) : file_may_read(*file)))
+        *error = -L_EBADF;
+    else if (sending ? a[2] > (uint64_t)q->message_size : a[2] < (uint64_t)q->message_size)
+        *error = -L_EMSGSIZE;
+    if (!*error)
+        return q;
+    file_put(*file);
+    return NULL;
 }
 
 int64_t sys_mq_timedsend(struct thread *t, const uint64_t *a)
 {
-    struct message *m = NULL;
+    struct notice notice = {.owner = NULL};
+    struct wait_deadline deadline;
+    struct message *m;
     struct file *file;
     struct mqueue *q;
-    struct wait_deadline deadline;
     int64_t error = deadline_in(t, a[4], &deadline);
 
     if (!error && a[3] >= PRIORITIES)
         error = -L_EINVAL;
     if (error)
         return error;
-    q = queue_get(t, a[0], &file, &error);
+    q = queue_for(t, a, true, &file, &error);
     if (!q)
         return error;
-    if (!file_may_write(file))
-        error = -L_EBADF;
-    else if (a[2] > (uint64_t)q->message_size)
-        error = -L_EMSGSIZE;
-    else if (!(m = heap_alloc(sizeof(*m) + a[2], MEM_OWNER_USER)))
-        error = -L_ENOMEM;
-    else
-        error = user_in(t, m->bytes, a[1], a[2]);
+    m = heap_alloc(sizeof(*m) + a[2], MEM_OWNER_USER);
+    error = m ? user_in(t, m->bytes, a[1], a[2]) : -L_ENOMEM;
     if (!error) {
         m->priority = (uint32_t)a[3];
         m->size = a[2];
-        error = send(t, q, m, file->flags & VFS_O_NONBLOCK, &deadline);
+        error = pass(q, true, &m, file->flags & VFS_O_NONBLOCK, &deadline, &notice);
     }
     if (error)
         heap_free(m);
+    else
+        notice_send(t, &notice);
     file_put(file);
     return error;
-}
-
-/* The first message, or null. */
-static struct message *take(struct mqueue *q, bool nonblock, struct wait_deadline *deadline,
-                            int64_t *error)
-{
-    struct message *m = NULL;
-    bool irqs;
-    vmk_status status;
-
-    wait_deadline_begin(deadline, &q->wait);
-    irqs = plat_irq_save();
-    spin_lock_irqs_off(&q->wait.lock);
-    status = wait_for(q, false, nonblock, deadline);
-    if (status == VMK_OK) {
-        m = list_entry(q->messages.next, struct message, link);
-        list_remove(&m->link);
-        q->count--;
-    }
-    spin_unlock(&q->wait.lock, irqs);
-    wait_deadline_end(deadline);
-    if (m)
-        changed(q, VFS_POLLOUT | VFS_POLLWRNORM);
-    else
-        *error = wait_errno(status, deadline);
-    return m;
 }
 
 int64_t sys_mq_timedreceive(struct thread *t, const uint64_t *a)
@@ -537,17 +533,12 @@ int64_t sys_mq_timedreceive(struct thread *t, const uint64_t *a)
 
     if (error)
         return error;
-    q = queue_get(t, a[0], &file, &error);
+    q = queue_for(t, a, false, &file, &error);
     if (!q)
         return error;
-    if (!file_may_read(file))
-        error = -L_EBADF;
-    else if (a[2] < (uint64_t)q->message_size)
-        error = -L_EMSGSIZE;
-    else
-        m = take(q, file->flags & VFS_O_NONBLOCK, &deadline, &error);
+    error = pass(q, false, &m, file->flags & VFS_O_NONBLOCK, &deadline, NULL);
     file_put(file);
-    if (!m)
+    if (error)
         return error;
     error = (int64_t)m->size;
     if (user_out(t, a[1], m->bytes, m->size) ||
