@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# host_shell.sh -- somebody types at the host shell: login, line editing, signals, jobs, vi, less, top,
+# host_shell.sh -- somebody types at the host shell: login, line editing, signals, jobs, vi, less, top, esxtop,
 # a VM's console, and poweroff; and --host-cmd, the shell without anybody.
 #
 # The terminal is a pipe, so each step types something and waits until the screen shows the answer.
@@ -99,6 +99,9 @@ key 'top ends' 'q' '\]# '
 say 'watch' 'watch -n 2 "echo w$((5*5))"\r' 'w25'
 say 'watch refreshes' '' 'w25'
 key 'watch ends' '\003' '\]# '
+say 'esxtop' 'esxtop -d 1\r' 'PCPU USED'
+key 'its memory page' 'm' 'PMEM'
+key 'esxtop ends' 'q' '\]# '
 run 'stty' 'stty -a | head -n 1' 'rows 24; columns 80'
 run 'nice becomes shares' 'nice -n 5 sh -c "nice; exit 4"; echo st$?' '^5'
 run 'and its status passes' 'nice -n 5 sh -c "exit 4"; echo st$?' '^st4'

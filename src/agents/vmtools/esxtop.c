@@ -197,7 +197,7 @@ bool top_sleep(int fd, uint64_t ms)
 
     if (ready < 0 && errno != EINTR)
         fail(EXIT_FAILED, "poll: %s", strerror(errno));
-    return ready == 0;
+    return ready <= 0;
 }
 
 /* ---- the program ---- */

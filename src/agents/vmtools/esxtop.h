@@ -68,5 +68,5 @@ uint64_t top_pages_rate(uint64_t before, uint64_t now, uint64_t passed_ns);
 /* ---- esxtop_batch.c, esxtop_screen.c; `rounds` 0: for ever ---- */
 int top_batch(uint64_t delay_ms, uint64_t rounds);
 int top_screen(uint64_t delay_ms, uint64_t rounds);
-/* Until then; false: a key waits on `fd` (negative: nobody types). */
+/* Until then or until a signal; false: a key waits on `fd` (negative: nobody types). */
 bool top_sleep(int fd, uint64_t ms);

@@ -47,6 +47,12 @@ static void on_signal(int number)
     raise(number);
 }
 
+/* Interrupts the wait for a key, so that the next look has the new size. */
+static void on_resize(int number)
+{
+    (void)number;
+}
+
 static void put(struct screen *s, const char *format, ...) PRINTF_LIKE(2, 3);
 static void put(struct screen *s, const char *format, ...)
 {
@@ -279,7 +285,7 @@ static void help_page(struct screen *s)
         "c   CPU: who used it since the last look",
         "m   memory: who has how much, and where the rest is",
         "f   fields of the memory page: their letters show and hide them",
-        "s   seconds between looks: + and - while here",
+        "s   seconds between looks: asks for them; + and - change them by one",
         "h   this page",
         "space  look now",
         "q   leave",
@@ -318,6 +324,45 @@ static void draw(struct screen *s, const struct top_look *before, const struct t
     fflush(stdout);
 }
 
+static void raw_mode(void)
+{
+    struct termios raw;
+
+    if (tcgetattr(STDIN_FILENO, &saved) != 0)
+        return;
+    saved_valid = true;
+    signal(SIGTERM, on_signal);
+    signal(SIGHUP, on_signal);
+    signal(SIGINT, on_signal);
+    (void)sigaction(SIGWINCH, &(struct sigaction){.sa_handler = on_resize}, NULL);
+    raw = saved;
+    raw.c_lflag &= (tcflag_t) ~(ICANON | ECHO);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+}
+
+/* On the last line, as a line is typed. */
+static void ask_delay(struct screen *s)
+{
+    char line[16], *end;
+    uint64_t seconds;
+
+    restore();
+    printf("\033[%u;1H\033[KSeconds between looks (now %llu): ", s->rows,
+           (unsigned long long)(s->delay_ms / 1000));
+    fflush(stdout);
+    clearerr(stdin);  // a change of size may have interrupted the last one
+    if (fgets(line, sizeof(line), stdin)) {
+        end = strchr(line, '\n');
+        if (end)
+            *end = 0;
+        if (number_of(line, 86400, &seconds) && seconds)
+            s->delay_ms = seconds * 1000;
+    }
+    raw_mode();
+}
+
 /* False: leave. */
 static bool key(struct screen *s)
 {
@@ -329,28 +374,13 @@ static bool key(struct screen *s)
         field_key(s, c);
     else if (c == 'c' || c == 'm' || c == 'h' || c == 'f')
         s->page = c;
+    else if (c == 's')
+        ask_delay(s);
     if (c == '+' && s->delay_ms < 60000)
         s->delay_ms += 1000;
     if (c == '-' && s->delay_ms > 1000)
         s->delay_ms -= 1000;
     return true;
-}
-
-static void raw_mode(void)
-{
-    struct termios raw;
-
-    if (tcgetattr(STDIN_FILENO, &saved) != 0)
-        return;
-    saved_valid = true;
-    signal(SIGTERM, on_signal);
-    signal(SIGHUP, on_signal);
-    signal(SIGINT, on_signal);
-    raw = saved;
-    raw.c_lflag &= (tcflag_t) ~(ICANON | ECHO);
-    raw.c_cc[VMIN] = 1;
-    raw.c_cc[VTIME] = 0;
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
 }
 
 int top_screen(uint64_t delay_ms, uint64_t rounds)
