@@ -79,7 +79,7 @@ void vcpu_raise_pf(struct vcpu *v, uint64_t address, uint32_t error)
 
 void vcpu_raise_nmi(struct vcpu *v)
 {
-    __atomic_store_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
+    vcpu_nmi_note(v);
     vcpu_kick(v);
 }
 
@@ -94,7 +94,7 @@ void vcpu_reset(struct vcpu *v)
     memset(&v->regs, 0, sizeof(v->regs));
     v->regs.gpr[GPR_RDX] = 0x600;
     v->inject.valid = false;
-    __atomic_store_n(&v->nmi_pending, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v->nmi_pending, 0, __ATOMIC_SEQ_CST);
     memset(v->dr, 0, sizeof(v->dr));
     v->dr6 = 0xffff0ff0;
     b->set(v, VT_EFER, 0);

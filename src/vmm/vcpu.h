@@ -46,7 +46,7 @@ struct vcpu {
     void *backend;                // (c) struct vtx_vcpu or struct svm_vcpu
     struct vt_event inject;       // (c) goes in at the next entry
     struct vt_event injected;     // (c) what went in last, for the trace, which clears `valid`
-    bool nmi_pending;             // (a)
+    uint8_t nmi_pending;          // (a) how many wait: vcpu_nmi_note()
     enum vcpu_state state;        // (c)
     bool init_pending;            // (a) INIT received
     int sipi_vector;              // (a) -1: none
@@ -82,6 +82,20 @@ struct vcpu {
 void vcpu_main(void *argument);
 /* Something changed for it (interrupt posted, INIT, stop): it leaves guest or HLT soon. Any context. */
 void vcpu_kick(struct vcpu *v);
+/*
+ * An NMI for it. Two may wait: a processor would have taken the first at once, and holds one more while
+ * that is served. Any context; the caller kicks.
+ */
+static inline void vcpu_nmi_note(struct vcpu *v)
+{
+    const uint8_t most = 2;
+    uint8_t waiting = __atomic_load_n(&v->nmi_pending, __ATOMIC_SEQ_CST);
+
+    while (waiting < most &&
+           !__atomic_compare_exchange_n(&v->nmi_pending, &waiting, (uint8_t)(waiting + 1),
+                                        false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        ;
+}
 
 /* Queue an exception; merges with one in v->inject (double fault, triple fault: VM reset). */
 void vcpu_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error);

@@ -186,7 +186,7 @@ static int pending_vector(struct vcpu *v, bool *from_pic)
     int vector = vlapic_pending(v);
 
     *from_pic = false;
-    if (vector < 0 && v->index == 0 && vlapic_takes_extint(v)) {
+    if (vector < 0 && vlapic_takes_extint(v)) {
         vector = vpic_pending(v->vm);
         *from_pic = vector >= 0;
     }
@@ -209,20 +209,30 @@ static void window_want(struct vcpu *v, bool on)
     vt()->want_interrupt_window(v, on);
 }
 
+/* The next NMI. While one is served, or in a shadow, only one waits. */
+static void prepare_nmi(struct vcpu *v)
+{
+    const bool open = vt()->can_inject_nmi(v);
+
+    if (!open) {
+        STORE(v->nmi_pending, 1);
+    } else if (!v->inject.valid) {
+        v->inject =
+            (struct vt_event){.valid = true, .type = VT_EVENT_NMI, .vector = VECTOR_NMI};
+        if (!__atomic_sub_fetch(&v->nmi_pending, 1, __ATOMIC_SEQ_CST))
+            return;
+    }
+    vt()->want_nmi_window(v, true);
+}
+
 /* Puts the next NMI or interrupt into v->inject, or asks for a window. Irqs on. */
 static void prepare_injection(struct vcpu *v)
 {
     bool from_pic;
     int vector;
 
-    if (LOAD(v->nmi_pending)) {
-        if (!v->inject.valid && vt()->can_inject_nmi(v)) {
-            STORE(v->nmi_pending, false);
-            v->inject = (struct vt_event){.valid = true, .type = VT_EVENT_NMI, .vector = 2};
-        } else {
-            vt()->want_nmi_window(v, true);
-        }
-    }
+    if (LOAD(v->nmi_pending))
+        prepare_nmi(v);
     vector = pending_vector(v, &from_pic);
     if (vector < 0) {
         window_want(v, false);
@@ -232,10 +242,12 @@ static void prepare_injection(struct vcpu *v)
         window_want(v, true);
         return;
     }
-    if (from_pic)
+    if (from_pic) {
         vector = vpic_acknowledge(v->vm);
-    else
+        vlapic_extint_taken(v);
+    } else {
         vlapic_accept(v, (uint8_t)vector);
+    }
     v->inject =
         (struct vt_event){.valid = true, .type = VT_EVENT_INTERRUPT, .vector = (uint8_t)vector};
     window_want(v, pending_vector(v, &from_pic) >= 0);

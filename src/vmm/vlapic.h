@@ -27,8 +27,11 @@ void vlapic_post(struct vcpu *v, uint8_t vector, bool level);
 int vlapic_pending(struct vcpu *v);
 /* That vector, which vlapic_pending() said, goes in: IRR -> ISR. In the world of `v`. */
 void vlapic_accept(struct vcpu *v, uint8_t vector);
-/* Does LINT0 take the PIC's interrupts (ExtINT unmasked, or APIC disabled)? Any context. */
+/* Does it take the PIC's interrupts: by LINT0 (ExtINT unmasked, or APIC disabled), or an IOAPIC's ExtINT
+ * message came that was not taken yet? Any context. */
 bool vlapic_takes_extint(struct vcpu *v);
+/* The PIC was asked for its vector: such a message is done. In the world of `v`. */
+void vlapic_extint_taken(struct vcpu *v);
 
 /* MMIO at the APIC's page, offset 0..0xfff; x2APIC MSRs 0x800..0x8ff; APIC_BASE; TSC_DEADLINE.
  * In the world of `v`, no lock held: an EOI may go on to the IOAPIC, which takes vm->lock. */

@@ -4,11 +4,13 @@
 platform=bochs
 . tests/lib.sh
 
-for name in hello exceptions apic nmi io msr memory mmio_nowhere ring3 task_switch events triple; do
+for name in hello exceptions apic lapic nmi io msr memory mmio_nowhere ring3 task_switch events triple; do
     guest $name .
 done
 guest pvscsi . --disk scsi0:0=1M
 guest smp 'cpus 1' --vcpus 1
 guest smp 'cpus 2' --vcpus 2
+guest lapic . --vcpus 2
+guest ioapic . --vcpus 2
 guest reset . --vcpus 1
 guest clock "PIT: "

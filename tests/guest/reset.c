@@ -11,7 +11,7 @@ const char guest_name[] = "reset";
 
 #define START_AT   0x5e
 #define PM_CONTROL 0x604
-#define SLP_S5     (0x2000u | 5u << 10)
+#define SLP_S5     0x2000u
 
 static unsigned mark = 1;  // in .data: the loader has to write it anew
 

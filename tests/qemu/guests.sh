@@ -4,7 +4,7 @@
 platform=qemu
 . tests/lib.sh
 
-for name in hello exceptions apic nmi io msr memory mmio_nowhere ring3 task_switch events triple; do
+for name in hello exceptions apic lapic nmi io msr memory mmio_nowhere ring3 task_switch events triple; do
     guest $name .
 done
 guest pvscsi . --disk scsi0:0=1M
@@ -12,6 +12,8 @@ guest smp 'cpus 1' --vcpus 1
 guest smp 'cpus 2' --vcpus 2
 guest smp 'cpus 4' --vcpus 4
 guest smp 'cpus 8' --vcpus 8
+guest lapic . --vcpus 2
+guest ioapic . --vcpus 2
 guest nmi_barrier 'cpus 2' --vcpus 2
 
 # A VM that does nothing but triple-fault is stopped after a while.

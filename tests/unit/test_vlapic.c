@@ -473,7 +473,7 @@ START_TEST(test_icr__init_sipi_nmi)
     set(0, 0x300, 0x8500);  // INIT level de-assert
     ck_assert(!fix.vcpu[1].init_pending);
     set(0, 0x300, 0x4400);
-    ck_assert(fix.vcpu[1].nmi_pending);
+    ck_assert_uint_eq(fix.vcpu[1].nmi_pending, 1);
     ck_assert(!fix.vcpu[2].nmi_pending);
     set(0, 0x300, 3u << 18 | 0x4400);
     ck_assert(fix.vcpu[2].nmi_pending && fix.vcpu[3].nmi_pending && !fix.vcpu[0].nmi_pending);

@@ -94,7 +94,7 @@ void vlapic_lvt_fire(struct vlapic *l, enum apic_lvt which)
     if (entry & LVT_MASKED)
         return;
     if (((entry >> LVT_MODE_SHIFT) & 7u) == DELIVER_NMI && which != LVT_TIMER) {
-        store(l->vcpu->nmi_pending, true);
+        vcpu_nmi_note(l->vcpu);
         vcpu_kick(l->vcpu);
         return;
     }
@@ -183,7 +183,12 @@ void vlapic_eoi(struct vlapic *l)
 
 bool vlapic_takes_extint(struct vcpu *v)
 {
-    return load(v->lapic->takes_extint);
+    return (v->index == 0 && load(v->lapic->takes_extint)) || load(v->lapic->extint_sent);
+}
+
+void vlapic_extint_taken(struct vcpu *v)
+{
+    store(v->lapic->extint_sent, false);
 }
 
 /* ---- life ---- */

@@ -61,6 +61,7 @@ struct vlapic {
     uint32_t tmr[8];     // (a) bit set: the interrupt in IRR or ISR is level-triggered
     bool accepting;      // (a) enabled in IA32_APIC_BASE and in SVR
     bool takes_extint;   // (a)
+    bool extint_sent;    // (a) an IOAPIC said that the PIC has something
     bool x2apic;         // (a)
     uint32_t ppr;        // (a) written by the vCPU; others read it for lowest priority
     uint32_t isr_words;

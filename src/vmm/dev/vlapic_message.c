@@ -96,12 +96,17 @@ static bool message_accept(struct vcpu *target, struct vcpu *from, const struct 
         if (vlapic_irr_set(target->lapic, m->vector, m->level) && target != from)
             vcpu_kick(target);
         return true;
-    case DELIVER_NMI: store(target->nmi_pending, true); break;
+    case DELIVER_NMI: vcpu_nmi_note(target); break;
     case DELIVER_INIT: init_send(target); break;
     case DELIVER_SIPI: sipi_send(target, m->vector); break;
-    case DELIVER_SMI:     // no system management mode
-    case DELIVER_READ:    // not on any APIC since the P6
-    case DELIVER_EXTINT:  // the PIC is wired to LINT0 alone
+    case DELIVER_EXTINT:
+        // Only the pin of the PICs has it; an IPI may not ask for it.
+        if (from || !load(target->lapic->accepting))
+            return false;
+        store(target->lapic->extint_sent, true);
+        break;
+    case DELIVER_SMI:   // no system management mode
+    case DELIVER_READ:  // not on any APIC since the P6
     default: return false;
     }
     vcpu_kick(target);

@@ -275,6 +275,7 @@ void vlapic_registers_reset(struct vlapic *l)
     l->svr = SVR_RESET;
     l->esr = 0;
     store(l->esr_new, 0u);
+    store(l->extint_sent, false);
     l->icr = 0;
     for (unsigned i = 0; i < LVT_COUNT; i++)
         store(l->lvt[i], (uint32_t)LVT_MASKED);

@@ -24,6 +24,7 @@
 #include "vmm/dev/vpic.h"
 
 #include "core/heap.h"
+#include "vmm/dev/vioapic.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -158,7 +159,10 @@ static void pair_update(struct vpic *p)
 
     bool rise = output >= 0 && output != p->output;
     __atomic_store_n(&p->output, output, __ATOMIC_RELEASE);
-    // The boot processor's LINT0 is where the wire goes.
+    // The wire goes to pin 0 of the IOAPIC and to the boot processor's LINT0.
+    if (rise)
+        vioapic_irq(p->vm, 0, false);
+    vioapic_irq(p->vm, 0, output >= 0);
     if (rise && p->vm->vcpus[0])
         vcpu_kick(p->vm->vcpus[0]);
 }

@@ -13,7 +13,7 @@ struct vpm;
 #define VPM_CONTROL_PORT 0x604u
 #define VPM_TIMER_PORT   0x608u
 #define VPM_TIMER_HZ     3579545u
-#define VPM_SLP_TYP_S5   5u  // what \_S5 of the DSDT tells the guest to write
+#define VPM_SLP_TYP_S5   0u  // what \_S5 of the DSDT tells the guest to write, as in the PIIX4
 #define VPM_RESET_PORT   0xcf9u
 #define VPM_RESET_VALUE  0x06u
 
