@@ -48,3 +48,43 @@ struct svm_vcpu {
     uint64_t xcr0, tsc_aux;  // (c) what the hardware has now
     struct svm_length lengths[SVM_LENGTH_SETS][SVM_LENGTH_WAYS];  // the newer first
 };
+
+static inline struct svm_vcpu *svm_of(const struct vcpu *v)
+{
+    return v->backend;
+}
+
+/* A field of the VMCB changed that these SVM_CLEAN_* stand for. */
+static inline void svm_touch(struct svm_vcpu *s, uint64_t clean_bits)
+{
+    s->clean &= ~(uint32_t)clean_bits;
+}
+
+/* ---- svm_state.c: the back end's calls of these names (vmm/vt.h) ---- */
+
+uint64_t svm_get(struct vcpu *v, enum vt_reg reg);
+void svm_set(struct vcpu *v, enum vt_reg reg, uint64_t value);
+void svm_get_segment(struct vcpu *v, enum vt_seg seg, struct vt_segment *out);
+void svm_set_segment(struct vcpu *v, enum vt_seg seg, const struct vt_segment *in);
+unsigned svm_cpl(struct vcpu *v);
+struct vmcb_segment *svm_segment_of(struct vmcb *b, enum vt_seg seg);
+
+/* ---- svm_event.c: such calls, and what svm_run() needs around an entry ---- */
+
+bool svm_can_inject_interrupt(struct vcpu *v);
+bool svm_can_inject_nmi(struct vcpu *v);
+void svm_want_interrupt_window(struct vcpu *v, bool on);
+void svm_want_nmi_window(struct vcpu *v, bool on);
+void svm_clear_shadow(struct vcpu *v);
+bool svm_step(struct vcpu *v, uint64_t next);
+void svm_exceptions_intercept(struct svm_vcpu *s);
+/* v->inject goes into the VMCB. */
+void svm_inject(struct vcpu *v, struct svm_vcpu *s);
+uint64_t svm_virq_check(struct vcpu *v, struct svm_vcpu *s);
+bool svm_nmi_step_end(struct svm_vcpu *s);
+void svm_iret_seen(struct svm_vcpu *s);
+void svm_requeue(struct vcpu *v, struct svm_vcpu *s, uint64_t info);
+
+/* ---- svm_exit.c ---- */
+
+void svm_exit_fill(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit);
