@@ -118,6 +118,10 @@ list_of() {
             echo "guest:smp:$vcpus"
             echo "guest:reclaim:$vcpus"
         done
+        for guest in lapic ioapic; do
+            echo "guest::1"
+            echo "guest::2"
+        done
         ;;
     *) for f in tests/"$1"/*.sh; do
         case $f in

@@ -80,19 +80,19 @@ static bool in_tmr(unsigned vector)
 static void on_edge(struct guest_frame *frame)
 {
     (void)frame;
-    edges++;
     handled_on = apic_id();
     tmr_in_handler = in_tmr(EDGE);
+    edges++;
     apic_eoi();
 }
 
 static void on_level(struct guest_frame *frame)
 {
     (void)frame;
-    levels++;
     handled_on = apic_id();
     irr_in_handler = low() & REMOTE_IRR;
     tmr_in_handler = in_tmr(LEVEL);
+    levels++;
     if (reconfigure)
         io_write(0x10 + 2 * PIN, EDGE | MASKED);
     if (levels > keep)
