@@ -119,8 +119,8 @@ list_of() {
             echo "guest:reclaim:$vcpus"
         done
         for guest in lapic ioapic; do
-            echo "guest::1"
-            echo "guest::2"
+            echo "guest:$guest:1"
+            echo "guest:$guest:2"
         done
         ;;
     *) for f in tests/"$1"/*.sh; do
