@@ -219,15 +219,20 @@ static bool share(const struct plot *p, bool (*made)(const struct plot *p, const
     static const char name[] = "share";
     FILE *out = begin(p, name, 1500, 1000);
     char text[128], columns[64];
+    size_t longest = 6;
+    double right;
 
     if (!out)
         return false;
+    for (unsigned i = 0; i < p->colour_count; i++)
+        longest = MAX(longest, strlen(p->colours[i].label));
+    right = 1 - (100 + 11 * (double)longest) / 1500;  // what the legend leaves
     fprintf(out,
-            "set multiplot layout 2,1 margins 0.07,0.83,0.08,0.94 spacing 0,0.11\n"
-            "set key at screen 0.845,screen 0.94 left top\n"
+            "set multiplot layout 2,1 margins 0.07,%.3f,0.08,0.94 spacing 0,0.11\n"
+            "set key at screen %.3f,screen 0.94 left top\n"
             "set xrange [%.6f:%.6f]\n"
             "set ylabel \"percent of a CPU\"\nset yrange [0:*]\nset format x \"\"\n",
-            (double)p->from / 1e9, (double)p->to / 1e9);
+            right, right + 0.015, (double)p->from / 1e9, (double)p->to / 1e9);
     snprintf(text, sizeof(text),
              "CPU that each world had (lines) and was due (dots), over %.3g %s",
              (double)p->window / (p->window < 1000000000 ? 1e6 : 1e9),

@@ -10,6 +10,8 @@
  * Locking    sched_state.lock.
  * Start at   sched_samples_get().
  */
+#include "core/heap.h"
+#include "core/trace.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "sched/sched.h"
@@ -176,4 +178,28 @@ vmk_status sched_sample_get(uint32_t id, struct sched_sample *out)
     }
     spin_unlock(&sched->lock, irqs);
     return found ? VMK_OK : VMK_NOT_FOUND;
+}
+
+vmk_status sched_names_record(void)
+{
+    uint32_t room = sched_samples_get(NULL, 0) + 16;  // some may come until they are read
+    struct sched_sample *all = heap_alloc(room * sizeof(*all), MEM_OWNER_WORLD);
+    uint32_t count;
+
+    if (!all)
+        return VMK_NO_MEMORY;
+    count = MIN(sched_samples_get(all, room), room);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sched_sample *s = &all[i];
+        bool is_pool = s->kind == SCHED_SAMPLE_POOL || s->kind == SCHED_SAMPLE_VM;
+
+        TRACE(world_name, .id = s->id,
+              .kind = s->kind == SCHED_SAMPLE_VM     ? RECORD_name_kind_VM
+                      : s->kind == SCHED_SAMPLE_POOL ? RECORD_name_kind_POOL
+                                                     : RECORD_name_kind_WORLD,
+              .vm = is_pool || s->group == s->id ? 0 : s->group, .pool = s->parent,
+              .name = trace_text16(s->name));
+    }
+    heap_free(all);
+    return VMK_OK;
 }

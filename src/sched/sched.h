@@ -106,5 +106,7 @@ void sched_host_usage_get(struct sched_host_usage *out);
  * returns how many there are. O(worlds) under the scheduler's lock. Any context.
  */
 uint32_t sched_samples_get(struct sched_sample *out, uint32_t room);
+/* A record of the name of each world, VM and pool there is: for a recorder that begins late. */
+must_check vmk_status sched_names_record(void);
 /* Of one of them: a world's, pool's, VM's or idle world's id. NOT_FOUND. */
 must_check vmk_status sched_sample_get(uint32_t id, struct sched_sample *out);

@@ -10,6 +10,7 @@
  * Locking    none.
  */
 #include "core/trace_internal.h"
+#include "sched/sched.h"
 #include "tests/unit/fs_fixture.h"
 
 static vmk_status store(const char *text)
@@ -42,6 +43,37 @@ static void body_classes(void *argument)
         strstr(fs_read_file("/proc/vmware/trace/metadata"), "/* CTF 1.8 */\n"));
 }
 FS_TEST(test_proc_trace__classes__set_by_words, body_classes)
+
+static bool holds(const void *bytes, size_t size, const char *text)
+{
+    const char *at = bytes;
+    bool found = false;
+
+    for (size_t i = 0; i + strlen(text) < size && !found; i++)
+        found = !memcmp(at + i, text, strlen(text) + 1);
+    return found;
+}
+
+/* Worlds that were there before the recorder: their names are the first records of `sys`. */
+static void body_names(void *argument)
+{
+    struct trace_state *trace = this_host()->trace;
+    uint32_t nodes;
+    static struct trace_packet p;
+
+    (void)argument;
+    fs_up();
+    nodes = sched_samples_get(NULL, 0);
+    ck_assert_uint_gt(nodes, 1);
+    ck_assert_int_eq(store("sched"), VMK_OK);
+    ck_assert_uint_ge(trace->streams[TRACE_SYS].records, nodes);
+    memcpy(&p, trace_packet_of(trace, &trace->streams[TRACE_SYS], 0), sizeof(p));
+    ck_assert(holds(&p, sizeof(p), "host"));
+    ck_assert(holds(&p, sizeof(p), "idle0"));
+    ck_assert_int_eq(store("vm"), VMK_OK);  // it was on: nothing is said twice
+    ck_assert_uint_lt(trace->streams[TRACE_SYS].records, 2 * (uint64_t)nodes);
+}
+FS_TEST(test_proc_trace__switched_on_late__names_who_was_there, body_names)
 
 static void body_packets(void *argument)
 {
@@ -88,4 +120,5 @@ static void body_packets(void *argument)
 FS_TEST(test_proc_trace__packets__those_of_the_ring, body_packets)
 
 KERNEL_TEST_MAIN("proc_trace", RUNS(test_proc_trace__classes__set_by_words),
+                 RUNS(test_proc_trace__switched_on_late__names_who_was_there),
                  RUNS(test_proc_trace__packets__those_of_the_ring))

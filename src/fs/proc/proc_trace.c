@@ -20,6 +20,7 @@
 #include "lib/ascii.h"
 #include "lib/format.h"
 #include "plat/plat.h"
+#include "sched/sched.h"
 
 static vmk_status show_classes(struct procfs_text *out, void *argument)
 {
@@ -45,6 +46,7 @@ static vmk_status store_classes(const char *text, size_t length, void *argument)
     const char *bad;
     uint32_t classes;
     vmk_status status;
+    bool was_off;
 
     (void)argument;
     while (length && (text[length - 1] == '\n' || text[length - 1] == 0))
@@ -60,7 +62,10 @@ static vmk_status store_classes(const char *text, size_t length, void *argument)
             bad);
         return VMK_BAD_PARAM;
     }
+    was_off = !trace_classes();
     status = trace_classes_set(classes);
+    if (status == VMK_OK && was_off)
+        status = sched_names_record();  // of who came before
     if (status != VMK_OK)
         vmk_log(VMK_LOG_INFO, "Trace: cannot record: %s", vmk_status_text(status));
     return status;
