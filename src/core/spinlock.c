@@ -12,7 +12,7 @@
  *     spin_try_lock_irqs_off() (asserted in push()).
  *   - A CPU that panics waits for nobody: it takes what a stopped CPU holds (core_panicking()).
  *   - A lock on a CPU's held stack is not free; the CPU may change worlds while holding one (the
- *     run queue lock), so the stack belongs to the CPU.
+ *     scheduler's lock), so the stack belongs to the CPU.
  * Locking    it is the locking. Held stacks: own CPU, irqs off.
  * Start at   spin_lock_irqs_off().
  * Sources    [MCS91] section 2 for tickets; docs/lock-order.md
