@@ -226,7 +226,7 @@ static bool share(const struct plot *p, bool (*made)(const struct plot *p, const
         return false;
     for (unsigned i = 0; i < p->colour_count; i++)
         longest = MAX(longest, strlen(p->colours[i].label));
-    right = 1 - (100 + 11 * (double)longest) / 1500;  // what the legend leaves
+    right = 1 - (110 + 13.5 * (double)longest) / 1500;  // what the legend leaves
     fprintf(out,
             "set multiplot layout 2,1 margins 0.07,%.3f,0.08,0.94 spacing 0,0.11\n"
             "set key at screen %.3f,screen 0.94 left top\n"
@@ -272,7 +272,8 @@ static void states_panel(FILE *out, const struct plot *p, unsigned group, bool b
         fprintf(out, "%s \"states.dat\" using 1:(", s ? ", \\\n    " : "plot");
         for (unsigned below = 0; below < s; below++)
             fprintf(out, "$%u+", first + below);
-        fprintf(out, "0):(");
+        /* No number where a group is gone: a plain 0 would close the lowest area over the gap. */
+        fprintf(out, "0*$%u):(", first);
         for (unsigned below = 0; below <= s; below++)
             fprintf(out, "$%u%s", first + below, below < s ? "+" : "");
         fprintf(out, ") with filledcurves fs solid 1 fc rgb \"%s\" %s", states[s].colour,
