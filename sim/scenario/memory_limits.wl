@@ -18,7 +18,7 @@ mem b size=120MB max=60MB driver=no
 mem c size=120MB
 mem d size=120MB min=40MB
 world a.v vm=a
-  touch used=150MB active=20MB ; sleep 300s ; touch active=150MB ; until 360s
+  touch used=150MB active=20MB ; sleep 300s ; touch active=150MB ; sleep 8s ; touch active=20MB ; until 360s
 world b.v vm=b
   touch used=100MB active=10MB ; until 360s
 world c.v vm=c
@@ -37,7 +37,7 @@ expect mem_held(a) <= 100 each 10s to 149s
 expect mem_held(a) >= 90 each 10s from 60s to 149s
 expect mem_held(a) <= 60 each 10s from 180s to 210s
 expect mem_held(a) >= 110 each 10s from 240s to 270s
-expect mem_held(a) >= 149 each 10s from 340s
+expect mem_held(a) >= 149 each 10s from 320s
 expect mem_swapped(a) + mem_compressed(a) <= 32 each 10s to 149s
 expect mem_balloon(a) >= 38 each 10s from 90s to 149s
 expect mem_held(b) <= 60 each 10s

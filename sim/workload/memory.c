@@ -16,12 +16,12 @@
 #include "core/status.h"
 #include "sim/workload/memory_internal.h"
 
-#define FIRST_ID      (MEMSCHED_ROOT_ID + 1)
-#define SAMPLE_PAGES  100u
-#define REALLOCATE    15u
-#define WRITE_PERCENT 20u
-#define BALLOON_MOST  65u
-#define OVERHEAD      512u
+#define FIRST_ID     (MEMSCHED_ROOT_ID + 1)
+#define SAMPLE_PAGES 100u
+#define REALLOCATE   15u
+#define WRITE_EVERY  50u  // touches
+#define BALLOON_MOST 65u
+#define OVERHEAD     512u
 
 /* ---- the policy ---- */
 
@@ -55,7 +55,7 @@ static void usage(struct memory *m, struct memory_vm *vm)
     s->balloon = vm->count[PAGE_BALLOONED];
     s->swapped = vm->count[PAGE_SWAPPED];
     s->compressed = vm->count[PAGE_COMPRESSED];
-    s->shared = memory_saved(m, vm);
+    s->shared = memory_saved(vm);
     if (input(m, (struct memsched_input){.op = MEMSCHED_USAGE,
                                          .small = vm->driver ? BALLOON_MOST : 0,
                                          .id = vm->id,
@@ -138,11 +138,13 @@ static void guest(struct memory *m, struct memory_vm *vm)
     }
     active = MIN(active, vm->grown);
     first = active ? (uint32_t)rng_below(&vm->rng, active) : 0;
-    for (uint32_t i = 0; i < active && !vm->now.lost; i++) {
-        uint32_t page = (vm->base + (first + i) % active) % vm->grown;
+    for (uint32_t i = 0, k = first; i < active && !vm->now.lost;
+         i++, k = k + 1 < active ? k + 1 : 0) {
+        uint64_t page = (uint64_t)vm->base % vm->grown + k;
 
+        page -= page >= vm->grown ? vm->grown : 0;
         vm->now.wanted++;
-        vm->now.done += memory_access(m, vm, page, rng_below(&vm->rng, 1000) < WRITE_PERCENT);
+        vm->now.done += memory_access(m, vm, (uint32_t)page, i % WRITE_EVERY == 0);
     }
 }
 

@@ -44,6 +44,7 @@ struct memory_vm {
         late;    // percent of pages the guest does not give; seconds until it takes back
     bool reset;  // its balloon is to be popped
     uint32_t surplus_since;  // second in which the balloon was more than its target
+    int64_t shared_parts;    // its parts of common frames, in 1/65536
     uint32_t out_left;       // pages that may go this second
     struct rng rng;
     struct memory_page *pages;
@@ -75,7 +76,7 @@ struct memory {
     uint32_t kernel_count;  // frames it has
     struct memory_store frames, cache, swap;
     uint32_t *common_frame, *common_refs;  // by page number
-    uint32_t common_count;
+    uint32_t common_count, common_used;    // frames that are common
     uint32_t second;
     uint64_t now;
     // Settings, pages a second where nothing else is said.
@@ -102,7 +103,7 @@ bool memory_take_out(struct memory *m, struct memory_vm *vm, uint32_t page);
 bool memory_share(struct memory *m, struct memory_vm *vm, uint32_t page);
 void memory_return(struct memory *m, struct memory_vm *vm, uint32_t page);
 /* Pages that sharing saves a VM. */
-uint32_t memory_saved(const struct memory *m, const struct memory_vm *vm);
+uint32_t memory_saved(const struct memory_vm *vm);
 
 /* The VMkernel takes or gives back frames: it waits for nobody. */
 void memory_kernel_step(struct memory *m);

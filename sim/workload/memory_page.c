@@ -17,6 +17,7 @@
 #define READ_TRIES    3u
 #define FLOOR_SLACK   64u  // frames above the floor at least, as src/vmm/vmm_mem.c
 #define SLACK_PART    4u
+#define PART_ONE      65536u  // of a common frame
 #define TELL_EVERY    512u
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -160,10 +161,26 @@ static void check(struct memory_vm *vm, uint32_t page, uint64_t content)
     vm->now.wrong += content != content_of(vm, page);
 }
 
-static void common_leave(struct memory *m, uint32_t page)
+/* Adds (or takes off) each sharer's part of a common frame. */
+static void parts_add(struct memory *m, uint32_t page, int sign)
 {
-    if (--m->common_refs[page] == 0)
+    for (uint32_t i = 0; m->common_refs[page] && i < m->vm_count; i++) {
+        struct memory_vm *vm = &m->vms[i];
+
+        if (page < vm->size && vm->pages[page].state == PAGE_SHARED)
+            vm->shared_parts += sign * (int64_t)(PART_ONE / m->common_refs[page]);
+    }
+}
+
+static void common_leave(struct memory *m, struct memory_vm *vm, uint32_t page)
+{
+    parts_add(m, page, -1);
+    state_set(vm, page, PAGE_NONE);
+    if (--m->common_refs[page] == 0) {
         place_give(&m->frames, m->common_frame[page]);
+        m->common_used--;
+    }
+    parts_add(m, page, 1);
 }
 
 static uint32_t sum_of(uint64_t content)
@@ -200,7 +217,7 @@ static bool bring(struct memory *m, struct memory_vm *vm, uint32_t page)
         content = m->frames.content[m->common_frame[page]];
         if (!frame_take(m, vm, content, &frame))
             return false;
-        common_leave(m, page);
+        common_leave(m, vm, page);
         break;
     case PAGE_COMPRESSED:
     case PAGE_SWAPPED:
@@ -249,7 +266,7 @@ static void let_go(struct memory *m, struct memory_vm *vm, uint32_t page)
 
     switch (p->state) {
     case PAGE_HERE: place_give(&m->frames, p->where); break;
-    case PAGE_SHARED: common_leave(m, page); break;
+    case PAGE_SHARED: common_leave(m, vm, page); break;
     case PAGE_COMPRESSED: place_give(&m->cache, p->where); break;
     case PAGE_SWAPPED: place_give(&m->swap, p->where); break;
     default: break;
@@ -276,15 +293,13 @@ void memory_vm_drop(struct memory *m, struct memory_vm *vm)
 
 bool memory_audit(const struct memory *m)
 {
-    uint64_t here = m->kernel_count, compressed = 0, swapped = 0;
+    uint64_t here = m->kernel_count + m->common_used, compressed = 0, swapped = 0;
 
     for (uint32_t i = 0; i < m->vm_count; i++) {
         here += m->vms[i].count[PAGE_HERE];
         compressed += m->vms[i].count[PAGE_COMPRESSED];
         swapped += m->vms[i].count[PAGE_SWAPPED];
     }
-    for (uint32_t i = 0; i < m->common_count; i++)
-        here += m->common_refs[i] != 0;
     return here == m->frames.room - m->frames.free_count &&
            compressed == m->cache.room - m->cache.free_count &&
            swapped == m->swap.room - m->swap.free_count;
@@ -333,23 +348,21 @@ bool memory_share(struct memory *m, struct memory_vm *vm, uint32_t page)
     content = m->frames.content[p->where];
     if (content != mix(1, page))  // nobody has the same
         return false;
-    if (m->common_refs[page]++ == 0)
+    parts_add(m, page, -1);
+    if (m->common_refs[page]++ == 0) {
         m->common_frame[page] = p->where;
-    else
+        m->common_used++;
+    } else {
         place_give(&m->frames, p->where);
+    }
     state_set(vm, page, PAGE_SHARED);
+    parts_add(m, page, 1);
     return true;
 }
 
-uint32_t memory_saved(const struct memory *m, const struct memory_vm *vm)
+uint32_t memory_saved(const struct memory_vm *vm)
 {
-    uint64_t parts = 0;  // of common frames, in 1/65536
+    uint64_t parts = (uint64_t)vm->shared_parts / PART_ONE;
 
-    if (!vm->count[PAGE_SHARED])
-        return 0;
-    for (uint32_t i = 0; i < vm->size; i++) {
-        if (vm->pages[i].state == PAGE_SHARED)
-            parts += 65536u / m->common_refs[i];
-    }
-    return vm->count[PAGE_SHARED] - (uint32_t)MIN(parts >> 16, vm->count[PAGE_SHARED]);
+    return vm->count[PAGE_SHARED] - (uint32_t)MIN(parts, vm->count[PAGE_SHARED]);
 }
