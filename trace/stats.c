@@ -30,7 +30,7 @@ static const char help[] =
     "  --json           the same and the CPUs, as one JSON object\n"
     "  --memory         memory per VM as CSV: mean, largest and last, in 4 KB pages\n"
     "  --output FILE    there instead of on stdout\n"
-    "  --world ID,...   only these worlds (ids or names)\n"
+    "  --world ID,...   only these worlds (ids, names, VM/name)\n"
     "  --from T, --to T only this part: 1.5s, 20ms; a plain number is seconds since boot\n"
     "  --window T       for the error of shares (1s)\n"
     "  --no-ideal       leave the ideal out: faster with very many worlds\n"
@@ -60,12 +60,18 @@ const char *stats_kind_name(enum stats_kind kind)
     return names[kind];
 }
 
+/* By number, by name, or by VM/name as the tables have it. */
 static bool wanted(const struct options *o, const struct model_node *w)
 {
+    const struct model_node *vm = model_vm_of(w);
+    char name[32], vm_name[32], full[64];
     uint64_t id;
 
+    snprintf(full, sizeof(full), "%s/%s", vm ? model_name(vm, vm_name) : "",
+             model_name(w, name));
     for (unsigned i = 0; i < o->world_count; i++) {
-        if (!strcmp(o->worlds[i], w->name) || (tool_number(o->worlds[i], &id) && id == w->id))
+        if (!strcmp(o->worlds[i], name) || !strcmp(o->worlds[i], full) ||
+            (tool_number(o->worlds[i], &id) && id == w->id))
             return true;
     }
     return o->world_count == 0;

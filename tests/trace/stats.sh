@@ -40,6 +40,9 @@ done
 
 world=$(awk -F, '$1 == "world" { print $2; exit }' "$dir/csv")
 is "--world" "$("$tool" stats --csv --world "$world" "$dir/t" | grep -c '^world,')" 1
+# VM/name, as the table has it.
+label=$("$tool" stats "$dir/t" | awk '$1 == "world" && $3 ~ /\// { print $3; exit }')
+is "--world VM/name" "$("$tool" stats --csv --world "$label" "$dir/t" | grep -c '^world,')" 1
 "$tool" stats --world nobody "$dir/t" >/dev/null 2>&1
 is "--world nobody: status" $? 3
 "$tool" stats --from 2 --to 1 "$dir/t" >/dev/null 2>&1
