@@ -98,9 +98,9 @@ restore() {
         (cd "$work/new" && tar -cf - etc) | tar -xpf - -C / || { say 3 "/etc is full"; return 3; }
     fi
     while read -r name; do
-        case $name in
-        etc/../* | etc/*/../*) ;;
-        etc/?*) rm -rf "/$name" ;;
+        case /$name/ in
+        */../*) ;;
+        /etc/?*) rm -rf "/${name:?}" ;;
         esac
     done <"$work/removed"
     say 6 "/etc is as $state has it"
