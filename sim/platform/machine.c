@@ -99,6 +99,11 @@ int plat_serial_read(unsigned port)
     return (unsigned char)host->serial[port].in[host->serial[port].in_read++ % SERIAL_SIZE];
 }
 
+int plat_keyboard_read(void)
+{
+    return -1;
+}
+
 const char *sim_serial_text(unsigned port, size_t *length)
 {
     *length = sim.cpu->host->serial[port].out_length;

@@ -2,7 +2,7 @@
 /*
  * fs/tty_console.c -- the host's console as a terminal, and with /dev/tty and /dev/kmsg.
  *
- * Input is pushed in by whoever has it: the poller below reads a serial port; a keyboard driver or a
+ * Input is pushed in by whoever has it: the poller below reads a serial port and the keyboard; a
  * simulation can call tty_console_input() as well. Output goes to a function that can be replaced
  * while it runs (the console bridge attaches and detaches VMs that way).
  *
@@ -14,6 +14,7 @@
 #include "core/heap.h"
 #include "core/log.h"
 #include "fs/tty_internal.h"
+#include "lib/keymap.h"
 #include "lib/string.h"
 #include "plat/plat.h"
 #include "world/world.h"
@@ -53,6 +54,7 @@ void tty_console_input(const char *text, size_t length)
 static void poll_port(void *argument)
 {
     unsigned port = (unsigned)(uintptr_t)argument;
+    struct keymap keymap = {0};
 
     for (;;) {
         char text[64];
@@ -61,6 +63,8 @@ static void poll_port(void *argument)
 
         while (length < sizeof(text) && (c = plat_serial_read(port)) >= 0)
             text[length++] = (char)c;
+        while (length + KEYMAP_TEXT <= sizeof(text) && (c = plat_keyboard_read()) >= 0)
+            length += keymap_code(&keymap, (uint8_t)c, text + length);
         if (length)
             tty_console_input(text, length);
         else if (world_sleep_until(plat_time_now() + POLL_NS) == VMK_KILLED)

@@ -102,6 +102,8 @@ void plat_console_write(const char *text, size_t length);  // screen (and e9 whe
 void plat_serial_write(unsigned port, const char *text, size_t length);
 /* One received byte, or -1. Any context. */
 int plat_serial_read(unsigned port);
+/* One scan code (set 1) of the machine's own keyboard, or -1. Any context. */
+int plat_keyboard_read(void);
 
 /*
  * A way out for traces, apart from the console: "disk", a disk whose model is the name below (no other

@@ -11,6 +11,8 @@ platform=qemu
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 work=$(mktemp -d "${TMPDIR:-/tmp}/orrery-platform.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+# A machine in the background is watched through its log, so that of an earlier run must be gone.
+rm -f "$results"/out-qemu-platform-*
 mkdir -p "$work/root/bin" "$work/modules"
 cp "$cache/guest/busybox" "$work/root/bin/busybox"
 for applet in sh poweroff reboot sleep; do ln -s busybox "$work/root/bin/$applet"; done
@@ -93,6 +95,35 @@ exec 3>&-
 wait $!
 m_status=$?
 judge 0 'ACPI: power button' 'Boot: powering off'
+
+# A person at the machine itself: keys in, text with control sequences on the screen. The screen is what is
+# in the memory of the VGA adapter, every second byte an attribute.
+mkfifo "$work/keys"
+machine 'keyboard and screen' 'echo ready >/dev/kmsg; printf "\033[2J\033[5;3H"; read word; echo "typed $word" >/dev/kmsg
+printf "\033[7m[%s]\033[m" "$word"; read end; poweroff -f' \
+    -M q35 -vga std -monitor stdio <"$work/keys" >/dev/null &
+m_log=$results/out-qemu-platform-keyboard-and-screen.log
+m_name='keyboard and screen'
+exec 3>"$work/keys"
+wait_for 1 'user: ready'
+for key in shift-h a x backspace l l o shift-1 ret; do
+    echo "sendkey $key" >&3
+    sleep 0.3
+done
+wait_for 1 'typed Hallo!'
+sleep 1
+echo "pmemsave 0xb8000 4000 \"$work/vga\"" >&3
+sleep 1
+echo 'sendkey ret' >&3
+exec 3>&-
+wait $!
+m_status=$?
+judge 0 'Keyboard: PS/2' 'user: typed Hallo!'
+fold() { od -An -v -tx1 -w2 -j$(((4 * 80 + 2) * 2)) -N320 "$work/vga" | awk '{ printf "%s ", $1 == "20" ? "." : $1 $2 }'; }
+# In row 5 what was typed and echoed, in row 6 [Hallo!] in black on light grey (70).
+fold >"$results/out-qemu-platform-screen.txt"
+verdict 'platform screen' 0 0 "$results/out-qemu-platform-screen.txt" \
+    '^4807 6107 6c07 6c07 6f07 2107 \.' '5b70 4870 6170 6c70 6c70 6f70 2170 5d70 \.'
 
 # Garbage; a loop without end; a method that calls itself for ever; a region in no man's land.
 printf '\240\377\021\000garbage that is no AML' >"$work/garbage"

@@ -124,9 +124,11 @@ void clock_report(void);
 
 /* ---- console.c ---- */
 void console_init(void);
-void console_framebuffer_init(void);  // after paging
-void console_panic_begin(void);       // purple from here on
-void console_drain(void);             // until the UARTs are empty
+void console_drain(void);       // until the UARTs are empty
+void screen_init(void);         // after paging
+void screen_panic_begin(void);  // purple from here on
+void screen_write(const char *text, size_t length);
+void keyboard_init(void);  // after ACPI's tables
 
 /* ---- acpi/ ---- */
 #define ACPI_NO_DOMAIN     UINT32_MAX

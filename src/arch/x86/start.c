@@ -52,7 +52,7 @@ noreturn_fn void arch_start(uint32_t magic, uint32_t information)
     topology_init();
     paging_init();
     paging_load();
-    console_framebuffer_init();
+    screen_init();
     apic_init();
     apic_init_self();
     clock_init();
@@ -116,4 +116,5 @@ void arch_late_init(void)
 {
     pci_config_init();
     acpi_late_init();
+    keyboard_init();
 }

@@ -170,7 +170,7 @@ void plat_cpus_halt_others(void)
                !__atomic_load_n(&arch_cpus[i].halted, __ATOMIC_ACQUIRE) &&
                plat_time_now() < until)
             insn_pause();
-    console_panic_begin();
+    screen_panic_begin();
 }
 
 static bool fix_up(struct trap_frame *frame)
