@@ -41,8 +41,15 @@ static void draw_pixels(unsigned row, unsigned column, bool inverse)
                       (size_t)column * 8 * screen.pixel_size;
         const uint8_t bits = font_row((uint8_t)cell, y / 2);
 
-        for (unsigned x = 0; x < 8; x++, at += screen.pixel_size)
-            memcpy(at, !(bits & 0x80 >> x) == inverse ? &ink : &paper, screen.pixel_size);
+        for (unsigned x = 0; x < 8; x++, at += screen.pixel_size) {
+            const uint32_t pixel = !(bits & 0x80 >> x) == inverse ? ink : paper;
+
+            if (screen.pixel_size ==
+                4)  // nearly always, and a scrolled screen is a million of them
+                memcpy(at, &pixel, 4);
+            else
+                memcpy(at, &pixel, screen.pixel_size);
+        }
     }
 }
 
