@@ -585,6 +585,34 @@ START_TEST(test_timer__masked__runs_silently)
 }
 END_TEST
 
+/* The host's timer is late: the guest sees a count of zero, and then writes the entry. */
+START_TEST(test_timer__mode_changed_behind_the_end__ends_first)
+{
+    set(0, 0x3e0, 0xb);
+    set(0, 0x320, 0x40);
+    set(0, 0x380, 1000000);
+    fix.now += 1200000;
+    ck_assert_uint_eq(get(0, 0x390), 0);
+    set(0, 0x320, 0x20041);
+    ck_assert_uint_eq(get(0, 0x390), 0);
+    ck_assert_int_eq(take(0), 0x40);
+    eoi(0);
+    fixture_advance(5000000);
+    ck_assert_int_eq(take(0), -1);
+    set(0, 0x380, 1000000);
+    fix.now += 1200000;  // and the other way: its next period is its last
+    set(0, 0x320, 0x42);
+    ck_assert_int_eq(take(0), 0x41);
+    eoi(0);
+    ck_assert_uint_eq(get(0, 0x390), 800000);
+    fixture_advance(800000);
+    ck_assert_int_eq(take(0), 0x42);
+    eoi(0);
+    fixture_advance(5000000);
+    ck_assert_int_eq(take(0), -1);
+}
+END_TEST
+
 START_TEST(test_timer__tsc_deadline)
 {
     fix.vm.tsc_offset = 12345;
@@ -659,6 +687,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, test_timer__periodic__does_not_drift_and_coalesces);
     tcase_add_test(t, test_timer__periodic_absurdly_fast__host_is_spared);
     tcase_add_test(t, test_timer__masked__runs_silently);
+    tcase_add_test(t, test_timer__mode_changed_behind_the_end__ends_first);
     tcase_add_test(t, test_timer__tsc_deadline);
     tcase_add_test(t, test_timer__mode_change_to_deadline__stops);
 }

@@ -122,6 +122,8 @@ void vlapic_icr_send(struct vlapic *l, uint64_t icr);
 void vlapic_timer_init(struct vlapic *l);
 /* Stopped and no callback under way any more: then the fields of the timer may change. */
 void vlapic_timer_stop(struct vlapic *l);
+/* Before the entry of the timer changes: a count that has run out is not the new mode's. */
+void vlapic_timer_settle(struct vlapic *l);
 uint32_t vlapic_timer_count(struct vlapic *l);  // the current count register
 void vlapic_timer_initial_set(struct vlapic *l, uint32_t value);
 void vlapic_timer_divide_set(struct vlapic *l, uint32_t value);

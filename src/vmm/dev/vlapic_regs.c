@@ -87,6 +87,7 @@ static void lvt_write(struct vlapic *l, enum apic_lvt which, uint32_t value)
     if (!(l->svr & SVR_ENABLE))
         value |= LVT_MASKED;
     if (which == LVT_TIMER) {
+        vlapic_timer_settle(l);
         if ((value & LVT_TIMER_MODE) == LVT_TIMER_MODE)  // reserved mode: as one-shot
             value &= ~LVT_TIMER_MODE;
         if ((value ^ l->lvt[LVT_TIMER]) & LVT_DEADLINE) {

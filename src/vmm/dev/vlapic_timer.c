@@ -70,6 +70,22 @@ static bool tsc_deadline_arm(struct vlapic *l, uint64_t deadline)
     return true;
 }
 
+/* It has run out: the next period begins, or none. False: somebody else has seen to it. */
+static bool timer_turn(struct vlapic *l, plat_ns deadline)
+{
+    uint64_t period = timer_period(l);
+    plat_ns next = 0;
+
+    if (timer_mode(l) == LVT_PERIODIC && period)
+        next = timer_next_period(deadline, period, plat_time_now());
+    if (!__atomic_compare_exchange_n(&l->timer_deadline, &deadline, next, false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return false;
+    if (next)
+        timer_arm(&l->timer, next);
+    return true;
+}
+
 static void timer_fired(struct timer *timer)
 {
     struct vlapic *l = timer->owner;
@@ -86,7 +102,6 @@ static void timer_fired(struct timer *timer)
         store(l->tsc_deadline, 0);
     } else {
         plat_ns deadline = load(l->timer_deadline);
-        uint64_t period = timer_period(l);
 
         if (!deadline)
             return;
@@ -94,15 +109,19 @@ static void timer_fired(struct timer *timer)
             timer_arm(timer, deadline);
             return;
         }
-        if (timer_mode(l) == LVT_PERIODIC && period) {
-            deadline = timer_next_period(deadline, period, plat_time_now());
-            store(l->timer_deadline, deadline);
-            timer_arm(timer, deadline);
-        } else {
-            store(l->timer_deadline, 0);
-        }
+        if (!timer_turn(l, deadline))
+            return;
     }
     vlapic_lvt_fire(l, LVT_TIMER);
+}
+
+/* The callback may be late; what has run out by now interrupts by the entry as it is now. */
+void vlapic_timer_settle(struct vlapic *l)
+{
+    plat_ns deadline = load(l->timer_deadline);
+
+    if (deadline && deadline <= plat_time_now() && timer_turn(l, deadline))
+        vlapic_lvt_fire(l, LVT_TIMER);
 }
 
 /*
