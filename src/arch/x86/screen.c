@@ -44,9 +44,9 @@ static void draw_pixels(unsigned row, unsigned column, bool inverse)
         for (unsigned x = 0; x < 8; x++, at += screen.pixel_size) {
             const uint32_t pixel = !(bits & 0x80 >> x) == inverse ? ink : paper;
 
-            if (screen.pixel_size ==
-                4)  // nearly always, and a scrolled screen is a million of them
-                memcpy(at, &pixel, 4);
+            if (screen.pixel_size == 4)
+                __builtin_memcpy(at, &pixel,
+                                 4);  // one store: a scrolled screen is a million of them
             else
                 memcpy(at, &pixel, screen.pixel_size);
         }
