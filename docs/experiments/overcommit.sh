@@ -4,9 +4,9 @@
 # overcommit.sh -- four Debian guests on the image in QEMU, with twice the machine's memory between them.
 #
 # Each fills a tmpfs with pages that are all different and reads them again with checksums; what the host does not
-# have goes by balloon, compression cache and swap disk. Real guests and mechanisms, emulated CPUs: seconds mean
-# nothing, counts do. Every guest must end with 0, with no swap error. The same machine without swapping must refuse
-# to power them on.
+# have goes by compression cache and swap disk. Real guests and mechanisms, emulated CPUs: seconds mean
+# nothing, counts do. Every guest must end with 0, with no swap error; none may ever have held less than its reservation of
+# 40 MB, and the host's free memory never have been below its floor. The same machine without swapping must refuse to power them on.
 #
 # usage: docs/experiments/overcommit.sh [OUT]      BUILD=build; writes OUT/overcommit.{log,txt} and prints a table
 set -eu
@@ -35,7 +35,7 @@ done"
 
 run() {
     scripts/run.sh --batch --cmd "$job" --vms $vms --vcpus 1 --memory "$memory" --host-memory "$host" --host-disk "$disk" \
-        --log "$1.log" --timeout "${TIMEOUT:-1500}" --kernel-args "mem.swap.space=host:mpx.vmhba0:C0:T0:L0 ${ARGS:-} $2" >"$1.txt" 2>&1 </dev/null
+        --vmx 'sched.mem.min = "40"' --log "$1.log" --timeout "${TIMEOUT:-1500}" --kernel-args "mem.swap.space=host:mpx.vmhba0:C0:T0:L0 ${ARGS:-} $2" >"$1.txt" 2>&1 </dev/null
 }
 
 echo "$vms guests of $memory MB, $files files of 4 MB each, on $host MB"
@@ -47,6 +47,20 @@ errors=$(tr -d '\r' <"$out/overcommit.log" | grep -a -c ' 0 errors' || true)
 resets=$(grep -a -c 'reset: triple fault' "$out/overcommit.log" || true)
 [ "$resets" -eq 0 ] || { echo "FAIL: $resets resets by triple faults, though all checksums were right at last; see $out/overcommit.log"; exit 1; }
 echo "PASS: all checksums right"
+tr -d '\r' <"$out/overcommit.log" | awk -v vms=$vms '/Mem: .* ends: it held/ {
+    for (i = 1; i < NF; i++) {
+        if ($i == "held") held = $(i + 1)
+        if ($i == "reserved") min = $(i + 1)
+        if ($i == "had") free = $(i + 1)
+        if ($i == "floor") floor = $(i + 2)
+    }
+    good += held >= min && min == 40960 && free >= floor && floor > 0
+    if (!least || held < least) least = held
+} END {
+    printf "%s: every guest kept its reservation of %d KB (least held: %d KB), the host its floor of %d KB (least free: %d KB)\n",
+        good == vms ? "PASS" : "FAIL", min, least, floor, free
+    exit good != vms
+}' || exit 1
 run "$out/overcommit-off" mem.swap=0 || status=$?
 grep -a -m 1 'is not admitted' "$out/overcommit-off.log" | sed 's/^[^)]*)//' && [ $status -eq 125 ] ||
     { echo "FAIL: without swapping: status $status; see $out/overcommit-off.log"; exit 1; }

@@ -45,7 +45,7 @@ struct mem_state {
     uint64_t frame_count;
     uint64_t total;
     uint64_t free_count, free_least;
-    uint64_t owned[MEM_OWNER_COUNT];
+    uint64_t owned[MEM_OWNER_COUNT], owned_most[MEM_OWNER_COUNT];
     struct list free[PAGE_ORDER_MAX + 1];
     struct plat_region regions[REGIONS_MAX];  // boot only
 };
@@ -210,6 +210,7 @@ vmk_status page_alloc(unsigned order, enum mem_owner owner, mpn_t *out)
     }
     mem->frames[page] = (struct frame){(uint8_t)owner, (uint8_t)(STATE_USED | order), 0};
     mem->owned[owner] += 1ull << order;
+    mem->owned_most[owner] = MAX(mem->owned_most[owner], mem->owned[owner]);
     mem->free_count -= 1ull << order;
     mem->free_least = MIN(mem->free_least, mem->free_count);
     spin_unlock(&mem->lock, irqs);
@@ -305,6 +306,11 @@ uint64_t page_free_count(void)
 uint64_t page_free_least(void)
 {
     return __atomic_load_n(&this_host()->mem->free_least, __ATOMIC_RELAXED);
+}
+
+uint64_t page_owned_most(enum mem_owner owner)
+{
+    return __atomic_load_n(&this_host()->mem->owned_most[owner], __ATOMIC_RELAXED);
 }
 
 uint64_t page_owned_count(enum mem_owner owner)

@@ -43,6 +43,8 @@ uint64_t page_free_count(void);
 /* The least that was ever free at one moment since boot. */
 uint64_t page_free_least(void);
 uint64_t page_owned_count(enum mem_owner owner);
+/* The most that it had at one moment since boot. */
+uint64_t page_owned_most(enum mem_owner owner);
 /* Logs pages and heap bytes by owner. */
 void mem_print_owners(void);
 

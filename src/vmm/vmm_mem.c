@@ -46,7 +46,8 @@
 #define BREAK_MOST      32u   // large pages of a VM broken in a period
 #define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
 #define FLOOR_SLACK     64u  // pages above the floor at least, for what the VMkernel itself takes,
-#define FLOOR_PART      4u            // or this part of the floor
+#define FLOOR_PART      4u  // or this part of the floor
+#define HOST_ROOM       1024u  // pages that the host's own programs may have more than they ever had
 #define BALLOON_PERCENT 65u           // [ESX] Mem.CtlMaxPercent
 #define SALT_GIVEN      (1ull << 63)  // no id is that large
 #define SHARE_FRAMES    (1u << 26)  // shared pages and hints at most: 16 bytes each, for 256 GB
@@ -323,9 +324,23 @@ bool vmm_mem_may_grow(const struct vm *vm, uint64_t pages)
            p2m_granted(&vm->p2m) + vm_swap_cache_pages(vm) + pages <= cap;
 }
 
+/*
+ * What the host's own programs had at most they may have again, and a little more: no VM grows into it. Not more than
+ * the floor, so that memory is hard for the policy too when VMs wait for it.
+ */
+static uint64_t host_room(uint64_t floor)
+{
+    const uint64_t most = page_owned_most(MEM_OWNER_USER);
+
+    return most ? MIN(most - MIN(most, page_owned_count(MEM_OWNER_USER)) + HOST_ROOM, floor)
+                : 0;
+}
+
 static bool is_below_floor(struct vmm_mem *m, struct vm *vm, uint64_t free)
 {
-    return __builtin_expect(free < __atomic_load_n(&m->floor, __ATOMIC_RELAXED), 0) &&
+    const uint64_t floor = __atomic_load_n(&m->floor, __ATOMIC_RELAXED);
+
+    return __builtin_expect(free < floor + host_room(floor), 0) &&
            p2m_granted(&vm->p2m) >= __atomic_load_n(&vm->mem_min, __ATOMIC_RELAXED);
 }
 

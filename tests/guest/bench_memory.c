@@ -225,32 +225,22 @@ static void work(uint64_t at)
 void guest_main(void)
 {
     static const struct {
-        const char *name;
+        const char *word;
         void (*run)(uint64_t at);
     } kinds[] = {
-        {"large", large},     {"small", small},
-        {"zero", zero},       {"compressed", compressed},
-        {"swapped", swapped}, {"ballooned", ballooned},
-        {"sampled", sampled}, {"unlike", unlike},
-        {"alike", alike},     {"work", work},
+        {"memory=large", large},     {"memory=small", small},
+        {"memory=zero", zero},       {"memory=compressed", compressed},
+        {"memory=swapped", swapped}, {"memory=ballooned", ballooned},
+        {"memory=sampled", sampled}, {"memory=unlike", unlike},
+        {"memory=alike", alike},     {"memory=work", work},
     };
-    const char *kind = guest_command_line();
     uint64_t at = ((uint64_t)(uintptr_t)guest_end + 0x9fffff) & ~0x1fffffull;
     bool found = false;
 
     guest_printf("hypervisor '%s'\n", guest_hypervisor());
     apic_enable();
-    while (*kind && *kind != '=')
-        kind++;
-    kind += *kind == '=';
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !found; i++) {
-        const char *a = kinds[i].name, *b = kind;
-
-        while (*a && *a == *b) {
-            a++;
-            b++;
-        }
-        found = !*a && (!*b || *b == ':' || *b == ' ');
+        found = guest_has_word(kinds[i].word);
         if (found)
             kinds[i].run(at);
     }
