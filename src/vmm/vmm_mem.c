@@ -353,7 +353,7 @@ bool vmm_mem_is_short(struct vm *vm)
         return false;
     if (__builtin_expect(free < __atomic_load_n(&m->mark, __ATOMIC_RELAXED), 0))
         hurry(m);
-    return (is_below_floor(m, vm, free) || !vmm_mem_may_grow(vm, 1)) && vm_swap_can_wait(vm);
+    return is_below_floor(m, vm, free) && vm_swap_can_wait(vm);
 }
 
 /* What VMs were promised over what there is, less 1: averages over 1, 5 and 15 minutes. */

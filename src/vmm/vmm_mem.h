@@ -12,8 +12,8 @@ struct vm;
 /* Starts it: after the back end is there, before the first VM. World context. */
 void vmm_mem_start(void);
 /*
- * May this VM not grow now? Free memory is at the floor and the VM has its reservation, or the VM is at
- * its limit; and something will take pages from it. Tells the memory scheduler when free memory falls below the
+ * May this VM not grow now? Free memory is at the floor, the VM has its reservation, and something will take
+ * pages from it. Tells the memory scheduler when free memory falls below the
  * level's mark, so that it does not wait for its period. Any context, VM lock held or not.
  */
 bool vmm_mem_is_short(struct vm *vm);
