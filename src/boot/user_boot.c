@@ -86,6 +86,8 @@ static bool files_up(void)
     load_member_tardisks();
     status = vmfs_type_register();
     if (status == VMK_OK)
+        status = datastore_proc_register();
+    if (status == VMK_OK)
         datastores_up();
     else
         vmk_log(VMK_LOG_ERROR, "Boot: no datastores: %s", vmk_status_text(status));

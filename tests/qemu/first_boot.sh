@@ -157,12 +157,21 @@ check "what was synced is held ($synced, $held)" [ "${held:-0}" -ge "${synced:-1
 { "$tool" "$work/empty@p7" core-list; "$tool" "$work/empty@p7" core-get log; } >"$out-dump.txt" 2>&1
 verdict 'the dump on the partition' $? 0 "$out-dump.txt" '^Reason: *CrashMe' '^State: *new' 'Section: worlds  *[1-9]' \
     'datastore1.*mounted\|Datastore: ' 'PANIC: CrashMe'
+"$tool" "$work/bytes" part-create && "$tool" "$work/bytes" part-add vmfs >"$work/number"
+third=mpx.vmhba2:C0:T0:L0:1
 boot 4 "ls -l /var/core; esxcli system coredump partition list; esxcli system coredump partition get
     cp /var/core/vmkernel-zdump.1 $volume/zdump; esxcli system coredump partition set --enable false
-    esxcli system coredump partition get; esxcli system coredump file list"
+    esxcli system coredump partition get; esxcli system coredump file list
+    vmkfstools -C vmfs5 -S second /vmfs/devices/disks/$third && echo there >/vmfs/volumes/second/file
+    vmkfstools -C vmfs5 -S third $third; vmkfstools -C vmfs5 -S third mpx.vmhba1:C0:T0:L0:7
+    esxcli storage vmfs extent list; esxcli storage core device list; esxcli storage core path list; dmesg | tail -n 5"
 verdict 'the next boot has collected it' 0 0 "$out-4.txt" 'vmkernel-zdump.1' ':7 .*true  *false' 'Active: mpx.*:7' \
     'Active: .\?$' 'dumps to a partition'
 verdict 'and says so' 0 0 "$out-4.log" 'Dump: .*the host panicked .*CrashMe' 'saved as /var/core/vmkernel-zdump.1'
+verdict 'a volume made in the host shell' 0 0 "$out-4.txt" 'Successfully created new volume: ' \
+    "$third: .*a volume is on it" 'is of type vmkcore' 'second .*vmhba2:C0:T0:L0  *1' 'datastore1 .*vmhba1:C0:T0:L0  *3' \
+    'VAAI Status' 'Adapter Transport'
+check 'and read by vmfs-tool' sh -c "'$tool' '$work/bytes@p1' cat /file | grep -q there && '$tool' '$work/bytes@p1' fsck"
 check 'the file is what was on the partition' sh -c "'$tool' '$disk' cat /zdump >'$work/zdump' &&
     '$tool' '$work/zdump' core-get log >'$work/log' && grep -q 'PANIC: CrashMe' '$work/log' &&
     '$tool' '$work/empty@p7' core-list | grep -q '^State: *collected'"

@@ -243,9 +243,61 @@ static void power_cuts(void *argument)
 }
 FS_TEST(test_datastore_first__power_cut__next_boot_ends_what_was_begun, power_cuts)
 
-KERNEL_TEST_MAIN("datastore_first",
-                 RUNS(test_datastore_first__empty_disk__partitioned_once_and_kept_from_then_on),
-                 RUNS(test_datastore_first__scratch__is_mounted_where_there_is_one),
-                 RUNS(test_datastore_first__disk_with_content__nothing_written),
-                 RUNS(test_datastore_first__several_empty_disks__one_unless_all_are_wanted),
-                 RUNS(test_datastore_first__power_cut__next_boot_ends_what_was_begun))
+/* What vmkfstools -C asks for, through /proc. */
+static vmk_status ask(const char *text)
+{
+    const struct vfs_where where = vfs_where_kernel();
+    struct file *file;
+    size_t done;
+    vmk_status status = vfs_open(&where, "/proc/vmware/datastores", VFS_O_WRONLY, 0, &file);
+
+    ck_assert_int_eq(status, VMK_OK);
+    status = file_write(file, text, strlen(text), &done);
+    file_put(file);
+    return status;
+}
+
+static void made_by_hand(void *argument)
+{
+    struct partition p = {.kind = PARTITION_VMFS, .size = 800ull << 20};
+    const struct partition_guid id = partition_guid_make(1, 2);
+    struct partition_table *table;
+
+    (void)argument;
+    disks_up(1, DISK_SIZE);
+    ck_assert_int_eq(datastore_proc_register(), VMK_OK);
+    ck_assert_int_eq(ask("create mpx.vmhba0:C0:T0:L0:1 by hand"), VMK_NOT_FOUND);
+    ck_assert_int_eq(partition_table_new(disk_model_device(disks[0]), &id, &table), VMK_OK);
+    ck_assert_int_eq(partition_add(table, &p), VMK_OK);
+    p = (struct partition){.kind = PARTITION_VMKCORE, .size = 400ull << 20};
+    ck_assert_int_eq(partition_add(table, &p), VMK_OK);
+    ck_assert_int_eq(partition_table_write(disk_model_device(disks[0]), table), VMK_OK);
+    partition_table_free(table);
+
+    ck_assert_int_eq(ask("create mpx.vmhba0:C0:T0:L0:2 core"), VMK_UNSUPPORTED);
+    ck_assert_int_eq(ask("create mpx.vmhba0:C0:T0:L0:3 none"), VMK_NOT_FOUND);
+    ck_assert_int_eq(ask("create mpx.vmhba0:C0:T0:L0 disk"), VMK_BAD_PARAM);
+    ck_assert_int_eq(ask("create mpx.vmhba0:C0:T0:L0:1"), VMK_BAD_PARAM);
+    ck_assert_int_eq(ask("create mpx.vmhba0:C0:T0:L0:1 by hand\n"), VMK_OK);
+    ck_assert(label_is_there("by hand"));
+    fs_write_file("/vmfs/volumes/by hand/kept", "kept");
+    ck_assert_int_eq(ask("create mpx.vmhba0:C0:T0:L0:1 other"), VMK_BUSY);
+    ck_assert_ptr_nonnull(
+        strstr(fs_read_file("/proc/vmware/datastores"), ":C0:T0:L0:1 by hand\n"));
+    ck_assert_uint_eq(datastore_unmount_all(), 0);
+    ck_assert_int_eq(ask("create mpx.vmhba0:C0:T0:L0:1 other"), VMK_BUSY);
+    ck_assert_int_eq(ask("rescan"), VMK_OK);
+    ck_assert_str_eq(fs_read_file("/vmfs/volumes/by hand/kept"), "kept");
+    ck_assert_uint_eq(datastore_unmount_all(), 0);
+}
+FS_TEST(test_datastore_first__volume_made_by_hand__only_on_an_empty_vmfs_partition,
+        made_by_hand)
+
+KERNEL_TEST_MAIN(
+    "datastore_first",
+    RUNS(test_datastore_first__empty_disk__partitioned_once_and_kept_from_then_on),
+    RUNS(test_datastore_first__scratch__is_mounted_where_there_is_one),
+    RUNS(test_datastore_first__disk_with_content__nothing_written),
+    RUNS(test_datastore_first__several_empty_disks__one_unless_all_are_wanted),
+    RUNS(test_datastore_first__power_cut__next_boot_ends_what_was_begun),
+    RUNS(test_datastore_first__volume_made_by_hand__only_on_an_empty_vmfs_partition))

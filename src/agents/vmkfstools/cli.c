@@ -55,7 +55,7 @@ static const char usage[] =
     "\n"
     "Named and refused, each with its reason: -L, -r, -z, -M, -T, -y, -Z, -G; in the host "
     "shell\n"
-    "also -C and -D.\n";
+    "also -D.\n";
 
 enum {
     OPTION_HELP = 256,

@@ -8,6 +8,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "agents/vmtools/esxcli.h"
 
 #define PAGE_BYTES 4096u
+#define DATASTORES "/proc/vmware/datastores"
 
 /* ---- hardware ---- */
 
@@ -150,10 +152,19 @@ static void device_list_add(struct records *r, const struct call *call, const vo
     records_number(r, "SCSI Level", 5);
     records_flag(r, "Is Pseudo", false);
     records_text(r, "Status", d->flags & VMK_DEVICE_GONE ? "dead" : "on");
+    records_flag(r, "Is RDM Capable", false);
     records_flag(r, "Is Local", true);
     records_flag(r, "Is Removable", d->flags & VMK_DEVICE_REMOVABLE);
     records_flag(r, "Is SSD", !(d->flags & VMK_DEVICE_ROTATIONAL));
     records_flag(r, "Is Offline", d->flags & VMK_DEVICE_GONE);
+    records_flag(r, "Is Perennially Reserved", false);
+    records_number(r, "Queue Full Sample Size", 0);
+    records_number(r, "Queue Full Threshold", 0);
+    records_text(r, "Thin Provisioning Status", "unknown");
+    records_text(r, "Attached Filters", "%s", "");
+    records_text(r, "VAAI Status", "unknown");
+    records_text(r, "Other UIDs", "%s", "");
+    records_flag(r, "Is Shared Clusterwide", false);
     records_number(r, "Block Size", d->block_bytes);
     records_flag(r, "Is Boot Device", false);
 }
@@ -208,6 +219,10 @@ static void path_list_add(struct records *r, const struct call *call, const void
     records_text(r, "Plugin", "NMP");
     records_text(r, "State", d->flags & VMK_DEVICE_GONE ? "dead" : "active");
     records_text(r, "Transport", "parallel");
+    records_text(r, "Adapter Identifier", "%s.%s", d->driver, d->adapter);
+    records_text(r, "Target Identifier", "%s.%u:%u", d->driver, c, t);
+    records_text(r, "Adapter Transport Details", "Unavailable or path is unclaimed");
+    records_text(r, "Target Transport Details", "Unavailable or path is unclaimed");
 }
 
 static int path_list(const struct call *call)
@@ -270,6 +285,52 @@ static int filesystem_list(const struct call *call)
     return EXIT_DONE;
 }
 
+/* The kernel's lines: fs/vmfs/datastore_proc.c. One record per extent, as ESXi has it. */
+static int extent_list(const struct call *call)
+{
+    struct records *r = records_begin(RECORDS_TABLE, "VmfsExtent", true);
+    FILE *f = fopen(DATASTORES, "re");
+    char line[4096];
+
+    if (!f)
+        fail(EXIT_FAILED, DATASTORES ": %s", strerror(errno));
+    while (fgets(line, sizeof(line), f)) {
+        char uuid[64], devices[2048], label[160];
+        char *rest = devices, *device;
+
+        if (sscanf(line, "volume %63s %*s %*s %*s %*s %2047s %159[^\n]", uuid, devices,
+                   label) != 3)
+            continue;
+        for (uint64_t i = 0; (device = strsep(&rest, ",")); i++) {
+            char *colon = strrchr(device, ':');
+
+            records_add(r, NULL);
+            records_text(r, "Volume Name", "%s", label);
+            records_text(r, "VMFS UUID", "%s", uuid);
+            records_number(r, "Extent Number", i);
+            records_text(r, "Device Name", "%.*s",
+                         colon ? (int)(colon - device) : (int)strlen(device), device);
+            records_text(r, "Partition", "%s", colon ? colon + 1 : "0");
+        }
+    }
+    fclose(f);
+    records_end(r, call->form);
+    return EXIT_DONE;
+}
+
+static int filesystem_rescan(const struct call *call)
+{
+    static const char word[] = "rescan";
+    const int fd = open(DATASTORES, O_WRONLY | O_CLOEXEC);
+
+    (void)call;
+    if (fd < 0 || write(fd, word, sizeof(word) - 1) < 0)
+        fail(EXIT_FAILED, DATASTORES ": %s%s", strerror(errno),
+             errno == EACCES ? ": only root may" : "");
+    close(fd);
+    return EXIT_DONE;
+}
+
 static const struct option_row device_options[] = {
     {'d', "device", false, false, "only this one"},
 };
@@ -289,6 +350,10 @@ const struct esxcli_command esxcli_host[] = {
      device_options, COUNT_OF(device_options)},
     {"storage core path list", "List all the SCSI paths on the system.", path_list, NULL, 0},
     {"storage filesystem list", "List the volumes available to the host.", filesystem_list,
+     NULL, 0},
+    {"storage filesystem rescan", "Look for volumes that are not mounted yet.",
+     filesystem_rescan, NULL, 0},
+    {"storage vmfs extent list", "List the VMFS extents available on the host.", extent_list,
      NULL, 0},
     {NULL, NULL, NULL, NULL, 0},
 };

@@ -50,3 +50,5 @@ void datastore_scratch_unmount(void);
 must_check vmk_status datastore_unmount(const char *name);
 /* For the end of the host: as many as can be. Returns how many stay. */
 unsigned datastore_unmount_all(void);
+/* /proc/vmware/datastores; datastore_proc.c. */
+must_check vmk_status datastore_proc_register(void);
