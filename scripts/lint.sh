@@ -3,7 +3,7 @@
 #
 # lint.sh [CHECK...] -- the checks that read the tree without running it; by default all of them.
 #
-# layers format cite python trace reading links names options tidy cppcheck; `docs` is cite, reading,
+# layers tree format cite python trace reading links names options tidy cppcheck; `docs` is cite, reading,
 # links, names and options; `cite-list` prints every citation. Every check runs; the status says whether all passed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -92,6 +92,13 @@ check_options() {
             END { exit bad }' docs/kernel-options.md -
 }
 
+# The top level is fixed: what else is tracked there was added by mistake.
+check_tree() {
+    git ls-files -co --exclude-standard | sed 's|/.*||' | sort -u |
+        grep -v -x -E 'src|sim|trace|labs|scripts|docs|tests|Makefile|LICENSE|README\.md|\.ci|\.clang-format|\.gdbinit|\.gitignore' |
+        awk '{ print "top level: " $0 " does not belong there"; bad = 1 } END { exit bad }'
+}
+
 check_links() {
     files . | grep '\.md$' | while read -r page; do
         grep -o ']([^):# ]*[)#]' "$page" | sed 's/^](//; s/[)#]$//' | while read -r target; do
@@ -132,7 +139,7 @@ check_cppcheck() {
         --error-exitcode=1 --max-configs=2 -Isrc -I. --file-list=build/cppcheck.list
 }
 
-[ $# -gt 0 ] || set -- layers format cite python trace reading links names options tidy cppcheck
+[ $# -gt 0 ] || set -- layers tree format cite python trace reading links names options tidy cppcheck
 [ "$1" != docs ] || set -- cite reading links names options
 mkdir -p build
 for check in "$@"; do

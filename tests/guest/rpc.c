@@ -4,19 +4,32 @@
  *
  * With a vmx each exchange is answered in ring 3 of the host; without one the command is unknown and
  * answers all ones, which is right too. Words of the command line: "stay" halts for ever at the end,
- * "reset" asks for a reset once (the CMOS remembers that it did), "spin" never halts.
+ * "reset" asks for a reset once (the CMOS remembers that it did), "spin" never halts, "press" writes all
+ * of its memory again and again, and gives a little of it to the host when the balloon's port asks.
  */
 #include "guest.h"
 
 const char guest_name[] = "rpc";
 
-#define MAGIC    0x564d5868u
-#define PORT     0x5658u
-#define MESSAGE  30u
-#define RPCI     0x49435052u
-#define COOKIE   0x80000000u
-#define SUCCESS  0x10000u
-#define ANSWER   0x20000u
+#define MAGIC         0x564d5868u
+#define PORT          0x5658u
+#define MESSAGE       30u
+#define RPCI          0x49435052u
+#define COOKIE        0x80000000u
+#define SUCCESS       0x10000u
+#define ANSWER        0x20000u
+#define BALLOON_MAGIC 0x456c6d6fu
+#define BALLOON_PORT  0x5670u
+#define BALLOON_BASIC 2u
+#define BALLOON_LINUX 1u
+#define GIVES_MAX     256u  // pages, of what is asked for
+enum {
+    BALLOON_START,
+    BALLOON_TARGET,
+    BALLOON_LOCK,
+    BALLOON_ID = 4
+};
+
 #define CMOS_AT  0x40u
 #define CMOS_SET 0xa5u
 
@@ -132,6 +145,41 @@ static void reset_once(void)
         __asm__ volatile("hlt");
 }
 
+static struct regs balloon(uint32_t what, uint32_t argument)
+{
+    struct regs r = {BALLOON_MAGIC, argument, what, BALLOON_PORT, 0, 0};
+
+    call(&r);
+    return r;
+}
+
+/* Contents that no packing makes smaller, other ones in each pass; the pages at the end may be given away. */
+static __attribute__((noreturn)) void press(void)
+{
+    const uint64_t from = ((uint64_t)(uintptr_t)guest_end + 0xfff) & ~0xfffull;
+    uint64_t end = guest_memory_end(), given = 0, mix = 88172645463325252ull;
+
+    (void)balloon(BALLOON_START, BALLOON_BASIC);
+    (void)balloon(BALLOON_ID, BALLOON_LINUX);
+    for (;;) {
+        const uint64_t target =
+            balloon(BALLOON_TARGET, (uint32_t)(guest_memory_end() >> 12)).ebx;
+
+        while (given < target && given < GIVES_MAX &&
+               balloon(BALLOON_LOCK, (uint32_t)((end >> 12) - 1)).eax == 0) {
+            end -= 4096;
+            if (++given == 1)
+                guest_printf("giving\n");
+        }
+        for (uint64_t at = from; at < end; at += 8) {
+            mix ^= mix << 13;
+            mix ^= mix >> 7;
+            mix ^= mix << 17;
+            *(volatile uint64_t *)(uintptr_t)at = mix;
+        }
+    }
+}
+
 void guest_main(void)
 {
     channel = (struct regs){.ebx = 0};
@@ -150,6 +198,8 @@ void guest_main(void)
         for (;;)
             __asm__ volatile("pause");
     }
+    if (guest_has_word("press"))
+        press();
     if (guest_has_word("stay")) {
         guest_printf("staying\n");
         for (;;)

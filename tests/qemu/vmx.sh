@@ -2,9 +2,10 @@
 #
 # vmx.sh -- the process of a VM: its clock, and what is left when it is killed. Nothing may be.
 #
-# The test guests travel in the host's commands, packed. The vmx is killed while the guest runs, and while a
-# vCPU waits for an answer that will not come (the vmx is stopped first); each time memory by owner must be
-# what it was. At the end the list of machines that start by themselves.
+# The test guests travel in the host's commands, packed. The vmx is killed while the guest runs, while a
+# vCPU waits for an answer that will not come (the vmx is stopped first), and while the guest's memory is in a
+# swap file and a balloon; each time memory by owner must be what it was, and no swap file is left. At the end the
+# list of machines that start by themselves.
 platform=qemu
 . tests/lib.sh
 
@@ -48,25 +49,25 @@ kill_it() { # NAME HOW
     elif same; then
         echo "$2: nothing is left"
     else
-        diff before after
+        diff /vms/before /vms/after
     fi
 }
 # The programs that looked may still be ending.
-same() { owners >after; cmp -s before after; }
-# Into `before`, when two looks in a row agree.
+same() { owners >/vms/after; cmp -s /vms/before /vms/after; }
+# Into /vms/before, when two looks in a row agree.
 steady() {
-    owners >before
+    owners >/vms/before
     for try in 1 2 3 4 5 6 7 8 9 10; do
         sleep 1
         ! same || return 0
-        mv after before
+        mv /vms/after /vms/before
     done
 }
 
 vmx_file rtc rtc '' 16
 vmx rtc/rtc.vmx; echo "rtc ends $?"
 tr -d '\r' <rtc/out; grep 'Calls' rtc/vmware.log
-steady; cat before
+steady; cat /vms/before
 
 vmx_file run rpc spin 16
 vm start run/run.vmx; until_shows 30 shows spinning run/out
@@ -79,6 +80,14 @@ sleep 1
 echo "its vmx is $(awk '/^State/ { print $2 }' /proc/$(cartel hammer)/status)"
 kill_it hammer 'while a vCPU waits'
 
+cd /vmfs/volumes/datastore1 && cp /vms/rpc.elf . || exit 9
+vmx_file press rpc press 32 'sched.mem.max = "16"'
+swapped() { vm info press | grep -q ' [1-9][0-9]* swapped'; }
+vm start press/press.vmx; until_shows 60 shows giving press/out; until_shows 60 swapped
+vm info press | grep Memory; ls press/*.vswp
+kill_it press 'while it swaps'
+ls press/*.vswp 2>/dev/null || echo 'no swap file'
+cd /vms
 
 vmx_file second rpc stay 16 'autostart = "poweron"'
 vmx_file first rpc stay 16 'autostart = "poweron"'
@@ -91,10 +100,15 @@ vm list | awk '$4 == "on" { print "runs", $3 }'
 exit 7
 COMMANDS
 )
-scripts/run.sh --platform "$platform" --vms 0 --host-cmd "$commands" --log "${out%.txt}.log" \
+disk=$(mktemp)
+trap 'rm -f "$disk"' EXIT
+truncate -s 1400M "$disk"
+# Without sharing: its table grows with what it saw, and keeps that.
+scripts/run.sh --kernel-args mem.share=0 --host-disk "$disk" --platform "$platform" --vms 0 --host-cmd "$commands" --log "${out%.txt}.log" \
     --timeout 500 >"$out" 2>"${out%.txt}.err" </dev/null
 verdict 'qemu vmx' $? 7 "$out" '^rtc ends 0' '^PASS rtc' 'Calls answered here' \
-    '^while it runs: nothing is left' '^its vmx is T' '^while a vCPU waits: nothing is left'
+    '^while it runs: nothing is left' '^its vmx is T' '^while a vCPU waits: nothing is left' \
+    'press.*vswp' '^while it swaps: nothing is left' '^no swap file'
 tr -d '\r' <"$out" | awk '/^runs / { names = names " " $2 } END { exit names != " first second" }' &&
     grep -q 'broken.*autostart' "$out" && echo 'PASS autostart in the order of the list' ||
     echo "FAIL autostart (see $out)"
