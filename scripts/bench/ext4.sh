@@ -22,8 +22,8 @@ cat >"$work/cmd" <<'CMD'
 mkdir -p /mnt
 mount -t ext4 /dev/vda /mnt || exit 9
 mkdir /mnt/d /mnt/s
-# QEMU's queue is empty at a mark: sync waits, and dd is alone.
-mark() { sync; dd if=/dev/zero of=/dev/vda bs=1M seek=2047 count=1 oflag=direct 2>/dev/null || exit 8; }
+# QEMU's queue is empty at a mark: sync waits, and dd is alone, with one request.
+mark() { sync; dd if=/dev/zero of=/dev/vda bs=4k seek=524032 count=1 oflag=direct 2>/dev/null || exit 8; }
 mark
 n=0
 while [ $n -lt 1000 ]; do : >/mnt/d/file-$n; n=$((n + 1)); done

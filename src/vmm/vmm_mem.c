@@ -340,7 +340,9 @@ static bool is_below_floor(struct vmm_mem *m, struct vm *vm, uint64_t free)
 {
     const uint64_t floor = __atomic_load_n(&m->floor, __ATOMIC_RELAXED);
 
-    return __builtin_expect(free < floor + host_room(floor), 0) &&
+    if (__builtin_expect(free >= 2 * floor, 1))
+        return false;  // in each fault: host_room() is no more than the floor
+    return free < floor + host_room(floor) &&
            p2m_granted(&vm->p2m) >= __atomic_load_n(&vm->mem_min, __ATOMIC_RELAXED);
 }
 

@@ -82,16 +82,17 @@ static void virq_set(struct svm_vcpu *s, uint8_t vector)
 {
     s->virq = true;
     s->vmcb->v_intr |= SVM_V_IRQ | SVM_V_PRIORITY(15) | SVM_V_IGNORE_TPR | SVM_V_VECTOR(vector);
-    svm_touch(s, SVM_CLEAN_TPR);
-    svm_exceptions_intercept(s);
+    s->vmcb->intercept_exceptions |= (uint32_t)DELIVERY_FAULTS;
+    svm_touch(s, SVM_CLEAN_TPR | SVM_CLEAN_INTERCEPTS);
 }
 
 static void virq_drop(struct svm_vcpu *s)
 {
     s->virq = false;
     s->vmcb->v_intr &= ~(SVM_V_IRQ | SVM_V_PRIORITY(15) | SVM_V_IGNORE_TPR | SVM_V_VECTOR(255));
-    svm_touch(s, SVM_CLEAN_TPR);
-    svm_exceptions_intercept(s);
+    if (!s->nmi_step)
+        s->vmcb->intercept_exceptions &= ~(uint32_t)DELIVERY_FAULTS;
+    svm_touch(s, SVM_CLEAN_TPR | SVM_CLEAN_INTERCEPTS);
 }
 
 /*

@@ -73,7 +73,8 @@ static bool decode_0f(struct vcpu *v, struct operand *out)
 }
 
 /* CR and DR exits say only which register. */
-static bool fill_register_access(struct vcpu *v, struct vm_exit *exit, uint32_t code)
+static __attribute__((noinline)) bool fill_register_access(struct vcpu *v, struct vm_exit *exit,
+                                                           uint32_t code)
 {
     struct operand o;
 
@@ -110,6 +111,20 @@ static bool fill_register_access(struct vcpu *v, struct vm_exit *exit, uint32_t 
     return true;
 }
 
+/* Apart from exit_length(), which nearly every exit goes through and which saves no registers this way. */
+static __attribute__((noinline)) uint32_t length_learn(struct vcpu *v, struct svm_length *slot,
+                                                       uint32_t code)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+    const uint32_t length = emulate_length(v);
+
+    if (length) {
+        slot[1] = slot[0];
+        slot[0] = (struct svm_length){b->rip, b->cr3, code, length};
+    }
+    return length;
+}
+
 /* The length of the instruction that exited; 0: it cannot be fetched and a #PF is queued. */
 static uint32_t exit_length(struct vcpu *v, struct svm_vcpu *s, uint32_t code)
 {
@@ -124,13 +139,7 @@ static uint32_t exit_length(struct vcpu *v, struct svm_vcpu *s, uint32_t code)
             slot[way].length)
             return slot[way].length;
 
-    uint32_t length = emulate_length(v);
-
-    if (length) {
-        slot[1] = slot[0];
-        slot[0] = (struct svm_length){b->rip, b->cr3, code, length};
-    }
-    return length;
+    return length_learn(v, slot, code);
 }
 
 static void fill_io(struct vm_exit *exit, const struct vmcb *b)
