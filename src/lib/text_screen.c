@@ -324,13 +324,12 @@ static void control_byte(struct text_screen *s, uint8_t c)
     if (c == '?' || c == '>' || c == '=') {
         s->is_private = true;
     } else if (c >= '0' && c <= '9') {
-        unsigned *p;
+        const unsigned at = s->param_count > 0 ? s->param_count - 1 : 0;
 
         if (s->param_count == 0)
             s->params[s->param_count++] = 0;
-        p = &s->params[MIN(s->param_count, TEXT_SCREEN_PARAMS) - 1];
-        if (s->param_count <= TEXT_SCREEN_PARAMS)
-            *p = MIN(*p * 10 + (c - '0'), PARAM_MOST);
+        if (at < TEXT_SCREEN_PARAMS)
+            s->params[at] = MIN(s->params[at] * 10 + (c - '0'), PARAM_MOST);
     } else if (c == ';') {
         if (s->param_count == 0)
             s->params[s->param_count++] = 0;
