@@ -2,8 +2,9 @@
 /*
  * scripts/guest-call.h -- for guest programs without a C library: a system call, and where they begin.
  *
- * A static C library would be most of the initramfs. _start hands the initial stack, with argc and argv
- * on it (System V ABI, "Initial Stack and Register State"), to the one function of the program.
+ * A static C library would be most of the initramfs. _start hands the initial stack, with argc
+ * and argv on it (System V ABI, "Initial Stack and Register State"), to the one function of the
+ * program.
  */
 #pragma once
 

@@ -3,14 +3,16 @@
  * scripts/guest-clock.c -- a guest program: the guest's clocks beside the hypervisor's.
  *
  * The hypervisor's time comes from VMware's backdoor (GETTIMEFULL), called here in user mode,
- * without permission for the port, as its clients do. A sample puts the call between two readings of
- * CLOCK_MONOTONIC; of many tries the tightest bracket counts, so that an interrupt or a switch in
- * between makes no error. Between samples the program reads the clock over and over: it is busy.
+ * without permission for the port, as its clients do. A sample puts the call between two
+ * readings of CLOCK_MONOTONIC; of many tries the tightest bracket counts, so that an interrupt
+ * or a switch in between makes no error. Between samples the program reads the clock over and
+ * over: it is busy.
  *
  * usage: guest-clock SAMPLES MILLISECONDS-APART
  *
- * A line a sample, relative to the first: "clock HOST-US MONOTONIC-NS REALTIME-NS WIDTH-NS"; before
- * them "clock apart MS": how much CLOCK_REALTIME is ahead of the hypervisor's time of day.
+ * A line a sample, relative to the first: "clock HOST-US MONOTONIC-NS REALTIME-NS WIDTH-NS";
+ * before them "clock apart MS": how much CLOCK_REALTIME is ahead of the hypervisor's time of
+ * day.
  * It uses no C library (guest-call.h).
  * Sources    [VMX-BACKDOOR] command 46
  */

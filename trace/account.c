@@ -2,14 +2,15 @@
 /*
  * trace/account.c -- who had how much of what: the figures behind stats and plot.
  *
- * The fluid's rates hold until somebody begins or ceases to want a CPU or is given other shares. So
- * time is cut there: advance() gives every row rate * dt, then the change is made, and the rates are
- * solved anew when time next moves, once for all changes of one moment.
+ * The fluid's rates hold until somebody begins or ceases to want a CPU or is given other
+ * shares. So time is cut there: advance() gives every row rate * dt, then the change is made,
+ * and the rates are solved anew when time next moves, once for all changes of one moment.
  *
  * Invariants
  *   - Every interval is clipped to [from, to] in one place (on_interval()).
  *   - gps_until is the time up to which `ideal` is exact.
  * Locking    none: one thread.
+ * Sources    [GPS]; [JAIN84]; docs/orrery-trace.md
  */
 #include "trace/account.h"
 
@@ -67,7 +68,9 @@ static bool counts(const struct accounts *all, uint64_t now)
     return now >= all->from && now <= all->to;
 }
 
-/* --- the fluid ------------------------------------------------------------------------------- */
+/*
+ * --- the fluid -------------------------------------------------------------------------------
+ */
 
 static bool gps_grow(struct accounts *all)
 {
@@ -94,8 +97,10 @@ static bool gps_grow(struct accounts *all)
     return true;
 }
 
-/* What a row was given goes into its account. The rows are apart because there are many and they are
- * touched at every change; accounts are looked at when their own world changes. */
+/*
+ * What a row was given goes into its account. The rows are apart because there are many and
+ * they are touched at every change; accounts are looked at when their own world changes.
+ */
 static void gps_empty(struct accounts *all, unsigned row)
 {
     struct account *a = all->gps_given[row] > 0 ? own(all, all->gps_of[row]) : NULL;
@@ -140,8 +145,10 @@ static void gps_row(struct accounts *all, struct model_node *n, int parent)
     all->gps_count++;
 }
 
-/* Rows for all living nodes, parents first. Pools come in rounds, a level of the tree each; what no
- * round reaches hangs in a cycle, which only a bad trace has, and goes to the top. */
+/*
+ * Rows for all living nodes, parents first. Pools come in rounds, a level of the tree each;
+ * what no round reaches hangs in a cycle, which only a bad trace has, and goes to the top.
+ */
 static void gps_rebuild(struct accounts *all)
 {
     struct model *m = &all->model;
@@ -233,7 +240,9 @@ static void sample_lag(struct account *a)
     a->lag_count++;
 }
 
-/* --- what the model tells -------------------------------------------------------------------- */
+/*
+ * --- what the model tells --------------------------------------------------------------------
+ */
 
 static void close_window(struct accounts *all, uint64_t end)
 {
@@ -371,7 +380,9 @@ static void on_tree(void *context)
     all->gps_tree_stale = true;
 }
 
-/* --- outside --------------------------------------------------------------------------------- */
+/*
+ * --- outside ---------------------------------------------------------------------------------
+ */
 
 void accounts_init(struct accounts *all)
 {
@@ -408,7 +419,9 @@ void accounts_free(struct accounts *all)
 }
 
 /* What only counts and is no state. */
-/* System work, as machine.h says: the world it was for has it, and who was interrupted by it. */
+/*
+ * System work, as machine.h says: the world it was for has it, and who was interrupted by it.
+ */
 static void system_time(struct accounts *all, const struct record_sched_input *in, unsigned cpu)
 {
     struct model_node *whose = in->id ? model_find(&all->model, in->id) : NULL;

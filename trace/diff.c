@@ -2,14 +2,14 @@
 /*
  * trace/diff.c -- `orrery-trace diff A B`: the first record in which two traces differ.
  *
- * Two runs of one seed must be equal record by record; if they are not, the first difference is where
- * to look. Traces with checkpoints are compared by these first: a checkpoint has the hash of all
- * records before it, so the last equal one says from where records need to be looked at. Only the
- * stream `sys` is read for that, which is small.
+ * Two runs of one seed must be equal record by record; if they are not, the first difference is
+ * where to look. Traces with checkpoints are compared by these first: a checkpoint has the hash
+ * of all records before it, so the last equal one says from where records need to be looked at.
+ * Only the stream `sys` is read for that, which is small.
  *
  * Invariants
- *   - Whatever checkpoints say, the records are what is compared: a hash that is equal over records
- *     that are not would be told (--all looks at every record).
+ *   - Whatever checkpoints say, the records are what is compared: a hash that is equal over
+ *     records that are not would be told (--all looks at every record).
  * Locking    none: one thread.
  * Sources    docs/orrery-trace.md
  */
@@ -82,8 +82,10 @@ static bool step(struct side *s, const struct options *o)
     return s->more >= 0;
 }
 
-/* The first field that differs: its index, -1 if none does, -2 for another event, -3 for the time,
- * -4 for the CPU. */
+/*
+ * The first field that differs: its index, -1 if none does, -2 for another event, -3 for the
+ * time, -4 for the CPU.
+ */
 static int compare(const struct trace_record *a, const struct trace_record *b,
                    const struct options *o)
 {
@@ -219,8 +221,10 @@ static int run(const struct options *o)
         open_side(&side[1], o->path[1], o->neighbours)) {
         if (skip)
             fprintf(stderr, "diff: checkpoints agree over %" PRIu64 " records\n", skip);
-        /* The merged order has the checkpoints themselves in it, and the hash's order may differ from
-         * ours within one moment: a little is looked at twice. */
+        /*
+         * The merged order has the checkpoints themselves in it, and the hash's order may
+         * differ from ours within one moment: a little is looked at twice.
+         */
         status = walk(side, o, skip > 4096 ? skip - 4096 : 0);
     }
     tool_progress_end();

@@ -3,11 +3,12 @@
  * trace/event.h -- trace/events.def as C: one packed struct per event, and a table to walk.
  *
  * The recorder writes these very bytes, so a record read from a file is used in place. What a
- * particular record means is asked by struct (record_sched_switch), what any record means by table
- * (trace_event_of() and its fields): print, diff and export need no line per event.
+ * particular record means is asked by struct (record_sched_switch), what any record means by
+ * table (trace_event_of() and its fields): print, diff and export need no line per event.
  *
  * Invariants
- *   - The size of an event in the table is that of its struct (asserted in core/trace_event.c), a multiple of 8.
+ *   - The size of an event in the table is that of its struct (asserted in core/trace_event.c),
+ *     a multiple of 8.
  * Locking    none: constant data.
  */
 #pragma once

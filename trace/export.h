@@ -2,8 +2,8 @@
 /*
  * trace/export.h -- a trace as switches, wake-ups, moves and exits, for the formats of others.
  *
- * export.c walks the trace once and calls one of the writers below; what they need to know of a world
- * (its name, its VM) they ask the model.
+ * export.c walks the trace once and calls one of the writers below; what they need to know of a
+ * world (its name, its VM) they ask the model.
  *
  * Invariants
  *   - A writer needs constant memory, whatever the trace's length.
@@ -52,7 +52,10 @@ struct exporter {
 };
 extern const struct exporter exporter_perfetto, exporter_ftrace, exporter_lttng;
 
-/* As Linux calls it: idle worlds are 0 and "swapper/N"; else its id, and VM/name without blanks. */
+/*
+ * As Linux calls it: idle worlds are 0 and "swapper/N"; else its id, and VM/name without
+ * blanks.
+ */
 uint32_t export_tid(const struct model_node *w);
 const char *export_comm(const struct model_node *w, unsigned cpu, char out[32]);
 /* Linux's state letter (R S D T X) and number. READY is 0; a co-stopped vCPU is T. */

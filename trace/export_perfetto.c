@@ -2,13 +2,14 @@
 /*
  * trace/export_perfetto.c -- a trace as Perfetto's protobuf.
  *
- * Switches and wake-ups go out as columns (compact_sched), a bundle per CPU and some hundred events:
- * about 8 bytes a switch instead of 46. Worlds are threads, VMs and pools processes. Memory figures
- * are counter tracks. The file is a concatenation of packets, so nothing but one bundle per CPU is
- * kept.
+ * Switches and wake-ups go out as columns (compact_sched), a bundle per CPU and some hundred
+ * events: about 8 bytes a switch instead of 46. Worlds are threads, VMs and pools processes.
+ * Memory figures are counter tracks. The file is a concatenation of packets, so nothing but one
+ * bundle per CPU is kept.
  *
  *   Trace { packet = 1 }
- *   TracePacket { ftrace_events = 1, process_tree = 2, timestamp = 8, sequence = 10, track_event = 11,
+ *   TracePacket { ftrace_events = 1, process_tree = 2, timestamp = 8, sequence = 10,
+ *   track_event = 11,
  *                 track_descriptor = 60 }
  *   FtraceEventBundle { cpu = 1, compact_sched = 4 }
  *
@@ -165,7 +166,9 @@ static void event(void *context, const struct export_event *e)
         flush(p, e->cpu);
 }
 
-/* --- counters -------------------------------------------------------------------------------- */
+/*
+ * --- counters --------------------------------------------------------------------------------
+ */
 
 /* A counter track is described the first time it has a value. */
 static void counter(struct perfetto *p, uint64_t time, uint32_t vm, unsigned which,
@@ -230,9 +233,14 @@ static void record(void *context, const struct trace_record *r)
     }
 }
 
-/* --- names ----------------------------------------------------------------------------------- */
+/*
+ * --- names -----------------------------------------------------------------------------------
+ */
 
-/* ProcessTree { processes = 1 { pid = 1, cmdline = 3 }, threads = 2 { tid = 1, name = 2, tgid = 3 } } */
+/*
+ * ProcessTree { processes = 1 { pid = 1, cmdline = 3 }, threads = 2 { tid = 1, name = 2, tgid =
+ * 3 } }
+ */
 static void write_tree(struct perfetto *p, const struct model *m)
 {
     char name[32];

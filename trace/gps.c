@@ -2,12 +2,13 @@
 /*
  * trace/gps.c -- who would get how much of the CPUs if they were a fluid: the ideal to compare with.
  *
- * Two passes over the tree. Upwards: what each node demands and what it is owed at least. Downwards:
- * each node divides what it got. The division looks for the lambda at which clamped shares sum up to
- * the amount: first as if nobody were clamped; if the clamped sum is too large, everybody who was
- * raised to his floor is in the final answer at his floor, if too small, everybody who was cut is at
- * his ceiling; these are frozen and the rest is divided anew. Each round freezes somebody, so it ends,
- * and it is exact where a search for lambda would be close.
+ * Two passes over the tree. Upwards: what each node demands and what it is owed at least.
+ * Downwards: each node divides what it got. The division looks for the lambda at which clamped
+ * shares sum up to the amount: first as if nobody were clamped; if the clamped sum is too
+ * large, everybody who was raised to his floor is in the final answer at his floor, if too
+ * small, everybody who was cut is at his ceiling; these are frozen and the rest is divided
+ * anew. Each round freezes somebody, so it ends, and it is exact where a search for lambda
+ * would be close.
  *
  * Invariants
  *   - floor <= demand for every node (demands())
@@ -20,7 +21,10 @@
 
 #include <assert.h>
 
-/* Demand and floor of every node, children before parents; links the children that want anything. */
+/*
+ * Demand and floor of every node, children before parents; links the children that want
+ * anything.
+ */
 static void demands(struct gps_node *nodes, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -64,8 +68,10 @@ static void demands(struct gps_node *nodes, unsigned count)
     for (struct gps_node *n = (first) < 0 ? NULL : &(nodes)[first]; n;                         \
          n = n->next_sibling < 0 ? NULL : &(nodes)[n->next_sibling])
 
-/* Divides among the siblings as if nobody had bounds, then puts each inside his: by how much all got
- * too much (or, negative, too little) for that. */
+/*
+ * Divides among the siblings as if nobody had bounds, then puts each inside his: by how much
+ * all got too much (or, negative, too little) for that.
+ */
 static double divide_freely(struct gps_node *nodes, int first, double lambda)
 {
     double error = 0;

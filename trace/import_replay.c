@@ -2,9 +2,10 @@
 /*
  * trace/import_replay.c -- an imported demand against the record that it was made from.
  *
- * The tasks walk through their steps, each on the CPU and at the time that the record says; wake-ups
- * come from the steps alone. A task that is put on a CPU before its steps let it run, or whose
- * burst is not over when the record says that it blocked, shows as a difference of ready or run.
+ * The tasks walk through their steps, each on the CPU and at the time that the record says;
+ * wake-ups come from the steps alone. A task that is put on a CPU before its steps let it run,
+ * or whose burst is not over when the record says that it blocked, shows as a difference of
+ * ready or run.
  *
  * Invariants
  *   - Time never falls; a task runs where the record has it, and nowhere else.
@@ -143,7 +144,10 @@ static void replay_run(struct replay *r, uint32_t index, uint64_t until)
     r->now = until;
 }
 
-/* The timers of tasks that wait: a heap by time. One that no longer counts stays until its turn. */
+/*
+ * The timers of tasks that wait: a heap by time. One that no longer counts stays until its
+ * turn.
+ */
 struct timer {
     uint64_t time;
     uint32_t task;

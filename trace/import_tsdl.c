@@ -2,9 +2,9 @@
 /*
  * trace/import_tsdl.c -- the parser for the metadata of foreign CTF 1.8 traces.
  *
- * TSDL is C's declarations with attributes. Names of types (typedef, typealias, `struct name {`) go
- * into one list; a scope is not kept, since neither perf nor LTTng needs one. Attributes that say
- * nothing about the layout (encoding, base, precision) are read and passed over.
+ * TSDL is C's declarations with attributes. Names of types (typedef, typealias, `struct name
+ * {`) go into one list; a scope is not kept, since neither perf nor LTTng needs one. Attributes
+ * that say nothing about the layout (encoding, base, precision) are read and passed over.
  *
  * Invariants
  *   - Any text is safe: nesting is bounded (DEPTH_MAX), and the first error ends with its line.
@@ -395,7 +395,9 @@ static const struct ctf_type *struct_read(struct parser *p, enum ctf_kind kind)
     return t;
 }
 
-/* "unsigned long int": as many words as make a known name, but the last may be the declarator. */
+/*
+ * "unsigned long int": as many words as make a known name, but the last may be the declarator.
+ */
 static const struct ctf_type *named_read(struct parser *p)
 {
     char name[TSDL_TOKEN] = "";
@@ -450,7 +452,9 @@ static const struct ctf_type *type_read(struct parser *p)
     return p->failed ? NULL : type;
 }
 
-/* --- blocks --------------------------------------------------------------------------------- */
+/*
+ * --- blocks ---------------------------------------------------------------------------------
+ */
 
 /* typealias TYPE := name words; */
 static bool typealias(struct parser *p)

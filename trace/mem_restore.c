@@ -2,8 +2,9 @@
 /*
  * trace/mem_restore.c -- the memory scheduler of a trace as it was at the first record of its whole state.
  *
- * A checkpoint is one record that says how many follow, then all settings and all nodes. It is put into the
- * machine by the code that wrote it (mem/memsched_record.h), which also looks whether it can be true.
+ * A checkpoint is one record that says how many follow, then all settings and all nodes. It is
+ * put into the machine by the code that wrote it (mem/memsched_record.h), which also looks
+ * whether it can be true.
  *
  * Locking    none: one thread.
  */

@@ -176,8 +176,10 @@ static void feed_input(struct memory_model *m, const struct record_mem_input *e)
     }
 }
 
-/* The input in front of it was not taken. What it would have changed is small: it is taken back by
- * the next USAGE or checkpoint, except for somebody who never was. */
+/*
+ * The input in front of it was not taken. What it would have changed is small: it is taken back
+ * by the next USAGE or checkpoint, except for somebody who never was.
+ */
 static void feed_refused(struct memory_model *m, const struct record_mem_refused *e)
 {
     struct memory_vm *vm = find(m, e->id);

@@ -12,8 +12,10 @@
  *   sched_config, world_name    attributes and names, also of who was there before the trace
  *
  * Invariants
- *   - Every change of a world's state goes through set_state(), which tells the interval before it.
- *   - A world is `current` of at most one CPU: whoever is met running elsewhere is taken off there.
+ *   - Every change of a world's state goes through set_state(), which tells the interval before
+ *     it.
+ *   - A world is `current` of at most one CPU: whoever is met running elsewhere is taken off
+ *     there.
  * Locking    none: one thread.
  */
 #include "trace/model.h"
@@ -271,7 +273,10 @@ static void set_parent(struct model *m, struct model_node *n, uint32_t parent)
         n->parent = p;
 }
 
-/* Somebody is added: the node for it, fresh; null if the input was refused or there is no memory. */
+/*
+ * Somebody is added: the node for it, fresh; null if the input was refused or there is no
+ * memory.
+ */
 static struct model_node *added(struct model *m, uint32_t id, bool is_pool)
 {
     struct model_node *n = model_find(m, id);

@@ -4,16 +4,17 @@
  * state, who runs where.
  *
  * Statistics, plots and exports all follow the same few records (switch, state, costop, inputs,
- * names); this does it once and tells its client in the client's terms: an interval of a world in one
- * state, an interval of a CPU with one world. It follows what was recorded and decides nothing, so it
- * also reads traces that begin in the middle: who is first met was in that state since the beginning.
+ * names); this does it once and tells its client in the client's terms: an interval of a world
+ * in one state, an interval of a CPU with one world. It follows what was recorded and decides
+ * nothing, so it also reads traces that begin in the middle: who is first met was in that state
+ * since the beginning.
  *
  * Invariants
- *   - The intervals of a world touch: from its creation to its end without a gap, so their sum is
- *     the elapsed time exactly.
+ *   - The intervals of a world touch: from its creation to its end without a gap, so their sum
+ *     is the elapsed time exactly.
  *   - Time as told never falls: a record that is earlier than one before it counts as now.
- *   - Ids come from a file: any id, any parent, any order is taken; cycles of pools are cut where
- *     somebody walks them (account.c).
+ *   - Ids come from a file: any id, any parent, any order is taken; cycles of pools are cut
+ *     where somebody walks them (account.c).
  * Locking    none: one thread.
  */
 #pragma once
@@ -105,7 +106,9 @@ struct model_node *model_find(const struct model *m, uint32_t id);
 /* CPUs that are online, at least one; and their MHz on average. */
 unsigned model_online(const struct model *m);
 double model_mhz(const struct model *m);
-/* The VM a world belongs to (a pool that is a VM above it), or null; its nearest pool, or null. */
+/*
+ * The VM a world belongs to (a pool that is a VM above it), or null; its nearest pool, or null.
+ */
 struct model_node *model_vm_of(const struct model_node *n);
 struct model_node *model_pool_of(const struct model_node *n);
 /* Its name, or "world 7", "vm 7", "pool 7", in `out`. */

@@ -2,8 +2,8 @@
 /*
  * trace/panic.c -- an assertion of the scheduler ends orrery-trace with a message, not with a crash.
  *
- * verify and whatif link the kernel's own scheduler. In the kernel an assertion stops the host; a tool
- * has no host. This takes the place of core/panic.c in the tool and its tests.
+ * verify and whatif link the kernel's own scheduler. In the kernel an assertion stops the host;
+ * a tool has no host. This takes the place of core/panic.c in the tool and its tests.
  *
  * Locking    none: one thread.
  */

@@ -3,8 +3,8 @@
  * trace/plot_data.c -- the .dat files of `orrery-trace plot`.
  *
  * Timelines are drawn pixel by pixel: a pixel has the colour that took most of its time, and
- * neighbours of one colour become one box. So a picture of a million switches has no more boxes than
- * columns, and long stretches stay exact.
+ * neighbours of one colour become one box. So a picture of a million switches has no more boxes
+ * than columns, and long stretches stay exact.
  *
  * Invariants
  *   - Pixels of a lane are closed from left to right (lane_add()).
@@ -45,7 +45,9 @@ struct data {
     bool failed;
 };
 
-/* --- timelines ------------------------------------------------------------------------------- */
+/*
+ * --- timelines -------------------------------------------------------------------------------
+ */
 
 static double pixel_time(const struct timeline *t, unsigned pixel)
 {
@@ -168,7 +170,9 @@ static void on_interval(void *context, struct model_node *w, unsigned state, uin
     }
 }
 
-/* --- over time ------------------------------------------------------------------------------- */
+/*
+ * --- over time -------------------------------------------------------------------------------
+ */
 
 static void write_share(struct data *d, double middle, double length)
 {
@@ -280,7 +284,9 @@ static bool take_memory(struct data *d, const struct trace_record *r)
     return memory_feed(&d->mem, r);
 }
 
-/* --- latency --------------------------------------------------------------------------------- */
+/*
+ * --- latency ---------------------------------------------------------------------------------
+ */
 
 /* A block: upper end of each bucket in us, and the percentage at or below it. */
 static void write_cdf(FILE *out, const struct hdr *h, const char *label)
@@ -331,7 +337,9 @@ static bool write_latency(struct data *d)
     return plot_close(d->p, out, "latency", "dat");
 }
 
-/* --- the pass -------------------------------------------------------------------------------- */
+/*
+ * --- the pass --------------------------------------------------------------------------------
+ */
 
 static bool begin(struct data *d)
 {

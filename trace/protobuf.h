@@ -2,11 +2,12 @@
 /*
  * trace/protobuf.h -- writes protocol buffers: fields of a message into a growing buffer.
  *
- * A nested message is written into a buffer of its own and then appended with its length, since the
- * length stands in front.
+ * A nested message is written into a buffer of its own and then appended with its length, since
+ * the length stands in front.
  *
  * Invariants
- *   - After a failed allocation the buffer stays empty and `failed` is set; writing goes on safely.
+ *   - After a failed allocation the buffer stays empty and `failed` is set; writing goes on
+ *     safely.
  * Locking    none: one thread.
  * Sources    [PROTOBUF]
  */

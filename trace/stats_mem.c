@@ -2,8 +2,8 @@
 /*
  * trace/stats_mem.c -- the memory part of `orrery-trace stats`: a table, CSV, JSON.
  *
- * Means are over time, of the part that --from and --to leave. The table is in MB of 2^20 bytes as esxtop's
- * is; CSV and JSON have pages.
+ * Means are over time, of the part that --from and --to leave. The table is in MB of 2^20 bytes
+ * as esxtop's is; CSV and JSON have pages.
  *
  * Locking    none: one thread.
  */

@@ -2,15 +2,16 @@
 /*
  * trace/tsdl.c -- a parser of the part of TSDL that our metadata uses.
  *
- * CTF 1.8 describes its streams in a C-like language. A reader of our own profile knows the layout
- * from the table already; it reads the metadata to learn the uuid, the clock and the environment,
- * and to find out whether the trace was written from the same table. So this is no type system: a
- * member has a name and a size, and whatever does not matter is skipped by its brackets.
+ * CTF 1.8 describes its streams in a C-like language. A reader of our own profile knows the
+ * layout from the table already; it reads the metadata to learn the uuid, the clock and the
+ * environment, and to find out whether the trace was written from the same table. So this is no
+ * type system: a member has a name and a size, and whatever does not matter is skipped by its
+ * brackets.
  *
  * Invariants
  *   - A flaw of the text is an error: it is our recorder's, or damaged.
- *   - Depth of brackets is counted, never recursed into, in what is skipped; structures are read to
- *     one level.
+ *   - Depth of brackets is counted, never recursed into, in what is skipped; structures are
+ *     read to one level.
  * Locking    none: one thread.
  * Sources    [CTF18] section 7 and appendix C
  */
@@ -248,7 +249,9 @@ static bool uuid_value(struct parser *p)
     return true;
 }
 
-/* The body of a trace, env, clock or stream block: NAME = VALUE; what else there is, skipped. */
+/*
+ * The body of a trace, env, clock or stream block: NAME = VALUE; what else there is, skipped.
+ */
 static bool block(struct parser *p, bool (*take_value)(struct parser *p, const char *name))
 {
     next_token(p);

@@ -2,9 +2,9 @@
 /*
  * trace/tsdl_lexer.h -- the words of TSDL, for the two parsers of CTF metadata.
  *
- * trace/tsdl.c is strict, since its text is our recorder's; trace/import_tsdl.c takes what perf and
- * LTTng write. So a flaw (a comment without end) is noted in `flaw` and read over: whoever is strict
- * looks there, and nobody has to configure the lexer.
+ * trace/tsdl.c is strict, since its text is our recorder's; trace/import_tsdl.c takes what perf
+ * and LTTng write. So a flaw (a comment without end) is noted in `flaw` and read over: whoever
+ * is strict looks there, and nobody has to configure the lexer.
  *
  * Invariants
  *   - The cursor only moves forward, so every text ends.

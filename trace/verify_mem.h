@@ -11,7 +11,9 @@
 
 struct verify_mem;
 
-/* Null: no memory. The reader is asked for names and, at a difference, for the records behind. */
+/*
+ * Null: no memory. The reader is asked for names and, at a difference, for the records behind.
+ */
 struct verify_mem *verify_mem_create(struct trace_reader *reader, const char *directory,
                                      unsigned neighbours);
 void verify_mem_free(struct verify_mem *v);

@@ -2,8 +2,9 @@
 /*
  * trace/whatif_mem_plot.c -- pictures of memory under other settings: each VM over time, recorded and modelled.
  *
- * A row for each VM: what it holds on the left, with what was recorded as a black line, what balloons and
- * swapping have of it on the right; one colour for each variant, told apart without colours by dashes.
+ * A row for each VM: what it holds on the left, with what was recorded as a black line, what
+ * balloons and swapping have of it on the right; one colour for each variant, told apart
+ * without colours by dashes.
  *
  * Locking    none: one thread.
  */

@@ -2,10 +2,12 @@
 /*
  * scripts/bench/ksm.c -- the peer of our sharing scan: what Linux' KSM takes for a page it looks at.
  *
- * First process of an initramfs under -icount, where a nanosecond is an instruction. Two fillings of 64 MB, the
- * same as tests/guest/bench_memory.c's: all pages unlike; and a quarter zero, a quarter equal in pairs, the rest unlike.
- * ksmd goes over each several times. What it took is divided by its full looks, in which it read the whole page: in each pass,
- * the pages that were not merged before it. Its run time is the scheduler's own count (/proc/PID/schedstat).
+ * First process of an initramfs under -icount, where a nanosecond is an instruction. Two
+ * fillings of 64 MB, the same as tests/guest/bench_memory.c's: all pages unlike; and a quarter
+ * zero, a quarter equal in pairs, the rest unlike. ksmd goes over each several times. What it
+ * took is divided by its full looks, in which it read the whole page: in each pass, the pages
+ * that were not merged before it. Its run time is the scheduler's own count
+ * (/proc/PID/schedstat).
  */
 #define _GNU_SOURCE
 
@@ -92,7 +94,10 @@ static unsigned long long books(void)
 
 #define PASSES 5u
 
-/* All pages unlike, or as the head says. The first pass of ksmd only notes checksums; it counts as full looks too. */
+/*
+ * All pages unlike, or as the head says. The first pass of ksmd only notes checksums; it counts
+ * as full looks too.
+ */
 static void measure(const char *name, const char *path, int alike)
 {
     unsigned long long ran, looks = 0;

@@ -2,7 +2,8 @@
 /*
  * scripts/bench/lttng.c -- the peer of scripts/bench/trace.c: LTTng-UST, same fields, same loop.
  *
- * Prints "NAME NANOSECONDS"; the name is its argument. Run with and without a session that records it.
+ * Prints "NAME NANOSECONDS"; the name is its argument. Run with and without a session that
+ * records it.
  */
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES
 #define LTTNG_UST_TRACEPOINT_DEFINE

@@ -2,9 +2,9 @@
 /*
  * scripts/bench/trace.c -- what one trace record costs on this computer, in nanoseconds.
  *
- * The recorder's own code, fed with 24-byte sched_switch records by a loop; each row is the best of
- * 300 short rounds, so that one falls between what else the computer does. The peer, with
- * the same five fields, is scripts/bench/lttng.c.
+ * The recorder's own code, fed with 24-byte sched_switch records by a loop; each row is the
+ * best of 300 short rounds, so that one falls between what else the computer does. The peer,
+ * with the same five fields, is scripts/bench/lttng.c.
  * Prints lines "NAME NANOSECONDS BYTES".
  */
 #include <stdio.h>

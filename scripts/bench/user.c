@@ -2,10 +2,11 @@
 /*
  * scripts/bench/user.c -- what the kernel costs a program, in TSC ticks: process 1 of a machine of its own.
  *
- * With QEMU's -icount shift=0 a tick is an instruction. The same static program is the init of an
- * initramfs on Linux and init= of a tardisk on Orrery, so the two columns have equal user code. Each
- * figure is the second of two runs, without the loop around it. A context switch is measured by two
- * processes that yield to each other, and by two that wait for each other's byte in a pipe.
+ * With QEMU's -icount shift=0 a tick is an instruction. The same static program is the init of
+ * an initramfs on Linux and init= of a tardisk on Orrery, so the two columns have equal user
+ * code. Each figure is the second of two runs, without the loop around it. A context switch is
+ * measured by two processes that yield to each other, and by two that wait for each other's
+ * byte in a pipe.
  *
  * usage: user (as process 1, with a static busybox as /true)
  */

@@ -7,9 +7,9 @@
 #include "io/block.h"
 
 /*
- * Opens an image file, or makes one of `size` bytes if that is not 0. Requests are answered before
- * submit() returns; COMPARE_WRITE locks the block's bytes against other processes. Null and a
- * message on stderr when it cannot.
+ * Opens an image file, or makes one of `size` bytes if that is not 0. Requests are answered
+ * before submit() returns; COMPARE_WRITE locks the block's bytes against other processes. Null
+ * and a message on stderr when it cannot.
  */
 struct block_device *disk_file_open(const char *path, uint64_t size, bool read_only);
 void disk_file_close(struct block_device *device);
@@ -21,7 +21,10 @@ void disk_file_close(struct block_device *device);
 struct disk_model;
 struct disk_model *disk_model_create(const char *name, uint64_t size);
 void disk_model_destroy(struct disk_model *disk);
-/* A second disk with the newest contents of the first, all of it durable. Shares memory with it. */
+/*
+ * A second disk with the newest contents of the first, all of it durable. Shares memory with
+ * it.
+ */
 struct disk_model *disk_model_clone(const struct disk_model *disk);
 /* The same, but what is not flushed yet can still be lost by disk_model_power_on(). */
 struct disk_model *disk_model_fork(const struct disk_model *disk);
@@ -38,8 +41,8 @@ uint64_t disk_model_writes(const struct disk_model *disk);
 void disk_model_cut_after(struct disk_model *disk, uint64_t blocks);
 bool disk_model_is_cut(const struct disk_model *disk);
 /*
- * Power comes back. Unflushed blocks survive or not, each by itself, as `seed` says; with seed 0
- * all survive in order (the cut was between two writes), with seed UINT64_MAX none does.
+ * Power comes back. Unflushed blocks survive or not, each by itself, as `seed` says; with seed
+ * 0 all survive in order (the cut was between two writes), with seed UINT64_MAX none does.
  */
 void disk_model_power_on(struct disk_model *disk, uint64_t seed);
 /* The next `count` requests that touch [offset, offset + size) answer IO_ERROR. */

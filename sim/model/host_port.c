@@ -2,10 +2,10 @@
 /*
  * sim/model/host_port.c -- one host's way to a disk that several hosts share.
  *
- * Each host has a port of its own to the same disk. A host dies when its port is cut: the request that
- * is one too many, and all after it, answer NO_DEVICE and do nothing, while the disk goes on for the
- * others. A watcher is called behind each request that was done, in the submitter's context: there a
- * test lets the host be slow.
+ * Each host has a port of its own to the same disk. A host dies when its port is cut: the
+ * request that is one too many, and all after it, answer NO_DEVICE and do nothing, while the
+ * disk goes on for the others. A watcher is called behind each request that was done, in the
+ * submitter's context: there a test lets the host be slow.
  *
  * Locking    none: one thread.
  */

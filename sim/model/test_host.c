@@ -44,7 +44,9 @@ static void run_entry(void *argument)
     run->entry(run->argument);
 }
 
-/* The idle world may not block, so it idles until the world is a zombie and then collects it. */
+/*
+ * The idle world may not block, so it idles until the world is a zombie and then collects it.
+ */
 static void look(struct world *w, void *argument)
 {
     world_id *id = argument;

@@ -2,10 +2,10 @@
 /*
  * sim/platform/dev.c -- plat_dev.h in a process: a PCI bus that is empty until a test fills it.
  *
- * A test plugs one set of functions in (sim_devices_set()) and so becomes the machine's devices: it
- * sees every access to configuration space, ports and device registers, and raises interrupts by the
- * message a driver programmed. The addresses of device registers are made up and never
- * dereferenced.
+ * A test plugs one set of functions in (sim_devices_set()) and so becomes the machine's
+ * devices: it sees every access to configuration space, ports and device registers, and raises
+ * interrupts by the message a driver programmed. The addresses of device registers are made up
+ * and never dereferenced.
  *
  * Invariants
  *   - Without a test's devices everything reads as all ones and no interrupt can be attached.

@@ -2,9 +2,9 @@
 /*
  * sim/platform/fiber.c -- kernel contexts as fibers of one host thread.
  *
- * Each has a large stack of its own, whatever stack the kernel has made for it: that one is too small
- * for the C library under a sanitizer. AddressSanitizer is told of every switch, or it would take
- * the change of stack for an overrun.
+ * Each has a large stack of its own, whatever stack the kernel has made for it: that one is too
+ * small for the C library under a sanitizer. AddressSanitizer is told of every switch, or it
+ * would take the change of stack for an overrun.
  *
  * Locking    none: one thread.
  * Start at   fiber_switch(), plat_context_init()

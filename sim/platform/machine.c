@@ -4,8 +4,8 @@
  *
  * The state is one block for each subsystem of the kernel; struct host points to them.
  *
- * Physical memory is one arena; address 0 is its first byte, so plat_map() adds. It is reserved, not
- * filled: a host of many gigabytes costs what the kernel touches.
+ * Physical memory is one arena; address 0 is its first byte, so plat_map() adds. It is
+ * reserved, not filled: a host of many gigabytes costs what the kernel touches.
  *
  * Locking    none: one thread.
  * Start at   sim_host_create()

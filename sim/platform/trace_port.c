@@ -2,7 +2,8 @@
 /*
  * sim/platform/trace_port.c -- the way out for traces in a process: "memory", a buffer with an end.
  *
- * For the tests of core/trace_out.c; a simulation takes whole packets instead (sim/platform/trace_dir.c).
+ * For the tests of core/trace_out.c; a simulation takes whole packets instead
+ * (sim/platform/trace_dir.c).
  * The buffer can be made small, so that "the disk is full" can be tried.
  * Locking    none: one thread.
  */

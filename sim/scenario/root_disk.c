@@ -2,9 +2,9 @@
 /*
  * sim/scenario/root_disk.c -- the image's own system tardisk for a scenario, and its script on top.
  *
- * The root is $BUILD/system.v00, which the Makefile makes and the image boots with: found beside the
- * simulator, or named by ORRERY_SYSTEM; ORRERY_TARDISKS may name more, with colons between. A last tardisk
- * in memory adds the script and a program. The same
+ * The root is $BUILD/system.v00, which the Makefile makes and the image boots with: found
+ * beside the simulator, or named by ORRERY_SYSTEM; ORRERY_TARDISKS may name more, with colons
+ * between. A last tardisk in memory adds the script and a program. The same
  * busybox can be run by the host's own kernel, in an empty folder, for comparison.
  *
  * Invariants

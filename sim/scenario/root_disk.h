@@ -6,8 +6,10 @@
 
 #include "lib/types.h"
 
-/* Adds the boot modules "system.v00" and "script.v01"; `script` becomes /etc/script, and the file that
- * $ORRERY_PROGRAM names, if any, /bin/program. False: said why. */
+/*
+ * Adds the boot modules "system.v00" and "script.v01"; `script` becomes /etc/script, and the
+ * file that $ORRERY_PROGRAM names, if any, /bin/program. False: said why.
+ */
 must_check bool root_disk_add(const char *script);
 /* One file, link or folder of a tardisk. */
 struct root_disk_entry {

@@ -2,11 +2,11 @@
 /*
  * sim/scenario/vmfs_files.c -- vmfs-files: two hosts run busybox on a datastore that they share.
  *
- * One modelled disk with latency, a port to it per host. Host 1 makes a partition and a datastore, both
- * mount it as at boot, and each runs a shell script of cp, mv, tar, dd, ln, rm -r and find in a folder
- * of its own; what it prints must be what the same busybox prints on the computer the simulation runs
- * on. Then host 1 holds a file open, which host 2 may read and not write until it is let go. At the
- * end both unmount, and the check judges the disk.
+ * One modelled disk with latency, a port to it per host. Host 1 makes a partition and a
+ * datastore, both mount it as at boot, and each runs a shell script of cp, mv, tar, dd, ln, rm
+ * -r and find in a folder of its own; what it prints must be what the same busybox prints on
+ * the computer the simulation runs on. Then host 1 holds a file open, which host 2 may read and
+ * not write until it is let go. At the end both unmount, and the check judges the disk.
  *
  * Invariants
  *   - Nothing a script prints depends on time, inode numbers or free space.

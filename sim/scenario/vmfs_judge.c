@@ -3,10 +3,12 @@
  * sim/scenario/vmfs_judge.c -- is a volume after a power cut what its history allows?
  *
  *   check     vmfs_check() finds nothing
- *   names     tree, types, sizes, modes, link counts and link targets are those of one moment of the
- *             history between the last acknowledged sync and now: operations survive in order, whole
- *   contents  each byte of each file is what it was at one moment of that time; so what was synced and
- *             not written since is there exactly, and nobody sees another file's bytes
+ *   names     tree, types, sizes, modes, link counts and link targets are those of one moment
+ *             of the history between the last acknowledged sync and now: operations survive in
+ *             order, whole
+ *   contents  each byte of each file is what it was at one moment of that time; so what was
+ *             synced and not written since is there exactly, and nobody sees another file's
+ *             bytes
  *   peer      fsck.vmfs, which we did not write, finds nothing either
  *
  * Locking    none: one world.
@@ -143,8 +145,8 @@ static const char *mismatch(const struct state *s, uint8_t *node)
 }
 
 /*
- * A sector that no moment had as a whole: a write that ended in it left behind the new end what was
- * there. Each byte must still be of one moment.
+ * A sector that no moment had as a whole: a write that ended in it left behind the new end what
+ * was there. Each byte must still be of one moment.
  */
 static void check_bytes(const unsigned char *data, uint64_t at, size_t size, unsigned node)
 {

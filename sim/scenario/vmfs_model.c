@@ -3,7 +3,8 @@
  * sim/scenario/vmfs_model.c -- the trees that a VMFS history made, one for each moment that may be found.
  *
  * Invariants
- *   - window[0] is the last acknowledged state; the last one is the newest, perhaps not there yet.
+ *   - window[0] is the last acknowledged state; the last one is the newest, perhaps not there
+ *     yet.
  *   - A version or chunk that more than one state refers to does not change.
  * Locking    none: one world.
  */

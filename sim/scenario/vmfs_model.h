@@ -2,8 +2,8 @@
 /*
  * sim/scenario/vmfs_model.h -- what a VMFS history must have left behind: for the files of vmfs-crash.
  *
- * The model is the tree that the history made, at each moment between the last acknowledged sync and
- * now. States share the files that did not change between them.
+ * The model is the tree that the history made, at each moment between the last acknowledged
+ * sync and now. States share the files that did not change between them.
  */
 #pragma once
 
@@ -70,7 +70,10 @@ extern struct history history;  // vmfs_model.c
 /* ---- vmfs_model.c ---- */
 
 struct state *model_newest(void);
-/* Makes room for the state after the next operation, as yet a copy of the newest; takes it back. */
+/*
+ * Makes room for the state after the next operation, as yet a copy of the newest; takes it
+ * back.
+ */
 struct state *model_push(void);
 void model_pop(void);
 /* All that was done is durable. */
@@ -80,7 +83,9 @@ void model_state_end(struct state *s);
 /* The node's own version, to be changed. */
 struct version *model_change(struct state *s, unsigned node);
 void model_version_put(struct version *version);
-/* Bytes [at, at + size) of a version; zeros where it has none. size <= SECTOR, inside a chunk. */
+/*
+ * Bytes [at, at + size) of a version; zeros where it has none. size <= SECTOR, inside a chunk.
+ */
 void model_read(const struct version *version, uint64_t at, unsigned char *out, size_t size);
 void model_write(struct version *version, uint64_t at, const unsigned char *from, size_t size);
 void model_truncate(struct version *version, uint64_t size);
@@ -93,7 +98,9 @@ const char *model_name_text(unsigned name);
 
 /* ---- vmfs_judge.c: each ends the run with a message if something is wrong ---- */
 
-/* Ends the run: what is wrong with the volume of history.cut, and a number that belongs to it. */
+/*
+ * Ends the run: what is wrong with the volume of history.cut, and a number that belongs to it.
+ */
 noreturn_fn void judge_failed(const char *what, uint64_t detail);
 /* vmfs_check() finds nothing. */
 void judge_check(struct vmfs_volume *v);

@@ -2,8 +2,8 @@
 /*
  * sim/tools/tool_core.c -- vmfs-tool's core-... commands: what a host that panicked left on its disk.
  *
- * The source is the dump partition of a disk (IMAGE@pN) or a file vmkernel-zdump.N that a host has collected;
- * both have the same bytes (fs/dump/dump.h).
+ * The source is the dump partition of a disk (IMAGE@pN) or a file vmkernel-zdump.N that a host
+ * has collected; both have the same bytes (fs/dump/dump.h).
  *
  * Invariants
  *   - Nothing is written: a dump can be looked at while its host waits for somebody.

@@ -2,8 +2,9 @@
 /*
  * sim/workload/engine_setup.c -- tells the scheduler what the program has: host, policy, pools, worlds, changes.
  *
- * Everything goes in as inputs of the state machine, recorded like any other, so that a trace says by
- * itself on what host and under which settings it was made, and verify can begin from nothing.
+ * Everything goes in as inputs of the state machine, recorded like any other, so that a trace
+ * says by itself on what host and under which settings it was made, and verify can begin from
+ * nothing.
  *
  * Invariants
  *   - A refused input ends the run with the machine's reason (told()).

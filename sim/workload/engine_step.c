@@ -2,10 +2,10 @@
 /*
  * sim/workload/engine_step.c -- what worlds do: steps, signals, locks, barriers.
  *
- * A world that waits for a lock by spinning uses its CPU and can be preempted while it does, and so
- * can the one that holds the lock: that is how lock-holder preemption shows. A plain spin lock goes
- * to whoever looks first, which is a spinner that is on a CPU; a ticket lock goes to who came first
- * even if he is on none, and then all wait for him.
+ * A world that waits for a lock by spinning uses its CPU and can be preempted while it does,
+ * and so can the one that holds the lock: that is how lock-holder preemption shows. A plain
+ * spin lock goes to whoever looks first, which is a spinner that is on a CPU; a ticket lock
+ * goes to who came first even if he is on none, and then all wait for him.
  *
  * Invariants
  *   - A world is in at most one line (of its `object`), and only while it spins or waits there.

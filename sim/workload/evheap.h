@@ -136,8 +136,8 @@ static inline void evheap_clear(struct evheap *h, uint32_t slot)
 }
 
 /*
- * The slot's event of that `order` was dealt with. It stays in the heap meanwhile, so that setting
- * the slot anew moves it once instead of twice.
+ * The slot's event of that `order` was dealt with. It stays in the heap meanwhile, so that
+ * setting the slot anew moves it once instead of twice.
  */
 static inline void evheap_done(struct evheap *h, uint32_t slot, uint64_t order)
 {

@@ -2,14 +2,15 @@
 /*
  * sim/workload/memory.h -- the memory of a workload's VMs: the kernel's policy, modelled mechanisms, checked pages.
  *
- * The policy is the kernel's (src/mem/memsched.c) under the kernel's recorder. The mechanisms are
- * models: page by page, but with rates in place of times, and a guest that is a working set:
+ * The policy is the kernel's (src/mem/memsched.c) under the kernel's recorder. The mechanisms
+ * are models: page by page, but with rates in place of times, and a guest that is a working
+ * set:
  *
  *     second by second: guests touch pages ─► mechanisms follow the targets ─► USAGE, FREE, SAMPLE
  *                          │ faults take frames, bring pages back               ─► new targets
  *
- * Every page has a content of its own, kept in the frame, cache or slot that holds it and compared at
- * every read, so a page that is lost or mixed up is found.
+ * Every page has a content of its own, kept in the frame, cache or slot that holds it and
+ * compared at every read, so a page that is lost or mixed up is found.
  *
  * Locking    none: one thread.
  */
@@ -46,8 +47,8 @@ struct memory_result {
 struct memory;
 
 /*
- * Null without a message: the workload declares no memory. `change` (may be null) are settings of the
- * policy that go over the workload's: "idle-tax=0 balloon=0".
+ * Null without a message: the workload declares no memory. `change` (may be null) are settings
+ * of the policy that go over the workload's: "idle-tax=0 balloon=0".
  */
 struct memory *memory_create(const struct program *p, const char *change, uint64_t seed,
                              uint64_t duration, struct trace_state *trace, char *error,

@@ -2,8 +2,8 @@
 /*
  * sim/workload/memory_text.c -- the words of the memory model: amounts, settings of the host, VMs, pools, faults.
  *
- * The same words stand in a `memory` or `mem` line and, with `mem.` in front, in an `at` line; those that
- * make the host or a guest larger or smaller only in the former.
+ * The same words stand in a `memory` or `mem` line and, with `mem.` in front, in an `at` line;
+ * those that make the host or a guest larger or smaller only in the former.
  *
  * Locking    none: one thread.
  */

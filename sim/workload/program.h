@@ -67,7 +67,9 @@ struct program {
     size_t op_count;
 };
 
-/* Resolves `w`, which must outlive the program. False with *error: an unknown or a double name. */
+/*
+ * Resolves `w`, which must outlive the program. False with *error: an unknown or a double name.
+ */
 must_check bool program_link(const struct workload *w, struct program *p,
                              struct wl_error *error);
 void program_free(struct program *p);

@@ -3,8 +3,8 @@
  * sim/workload/record.c -- a run under the kernel's own recorder, into a trace directory.
  *
  * The recorder (src/core/trace.c) needs no host here: a state of its own is set up beside the
- * engine. Records, packets and hash are those of the image, by the same object file. The directory
- * also gets run/workload.wl, so that a trace can be repeated from itself.
+ * engine. Records, packets and hash are those of the image, by the same object file. The
+ * directory also gets run/workload.wl, so that a trace can be repeated from itself.
  *
  * Invariants
  *   - The hash does not depend on whether a directory is written.

@@ -2,9 +2,9 @@
 /*
  * sim/workload/wl.h -- the workload language: what worlds want, without saying who runs when.
  *
- * struct workload is a file as written (groups of worlds, steps, expectations); wl_parse() makes
- * it from text and wl_print() gives the text back. sim/workload/program.h makes it executable.
- * docs/workloads.md has the grammar.
+ * struct workload is a file as written (groups of worlds, steps, expectations); wl_parse()
+ * makes it from text and wl_print() gives the text back. sim/workload/program.h makes it
+ * executable. docs/workloads.md has the grammar.
  */
 #pragma once
 

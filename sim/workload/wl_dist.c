@@ -3,8 +3,9 @@
  * sim/workload/wl_dist.c -- times and random lengths of the workload language.
  *
  * Samples are integers made by integer arithmetic alone: a demand must be the same number under
- * every compiler and optimisation level, or no trace hash could be compared. The logarithm is the
- * series of atanh, good to 1e-7, and the normal distribution is the sum of twelve uniform draws.
+ * every compiler and optimisation level, or no trace hash could be compared. The logarithm is
+ * the series of atanh, good to 1e-7, and the normal distribution is the sum of twelve uniform
+ * draws.
  *
  * Invariants
  *   - A sample depends on the distribution, the stream's state and `turn`, on nothing else.
@@ -135,7 +136,9 @@ uint64_t wl_dist_mean(const struct wl_dist *d)
     }
 }
 
-/* --- text ----------------------------------------------------------------------------------- */
+/*
+ * --- text -----------------------------------------------------------------------------------
+ */
 
 static const struct {
     const char *name;
@@ -369,7 +372,9 @@ bool wl_dist_parse(const char *text, size_t length, struct wl_dist *d, char *mes
     return false;
 }
 
-/* --- tunables ------------------------------------------------------------------------------- */
+/*
+ * --- tunables -------------------------------------------------------------------------------
+ */
 
 const char *const wl_tunable_names[] = {
 #define SCHED_TUNABLE(id, name, normal, least, most, what) name,

@@ -3,12 +3,14 @@
  * sim/workload/wl_parse.c -- text of the workload language into struct workload: lines and steps.
  *
  * A line that begins with a blank is a step of the world above it, any other line declares
- * something (wl_declare.c); so a file needs no brackets and a million imported steps stay readable.
+ * something (wl_declare.c); so a file needs no brackets and a million imported steps stay
+ * readable.
  * Fields are words or key=value; blanks inside parentheses belong to the field.
  *
  * Invariants
  *   - On failure everything is freed and the error has line, field and a remedy.
- *   - After success every count is within its limit and every loop has its begin (wl_close_world()).
+ *   - After success every count is within its limit and every loop has its begin
+ *     (wl_close_world()).
  * Locking    none: one thread.
  */
 #include <stdlib.h>
@@ -144,7 +146,9 @@ static bool steps_read(struct parser *p)
     return true;
 }
 
-/* --- lines ---------------------------------------------------------------------------------- */
+/*
+ * --- lines ----------------------------------------------------------------------------------
+ */
 
 /* Cuts the line into fields; blanks and ';' inside parentheses belong to the field. */
 static bool split(struct parser *p, const char *text, size_t length)

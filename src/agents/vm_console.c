@@ -2,9 +2,9 @@
 /*
  * agents/vm_console.c -- vm-console NAME: your terminal as the serial console of a virtual machine.
  *
- * Copies both ways between the terminal, in raw mode, and /dev/vm/NAME/console, which first shows what
- * the VM wrote lately. Ctrl-] leaves. Without a terminal (a script) it copies its input until that
- * ends, and then the console for --wait seconds or until the VM ends.
+ * Copies both ways between the terminal, in raw mode, and /dev/vm/NAME/console, which first
+ * shows what the VM wrote lately. Ctrl-] leaves. Without a terminal (a script) it copies its
+ * input until that ends, and then the console for --wait seconds or until the VM ends.
  *
  * Invariants
  *   - The terminal gets its old mode back however this ends, except by SIGKILL.

@@ -2,9 +2,10 @@
 /*
  * boot/boot_fs.c -- the boot modules as files below /boot, read-only.
  *
- * The host shell starts the VMs of the boot modules like any other, by a vmx in ring 3, and a vmx
- * reads files. The files are where the loader put them, so they cost no memory; a program that maps
- * one gets private pages (user/ reads them, since members of an archive do not begin at pages).
+ * The host shell starts the VMs of the boot modules like any other, by a vmx in ring 3, and a
+ * vmx reads files. The files are where the loader put them, so they cost no memory; a program
+ * that maps one gets private pages (user/ reads them, since members of an archive do not begin
+ * at pages).
  * One flat directory; a member whose name has a slash is left out.
  *
  * Invariants

@@ -2,8 +2,8 @@
 /*
  * boot/driver_boot.c -- drivers take their devices, after the driver maps among the boot modules.
  *
- * A boot module whose name ends in .map is a driver map (io/pci.h); its rules go before the built-in
- * ones, and the rules of earlier modules before those of later ones.
+ * A boot module whose name ends in .map is a driver map (io/pci.h); its rules go before the
+ * built-in ones, and the rules of earlier modules before those of later ones.
  *
  * Invariants: maps are loaded before any driver looks.
  * Locking    none: one world, at boot.

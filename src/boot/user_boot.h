@@ -7,8 +7,10 @@
 #include "lib/types.h"
 #include "user/user.h"
 
-/* Files and user worlds come up; then process 1 starts: what init= says, else /sbin/init if there is
- * one and the option batch is not. True: it runs. A world. */
+/*
+ * Files and user worlds come up; then process 1 starts: what init= says, else /sbin/init if
+ * there is one and the option batch is not. True: it runs. A world.
+ */
 bool user_boot_start(void);
 /* Does process 1 start the VMs of the boot modules? Not one of init=: then the kernel does. */
 bool user_boot_starts_vms(void);

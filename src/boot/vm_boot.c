@@ -2,12 +2,13 @@
 /*
  * boot/vm_boot.c -- starts the VMs of the boot modules, reports how each ended, and frees it.
  *
- * Without a host shell one world awaits them in their order; with one, each has a world that waits,
- * since a VM may end while the host goes on for weeks.
+ * Without a host shell one world awaits them in their order; with one, each has a world that
+ * waits, since a VM may end while the host goes on for weeks.
  *
  * Invariants
  *   - A VM is destroyed once, by the world that awaits it; `running` is false before it is.
- * Locking    vm_boot.lock (rank USER) for `running`, so that nobody stops a VM that is being freed.
+ * Locking    vm_boot.lock (rank USER) for `running`, so that nobody stops a VM that is being
+ *            freed.
  */
 #include "boot/vm_boot.h"
 
@@ -113,7 +114,9 @@ unsigned vm_boot_count(const struct vm_boot *boot)
     return boot->count;
 }
 
-/* What the host holds for VMs is worth knowing while one is there; the first to end shows it. */
+/*
+ * What the host holds for VMs is worth knowing while one is there; the first to end shows it.
+ */
 static void end_vm(struct vm_slot *slot)
 {
     struct vm *vm = slot->vm;

@@ -8,7 +8,10 @@
 
 struct vm_boot;
 
-/* Starts the VM of every .vmx module; what cannot start is in the log. Null: no memory. A world. */
+/*
+ * Starts the VM of every .vmx module; what cannot start is in the log. Null: no memory. A
+ * world.
+ */
 struct vm_boot *vm_boot_start(void);
 unsigned vm_boot_count(const struct vm_boot *boot);
 /* From now on each VM that ends is reported and freed at once, by a world of its own. */

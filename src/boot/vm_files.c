@@ -2,8 +2,8 @@
 /*
  * boot/vm_files.c -- the disks of VMs that are files: VMDKs on datastores.
  *
- * vmm/ takes block devices and names no file system; fs/ knows no VMs. Here the two meet: a fileName
- * without '/' in front is looked for beside the .vmx file, as ESXi does.
+ * vmm/ takes block devices and names no file system; fs/ knows no VMs. Here the two meet: a
+ * fileName without '/' in front is looked for beside the .vmx file, as ESXi does.
  *
  * Invariants
  *   - What open() hands out, close() ends: flushed, its world gone.

@@ -61,6 +61,7 @@ struct core_state {
     uint32_t panicking;  // (a) CPU + 1
 };
 
+/* Called by core_init(), one CPU. */
 void core_heap_init(void);
 void core_timer_init(void);
 void core_log_init(void);

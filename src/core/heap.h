@@ -25,7 +25,10 @@ enum mem_owner {
 };
 const char *mem_owner_name(enum mem_owner owner);  // as logs and /proc show it
 
-/* Zeroed memory, 16-byte aligned (64 for sizes >= 64), or null. Any context; takes rank HEAP, and PAGE. */
+/*
+ * Zeroed memory, 16-byte aligned (64 for sizes >= 64), or null. Any context; takes rank HEAP,
+ * and PAGE.
+ */
 must_check void *heap_alloc(size_t size, enum mem_owner owner);
 /* Null is fine. Any context; who it was counted for is remembered in the block. */
 void heap_free(void *pointer);
@@ -33,7 +36,7 @@ void heap_free(void *pointer);
 uint64_t heap_owned(enum mem_owner owner);
 
 /*
- * Where the heap gets 2^order pages from and gives them back to; mem_init() registers it. Both are
- * called with the heap lock held.
+ * Where the heap gets 2^order pages from and gives them back to; mem_init() registers it. Both
+ * are called with the heap lock held.
  */
 void heap_grow_hook(void *(*take)(unsigned order), void (*give)(void *pages, unsigned order));

@@ -2,9 +2,9 @@
 /*
  * core/host.h -- the one root: every mutable thing of a host hangs from struct host.
  *
- * In the image this_host() folds to static addresses; in hosted builds it is the host whose turn it
- * is, so that one process can hold several. A subsystem `x` has one struct x_state, declared in its
- * own folder, and says HOST_STATE(x); once at file scope.
+ * In the image this_host() folds to static addresses; in hosted builds it is the host whose
+ * turn it is, so that one process can hold several. A subsystem `x` has one struct x_state,
+ * declared in its own folder, and says HOST_STATE(x); once at file scope.
  */
 #pragma once
 

@@ -3,12 +3,13 @@
  * core/log.c -- the kernel log: formats a line, keeps it in a ring, prints it on the sinks.
  *
  * A line is formatted on the caller's stack without a lock and then written to ring and sinks
- * under one, so that lines of two CPUs do not mix. The lock has the highest rank: anybody may log,
- * whatever he holds. The price is that a slow serial port is written with interrupts off.
+ * under one, so that lines of two CPUs do not mix. The lock has the highest rank: anybody may
+ * log, whatever he holds. The price is that a slow serial port is written with interrupts off.
  *
  * Invariants
  *   - Only whole lines enter the ring; `written` only grows.
- *   - A line in the ring begins with a byte that says its level (MARK), and has no such byte elsewhere.
+ *   - A line in the ring begins with a byte that says its level (MARK), and has no such byte
+ *     elsewhere.
  *   - log_emergency_write() takes no lock, because a panic may hold it.
  * Locking    log.lock (rank LOG).
  */

@@ -2,10 +2,10 @@
 /*
  * core/panic.c -- the end of a host that found itself wrong.
  *
- * A wrong kernel must not go on writing to disks and guests, so it stops the other CPUs first and
- * then says everything it knows, without a lock and without memory: reason, place, CPU, world,
- * locks held, backtrace. Last an upper layer may save it (core_panic_hook()): the dump partition. A
- * panic inside the panic prints one line and stops.
+ * A wrong kernel must not go on writing to disks and guests, so it stops the other CPUs first
+ * and then says everything it knows, without a lock and without memory: reason, place, CPU,
+ * world, locks held, backtrace. Last an upper layer may save it (core_panic_hook()): the dump
+ * partition. A panic inside the panic prints one line and stops.
  *
  * Invariants
  *   - Only one CPU ever prints (core.panicking); the others stop where they are.

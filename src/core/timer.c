@@ -2,13 +2,14 @@
 /*
  * core/timer.c -- software timers over one hardware timer per CPU.
  *
- * Each CPU has a list sorted by deadline. Sorting on insert costs O(n), but n is the few sleepers
- * and devices of one CPU, and the common new deadline is the latest, so the walk starts at the
- * tail. The scheduler's quantum has a slot of its own, because it is set on every switch under the
- * scheduler's lock, where the timer lock is out of order.
+ * Each CPU has a list sorted by deadline. Sorting on insert costs O(n), but n is the few
+ * sleepers and devices of one CPU, and the common new deadline is the latest, so the walk
+ * starts at the tail. The scheduler's quantum has a slot of its own, because it is set on every
+ * switch under the scheduler's lock, where the timer lock is out of order.
  *
- * The hardware is only re-armed when the new deadline is earlier. An interrupt that comes too early
- * finds nothing due and arms the next; that is cheaper than a write to the timer on every switch.
+ * The hardware is only re-armed when the new deadline is earlier. An interrupt that comes too
+ * early finds nothing due and arms the next; that is cheaper than a write to the timer on every
+ * switch.
  *
  * Invariants
  *   - hardware <= every deadline in the list and <= quantum (arm_no_later()).

@@ -3,7 +3,8 @@
  * core/trace_boot.c -- the recorder's boot options.
  *
  * Invariants
- *   - A wrong option is said with the words that would be right, and recording goes on without it.
+ *   - A wrong option is said with the words that would be right, and recording goes on without
+ *     it.
  * Locking    none: one CPU.
  */
 #include "core/core.h"

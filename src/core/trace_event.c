@@ -2,9 +2,9 @@
 /*
  * core/trace_event.c -- the table of events, made from trace/events.def and trace/enums.def.
  *
- * Each event becomes a constant inside the case of its id, because only there can its fields name
- * the struct whose offsets they are. It is kernel code because the panic screen decodes records too;
- * orrery-trace links the same object.
+ * Each event becomes a constant inside the case of its id, because only there can its fields
+ * name the struct whose offsets they are. It is kernel code because the panic screen decodes
+ * records too; orrery-trace links the same object.
  *
  * Invariants
  *   - Every record is a multiple of eight bytes, and at least sixteen (asserted below).

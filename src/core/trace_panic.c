@@ -3,8 +3,8 @@
  * core/trace_panic.c -- the flight recorder's moment: the last records on the panic screen.
  *
  * Runs when everybody else is stopped, without a lock and without memory. A CPU may have been
- * stopped in the middle of a record: `at` moves on only behind a whole one, so what lies below it
- * is good; still every step is checked, because it may be the recorder that is broken.
+ * stopped in the middle of a record: `at` moves on only behind a whole one, so what lies below
+ * it is good; still every step is checked, because it may be the recorder that is broken.
  *
  * Invariants
  *   - Reads only inside the ring; an id without an event ends the walk of that packet.

@@ -2,9 +2,9 @@
 /*
  * core/trace_text.c -- the recorder's words: CTF metadata, and a record as a line.
  *
- * The metadata comes from the table that the records come from, so the two cannot drift apart. Each
- * event is declared for one stream: class SYS for `sys`, the rest for the CPUs'. Every field is
- * aligned to 8 bits, so that readers see the packed structs.
+ * The metadata comes from the table that the records come from, so the two cannot drift apart.
+ * Each event is declared for one stream: class SYS for `sys`, the rest for the CPUs'. Every
+ * field is aligned to 8 bits, so that readers see the packed structs.
  *
  * Invariants
  *   - The text depends on the table, the uuid and the env entries alone.

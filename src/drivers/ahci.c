@@ -2,15 +2,15 @@
 /*
  * drivers/ahci.c -- SATA disks behind an AHCI controller, with native command queueing.
  *
- * Each port with a disk is a disk_port: it is reset by itself. A failed queued command stops the
- * whole port; the recovery world then reads the disk's error log to learn which one it was. If the
- * disk has no such log (QEMU's has none), disk.c tries them one by one.
+ * Each port with a disk is a disk_port: it is reset by itself. A failed queued command stops
+ * the whole port; the recovery world then reads the disk's error log to learn which one it was.
+ * If the disk has no such log (QEMU's has none), disk.c tries them one by one.
  *
  * Invariants
  *   - A command's slot and NCQ tag are its tag.
  *   - Queued and other commands are never in flight together (limits.lone_flush).
- * Locking    disk_queue.lock of the port around its registers; the controller's interrupt status is
- *            read and cleared without one.
+ * Locking    disk_queue.lock of the port around its registers; the controller's interrupt
+ *            status is read and cleared without one.
  * Sources    AHCI "HBA Memory Registers", "System Memory Structures", "Error Reporting and
  *            Recovery"; SATA "Native Command Queuing"; ATA8
  */
@@ -163,7 +163,9 @@ static void header_set(struct ahci_port *p, unsigned slot, unsigned regions, boo
                                             .table_high = (uint32_t)(table >> 32)};
 }
 
-/* Up to 64 ranges of 65535 sectors in the command's own sector: discard_max bounds it to one. */
+/*
+ * Up to 64 ranges of 65535 sectors in the command's own sector: discard_max bounds it to one.
+ */
 static void trim_data(struct ahci_port *p, const struct disk_command *c)
 {
     memset(p->sector, 0, 512);

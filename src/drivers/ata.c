@@ -2,12 +2,13 @@
 /*
  * drivers/ata.c -- ATA disks on PIIX-like IDE controllers: bus-master DMA, else programmed I/O.
  *
- * For Bochs and old PCs. A channel is a disk_port with one command at a time for its two drives. DMA
- * where the controller is a bus master and the memory lies below 4 GB, else the CPU moves the words,
- * sector by sector, in the interrupt handler.
+ * For Bochs and old PCs. A channel is a disk_port with one command at a time for its two
+ * drives. DMA where the controller is a bus master and the memory lies below 4 GB, else the CPU
+ * moves the words, sector by sector, in the interrupt handler.
  *
  * Invariants
- *   - One command per channel is in flight; while none is, an interrupt is acknowledged and dropped.
+ *   - One command per channel is in flight; while none is, an interrupt is acknowledged and
+ *     dropped.
  *   - A channel that the platform uses itself (a disk that takes a trace) is left alone.
  * Locking    disk_queue.lock of the channel around its registers.
  * Sources    ATA8; PIIX3 "PCI IDE Controller Registers"; BMIDE

@@ -46,7 +46,9 @@ struct ata_identity {
     bool dma, fua, trim, cache, rotational;
 };
 
-/* Reads the 512 bytes of IDENTIFY DEVICE; false: not a disk that can be used. (ata_identify.c) */
+/*
+ * Reads the 512 bytes of IDENTIFY DEVICE; false: not a disk that can be used. (ata_identify.c)
+ */
 must_check bool ata_identify(const uint8_t data[512], struct ata_identity *out);
 /* What a block device over it looks like. */
 void ata_disk_fill(struct disk *disk, const struct ata_identity *id);

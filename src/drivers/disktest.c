@@ -2,13 +2,13 @@
 /*
  * drivers/disktest.c -- the boot option disktest=SEED: every disk written and read, all at once.
  *
- * What a driver promises is tested where it matters, on its hardware: many requests in flight, of
- * every size, in scattered and oddly aligned memory, reads checked against what was written, some
- * writes FUA, a flush now and then. The contents at the end depend on the seed alone, so all disks
- * have to end up the same, and the host can compare their image files.
+ * What a driver promises is tested where it matters, on its hardware: many requests in flight,
+ * of every size, in scattered and oddly aligned memory, reads checked against what was written,
+ * some writes FUA, a flush now and then. The contents at the end depend on the seed alone, so
+ * all disks have to end up the same, and the host can compare their image files.
  *
- * Each disk's first megabytes are cut into stripes; a stripe has one request in flight, chosen by its
- * own random stream, and remembers per block which generation of the pattern is there.
+ * Each disk's first megabytes are cut into stripes; a stripe has one request in flight, chosen
+ * by its own random stream, and remembers per block which generation of the pattern is there.
  *
  * Options: disktest-mb=N (8) per disk, disktest-requests=N (100) per stripe.
  *
@@ -157,7 +157,9 @@ static void next(struct stripe *s)
     block_submit(t->disk, r);
 }
 
-/* A write that failed may have reached the disk in part; it is made good before anything else. */
+/*
+ * A write that failed may have reached the disk in part; it is made good before anything else.
+ */
 static void check(struct stripe *s)
 {
     struct test *t = s->test;

@@ -20,14 +20,17 @@ extern const struct driver driver_nvme;
 extern const struct driver driver_ata;
 
 /*
- * Chooses drivers by the built-in map (maps loaded before go first) and lets each take its devices, in
- * the order of their addresses. One world, once, before the first user world. [block]
+ * Chooses drivers by the built-in map (maps loaded before go first) and lets each take its
+ * devices, in the order of their addresses. One world, once, before the first user world.
+ * [block]
  */
 void drivers_start(void);
 /*
- * Boot option disktest=SEED: writes and reads back every disk through block.h and prints a checksum
- * of each. Destroys what is on the disks. (drivers/disktest.c) [block]
+ * Boot option disktest=SEED: writes and reads back every disk through block.h and prints a
+ * checksum of each. Destroys what is on the disks. (drivers/disktest.c) [block]
  */
 void disktest_run(void);
-/* Boot option diskbench=N: what a 4 KB read costs on every disk. (drivers/diskbench.c) [block] */
+/*
+ * Boot option diskbench=N: what a 4 KB read costs on every disk. (drivers/diskbench.c) [block]
+ */
 void diskbench_run(void);

@@ -2,17 +2,18 @@
 /*
  * drivers/nvme.c -- NVMe controllers: an admin queue, a queue pair per CPU, namespaces as disks.
  *
- * The admin queue is used by one world at a time (attach, then recovery) and is polled, also by the
- * interrupt handler, since a line interrupt stays up until its completions are taken. Fused
+ * The admin queue is used by one world at a time (attach, then recovery) and is polled, also by
+ * the interrupt handler, since a line interrupt stays up until its completions are taken. Fused
  * compare-and-write is not offered: few controllers have it, and none that tests could reach.
  *
  * Invariants
  *   - A command's identifier is its tag; the queue has one entry more than commands.
  *   - A completion is taken once: the phase bit says which are new.
- * Locking    disk_queue.lock around its pair of rings; admin_lock (rank IO) around the admin pair.
+ * Locking    disk_queue.lock around its pair of rings; admin_lock (rank IO) around the admin
+ *            pair.
  * Start at   attach(); bring_up() is the reset too.
- * Sources    NVME "Controller Initialization", "Admin Command Set", "NVM Command Set", "Physical
- *            Region Page Entry and List"
+ * Sources    NVME "Controller Initialization", "Admin Command Set", "NVM Command Set",
+ *            "Physical Region Page Entry and List"
  */
 #include "core/log.h"
 #include "drivers/drivers.h"
@@ -553,7 +554,10 @@ static vmk_status add_namespaces(struct nvme *n)
     return status;
 }
 
-/* Queues and interrupts: as many pairs as there are CPUs, vectors, and queues on the controller. */
+/*
+ * Queues and interrupts: as many pairs as there are CPUs, vectors, and queues on the
+ * controller.
+ */
 static vmk_status add_queues(struct nvme *n, unsigned wanted)
 {
     struct pci_irq irqs[DISK_QUEUES_MAX];

@@ -42,14 +42,18 @@ struct virtio {
     uint64_t features;
 };
 
-/* Finds the transport and resets the device. UNSUPPORTED (nothing usable), NO_DEVICE. [switch] */
+/*
+ * Finds the transport and resets the device. UNSUPPORTED (nothing usable), NO_DEVICE. [switch]
+ */
 must_check vmk_status virtio_open(struct virtio *v, struct pci_device *pci);
 /* Reset, and wait for it. TIMEOUT, NO_DEVICE. [switch] */
 must_check vmk_status virtio_reset(struct virtio *v);
 /* Takes what both know; false if the device does not accept it. Before queues. */
 must_check bool virtio_negotiate(struct virtio *v, uint64_t wanted);
-/* Makes (or, after a reset, sets up again) queue `index`; at most `most` entries (legacy: the device's
- * size). UNSUPPORTED, NO_MEMORY. */
+/*
+ * Makes (or, after a reset, sets up again) queue `index`; at most `most` entries (legacy: the
+ * device's size). UNSUPPORTED, NO_MEMORY.
+ */
 must_check vmk_status virtio_queue_init(struct virtio *v, struct virtq *q, unsigned index,
                                         unsigned most, unsigned vector);
 /* DRIVER_OK. */
@@ -64,6 +68,9 @@ void virtq_add(struct virtq *q, unsigned head);
 void virtq_notify(struct virtio *v, struct virtq *q);
 /* The next chain that has come back; false: none. */
 must_check bool virtq_next_used(struct virtq *q, unsigned *head, uint32_t *written);
-/* Appends one piece of memory to a chain of *n descriptors whose first has index `base` in its table. */
+/*
+ * Appends one piece of memory to a chain of *n descriptors whose first has index `base` in its
+ * table.
+ */
 void virtq_describe(struct virtq_desc *table, unsigned *n, unsigned base, uint64_t address,
                     uint32_t size, bool device_writes);

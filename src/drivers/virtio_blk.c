@@ -2,11 +2,12 @@
 /*
  * drivers/virtio_blk.c -- virtio block devices: one queue per CPU where the device has them.
  *
- * Each command owns a header, a status byte and a descriptor table for good, chosen by its tag; with
- * indirect descriptors a command takes one ring entry, without, a fixed share of the ring.
+ * Each command owns a header, a status byte and a descriptor table for good, chosen by its tag;
+ * with indirect descriptors a command takes one ring entry, without, a fixed share of the ring.
  *
  * Invariants
- *   - A head the device returns is looked up; one that is not in flight is a reason for a reset.
+ *   - A head the device returns is looked up; one that is not in flight is a reason for a
+ *     reset.
  * Locking    disk_queue.lock around its virtqueue.
  * Sources    VIRTIO "Block Device"
  */
@@ -284,7 +285,8 @@ static vmk_status attach(struct pci_device *pci)
     b->queue_count = MIN(MAX(b->queue_count, 1u), MIN(plat_cpu_count(), DISK_QUEUES_MAX));
     if (b->queue_count > (pci->msix ? pci->msix_count : 1u))
         b->queue_count = MAX(pci->msix_count, 1);
-    // The ring of a legacy device is as long as it says; ours are at least this long or refused.
+    // The ring of a legacy device is as long as it says; ours are at least this long or
+    // refused.
     depth = indirect(b) ? RING_MAX / 2 : RING_MAX / DIRECT_SHARE;
     pci_name(pci, name);
     status = disk_port_init(&b->port, name, &ops, b, b->queue_count, depth);

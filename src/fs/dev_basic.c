@@ -2,9 +2,9 @@
 /*
  * fs/dev_basic.c -- /dev/null zero full random urandom kmsg: devices without a device.
  *
- * The random bytes are a ChaCha20 stream whose key is drawn from the platform's entropy and replaced
- * by its own output after each request, so that what was handed out cannot be computed from the state
- * left behind. In the simulation the entropy is seeded and so are the bytes.
+ * The random bytes are a ChaCha20 stream whose key is drawn from the platform's entropy and
+ * replaced by its own output after each request, so that what was handed out cannot be computed
+ * from the state left behind. In the simulation the entropy is seeded and so are the bytes.
  *
  * Invariants
  *   - No 32 bytes of key serve two requests.

@@ -2,9 +2,9 @@
 /*
  * fs/devices.c -- device numbers, their drivers, and the nodes in /dev.
  *
- * /dev is a visorfs like any other, so that login may chown a terminal and syslogd may bind a socket
- * there. A driver that registers gets its node at once, or, before /dev is mounted, when it is. What
- * a node does is decided by its number when it is opened, wherever the node lies.
+ * /dev is a visorfs like any other, so that login may chown a terminal and syslogd may bind a
+ * socket there. A driver that registers gets its node at once, or, before /dev is mounted, when
+ * it is. What a node does is decided by its number when it is opened, wherever the node lies.
  *
  * Invariants
  *   - A (type, number) pair has one driver at most (asserted in vfs_device_register()).

@@ -2,17 +2,19 @@
 /*
  * fs/file_lock.c -- advisory locks on files: fcntl's records and flock's whole files.
  *
- * Each vnode has a list of what is locked, by first byte. A lock replaces what its owner had of the
- * range, so an owner's locks never overlap and neighbours of one type are one lock. Who cannot have a
- * lock waits until any lock anywhere goes and then looks again: locks are few and held for long.
+ * Each vnode has a list of what is locked, by first byte. A lock replaces what its owner had of
+ * the range, so an owner's locks never overlap and neighbours of one type are one lock. Who
+ * cannot have a lock waits until any lock anywhere goes and then looks again: locks are few and
+ * held for long.
  *
- * Before an owner waits for another, the chain of who waits for whom is followed from there; if it leads
- * back, waiting would never end and the call fails. Locks of open files are not followed: any process
- * that has the file may let go of them.
+ * Before an owner waits for another, the chain of who waits for whom is followed from there; if
+ * it leads back, waiting would never end and the call fails. Locks of open files are not
+ * followed: any process that has the file may let go of them.
  *
  * Invariants
  *   - No two locks of different owners overlap on a vnode if one of them is for writing.
- *   - A vnode with locks is referenced: its owners have it open, and let go before they close it.
+ *   - A vnode with locks is referenced: its owners have it open, and let go before they close
+ *     it.
  * Locking    fs.locks_mutex for all locks and waiters; fs.locks_changed for those who wait.
  * Start at   file_lock_set(), replace().
  * Sources    fcntl(2), flock(2); POSIX.1-2017 "fcntl"
@@ -118,7 +120,10 @@ static bool touches(const struct file_lock *a, const struct file_lock *b)
            (b->start == 0 || b->start - 1 <= a->end);
 }
 
-/* Takes `lock` out of what its owner has, or joins it with that. Nothing is in its way. Mutex held. */
+/*
+ * Takes `lock` out of what its owner has, or joins it with that. Nothing is in its way. Mutex
+ * held.
+ */
 static vmk_status replace(struct vnode *vnode, const struct file_lock *lock)
 {
     struct file_lock whole = *lock;
@@ -183,7 +188,9 @@ vmk_status file_lock_set(struct vnode *vnode, const struct file_lock *lock, bool
     struct held *other;
 
     mutex_lock(&fs->locks_mutex);
-    /* A flock that becomes another lets go of the first, else two who share could wait forever. */
+    /*
+     * A flock that becomes another lets go of the first, else two who share could wait forever.
+     */
     before.type = FILE_LOCK_NONE;
     if (lock->kind == FILE_LOCK_WHOLE && conflict(vnode, lock))
         status = replace(vnode, &before);

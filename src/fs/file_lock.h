@@ -2,8 +2,8 @@
 /*
  * fs/file_lock.h -- advisory locks on files: fcntl's records and flock's whole files.
  *
- * Whoever locks is named by a pointer that is only compared: a table of descriptors for POSIX records, an
- * open file for flock and for records that belong to it.
+ * Whoever locks is named by a pointer that is only compared: a table of descriptors for POSIX
+ * records, an open file for flock and for records that belong to it.
  */
 #pragma once
 
@@ -29,9 +29,9 @@ struct file_lock {
 };
 
 /*
- * Replaces what the owner has of that range by `lock`. With `wait`, blocks until it can be had. AGAIN:
- * somebody else has it. DEADLOCK: waiting would not end. LIMIT, NO_MEMORY, INTERRUPTED, KILLED. The file
- * has a vnode.
+ * Replaces what the owner has of that range by `lock`. With `wait`, blocks until it can be had.
+ * AGAIN: somebody else has it. DEADLOCK: waiting would not end. LIMIT, NO_MEMORY, INTERRUPTED,
+ * KILLED. The file has a vnode.
  */
 must_check vmk_status file_lock_set(struct vnode *vnode, const struct file_lock *lock,
                                     bool wait);

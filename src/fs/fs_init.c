@@ -2,8 +2,8 @@
 /*
  * fs/fs_init.c -- the order in which files come up.
  *
- * Root, tardisks, /dev, /proc and the ram disks. A tardisk that is damaged is refused by name and the
- * boot goes on: what it would have brought is missing, and the log says so.
+ * Root, tardisks, /dev, /proc and the ram disks. A tardisk that is damaged is refused by name
+ * and the boot goes on: what it would have brought is missing, and the log says so.
  *
  * Invariants
  *   - After fs_init() the root is mounted and never unmounted.
@@ -20,7 +20,10 @@
 #include "lib/string.h"
 #include "plat/plat.h"
 
-/* The ram disks of the root, as ESXi has them; sizes by the boot options tmp=, root=, var= and shm=. */
+/*
+ * The ram disks of the root, as ESXi has them; sizes by the boot options tmp=, root=, var= and
+ * shm=.
+ */
 static const struct {
     const char *path, *name, *option, *size, *mode;
 } ram_disks[] = {
@@ -53,8 +56,10 @@ static vmk_status mount_at(const char *type, const char *source, const char *pat
     return status;
 }
 
-/* A ram disk whose size the boot command line may set. It hides nothing: what the tardisks put below
- * its path is there before, so only an empty directory is covered. */
+/*
+ * A ram disk whose size the boot command line may set. It hides nothing: what the tardisks put
+ * below its path is there before, so only an empty directory is covered.
+ */
 static void mount_ram_disk(unsigned i)
 {
     struct vfs_where where = vfs_where_kernel();

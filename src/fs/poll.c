@@ -2,13 +2,15 @@
 /*
  * fs/poll.c -- who waits for a file: lists of entries that are called at each change.
  *
- * A world can block on one wait queue only, and poll() waits for many files, epoll for thousands
- * without a world at all. So readiness is announced by a callback under the head's lock, and the
- * callback decides what that means: wake a world, or put the file on an epoll's ready list.
+ * A world can block on one wait queue only, and poll() waits for many files, epoll for
+ * thousands without a world at all. So readiness is announced by a callback under the head's
+ * lock, and the callback decides what that means: wake a world, or put the file on an epoll's
+ * ready list.
  *
  * Invariants
  *   - entry.head is not null exactly while the entry is on that head's list.
- *   - poll_entry_remove() takes the same lock as poll_notify(), so woken() is over when it returns.
+ *   - poll_entry_remove() takes the same lock as poll_notify(), so woken() is over when it
+ *     returns.
  * Locking    poll_head.lock (rank POLL); woken() runs under it.
  */
 #include "core/assert.h"

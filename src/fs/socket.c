@@ -2,18 +2,21 @@
 /*
  * fs/socket.c -- unix-domain sockets.
  *
- * Every socket has a queue of messages that others put into it; a stream is a queue whose reader does
- * not care where one message ends. Two connected sockets hold references on each other, so the one
- * that is closed first stays as a mark ("closed") until the other lets go.
+ * Every socket has a queue of messages that others put into it; a stream is a queue whose
+ * reader does not care where one message ends. Two connected sockets hold references on each
+ * other, so the one that is closed first stays as a mark ("closed") until the other lets go.
  *
- * One mutex for all sockets of the host: connect, send and close each touch two of them in orders
- * that depend on who began, and local sockets carry log lines and agents' requests, not bulk data.
+ * One mutex for all sockets of the host: connect, send and close each touch two of them in
+ * orders that depend on who began, and local sockets carry log lines and agents' requests, not
+ * bulk data.
  *
  * Invariants
- *   - queued = the bytes of the messages on the queue; at most USOCK_LIMIT, or one message more.
+ *   - queued = the bytes of the messages on the queue; at most USOCK_LIMIT, or one message
+ *     more.
  *   - peer is set both ways between connected stream and packet sockets until one closes.
  *   - vnode.endpoint of a socket node is the bound socket exactly while that is open.
- * Locking    fs_state.sockets (mutex) for everything, after vnode.lock; waiting is outside of it.
+ * Locking    fs_state.sockets (mutex) for everything, after vnode.lock; waiting is outside of
+ *            it.
  * Start at   unix_send(), unix_receive(), unix_connect().
  */
 #include "core/assert.h"
@@ -101,8 +104,8 @@ void usock_put_unlocked(struct usock *s)
 }
 
 /*
- * Lock held. No file refers to it any more. Unread messages go to `trash`: to free them may close
- * files, which may be sockets, so that is for after the lock.
+ * Lock held. No file refers to it any more. Unread messages go to `trash`: to free them may
+ * close files, which may be sockets, so that is for after the lock.
  */
 static void usock_close(struct usock *s, struct list *trash, struct vnode **node)
 {

@@ -3,9 +3,9 @@
  * fs/socket.h -- unix-domain sockets: stream, datagram and packet, by path, by name or in pairs.
  *
  * The system calls are user/'s; here are sockets as files. A socket file also reads and writes.
- * Errors beside those of vfs.h: REFUSED ECONNREFUSED, NOT_CONNECTED ENOTCONN, CONNECTED EISCONN,
- * ADDRESS_IN_USE EADDRINUSE, WRONG_TYPE EPROTOTYPE; TOO_BIG is EMSGSIZE here, BAD_HANDLE ENOTSOCK
- * (the file is no socket).
+ * Errors beside those of vfs.h: REFUSED ECONNREFUSED, NOT_CONNECTED ENOTCONN, CONNECTED
+ * EISCONN, ADDRESS_IN_USE EADDRINUSE, WRONG_TYPE EPROTOTYPE; TOO_BIG is EMSGSIZE here,
+ * BAD_HANDLE ENOTSOCK (the file is no socket).
  */
 #pragma once
 
@@ -20,8 +20,10 @@ enum unix_type {
 #define UNIX_NAME_MAX  108u
 #define UNIX_FILES_MAX 16u  // passed with one message
 
-/* The sun_path of an address: a path (no NUL inside), or an abstract name (first byte 0), or none
- * (length 0). */
+/*
+ * The sun_path of an address: a path (no NUL inside), or an abstract name (first byte 0), or
+ * none (length 0).
+ */
 struct unix_name {
     char bytes[UNIX_NAME_MAX];
     size_t length;
@@ -45,6 +47,10 @@ struct unix_message {
     unsigned file_count;
 };
 
+/*
+ * A socket as a file, referenced; of a pair, both ends, connected. `flags`: VFS_O_NONBLOCK.
+ * NO_MEMORY.
+ */
 must_check vmk_status unix_socket_create(enum unix_type type, uint32_t flags,
                                          struct file **out);
 must_check vmk_status unix_socket_pair(enum unix_type type, uint32_t flags,

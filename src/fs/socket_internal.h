@@ -55,7 +55,9 @@ struct usock *usock_of(struct file *file);  // null: no unix socket
 /* The one mutex of all sockets. */
 void usock_lock(void);
 void usock_unlock(void);
-/* Wakes whoever waits for this socket. It stays while the caller has a reference or the lock. */
+/*
+ * Wakes whoever waits for this socket. It stays while the caller has a reference or the lock.
+ */
 void usock_tell(struct usock *s, unsigned events);
 void usock_put_unlocked(struct usock *s);  // null is fine
 /* The socket of that name, referenced. */

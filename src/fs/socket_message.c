@@ -2,11 +2,13 @@
 /*
  * fs/socket_message.c -- sending to and receiving from unix-domain sockets.
  *
- * A sender puts a whole message into the other's queue or waits for room there; a stream is cut into
- * messages of 16 KB and its reader does not see where. Files travel as references in the message.
+ * A sender puts a whole message into the other's queue or waits for room there; a stream is cut
+ * into messages of 16 KB and its reader does not see where. Files travel as references in the
+ * message.
  *
  * Invariants
- *   - A stream's read stops before a message with files, so files belong to the bytes read with them.
+ *   - A stream's read stops before a message with files, so files belong to the bytes read with
+ *     them.
  *   - What was taken off a queue is freed only after the lock is dropped (usock_trash_free()).
  * Locking    the one mutex of all sockets; waiting is outside of it.
  * Start at   unix_send(), unix_receive().
@@ -167,7 +169,9 @@ static void take(struct usock *s, struct unix_message *out, struct list *trash)
         struct usock_message *m = list_entry(at, struct usock_message, link);
         size_t size = MIN(m->size - m->read, out->size - out->done);
 
-        /* A stream's read stops before another batch of files and does not mix senders of one. */
+        /*
+         * A stream's read stops before another batch of files and does not mix senders of one.
+         */
         if (!first && (s->type != UNIX_STREAM || m->file_count || out->done == out->size))
             break;
         if (first) {

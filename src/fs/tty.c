@@ -5,7 +5,8 @@
  * Invariants
  *   - No hook of user/ is called with tty.lock held; signals that the line discipline wants are
  *     collected in tty.signals and sent by tty_unlock_and_tell().
- * Locking    tty.lock (rank TTY), a spin lock, because input may come from an interrupt one day.
+ * Locking    tty.lock (rank TTY), a spin lock, because input may come from an interrupt one
+ *            day.
  * Start at   tty_read(), tty_write(), tty_unlock_and_tell().
  */
 #include "fs/tty.h"

@@ -2,9 +2,9 @@
 /*
  * fs/tty.h -- terminals: line discipline, pseudo terminals, the console, and job control.
  *
- * A terminal knows process groups and sessions by number only. What they are, and who is running,
- * only user/ knows: it registers struct tty_hooks. Without hooks (unit tests, early boot) there is
- * no job control and everything else works.
+ * A terminal knows process groups and sessions by number only. What they are, and who is
+ * running, only user/ knows: it registers struct tty_hooks. Without hooks (unit tests, early
+ * boot) there is no job control and everything else works.
  */
 #pragma once
 
@@ -53,25 +53,35 @@ struct tty_process {
 struct tty_hooks {
     /* The running process; false: a kernel world, which is above job control. */
     bool (*current)(struct tty_process *out);
-    /* The controlling terminal of the current process's session, referenced, or null: /dev/tty. */
+    /*
+     * The controlling terminal of the current process's session, referenced, or null: /dev/tty.
+     */
     struct tty *(*controlling)(void);
-    /* The session of the current process (its leader) now has `tty` (null: none any more) as its
-     * controlling terminal. user/ keeps a reference with tty_ref() while it does. */
+    /*
+     * The session of the current process (its leader) now has `tty` (null: none any more) as
+     * its controlling terminal. user/ keeps a reference with tty_ref() while it does.
+     */
     void (*controlling_set)(uint32_t session, struct tty *tty);
-    /* To every process of the group. Never blocks; called in any context without locks above USER:
-     * tty calls it with no spin lock held. NOT_FOUND: no such group. */
+    /*
+     * To every process of the group. Never blocks; called in any context without locks above
+     * USER: tty calls it with no spin lock held. NOT_FOUND: no such group.
+     */
     vmk_status (*signal_group)(uint32_t group, unsigned signal);
     /* Does the current thread block or ignore that signal? */
     bool (*signal_ignored)(unsigned signal);
-    /* Is the group of the current process orphaned (nobody in its session could continue it)? */
+    /*
+     * Is the group of the current process orphaned (nobody in its session could continue it)?
+     */
     bool (*group_orphaned)(uint32_t group);
     /* Is there such a group, and is it in that session? */
     bool (*group_in_session)(uint32_t group, uint32_t session);
 };
+/* Once, at boot; without them there is no job control. */
 void tty_hooks_set(const struct tty_hooks *hooks);
 
 /* ---- for user/ ---- */
 
+/* One more holder; the last tty_put() frees a pseudo terminal. Null may be put. */
 void tty_ref(struct tty *tty);
 void tty_put(struct tty *tty);
 /* The session leader of `session` exits: SIGHUP and SIGCONT to the foreground group, and the
@@ -86,13 +96,15 @@ struct tty *tty_of_file(struct file *file);
 /* ---- the console ---- */
 
 /*
- * Bytes typed at the host's console, from whoever reads the keyboard or the serial port. Any context
- * that may take rank TTY. The console's output goes to what tty_console_output() set: at first the
- * serial port that the log does not use for itself alone, and the screen.
+ * Bytes typed at the host's console, from whoever reads the keyboard or the serial port. Any
+ * context that may take rank TTY. The console's output goes to what tty_console_output() set:
+ * at first the serial port that the log does not use for itself alone, and the screen.
  */
 void tty_console_input(const char *text, size_t length);
 void tty_console_output(void (*write)(const char *text, size_t length));
-/* Looks for bytes at the serial port every few milliseconds and feeds them in; a kernel world. */
+/*
+ * Looks for bytes at the serial port every few milliseconds and feeds them in; a kernel world.
+ */
 must_check vmk_status tty_console_poll_start(unsigned port);
 /* Does the console have that port? Then nobody else may read it. */
 bool tty_console_has_port(unsigned port);

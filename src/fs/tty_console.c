@@ -2,9 +2,9 @@
 /*
  * fs/tty_console.c -- the host's console as a terminal, and with /dev/tty and /dev/kmsg.
  *
- * Input is pushed in by whoever has it: the poller below reads a serial port and the keyboard; a
- * simulation can call tty_console_input() as well. Output goes to a function that can be replaced
- * while it runs (the console bridge attaches and detaches VMs that way).
+ * Input is pushed in by whoever has it: the poller below reads a serial port and the keyboard;
+ * a simulation can call tty_console_input() as well. Output goes to a function that can be
+ * replaced while it runs (the console bridge attaches and detaches VMs that way).
  *
  * Invariants
  *   - /dev/console and /dev/tty1 are the same terminal.

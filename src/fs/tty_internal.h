@@ -60,8 +60,9 @@
  *      read            committed             end
  *       |-- may be read --|-- being edited --|
  *
- * In raw mode nothing is edited and committed = end. In canonical mode a line's last byte has a mark:
- * a read stops behind it. The mark of VEOF is on a byte of its own that no read hands out.
+ * In raw mode nothing is edited and committed = end. In canonical mode a line's last byte has a
+ * mark: a read stops behind it. The mark of VEOF is on a byte of its own that no read hands
+ * out.
  */
 struct tty {
     uint32_t refs;  // (a)
@@ -129,7 +130,10 @@ void tty_setup(struct tty *tty, const char *name, uint64_t device);
 /* Unlocks, then sends collected signals and wakes whoever waits. */
 void tty_unlock_and_tell(struct tty *tty, bool irqs, unsigned events);
 void tty_input(struct tty *tty, const char *text, size_t length);
-/* Hands the opened file to the terminal, taking a reference; becomes controlling if that is due. */
+/*
+ * Hands the opened file to the terminal, taking a reference; becomes controlling if that is
+ * due.
+ */
 void tty_file_open(struct tty *tty, struct file *file);
 extern const struct file_ops tty_file_ops;
 /* Is the caller in the background of this terminal? `signal` (SIGTTIN or SIGTTOU) is sent then:

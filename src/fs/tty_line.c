@@ -3,13 +3,13 @@
  * fs/tty_line.c -- the line discipline: what a terminal makes of the bytes that pass through it.
  *
  * Typed bytes are mapped (ICRNL), may be signals (ISIG), flow control (IXON) or edit the line
- * (ICANON), and are echoed; written bytes are mapped (OPOST). All of it is a machine on struct tty
- * with no waiting in it: tty.c waits.
+ * (ICANON), and are echoed; written bytes are mapped (OPOST). All of it is a machine on struct
+ * tty with no waiting in it: tty.c waits.
  *
  * Invariants
  *   - read <= committed <= end <= read + size, as numbers modulo 2^32 (checked in store()).
- *   - In canonical mode one byte of room is kept for the end of the line, so a line that is too long
- *     loses bytes and not its end.
+ *   - In canonical mode one byte of room is kept for the end of the line, so a line that is too
+ *     long loses bytes and not its end.
  * Locking    tty.lock, held by the callers.
  * Start at   tty_line_input(), tty_line_output(), tty_line_read().
  * Sources    [POSIX] General Terminal Interface

@@ -7,8 +7,9 @@
  *     /dev/pts/N  <-- line discipline (struct tty) <--  /dev/ptmx's file (the master)
  *                 --> output ring              -->
  *
- * Opening /dev/ptmx makes a pair and its node in /dev/pts; closing the master hangs the terminal up
- * and takes the node away. The pair goes when the last file of both sides is closed.
+ * Opening /dev/ptmx makes a pair and its node in /dev/pts; closing the master hangs the
+ * terminal up and takes the node away. The pair goes when the last file of both sides is
+ * closed.
  *
  * Invariants
  *   - fs_state.ptys[N] is the pair of number N while its master is open.

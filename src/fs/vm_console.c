@@ -2,15 +2,17 @@
 /*
  * fs/vm_console.c -- the far end of a VM's serial line: what was written is kept, readers come and go.
  *
- * Bytes from the guest are numbered from the beginning; byte n is at kept[n % size], and every open
- * file has the number of the next byte it reads. A reader that is too slow loses the oldest bytes, the
- * guest never waits. The other way a ring that is full makes the writer wait.
+ * Bytes from the guest are numbered from the beginning; byte n is at kept[n % size], and every
+ * open file has the number of the next byte it reads. A reader that is too slow loses the
+ * oldest bytes, the guest never waits. The other way a ring that is full makes the writer wait.
  *
  * Invariants
- *   - position <= sent of every file; sent - position may be more than is kept, and is cut then.
+ *   - position <= sent of every file; sent - position may be more than is kept, and is cut
+ *     then.
  *   - After `ended` nothing is put, taken or attached any more.
- * Locking    console.lock (rank CONSOLE) is taken with a VM's lock held. `line` (a mutex) is held
- *            around typed(), so that detaching waits for it; it comes before every spin lock.
+ * Locking    console.lock (rank CONSOLE) is taken with a VM's lock held. `line` (a mutex) is
+ *            held around typed(), so that detaching waits for it; it comes before every spin
+ *            lock.
  * Start at   vm_console_put(), console_read().
  */
 #include "fs/vm_console.h"

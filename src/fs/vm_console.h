@@ -6,10 +6,11 @@
  *                                            keeps the last       /dev/vm/NAME/console, or
  *                                            64 KB                vm_console_open()
  *
- * What the guest writes is kept whether somebody reads or not; a file begins with the oldest byte that
- * is kept and then follows. What is written to a file is typed at the guest, in the order of the
- * writes; a write waits while the guest does not take it. When the VM is gone reads end (0 bytes) and
- * writes fail (IO_ERROR); the node goes, open files keep what they have.
+ * What the guest writes is kept whether somebody reads or not; a file begins with the oldest
+ * byte that is kept and then follows. What is written to a file is typed at the guest, in the
+ * order of the writes; a write waits while the guest does not take it. When the VM is gone
+ * reads end (0 bytes) and writes fail (IO_ERROR); the node goes, open files keep what they
+ * have.
  * `vm-console NAME` copies between such a file and a terminal; Ctrl-] leaves.
  */
 #pragma once
@@ -23,16 +24,17 @@ struct vm_console;
 #define VM_CONSOLE_KEPT 65536u
 
 /*
- * Makes one, with the node /dev/vm/NAME/console if files are up; what a path cannot have becomes "_",
- * and a name that is taken gets ".2" and so on. Owned by the caller until vm_console_end(). A world.
+ * Makes one, with the node /dev/vm/NAME/console if files are up; what a path cannot have
+ * becomes "_", and a name that is taken gets ".2" and so on. Owned by the caller until
+ * vm_console_end(). A world.
  */
 must_check vmk_status vm_console_create(const char *vm_name, struct vm_console **out);
 /* The VM is gone. Null is fine. A world; may block. */
 void vm_console_end(struct vm_console *c);
 
 /*
- * Who is on the line: typed(owner) is called, in a world and with no spin lock held, when bytes were
- * typed. Null: nobody, and when the call returns none is running.
+ * Who is on the line: typed(owner) is called, in a world and with no spin lock held, when bytes
+ * were typed. Null: nobody, and when the call returns none is running.
  */
 void vm_console_attach(struct vm_console *c, void (*typed)(void *owner), void *owner);
 /* The guest sent these. Any context, ranks below CONSOLE held. */

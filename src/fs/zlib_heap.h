@@ -2,7 +2,8 @@
 /*
  * fs/zlib_heap.h -- zlib's memory from the kernel's heap, for everybody in fs/ who packs or unpacks.
  *
- * zlib asks for its memory through two functions of its stream; without them it would call malloc().
+ * zlib asks for its memory through two functions of its stream; without them it would call
+ * malloc().
  */
 #pragma once
 

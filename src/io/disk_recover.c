@@ -2,15 +2,17 @@
 /*
  * io/disk_recover.c -- when a disk does not answer: look again, abort, reset, retry, give up.
  *
- * One policy for every driver, and one world per port that carries it out, because aborts and resets
- * take milliseconds and have to wait:
+ * One policy for every driver, and one world per port that carries it out, because aborts and
+ * resets take milliseconds and have to wait:
  *   1. A command's time is over. The driver looks for completions whose interrupt was lost.
  *   2. Still not there: abort it, where the hardware can, and try it again.
- *   3. The abort fails, or the driver itself asked for it: stop the port, reset it, try everything
- *      again that was in flight. Only those blamed have a try counted. If it is not known which of
- *      several commands was the culprit, they go one at a time until all have ended.
- *   4. DISK_RESETS_MAX resets in a row after which nothing ended well: the port is dead. Its disks
- *      are gone, whatever waits or comes is answered NO_DEVICE, and it may not touch memory again.
+ *   3. The abort fails, or the driver itself asked for it: stop the port, reset it, try
+ *      everything again that was in flight. Only those blamed have a try counted. If it is not
+ *      known which of several commands was the culprit, they go one at a time until all have
+ *      ended.
+ *   4. DISK_RESETS_MAX resets in a row after which nothing ended well: the port is dead. Its
+ *      disks are gone, whatever waits or comes is answered NO_DEVICE, and it may not touch
+ *      memory again.
  *
  * Invariants
  *   - While `stopped` is set, no command is issued and no interrupt handler is inside a queue.

@@ -3,7 +3,8 @@
  * io/io.c -- the state of the block layer and of what stands on it.
  *
  * Invariants
- *   - The wait queues live as long as the host, so who wakes a waiter never touches its stack last.
+ *   - The wait queues live as long as the host, so who wakes a waiter never touches its stack
+ *     last.
  * Locking    none: called once at boot.
  */
 #include "io/io.h"

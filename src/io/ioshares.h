@@ -2,10 +2,10 @@
 /*
  * io/ioshares.h -- a disk's throughput among those who use it, by shares.
  *
- * A block device that stands on another. block_request.client says who pays; each client has shares
- * (1000 unless told otherwise, as a VM's disk has), and while several have requests waiting each
- * gets its part of the disk. Alone, a client has all of it: nothing is held back that could be
- * served.
+ * A block device that stands on another. block_request.client says who pays; each client has
+ * shares (1000 unless told otherwise, as a VM's disk has), and while several have requests
+ * waiting each gets its part of the disk. Alone, a client has all of it: nothing is held back
+ * that could be served.
  */
 #pragma once
 
@@ -20,8 +20,9 @@
 struct ioshares;
 
 /*
- * `depth` requests are with the disk at most: enough to keep it busy, few enough that order is still
- * ours to choose (32 suits SSDs and NCQ disks). The disk must stay open longer. Null: no memory.
+ * `depth` requests are with the disk at most: enough to keep it busy, few enough that order is
+ * still ours to choose (32 suits SSDs and NCQ disks). The disk must stay open longer. Null: no
+ * memory.
  */
 struct ioshares *ioshares_create(struct block_device *disk, unsigned depth);
 struct block_device *ioshares_device(struct ioshares *shares);

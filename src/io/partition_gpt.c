@@ -2,13 +2,14 @@
 /*
  * io/partition_gpt.c -- GUID partition tables: two copies of a header and an array of entries.
  *
- * A copy is good when its header's CRC, its own place, its bounds and the CRC of its array all check.
- * The primary wins while it is good. Writing goes backup first, so that at every moment one copy is
- * good: before the backup is durable the primary is the old table, afterwards a damaged primary is
- * mended from the new backup.
+ * A copy is good when its header's CRC, its own place, its bounds and the CRC of its array all
+ * check.
+ * The primary wins while it is good. Writing goes backup first, so that at every moment one
+ * copy is good: before the backup is durable the primary is the old table, afterwards a damaged
+ * primary is mended from the new backup.
  *
- * Repair works on the bytes of the array, not on what we understood of them: entries larger than ours
- * and attributes we do not know survive.
+ * Repair works on the bytes of the array, not on what we understood of them: entries larger
+ * than ours and attributes we do not know survive.
  *
  * Invariants
  *   - No field of a header is used before its CRC and bounds have been checked.

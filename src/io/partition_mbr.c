@@ -2,13 +2,14 @@
 /*
  * io/partition_mbr.c -- the old table: four entries in sector 0, and a chain of further ones.
  *
- * An extended partition holds a chain of tables; each describes one logical partition, relative to
- * itself, and the place of the next table, relative to the extended partition. Nothing but care keeps
- * such a chain from leading in a circle or out of the disk, so both are looked for.
+ * An extended partition holds a chain of tables; each describes one logical partition, relative
+ * to itself, and the place of the next table, relative to the extended partition. Nothing but
+ * care keeps such a chain from leading in a circle or out of the disk, so both are looked for.
  *
  * Invariants
  *   - A table of the chain is read once at most, and only inside its extended partition.
- *   - A write changes one block: its four entries and the signature. Extended partition and boot code stay.
+ *   - A write changes one block: its four entries and the signature. Extended partition and
+ *     boot code stay.
  * Locking    none.
  * Start at   partition_mbr_read().
  * Sources    UEFI "Legacy Master Boot Record (MBR)".
@@ -195,7 +196,9 @@ vmk_status partition_table_new_mbr(const struct block_device *disk, uint32_t sig
     return VMK_OK;
 }
 
-/* Cylinder, head and sector as a BIOS of 255 heads counts them; what is beyond it is FE FF FF. */
+/*
+ * Cylinder, head and sector as a BIOS of 255 heads counts them; what is beyond it is FE FF FF.
+ */
 static void chs_write(uint8_t *to, uint64_t lba)
 {
     const uint64_t cylinder = lba / (MBR_HEADS * MBR_SECTORS);

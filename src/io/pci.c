@@ -2,17 +2,17 @@
 /*
  * io/pci.c -- finding PCI functions and reading what they say about themselves.
  *
- * The firmware numbered the buses and placed the BARs; this follows its numbers behind bridges and
- * checks them. Each bus is walked once, whatever the bridges claim, so loops end; a chain of
- * capabilities is followed for as many steps as there is room for capabilities.
+ * The firmware numbered the buses and placed the BARs; this follows its numbers behind bridges
+ * and checks them. Each bus is walked once, whatever the bridges claim, so loops end; a chain
+ * of capabilities is followed for as many steps as there is room for capabilities.
  *
  * Invariants
  *   - A BAR in the table has a power of two as its size, and its base is a multiple of it.
  *   - devices[] is in order of discovery: a bridge stands before what is behind it.
  * Locking    none: boot, CPU 0.
  * Start at   pci_scan().
- * Sources    PCI "Configuration Space Organization", "Base Addresses"; PCI-BRIDGE "Configuration
- *            Space Header Format"
+ * Sources    PCI "Configuration Space Organization", "Base Addresses"; PCI-BRIDGE
+ *            "Configuration Space Header Format"
  */
 #include "io/pci.h"
 
@@ -395,7 +395,8 @@ static bool attach_msi(struct pci_device *d, const struct pci_irq *one)
 }
 
 /* The firmware's table for the device's bus, or for the first bridge above that has a row, each
- * bridge turning the pins by the device's number; else what the firmware wrote into the device. */
+ * bridge turning the pins by the device's number; else what the firmware wrote into the device.
+ */
 static bool line_of(const struct pci_device *d, struct plat_irq_line *line)
 {
     const struct pci_table *table = &this_host()->pci->table;

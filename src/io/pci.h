@@ -2,11 +2,11 @@
 /*
  * io/pci.h -- PCI functions: found behind bridges, their BARs and capabilities, interrupts, drivers.
  *
- * Configuration space belongs to devices, and devices lie: everything read is bounded and checked,
- * and what does not hold is left out with a line in the log.
+ * Configuration space belongs to devices, and devices lie: everything read is bounded and
+ * checked, and what does not hold is left out with a line in the log.
  *
- * Locking    the table is made on CPU 0 at boot and does not change; a function belongs to the driver
- *            that attached it.
+ * Locking    the table is made on CPU 0 at boot and does not change; a function belongs to the
+ *            driver that attached it.
  */
 #pragma once
 
@@ -86,8 +86,10 @@ void pci_init(void);
 struct pci_device *pci_device_get(unsigned index);
 /* "0000:00:1f.2" */
 #define PCI_NAME_SIZE 16u
+/* Segment, bus, device, function, in hexadecimal. */
 void pci_name(const struct pci_device *device, char out[PCI_NAME_SIZE]);
 
+/* Configuration space: `size` is 1, 2 or 4, `offset` a multiple of it. */
 static inline uint32_t pci_read(const struct pci_device *d, unsigned offset, unsigned size)
 {
     return d->access->read(d->access->context, d->at, offset, size);
@@ -103,14 +105,17 @@ unsigned pci_capabilities(const struct pci_device *device, unsigned kind, uint8_
                           unsigned room);
 /* Lets it decode its BARs and be a bus master. */
 void pci_enable(const struct pci_device *device);
-/* Registers of a memory BAR, at least `least` bytes long; null, with a log line, if it is not so. */
+/*
+ * Registers of a memory BAR, at least `least` bytes long; null, with a log line, if it is not
+ * so.
+ */
 volatile void *pci_map(const struct pci_device *device, unsigned bar, uint64_t least);
 
 /*
- * Interrupts: MSI-X if the device has `wanted` entries or at least one, else MSI, else its line.
- * handlers[i] goes with arguments[i] and cpus[i]. Returns how many of them have an interrupt of
- * their own; with a line or plain MSI 1. 0: none could be had. Entry i of MSI-X is index i. After it
- * the device may interrupt.
+ * Interrupts: MSI-X if the device has `wanted` entries or at least one, else MSI, else its
+ * line. handlers[i] goes with arguments[i] and cpus[i]. Returns how many of them have an
+ * interrupt of their own; with a line or plain MSI 1. 0: none could be had. Entry i of MSI-X is
+ * index i. After it the device may interrupt.
  */
 struct pci_irq {
     plat_irq_handler handler;
@@ -129,17 +134,18 @@ unsigned pci_irq_attach(struct pci_device *device, const struct pci_irq *irqs, u
 /* ---- which driver for which device (pci_map.c) ---- */
 
 /*
- * Text lines "regtype=native,bus=pci,id=VVVVDDDDSSSSssssCCCCCC,driver=NAME": hexadecimal digits or
- * dots (any) for vendor, device, subvendor, subdevice and class; a shorter id matches any rest. '#'
- * begins a comment. The first line that matches decides, and later texts go before earlier ones.
+ * Text lines "regtype=native,bus=pci,id=VVVVDDDDSSSSssssCCCCCC,driver=NAME": hexadecimal digits
+ * or dots (any) for vendor, device, subvendor, subdevice and class; a shorter id matches any
+ * rest. '#' begins a comment. The first line that matches decides, and later texts go before
+ * earlier ones.
  */
 struct pci_map_error {
     unsigned line;  // from 1
     const char *what;
 };
 /*
- * Chooses drivers for the devices of `table` that have none, by the rules of a text. Each damaged
- * line goes to `report` and is left out. Returns how many lines were damaged.
+ * Chooses drivers for the devices of `table` that have none, by the rules of a text. Each
+ * damaged line goes to `report` and is left out. Returns how many lines were damaged.
  */
 unsigned pci_map_apply(const char *text, size_t size, struct pci_table *table,
                        void (*report)(void *argument, const struct pci_map_error *error),

@@ -2,8 +2,8 @@
 /*
  * io/pci_map.c -- which driver for which PCI function, as text.
  *
- * ESXi keeps such lines in /etc/vmware/driver.map.d; so can an administrator here, by a boot module
- * whose name ends in .map. Its rules come before the built-in ones (drivers/drivers.c).
+ * ESXi keeps such lines in /etc/vmware/driver.map.d; so can an administrator here, by a boot
+ * module whose name ends in .map. Its rules come before the built-in ones (drivers/drivers.c).
  *
  * Invariants
  *   - A rule's id has at most 22 characters, each a dot or a lower-case hexadecimal digit.
@@ -67,7 +67,9 @@ static const char *read_driver(const char *at, const char *end, char *driver, si
     return NULL;
 }
 
-/* One line's worth. False: not a rule; error->what is null if the line is empty or a comment. */
+/*
+ * One line's worth. False: not a rule; error->what is null if the line is empty or a comment.
+ */
 static bool pci_map_line(const char *line, size_t length, struct pci_map_rule *rule,
                          struct pci_map_error *error)
 {

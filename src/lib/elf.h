@@ -2,8 +2,8 @@
 /*
  * lib/elf.h -- headers of ELF files as they lie in the file, for the loaders of guests and of programs.
  *
- * Both are little endian here, as this machine is; a loader checks the identification before it believes
- * the rest.
+ * Both are little endian here, as this machine is; a loader checks the identification before it
+ * believes the rest.
  *
  * Sources    [ELF] ELF header, program header.
  */

@@ -2,8 +2,8 @@
 /*
  * lib/endian.h -- integers of either byte order at any address, aligned or not.
  *
- * On-disk and boot formats put their fields where they like; byte by byte is right everywhere and
- * the compilers make one move of it.
+ * On-disk and boot formats put their fields where they like; byte by byte is right everywhere
+ * and the compilers make one move of it.
  */
 #pragma once
 

@@ -7,9 +7,9 @@
 #include "lib/types.h"
 
 /*
- * Formats as C's snprintf does: at most size-1 characters and a NUL; returns the length the whole
- * text would have. Knows %d %i %u %x %X %p %s %c %% with flags - 0 # +, width, precision, `*`, and
- * the lengths hh h l ll z. No floating point.
+ * Formats as C's snprintf does: at most size-1 characters and a NUL; returns the length the
+ * whole text would have. Knows %d %i %u %x %X %p %s %c %% with flags - 0 # +, width, precision,
+ * `*`, and the lengths hh h l ll z. No floating point.
  */
 int vmk_snprintf(char *out, size_t size, const char *format, ...) printf_like(3, 4);
 int vmk_vsnprintf(char *out, size_t size, const char *format, va_list arguments)

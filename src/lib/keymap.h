@@ -2,8 +2,8 @@
 /*
  * lib/keymap.h -- from a keyboard's scan codes to the bytes that a terminal sends.
  *
- * Scan code set 1, US layout. Function and cursor keys send the sequences of a VT220 and xterm, as the
- * Linux console does. Alt puts an escape in front.
+ * Scan code set 1, US layout. Function and cursor keys send the sequences of a VT220 and xterm,
+ * as the Linux console does. Alt puts an escape in front.
  *
  * Locking    none: one reader feeds one struct keymap.
  * Sources    [PS2] "Scan code set 1"; [VT220] section 3.2
@@ -19,5 +19,8 @@ struct keymap {
     unsigned skip;  // codes of the Pause key that are still to come
 };
 
-/* One scan code; what it sends goes to `out`. Returns the length: 0 for a release or a key without meaning. */
+/*
+ * One scan code; what it sends goes to `out`. Returns the length: 0 for a release or a key
+ * without meaning.
+ */
 size_t keymap_code(struct keymap *k, uint8_t code, char out[KEYMAP_TEXT]);

@@ -25,11 +25,13 @@ static inline bool list_is_empty(const struct list *l)
     return l->next == l;
 }
 
+/* False for zeroed memory too. */
 static inline bool list_is_linked(const struct list *node)
 {
     return node->next && node->next != node;
 }
 
+/* A node that is on a list already must be removed first. */
 static inline void list_insert_before(struct list *at, struct list *node)
 {
     node->prev = at->prev;

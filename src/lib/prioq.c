@@ -3,15 +3,15 @@
  * lib/prioq.c -- a leftist heap.
  *
  * Chosen over a red-black tree because everything is one short function, merge(), and over an
- * array heap because it needs no capacity. The right spine of a leftist heap of n nodes has at most
- * log2(n + 1) nodes and merge() walks only right spines.
+ * array heap because it needs no capacity. The right spine of a leftist heap of n nodes has at
+ * most log2(n + 1) nodes and merge() walks only right spines.
  *
  * Invariants
  *   - Heap: no child comes before its parent.
  *   - Leftist: rank(left) >= rank(right), rank = rank(right) + 1, null has rank 0.
  *   - node->rank == 0 exactly when the node is in no queue.
  * Locking    the caller's.
- * Sources    Crane, 1972, "Linear lists and priority queues as balanced binary trees"
+ * Sources    [CRANE72]
  */
 #include "lib/prioq.h"
 
@@ -52,7 +52,9 @@ static struct prioq_node *merge(struct prioq *q, struct prioq_node *a, struct pr
         return b;
     if (!b)
         return a;
-    /* Whoever wins, the next step is one of these: with thousands of nodes none is in a cache. */
+    /*
+     * Whoever wins, the next step is one of these: with thousands of nodes none is in a cache.
+     */
     __builtin_prefetch(a->right);
     __builtin_prefetch(b->right);
     __builtin_prefetch(a->left);

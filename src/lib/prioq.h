@@ -26,6 +26,7 @@ struct prioq {
 };
 
 void prioq_init(struct prioq *q);
+/* `node` must be in no queue: zeroed, or removed. */
 void prioq_insert(struct prioq *q, struct prioq_node *node, uint64_t key);
 /* The first one stays in the queue; null when it is empty. */
 struct prioq_node *prioq_first(const struct prioq *q);

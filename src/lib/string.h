@@ -2,8 +2,8 @@
 /*
  * lib/string.h -- the memory and string functions that freestanding C lacks.
  *
- * Standard names and meanings: on metal lib/string.c defines them, in hosted builds the C library
- * does (and gcc may call the mem* family by itself in both).
+ * Standard names and meanings: on metal lib/string.c defines them, in hosted builds the C
+ * library does (and gcc may call the mem* family by itself in both).
  */
 #pragma once
 

@@ -2,15 +2,16 @@
 /*
  * lib/text_screen.h -- what a terminal shows: cells, a cursor, and the control sequences that move it.
  *
- * A state machine without a device: bytes go in, cells change, and `draw` is told which. The sequences
- * are those that full-screen programs send to a TERM of linux, vt100 or vt102: cursor movement, erasing,
- * scrolling regions, inserting and deleting, colours. What is not known is swallowed, not shown.
+ * A state machine without a device: bytes go in, cells change, and `draw` is told which. The
+ * sequences are those that full-screen programs send to a TERM of linux, vt100 or vt102: cursor
+ * movement, erasing, scrolling regions, inserting and deleting, colours. What is not known is
+ * swallowed, not shown.
  *
  * Invariants
  *   - row < rows, column <= columns (behind the last column: the next character wraps first).
  *   - top <= bottom < rows; whatever comes in, no cell outside rows x columns is touched.
- * Locking    none here. Two writers at once mix characters, and nothing worse: bounds are checked on
- *            local copies.
+ * Locking    none here. Two writers at once mix characters, and nothing worse: bounds are
+ *            checked on local copies.
  * Sources    [ECMA-48] section 8.3; [VT102] chapter 5
  */
 #pragma once
@@ -47,8 +48,14 @@ struct text_screen {
     unsigned utf8_left;  // bytes of a character that are still to come
 };
 
-/* Blank, at most TEXT_SCREEN_ROWS x TEXT_SCREEN_COLUMNS; draws every cell. `normal`: attribute after a reset. */
+/*
+ * Blank, at most TEXT_SCREEN_ROWS x TEXT_SCREEN_COLUMNS; draws every cell. `normal`: attribute
+ * after a reset.
+ */
 void text_screen_init(struct text_screen *s, unsigned rows, unsigned columns, uint8_t normal,
                       void (*draw)(const struct text_screen *s, unsigned row, unsigned column));
-/* One byte of output. A line feed also returns to column 0, as if the terminal's ONLCR had not been lost. */
+/*
+ * One byte of output. A line feed also returns to column 0: lines of the log end in nothing
+ * else.
+ */
 void text_screen_put(struct text_screen *s, uint8_t byte);

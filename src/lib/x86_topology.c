@@ -2,10 +2,10 @@
 /*
  * lib/x86_topology.c -- which CPUs share a core, a last-level cache and a package, out of CPUID.
  *
- * Three generations of leaves say it. The newest present is believed: 1FH and 0BH (levels with a shift
- * each), AMD's 8000_0008H and 8000_001EH (counts), leaf 1 and 4 (counts of the first multi-core
- * parts). The last-level cache is the highest level of leaf 4 or of AMD's 8000_001DH, which look the
- * same. All CPUs of a machine answer alike here, so one is asked.
+ * Three generations of leaves say it. The newest present is believed: 1FH and 0BH (levels with
+ * a shift each), AMD's 8000_0008H and 8000_001EH (counts), leaf 1 and 4 (counts of the first
+ * multi-core parts). The last-level cache is the highest level of leaf 4 or of AMD's
+ * 8000_001DH, which look the same. All CPUs of a machine answer alike here, so one is asked.
  *
  * Invariants
  *   - core_shift <= llc_shift <= package_shift <= 31, whatever CPUID says.
@@ -83,7 +83,9 @@ static void from_counts(x86_cpuid_fn cpuid, uint32_t max, struct x86_topology *o
     out->core_shift = bits_for(threads / MIN(cores, threads));
 }
 
-/* Bits of the APIC id inside the cache of the highest level; `otherwise` if none is described. */
+/*
+ * Bits of the APIC id inside the cache of the highest level; `otherwise` if none is described.
+ */
 static unsigned last_cache(x86_cpuid_fn cpuid, uint32_t leaf, unsigned otherwise)
 {
     unsigned best_level = 0, shift = otherwise;

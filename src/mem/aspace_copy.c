@@ -2,9 +2,10 @@
 /*
  * mem/aspace_copy.c -- checked copies between the kernel and user memory.
  *
- * Page by page: under the lock the tables are walked in software and the bytes are moved through the
- * direct map; where the tables do not allow the access, the lock is dropped and the page fault
- * handler asked, as ring 3 would. So a bad pointer is a status, never a fault in ring 0.
+ * Page by page: under the lock the tables are walked in software and the bytes are moved
+ * through the direct map; where the tables do not allow the access, the lock is dropped and the
+ * page fault handler asked, as ring 3 would. So a bad pointer is a status, never a fault in
+ * ring 0.
  *
  * Invariants
  *   - Bytes move only while the lock is held: the page cannot be taken away meanwhile.

@@ -2,12 +2,13 @@
 /*
  * mem/aspace_tlb.c -- no CPU may use a translation that was taken away.
  *
- * Each space has a generation. Whoever takes a translation away raises it under the lock; a CPU that
- * goes to ring 3 first compares it with what it has seen and flushes everything if it is behind, and
- * says at which generation it entered. So a shootdown needs no list of requests: kick the CPUs that
- * are in ring 3 at an older generation, wait until they left, and only then give the pages back. A
- * CPU in the kernel need not be waited for: it uses no user translation, and looks before it goes
- * back. A kicked CPU always leaves ring 3, so two CPUs that shoot at each other cannot lock up.
+ * Each space has a generation. Whoever takes a translation away raises it under the lock; a CPU
+ * that goes to ring 3 first compares it with what it has seen and flushes everything if it is
+ * behind, and says at which generation it entered. So a shootdown needs no list of requests:
+ * kick the CPUs that are in ring 3 at an older generation, wait until they left, and only then
+ * give the pages back. A CPU in the kernel need not be waited for: it uses no user translation,
+ * and looks before it goes back. A kicked CPU always leaves ring 3, so two CPUs that shoot at
+ * each other cannot lock up.
  *
  * Invariants
  *   - cpus[c].entered is not 0 only while CPU c is in plat_user_run() or about to be.

@@ -2,9 +2,10 @@
 /*
  * mem/memsched_admit.c -- who may start: reservations up the tree, and room to swap.
  *
- * A pool takes from its parent what it promised to its children or its own reservation, whichever
- * is more; one that is not expandable may not promise more than its own. The root has the host's
- * memory without minFree, so that all reservations can hold at once and the host still has its floor.
+ * A pool takes from its parent what it promised to its children or its own reservation,
+ * whichever is more; one that is not expandable may not promise more than its own. The root has
+ * the host's memory without minFree, so that all reservations can hold at once and the host
+ * still has its floor.
  *
  * Invariants
  *   - reserved of a pool = the sum of what its children take (memsched_admit()).

@@ -16,12 +16,18 @@ static inline uint64_t memsched_percent(uint64_t of, uint64_t percent)
     return of * percent / 100;
 }
 
-/* memsched_admit.c: may `node` hold `reserved` pages for others or itself? Commits if so. LIMIT. */
+/*
+ * memsched_admit.c: may `node` hold `reserved` pages for others or itself? Commits if so.
+ * LIMIT.
+ */
 must_check vmk_status memsched_admit(struct memsched *m, struct memsched_node *node,
                                      uint64_t reserved);
 /* The same for the space that swapping may need. */
 must_check vmk_status memsched_admit_swap(struct memsched *m, uint32_t id, uint64_t more);
-/* What a VM takes from its parent: its reservation, or all of it where nothing can be taken back. */
+/*
+ * What a VM takes from its parent: its reservation, or all of it where nothing can be taken
+ * back.
+ */
 uint64_t memsched_vm_reserved(const struct memsched *m, const struct memsched_node *vm);
 /* The sum of what the children of a pool take. */
 uint64_t memsched_promised(const struct memsched *m, const struct memsched_node *pool);

@@ -2,14 +2,15 @@
 /*
  * mem/memsched_record.h -- the memory scheduler under the recorder: what goes in and what comes out, as records.
  *
- * Whoever drives the machine does it through memsched_record_step(). Each input becomes a mem_input,
- * each decision a record behind it, all in the stream `sys`; before the first input and every
- * MEMSCHED_RECORD_EVERY of them the whole state is written down (mem_checkpoint, mem_tunable, mem_node).
- * `orrery-trace verify` feeds recorded inputs to this same code and compares records with records; it
- * can begin at any checkpoint, so what is left of a flight recorder is enough.
+ * Whoever drives the machine does it through memsched_record_step(). Each input becomes a
+ * mem_input, each decision a record behind it, all in the stream `sys`; before the first input
+ * and every MEMSCHED_RECORD_EVERY of them the whole state is written down (mem_checkpoint,
+ * mem_tunable, mem_node). `orrery-trace verify` feeds recorded inputs to this same code and
+ * compares records with records; it can begin at any checkpoint, so what is left of a flight
+ * recorder is enough.
  *
- * An input that repeats what the machine knows (USAGE, FREE) is neither recorded nor taken: it would
- * decide nothing. An idle host records one TICK in 15 s.
+ * An input that repeats what the machine knows (USAGE, FREE) is neither recorded nor taken: it
+ * would decide nothing. An idle host records one TICK in 15 s.
  *
  * Invariants
  *   - The records are a function of the machine's state and its inputs.
@@ -46,7 +47,9 @@ void memsched_record_state(struct memsched_record *r);
 /* What a VM is called; writes the state, which has the name. */
 void memsched_record_name(struct memsched_record *r, uint32_t id, const char *name);
 
-/* The state from records: the checkpoint first, its others, then _end(). False: no such state. */
+/*
+ * The state from records: the checkpoint first, its others, then _end(). False: no such state.
+ */
 must_check bool memsched_restore_begin(struct memsched_record *r,
                                        const struct record_mem_checkpoint *c);
 must_check bool memsched_restore_tunable(struct memsched_record *r,

@@ -2,12 +2,13 @@
 /*
  * mem/memsched_sample.c -- working sets from samples: up fast, down slowly.
  *
- * In each period of a VM's own time a hundred pages are picked at random and it is seen which of
- * them are touched. Two moving averages of that fraction and a third that takes the period under way
- * for a whole one; the largest counts. So a VM that wakes up gets memory before its period ends, and
- * one that pauses keeps it for a while.
+ * In each period of a VM's own time a hundred pages are picked at random and it is seen which
+ * of them are touched. Two moving averages of that fraction and a third that takes the period
+ * under way for a whole one; the largest counts. So a VM that wakes up gets memory before its
+ * period ends, and one that pauses keeps it for a while.
  *
- * What the guest gave to its balloon is not picked and not in use; what was swapped may be wanted back.
+ * What the guest gave to its balloon is not picked and not in use; what was swapped may be
+ * wanted back.
  *
  * Invariants
  *   - Fractions are 0 to 1 in Q16.

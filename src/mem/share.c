@@ -2,9 +2,9 @@
 /*
  * mem/share.c -- the table of shared pages and hints: 16 bytes a frame, chained by hash.
  *
- * What to read first: share_page(), then share_leave(). Between a look into the table and an action
- * on a VM the table is not locked, because VM locks come first; a reference taken under the lock
- * keeps a shared page where it is meanwhile, and a hint is only ever a guess.
+ * What to read first: share_page(), then share_leave(). Between a look into the table and an
+ * action on a VM the table is not locked, because VM locks come first; a reference taken under
+ * the lock keeps a shared page where it is meanwhile, and a hint is only ever a guess.
  *
  * Invariants
  *   - Each frame is in one chain or on the free list.

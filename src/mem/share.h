@@ -3,24 +3,25 @@
  * mem/share.h -- page sharing by content: which guest pages are equal, and who holds one together.
  *
  * A scanner offers guest pages in any order. The table knows, by hash, shared machine pages and
- * hints: pages that somebody offered before and that stay writable. The second page with the hash
- * of a hint turns the hinted page into a shared one, if it still holds the same, and joins it; so
- * a page that has no twin never costs its guest a fault.
+ * hints: pages that somebody offered before and that stay writable. The second page with the
+ * hash of a hint turns the hinted page into a shared one, if it still holds the same, and joins
+ * it; so a page that has no twin never costs its guest a fault.
  *
  *     offered page ─ hash ─► shared machine page: compare all bytes, join
  *                       ├──► hint: still so? freeze it, make it shared, join
  *                       └──► nothing: leave a hint
  *
  * Who holds a shared page has one reference of it (page_share()). The first write faults, and
- * whoever handles that copies the page and leaves (share_leave()). Guests share only with guests of
- * the same salt, so that one cannot find out by timing what a stranger's memory holds.
+ * whoever handles that copies the page and leaves (share_leave()). Guests share only with
+ * guests of the same salt, so that one cannot find out by timing what a stranger's memory
+ * holds.
  *
  * The table moves no mapping: struct share_ops does, for the scanner and under its VM's lock.
  *
  * Invariants
  *   - The contents of a shared machine page do not change while it is in the table.
- *   - A machine page is in the table exactly while somebody holds it as shared; page_references()
- *     counts the holders.
+ *   - A machine page is in the table exactly while somebody holds it as shared;
+ *     page_references() counts the holders.
  *   - Two pages are joined only after a comparison of all bytes, with writes to both kept out.
  * Locking    the table's spin lock (rank SHARE) below the VMs' locks; one scanner at a time.
  * Sources    [WALDSPURGER02] section 4
@@ -32,9 +33,14 @@
 
 #define SHARE_VMS_MAX 64u
 
-/* All calls with nothing locked; `vm` is a number below SHARE_VMS_MAX that share_forget() retires. */
+/*
+ * All calls with nothing locked; `vm` is a number below SHARE_VMS_MAX that share_forget()
+ * retires.
+ */
 struct share_ops {
-    /* The hash of what is there now. False: not to be shared (absent, pinned, shared already). */
+    /*
+     * The hash of what is there now. False: not to be shared (absent, pinned, shared already).
+     */
     bool (*hash)(void *context, uint16_t vm, uint32_t ppn, uint64_t *hash);
     /*
      * Keeps writers out on all CPUs and, under the VM's lock, asks accept(). True: the page is
@@ -43,8 +49,9 @@ struct share_ops {
     bool (*freeze)(void *context, uint16_t vm, uint32_t ppn,
                    bool (*accept)(void *argument, mpn_t mpn, uint64_t hash), void *argument);
     /*
-     * Keeps writers out, compares with the page `with` and, if equal, maps that one there instead,
-     * marked shared, and frees the former. The reference to `with` is the caller's gift.
+     * Keeps writers out, compares with the page `with` and, if equal, maps that one there
+     * instead, marked shared, and frees the former. The reference to `with` is the caller's
+     * gift.
      */
     bool (*join)(void *context, uint16_t vm, uint32_t ppn, mpn_t with);
 };

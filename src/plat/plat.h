@@ -2,10 +2,11 @@
 /*
  * plat/plat.h -- everything the kernel asks of the machine under it.
  *
- * Two implementations, chosen at link time: src/arch/x86/ and sim/platform/. Under the simulator a
- * call marked [switch] may let another CPU run or virtual time move; nothing else may. All other
- * calls return the same answer for the same seed.
- * Calls inside `#ifndef ORRERY_METAL` are inline in the image: plat/plat_inline.h has their bodies.
+ * Two implementations, chosen at link time: src/arch/x86/ and sim/platform/. Under the
+ * simulator a call marked [switch] may let another CPU run or virtual time move; nothing else
+ * may. All other calls return the same answer for the same seed.
+ * Calls inside `#ifndef ORRERY_METAL` are inline in the image: plat/plat_inline.h has their
+ * bodies.
  *
  * Contexts: "any" means any interrupt state and any locks held; "irqs off" means the caller has
  * interrupts off. No call allocates.
@@ -40,18 +41,24 @@ void plat_timer_arm(plat_ns deadline);
 unsigned plat_cpu_self(void);
 #endif
 unsigned plat_cpu_count(void);
-/* Which core, last-level cache, package and NUMA node a CPU is in: each numbered from 0 over the whole
- * machine. Any context. */
+/*
+ * Which core, last-level cache, package and NUMA node a CPU is in: each numbered from 0 over
+ * the whole machine. Any context.
+ */
 struct plat_cpu_place {
     uint16_t core, llc, package, node;
 };
 struct plat_cpu_place plat_cpu_place(unsigned cpu);
-/* Starts a secondary CPU in `entry` on its own stack with irqs off; returns false on time-out. */
+/*
+ * Starts a secondary CPU in `entry` on its own stack with irqs off; returns false on time-out.
+ */
 must_check bool plat_cpu_start(unsigned cpu, void (*entry)(void));
 /* That CPU leaves guest or idle soon and calls the kick handler. Never waits. Any context. */
 void plat_cpu_kick(unsigned cpu);
 void plat_cpu_relax(void);  // [switch] inside every spin
-/* [switch] Turns interrupts on and waits for one, as one step; returns with them off. Irqs off. */
+/*
+ * [switch] Turns interrupts on and waits for one, as one step; returns with them off. Irqs off.
+ */
 void plat_cpu_idle(void);
 
 #ifndef ORRERY_METAL
@@ -72,9 +79,9 @@ void plat_handlers_set(const struct plat_handlers *handlers);
 
 /*
  * Contexts. A context is a saved stack pointer (metal) or a coroutine (simulator).
- * plat_context_init() prepares `context` so that the first switch to it calls entry(argument) with
- * irqs off on [stack, stack + size); entry must not return. plat_context_release() frees what the
- * simulator holds for it; the context must not be running.
+ * plat_context_init() prepares `context` so that the first switch to it calls entry(argument)
+ * with irqs off on [stack, stack + size); entry must not return. plat_context_release() frees
+ * what the simulator holds for it; the context must not be running.
  */
 struct plat_context {
     void *opaque[4];
@@ -87,7 +94,10 @@ void plat_context_switch(struct plat_context *from, struct plat_context *to);
 
 /* Memory. The regions do not overlap and are sorted; returns how many there are. */
 size_t plat_memory_map(struct plat_region *out, size_t room);
-/* Where the kernel sees that machine address (direct map). All RAM and ACPI memory. Any context. */
+/*
+ * Where the kernel sees that machine address (direct map). All RAM and ACPI memory. Any
+ * context.
+ */
 void *plat_map(paddr_t pa);
 paddr_t plat_unmap_address(const void *va);  // its inverse, for direct-mapped addresses
 
@@ -106,10 +116,10 @@ int plat_serial_read(unsigned port);
 int plat_keyboard_read(void);
 
 /*
- * A way out for traces, apart from the console: "disk", a disk whose model is the name below (no other
- * disk is ever written), or "com2". plat_trace_out_write() sends head and body as one piece that
- * begins on a new sector, and returns false when it fails or the disk is full. Irqs off, one CPU at a
- * time. Reset: forgets a piece that was cut short by a panic.
+ * A way out for traces, apart from the console: "disk", a disk whose model is the name below
+ * (no other disk is ever written), or "com2". plat_trace_out_write() sends head and body as one
+ * piece that begins on a new sector, and returns false when it fails or the disk is full. Irqs
+ * off, one CPU at a time. Reset: forgets a piece that was cut short by a panic.
  */
 #define PLAT_TRACE_DISK_MODEL "ORRERY TRACE"
 must_check bool plat_trace_out_open(const char *where);

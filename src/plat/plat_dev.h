@@ -3,9 +3,9 @@
  * plat/plat_dev.h -- what drivers ask of the machine: PCI configuration, registers, interrupts.
  *
  * Memory for DMA needs no call of its own: every page of mem/page.h will do, and
- * plat_unmap_address() tells what a device calls it. In the simulator the calls reach a modelled bus
- * (sim/platform/dev.c), empty unless a test puts controllers on it, so that the drivers themselves
- * run there.
+ * plat_unmap_address() tells what a device calls it. In the simulator the calls reach a
+ * modelled bus (sim/platform/dev.c), empty unless a test puts controllers on it, so that the
+ * drivers themselves run there.
  */
 #pragma once
 
@@ -26,8 +26,8 @@ static inline pci_address pci_address_make(unsigned segment, unsigned bus, unsig
 }
 
 /*
- * `size` is 1, 2 or 4 and `offset` a multiple of it, below 4096. What is not there, or out of reach
- * (from 256 up without ECAM), reads as all ones and takes no write. Any context.
+ * `size` is 1, 2 or 4 and `offset` a multiple of it, below 4096. What is not there, or out of
+ * reach (from 256 up without ECAM), reads as all ones and takes no write. Any context.
  */
 uint32_t plat_pci_read(pci_address at, unsigned offset, unsigned size);
 void plat_pci_write(pci_address at, unsigned offset, unsigned size, uint32_t value);
@@ -44,8 +44,8 @@ void plat_port_write_words(uint16_t port, const void *from, unsigned count);
 bool plat_port_reserved(uint16_t port);
 
 /*
- * Device registers as uncached kernel addresses, for good; null if the machine has no such address
- * or no tables are left. CPU 0 or a world, one at a time, before the first user world.
+ * Device registers as uncached kernel addresses, for good; null if the machine has no such
+ * address or no tables are left. CPU 0 or a world, one at a time, before the first user world.
  */
 volatile void *plat_mmio_map(paddr_t pa, uint64_t size);
 
@@ -88,7 +88,9 @@ bool plat_is_direct(const void *va);
 
 /* ---- interrupts ---- */
 
-/* Runs on some CPU with interrupts off and no lock held, before the controller is told (EOI). */
+/*
+ * Runs on some CPU with interrupts off and no lock held, before the controller is told (EOI).
+ */
 typedef void (*plat_irq_handler)(void *argument);
 
 struct plat_msi {
@@ -96,8 +98,8 @@ struct plat_msi {
     uint32_t data;
 };
 /*
- * A vector of its own on `cpu`, for MSI or an entry of MSI-X. False: none is left, or that CPU is out
- * of reach. Attached for good. World context or boot.
+ * A vector of its own on `cpu`, for MSI or an entry of MSI-X. False: none is left, or that CPU
+ * is out of reach. Attached for good. World context or boot.
  */
 must_check bool plat_irq_attach_msi(unsigned cpu, plat_irq_handler handler, void *argument,
                                     struct plat_msi *out);
@@ -108,12 +110,17 @@ struct plat_irq_line {
     bool level, active_low;
 };
 /*
- * Where pin 1..4 (INTA..INTD) of devices on that bus goes, as the firmware's routing table (_PRT)
- * says. False: the table has nothing; try the bridge's own pin, then the line register.
+ * Where pin 1..4 (INTA..INTD) of devices on that bus goes, as the firmware's routing table
+ * (_PRT) says. False: the table has nothing; try the bridge's own pin, then the line register.
  */
 must_check bool plat_irq_route(pci_address at, unsigned pin, struct plat_irq_line *out);
-/* What has become of an ISA line (overrides of the MADT); `pci`: level, active low unless said. */
+/*
+ * What has become of an ISA line (overrides of the MADT); `pci`: level, active low unless said.
+ */
 struct plat_irq_line plat_irq_isa(unsigned irq, bool pci);
-/* Lines may be shared: every handler of a line is called. Attached for good. False: no such line. */
+/*
+ * Lines may be shared: every handler of a line is called. Attached for good. False: no such
+ * line.
+ */
 must_check bool plat_irq_attach_line(const struct plat_irq_line *line, plat_irq_handler handler,
                                      void *argument);

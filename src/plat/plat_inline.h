@@ -2,9 +2,10 @@
 /*
  * plat/plat_inline.h -- the image's bodies of calls that are one or two instructions long.
  *
- * Included by plat.h and plat_virt.h in the image only. An exit, a lock and a switch make a dozen of
- * these calls, so calling cost more than doing: a CPUID exit got a tenth shorter. The contracts stand
- * with the declarations in those two headers; the simulator links functions of the same names.
+ * Included by plat.h and plat_virt.h in the image only. An exit, a lock and a switch make a
+ * dozen of these calls, so calling cost more than doing: a CPUID exit got a tenth shorter. The
+ * contracts stand with the declarations in those two headers; the simulator links functions of
+ * the same names.
  *
  * Why not in arch/x86: the layers above may include plat/ and may not include arch/.
  */

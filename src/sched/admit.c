@@ -2,9 +2,10 @@
 /*
  * sched/admit.c -- admission control: who may reserve how much.
  *
- * A child's reservation comes out of the parent's; what does not fit is taken from the grandparent
- * if the parent may expand, and so on. The root has the CPUs. A refusal changes nothing, and says which
- * node lacks how much. Worlds bound to one CPU may together reserve no more than that CPU.
+ * A child's reservation comes out of the parent's; what does not fit is taken from the
+ * grandparent if the parent may expand, and so on. The root has the CPUs. A refusal changes
+ * nothing, and says which node lacks how much. Worlds bound to one CPU may together reserve no
+ * more than that CPU.
  *
  * Invariants
  *   - pool.reserved_mhz = sum over children of max(min, reserved), at most what the pool may

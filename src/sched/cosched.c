@@ -191,8 +191,10 @@ void cosched_start(struct sched_machine *m, struct sched_pool *vm)
     }
 }
 
-/* When a running vCPU has to be looked at again: each poll, and at the instant in which its lead
- * would reach the threshold if the slowest stood still. */
+/*
+ * When a running vCPU has to be looked at again: each poll, and at the instant in which its
+ * lead would reach the threshold if the slowest stood still.
+ */
 static plat_ns look_again(const struct sched_machine *m, const struct sched_entity *e)
 {
     struct sched_entity *slow;

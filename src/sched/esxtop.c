@@ -2,8 +2,8 @@
 /*
  * sched/esxtop.c -- the CPU columns of esxtop from two samples.
  *
- * One table says which sums a column adds and which it takes off, so the kernel's /proc file, the
- * esxtop program and the tests cannot disagree about what a column means.
+ * One table says which sums a column adds and which it takes off, so the kernel's /proc file,
+ * the esxtop program and the tests cannot disagree about what a column means.
  *
  * Invariants
  *   - Integers only; the same samples give the same columns everywhere.

@@ -2,13 +2,14 @@
 /*
  * sched/esxtop.h -- the CPU columns of esxtop, out of two looks at a world or group.
  *
- * The scheduler keeps sums that never fall; a look at them is a sample. What happened between two
- * samples are percentages of the time between them. Plain numbers of fixed size and no other
- * header, so that a sample crosses to a user program as it is, and the program computes the
- * columns with the same esxtop.c.
+ * The scheduler keeps sums that never fall; a look at them is a sample. What happened between
+ * two samples are percentages of the time between them. Plain numbers of fixed size and no
+ * other header, so that a sample crosses to a user program as it is, and the program computes
+ * the columns with the same esxtop.c.
  *
- * Identities, of a world: run + ready + costop + wait = elapsed, to the nanosecond; limited is part of
- * ready; wait_idle, wait_io and wait_swap of wait; smt of run. Of a group: the sums over its worlds.
+ * Identities, of a world: run + ready + costop + wait = elapsed, to the nanosecond; limited is
+ * part of ready; wait_idle, wait_io and wait_swap of wait; smt of run. Of a group: the sums
+ * over its worlds.
  *
  * Locking    none: pure functions.
  */
@@ -83,9 +84,10 @@ void sched_sample_add(struct sched_sample *sum, const struct sched_sample *part)
 /* "%USED", "SWTCH/s". */
 const char *esxtop_column_name(enum esxtop_column column);
 /*
- * Hundredths of a percent of the time between the samples (100.00 % is one CPU), or hundredths of
- * events per second. `before` null or of another world: since `after` was created, of a group since
- * boot. A sum that fell (a world left the group) counts as 0. All 0 if no time passed.
+ * Hundredths of a percent of the time between the samples (100.00 % is one CPU), or hundredths
+ * of events per second. `before` null or of another world: since `after` was created, of a
+ * group since boot. A sum that fell (a world left the group) counts as 0. All 0 if no time
+ * passed.
  */
 void esxtop_columns(const struct sched_sample *before, const struct sched_sample *after,
                     uint64_t out[ESXTOP_COLUMNS]);

@@ -226,7 +226,9 @@ void limit_reset(struct sched_machine *m, struct sched_node *n)
         lift(m, n);
     n->tokens = has_limit(n) ? cap_of(m, n) / 2 : 0;
     n->tokens_at = m->now;
-    /* Who runs below has no grant from this bucket: it owes from now on, its CPU has to think. */
+    /*
+     * Who runs below has no grant from this bucket: it owes from now on, its CPU has to think.
+     */
     uint64_t running = 0;
 
     if (n->is_pool)

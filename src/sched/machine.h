@@ -23,10 +23,11 @@
  *   1. sched_machine_init(); TOPOLOGY for each CPU that will exist; POLICY if not the default.
  *   2. CPU_ONLINE for each CPU, executed on it: its idle entity is then its current one.
  *   3. POOL_ADD, WORLD_ADD (state NEW), SET_...; WAKE with reason NEW makes a world ready.
- *   4. Per decision: `kick` has a bit for each CPU that must make a RESCHED input soon (the own CPU
- *      may be among them). For a switching input (see sched_op_switches()) `next` is who runs on
- *      that CPU from `now` on; it may be who ran before. `deadline` is when that CPU must make a
- *      TIMER input at the latest, PLAT_NS_NEVER for none; it replaces the former one.
+ *   4. Per decision: `kick` has a bit for each CPU that must make a RESCHED input soon (the own
+ *      CPU may be among them). For a switching input (see sched_op_switches()) `next` is who
+ *      runs on that CPU from `now` on; it may be who ran before. `deadline` is when that CPU
+ *      must make a TIMER input at the latest, PLAT_NS_NEVER for none; it replaces the former
+ *      one.
  *
  * Invariants
  *   - run + ready + costop + wait = now - created for every entity, error 0 (asserted).
@@ -137,8 +138,10 @@ struct sched_link {
     struct sched_node *owner;
 };
 
-/* What a pool and an entity have in common: a place in the tree, what it is due, what it had. What every
- * switch reads stands first: 64 bytes, of 10,000 worlds most are in no cache. */
+/*
+ * What a pool and an entity have in common: a place in the tree, what it is due, what it had.
+ * What every switch reads stands first: 64 bytes, of 10,000 worlds most are in no cache.
+ */
 struct sched_node {
     uint32_t id;     // (i)
     bool is_pool;    // (i)
@@ -192,8 +195,11 @@ struct sched_times {
     uint64_t costops;
 };
 
-/* One world, or an idle one. Embedded in struct world, or allocated by a tool. What a switch reads
- * stands in groups of 64 bytes: from the start, from `node`, `state`, `grant_at` and `times`. */
+/*
+ * One world, or an idle one. Embedded in struct world, or allocated by a tool. What a switch
+ * reads stands in groups of 64 bytes: from the start, from `node`, `state`, `grant_at` and
+ * `times`.
+ */
 struct sched_entity {
     struct sched_link queue_link;  // the policy's queue
     uint32_t load;                 // of a CPU, 1/65536: for balancing
@@ -382,9 +388,14 @@ struct sched_pool *sched_pool_find(const struct sched_machine *m, uint32_t id);
 /* Either kind. */
 struct sched_node *sched_node_find(const struct sched_machine *m, uint32_t id);
 enum sched_policy_id sched_policy_of(const struct sched_machine *m);
-/* The times of an entity as of `now`, which may be later than the last input; changes nothing. */
+/*
+ * The times of an entity as of `now`, which may be later than the last input; changes nothing.
+ */
 void sched_times_at(const struct sched_entity *e, plat_ns now, struct sched_times *out);
-/* The sum over all entities below a pool (a VM's line in esxtop); returns how many. O(entities). */
+/*
+ * The sum over all entities below a pool (a VM's line in esxtop); returns how many.
+ * O(entities).
+ */
 uint32_t sched_pool_times_at(const struct sched_pool *p, plat_ns now, struct sched_times *out);
 /* How far a vCPU leads its slowest sibling, 0 for the slowest and for others. O(siblings). */
 plat_ns sched_entity_skew(const struct sched_machine *m, const struct sched_entity *e,

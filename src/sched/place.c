@@ -13,10 +13,10 @@
  *   - A CPU with work looks now and then at a few others (the width ESX uses is 4) and pulls a
  *     world that is due more than its own best, by pull-slack. This is what makes CPUs together
  *     fair.
- *   - Less often it compares loads, in shares and reservations due, and takes a world that evens
- *     them out; so that fairness seldom needs the third.
- *   - On a host with NUMA nodes a world has a home. Idle CPUs elsewhere may still take it, for nothing
- *     idles while somebody waits; an idle CPU at home calls it back.
+ *   - Less often it compares loads, in shares and reservations due, and takes a world that
+ *     evens them out; so that fairness seldom needs the third.
+ *   - On a host with NUMA nodes a world has a home. Idle CPUs elsewhere may still take it, for
+ *     nothing idles while somebody waits; an idle CPU at home calls it back.
  * A global queue was turned down: it is fair by itself, but at each quantum the world next in
  * line is mostly one whose cache is elsewhere.
  *
@@ -141,7 +141,9 @@ static bool preempts(struct sched_machine *m, struct sched_entity *e, uint32_t c
     return m->policy->preempts(m, e, m->cpu[cpu].current);
 }
 
-/* Of a few CPUs that are all busy, the first on which it would run at once; else where it was. */
+/*
+ * Of a few CPUs that are all busy, the first on which it would run at once; else where it was.
+ */
 static uint32_t best_busy(struct sched_machine *m, struct sched_entity *e, uint64_t allowed)
 {
     uint64_t others = allowed & ~BIT(e->cpu);

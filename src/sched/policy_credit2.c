@@ -8,11 +8,12 @@
  * reset touches nobody. Credit cannot be saved: who wakes up has at most a little more than one
  * hand-out.
  *
- * It is flat: one queue per CPU, whatever the tree. A world's weight is its part of the host by shares down
- * the tree of pools, as active siblings make it at the instant, times the number of active worlds, so
- * that equal worlds burn at the speed of time. Reservations go first (reserve.c), limits are the
- * machine's. Unlike `share` it keeps no account of pools: what a pool's worlds did not use while they
- * slept is forgotten with them, and weights that no CPU can satisfy are not put right.
+ * It is flat: one queue per CPU, whatever the tree. A world's weight is its part of the host by
+ * shares down the tree of pools, as active siblings make it at the instant, times the number of
+ * active worlds, so that equal worlds burn at the speed of time. Reservations go first
+ * (reserve.c), limits are the machine's. Unlike `share` it keeps no account of pools: what a
+ * pool's worlds did not use while they slept is forgotten with them, and weights that no CPU
+ * can satisfy are not put right.
  *
  * Invariants
  *   - credit = credit_base - burnt, at most credit + CARRY after a wake-up.

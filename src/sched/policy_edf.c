@@ -5,12 +5,12 @@
  * Each world may run for a budget in each period; its deadline is the end of the period. Those
  * with budget go first, earliest deadline first; those who have spent it get what is left over,
  * in the same order, until their next period. The period comes with SET_MIN (default
- * edf-period), the budget is the reservation's part of it. Who reserved nothing has what is reserved for
- * it by pools above, and its part by shares down the tree of what the host has not promised; or
- * edf-budget, if that is set. So shares and pools hold to within a period, as far as worlds can use
- * their parts; what they cannot is left over and goes to whose period ends first. A server of
- * this kind keeps every promise on one CPU as long as the sum of budget / period is at most 1;
- * whoever sets more is not refused.
+ * edf-period), the budget is the reservation's part of it. Who reserved nothing has what is
+ * reserved for it by pools above, and its part by shares down the tree of what the host has not
+ * promised; or edf-budget, if that is set. So shares and pools hold to within a period, as far
+ * as worlds can use their parts; what they cannot is left over and goes to whose period ends
+ * first. A server of this kind keeps every promise on one CPU as long as the sum of budget /
+ * period is at most 1; whoever sets more is not refused.
  *
  *   cpu.queue  with budget, by deadline          cpu.spent  without, by deadline
  *

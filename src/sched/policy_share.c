@@ -8,7 +8,8 @@
  * CPUs (tree.c), so CPUs need not be compared to be fair to a pool; what they need to compare
  * is who waits where, and that is place.c.
  *
- *        root.ready on CPU 2          keys are lower bounds: a pool's virtual time grows when its
+ *        root.ready on CPU 2          keys are lower bounds: a pool's virtual time grows when
+ *                                     its
  *         │ 1. pool A  2. world 7     worlds run on other CPUs, and its key here is put right when it
  *         ▼                           comes first (fresh()). It never falls but by share_rekey().
  *        A.ready on CPU 2: world 3 ...

@@ -2,14 +2,16 @@
 /*
  * sched/reserve.c -- reservations: when a node's next nanosecond is due, and whose is past.
  *
- * `due` moves by use / rate, never far from now: who used nothing for long may not claim it all at once,
- * and who got more than was reserved is not held back for it for ever. Whoever's due time is past goes
- * before all shares. The policy `share` walks its tree for that (policy_share.c); flat policies keep
- * the queued entities below a reservation in one more queue of each CPU, here.
+ * `due` moves by use / rate, never far from now: who used nothing for long may not claim it all
+ * at once, and who got more than was reserved is not held back for it for ever. Whoever's due
+ * time is past goes before all shares. The policy `share` walks its tree for that
+ * (policy_share.c); flat policies keep the queued entities below a reservation in one more
+ * queue of each CPU, here.
  *
  * Invariants
- *   - e->reserve_link is on cpu[e->cpu].reserve exactly if reserve_enqueue() found a reservation
- *     at or above e. Its key is at most the earliest due time there, put right when it comes first.
+ *   - e->reserve_link is on cpu[e->cpu].reserve exactly if reserve_enqueue() found a
+ *     reservation at or above e. Its key is at most the earliest due time there, put right when
+ *     it comes first.
  * Locking    the caller's. Cost: O(depth * log n).
  * Sources    docs/design/scheduler.md
  */

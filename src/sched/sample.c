@@ -2,8 +2,9 @@
 /*
  * sched/sample.c -- samples of the host's worlds and pools, for esxtop.
  *
- * All of them at one instant under one hold of the lock, so that a group's line is the sum of its
- * worlds' lines. Holding it for a thousand worlds takes tens of microseconds, once per refresh.
+ * All of them at one instant under one hold of the lock, so that a group's line is the sum of
+ * its worlds' lines. Holding it for a thousand worlds takes tens of microseconds, once per
+ * refresh.
  *
  * Invariants
  *   - Changes nothing in the machine.

@@ -15,7 +15,9 @@
 
 struct world;
 
-/* What a world or pool may use of the CPUs. All 0: normal shares, nothing reserved, no limit. */
+/*
+ * What a world or pool may use of the CPUs. All 0: normal shares, nothing reserved, no limit.
+ */
 struct sched_params {
     uint32_t shares;   // 0: SCHED_SHARES_DEFAULT, for a VM times its vCPUs
     uint32_t min_mhz;  // reservation
@@ -39,7 +41,9 @@ void sched_switch_away(void);
 /* Around the work of every interrupt: its time is charged to whom it was for. Irqs off. */
 void sched_irq_enter(void);
 void sched_irq_leave(void);
-/* Inside an interrupt: it is for that world, which is not woken up, for it runs. Any context. */
+/*
+ * Inside an interrupt: it is for that world, which is not woken up, for it runs. Any context.
+ */
 void sched_irq_for(uint32_t world);
 /* End of an interrupt: switches if the machine is to think again. Irqs off. */
 void sched_irq_exit(void);
@@ -73,8 +77,10 @@ uint64_t sched_get_tunable(enum sched_tunable t);
 /* Why the last LIMIT was: who lacks how much. Returns the length. */
 size_t sched_refusal(char *out, size_t room);
 
-/* The current world (not an interrupt) has worked so long of its run for another world, or for nobody
- * (0): a completion, a scan, whatever a request left behind. Any context. */
+/*
+ * The current world (not an interrupt) has worked so long of its run for another world, or for
+ * nobody (0): a completion, a scan, whatever a request left behind. Any context.
+ */
 void sched_system_time(uint32_t world, plat_ns ns);
 /* How long the current world has run so far. World context. */
 plat_ns sched_run_time(void);
@@ -101,9 +107,9 @@ struct sched_host_usage {
 void sched_host_usage_get(struct sched_host_usage *out);
 
 /*
- * What esxtop and /proc/vmware/sched/esxtop show: a sample of every pool, VM, world and idle world,
- * all of one instant, parents before their children, the idle worlds last. Stores up to `room`;
- * returns how many there are. O(worlds) under the scheduler's lock. Any context.
+ * What esxtop and /proc/vmware/sched/esxtop show: a sample of every pool, VM, world and idle
+ * world, all of one instant, parents before their children, the idle worlds last. Stores up to
+ * `room`; returns how many there are. O(worlds) under the scheduler's lock. Any context.
  */
 uint32_t sched_samples_get(struct sched_sample *out, uint32_t room);
 /* A record of the name of each world, VM and pool there is: for a recorder that begins late. */

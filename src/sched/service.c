@@ -2,25 +2,25 @@
 /*
  * sched/service.c -- interrupt and deferred work: whose time it is.
  *
- * An interrupt takes the time of whoever runs, and is mostly for somebody else: the world that a timer
- * or a device wakes. That world is charged (%SYS), and who was interrupted is not (%OVRLP, which
- * is in its %RUN and comes off its %USED). What an interrupt does for the world that it interrupted
- * is in its run, and in neither; so is what nobody asked for: a kick to look again, the end of a
- * quantum. That is the price of dividing a CPU, and who has it pays. Making it overlap was turned
- * down: it is mostly one's own, it cost an input of the machine each, and where interrupts are slow
- * two VMs that had paid the same were 2 % apart in %RUN.
+ * An interrupt takes the time of whoever runs, and is mostly for somebody else: the world that
+ * a timer or a device wakes. That world is charged (%SYS), and who was interrupted is not
+ * (%OVRLP, which is in its %RUN and comes off its %USED). What an interrupt does for the world
+ * that it interrupted is in its run, and in neither; so is what nobody asked for: a kick to
+ * look again, the end of a quantum. That is the price of dividing a CPU, and who has it pays.
+ * Making it overlap was turned down: it is mostly one's own, it cost an input of the machine
+ * each, and where interrupts are slow two VMs that had paid the same were 2 % apart in %RUN.
  *
  *   irq_enter          sched_ready(A)        sched_ready(B)      irq_leave
  *       ├────── for A ───────┤─────── for B ───────┤─── for B ───────┤
  *
- * Each CPU keeps what it owes in a few words of its own, and tells the machine with its next input
- * (sched_service_tell() in front of it, under the lock that is held then anyway): an interrupt costs two
- * looks at the clock and no lock. So sums of a CPU are late by at most a quantum, and a world's
- * overlap is told before the world leaves the CPU.
+ * Each CPU keeps what it owes in a few words of its own, and tells the machine with its next
+ * input (sched_service_tell() in front of it, under the lock that is held then anyway): an
+ * interrupt costs two looks at the clock and no lock. So sums of a CPU are late by at most a
+ * quantum, and a world's overlap is told before the world leaves the CPU.
  *
  * Invariants
- *   - Told in the order and at the times of SYSTEM_TIME inputs, so a trace has it and `verify` does it
- *     again; run + ready + costop + wait is not touched.
+ *   - Told in the order and at the times of SYSTEM_TIME inputs, so a trace has it and `verify`
+ *     does it again; run + ready + costop + wait is not touched.
  *   - An interrupt of a CPU that idles is nobody's loss; only what somebody is charged is told.
  * Locking    struct sched_service is its CPU's: irqs off.
  * Sources    [ESXTOP]

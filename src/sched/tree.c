@@ -282,7 +282,9 @@ uint64_t tree_part(const struct sched_entity *e)
     return MAX(part, 1ull);
 }
 
-/* The largest reservation, or smallest limit, that it has by itself or as its part of a pool's. */
+/*
+ * The largest reservation, or smallest limit, that it has by itself or as its part of a pool's.
+ */
 static void bounds(const struct sched_machine *m, const struct sched_entity *e, uint64_t *least,
                    uint64_t *most)
 {

@@ -2,12 +2,13 @@
 /*
  * user/core_report.c -- what the log says when a user world dies of a fault.
  *
- * Registers, what is mapped, and the return addresses along the frame pointers: enough to find the
- * place in a disassembly. No file is written. A program that faults in a loop of children must not
- * drown the log, so only every report within a bound per second is printed in full.
+ * Registers, what is mapped, and the return addresses along the frame pointers: enough to find
+ * the place in a disassembly. No file is written. A program that faults in a loop of children
+ * must not drown the log, so only every report within a bound per second is printed in full.
  *
  * Invariants
- *   - Reads of the dead program's memory are checked copies; a wild frame pointer ends the trace.
+ *   - Reads of the dead program's memory are checked copies; a wild frame pointer ends the
+ *     trace.
  * Locking    none.
  */
 #include "core/log.h"

@@ -3,14 +3,15 @@
  * user/cpu_timer.c -- timers that count CPU time: ITIMER_VIRTUAL and PROF, RLIMIT_CPU, and POSIX timers
  * on CPU clocks.
  *
- * CPU time passes no faster than time does on all CPUs together. So one ordinary timer for each process
- * is armed for the earliest moment at which any of them could be due; what it finds then is sent, or it
- * is armed again for what is still lacking. It looks at most every millisecond, and every ten while the
- * process does not run at all: signals are late by as much, as they are where CPU time is counted in
- * ticks.
+ * CPU time passes no faster than time does on all CPUs together. So one ordinary timer for each
+ * process is armed for the earliest moment at which any of them could be due; what it finds
+ * then is sent, or it is armed again for what is still lacking. It looks at most every
+ * millisecond, and every ten while the process does not run at all: signals are late by as
+ * much, as they are where CPU time is counted in ticks.
  *
  * Invariants
- *   - The timer is armed while anything is set and the process lives; nothing set: it costs nothing.
+ *   - The timer is armed while anything is set and the process lives; nothing set: it costs
+ *     nothing.
  * Locking    the user lock for all values; the timer is armed under it.
  * Start at   cpu_timers_look_locked().
  * Sources    POSIX.1-2017 setitimer(), getrlimit()

@@ -2,8 +2,8 @@
 /*
  * user/elf.c -- reads ELF64 headers; touches nothing else, so a fuzzer can drive it.
  *
- * Anything a file may say is input: sums that wrap, segments outside of the file or of user space,
- * out of order or on top of each other are refused with a reason.
+ * Anything a file may say is input: sums that wrap, segments outside of the file or of user
+ * space, out of order or on top of each other are refused with a reason.
  *
  * Invariants
  *   - Accepted segments ascend and share no page, lie in user space and in the file.

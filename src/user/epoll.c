@@ -2,21 +2,21 @@
 /*
  * user/epoll.c -- epoll: a set of files that remembers which became ready.
  *
- * Each watched file has an item whose poll entries stay linked to the file's heads; an event puts
- * the item on the ready list and wakes who waits. epoll_wait takes items off the list, asks the file
- * what really holds, and puts level-triggered ones that still hold back.
+ * Each watched file has an item whose poll entries stay linked to the file's heads; an event
+ * puts the item on the ready list and wakes who waits. epoll_wait takes items off the list,
+ * asks the file what really holds, and puts level-triggered ones that still hold back.
  *
- * An epoll may watch another. Who watches it is told from a timer that rings at once: an event comes with
- * the lock of a poll head held, and the next head has the same rank.
+ * An epoll may watch another. Who watches it is told from a timer that rings at once: an event
+ * comes with the lock of a poll head held, and the next head has the same rank.
  *
- * A file may go while it is watched: file_watch tells, and the item is unlinked there, before the
- * file's heads are gone.
+ * A file may go while it is watched: file_watch tells, and the item is unlinked there, before
+ * the file's heads are gone.
  *
  * Invariants
  *   - An item is on the ready list at most once; `ready` says so.
  *   - An item is freed by whoever takes it off the tree list under epoll.lock.
- * Locking    user.epoll_nesting, then epoll.mutex (sleeping) for the items, of a watching epoll before the watched
- *            one; epoll.lock (rank EPOLL) for the ready list.
+ * Locking    user.epoll_nesting, then epoll.mutex (sleeping) for the items, of a watching epoll
+ *            before the watched one; epoll.lock (rank EPOLL) for the ready list.
  * Start at   on_event(), collect().
  * Sources    epoll(7)
  */
@@ -429,7 +429,10 @@ int64_t sys_epoll_ctl(struct thread *t, const uint64_t *a)
 
 /* ---- waiting ---- */
 
-/* Takes up to `room` events; level-triggered items that still hold go back to the end. Mutex held. */
+/*
+ * Takes up to `room` events; level-triggered items that still hold go back to the end. Mutex
+ * held.
+ */
 static unsigned collect(struct epoll *e, struct l_epoll_event *out, unsigned room)
 {
     struct list again;

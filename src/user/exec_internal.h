@@ -37,7 +37,10 @@ static inline vmk_status exec_map(struct loader *l, const struct aspace_map *map
     return aspace_map(l->as, map, &address);
 }
 
-/* exec_image.c: maps the program's segments, and its interpreter's; fills in what the stack tells. */
+/*
+ * exec_image.c: maps the program's segments, and its interpreter's; fills in what the stack
+ * tells.
+ */
 must_check vmk_status exec_image_load(struct loader *l, const char *path, struct file *file);
 /* exec_stack.c: the new stack with all that a program finds on it. */
 must_check vmk_status exec_stack_make(struct loader *l, const char *path,

@@ -2,13 +2,16 @@
 /*
  * user/futex.c -- futexes: wait while a word has a value, wake who waits for it.
  *
- * A waiter joins its bucket first and reads the word then, so a wake between the two finds it; the
- * word may have to be faulted in, which no lock allows. What a word is called comes from mem/: the
- * address space and address in private memory, the object and offset in shared memory.
+ * A waiter joins its bucket first and reads the word then, so a wake between the two finds it;
+ * the word may have to be faulted in, which no lock allows. What a word is called comes from
+ * mem/: the address space and address in private memory, the object and offset in shared
+ * memory.
  *
  * Invariants
- *   - A waiter is on a list until somebody, under the futex lock, takes it off; then `woken` is set.
- *   - The waiter's struct is on its stack: it does not return before it holds the lock once more.
+ *   - A waiter is on a list until somebody, under the futex lock, takes it off; then `woken` is
+ *     set.
+ *   - The waiter's struct is on its stack: it does not return before it holds the lock once
+ *     more.
  * Locking    futex_lock (rank USER); wait queues above it.
  * Start at   futex_wait(), wake_key().
  * Sources    futex(2)
@@ -263,10 +266,10 @@ static int64_t deadline_of(struct thread *t, uint64_t at, bool absolute, bool re
 /* ---- locks whose word is the owner's id: FUTEX_LOCK_PI ---- */
 
 /*
- * Who wants the lock joins the bucket, then tries the word: free, he takes it; else he sets WAITERS in it
- * and waits. Who unlocks chooses the first who waits, writes his id into the word and wakes him. A
- * waiter that joined after the look and before the word became free finds it free. The owner runs with
- * his own shares meanwhile: priority is not inherited.
+ * Who wants the lock joins the bucket, then tries the word: free, he takes it; else he sets
+ * WAITERS in it and waits. Who unlocks chooses the first who waits, writes his id into the word
+ * and wakes him. A waiter that joined after the look and before the word became free finds it
+ * free. The owner runs with his own shares meanwhile: priority is not inherited.
  */
 static void waiter_leave(struct futex_waiter *w)
 {

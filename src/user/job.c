@@ -2,9 +2,9 @@
 /*
  * user/job.c -- sessions, process groups, and what terminals ask about them.
  *
- * A group is orphaned when no member has a parent in another group of the same session: then nobody
- * would continue it, so terminals do not stop it, and when it becomes so with stopped members they
- * are sent SIGHUP and SIGCONT (POSIX.1-2017 "Orphaned Process Group").
+ * A group is orphaned when no member has a parent in another group of the same session: then
+ * nobody would continue it, so terminals do not stop it, and when it becomes so with stopped
+ * members they are sent SIGHUP and SIGCONT (POSIX.1-2017 "Orphaned Process Group").
  *
  * Locking    the user lock; terminals are called without it.
  */

@@ -2,18 +2,19 @@
 /*
  * user/mqueue.c -- POSIX message queues: mq_open(3) and its family.
  *
- * Queues have names of their own, not in any directory, and stay until they are unlinked and nobody has
- * them open. A descriptor of one is a file: poll, epoll and close work. Messages are kept by priority and
- * age, each in a block of the heap; what all queues of a user may hold at most counts against
- * RLIMIT_MSGQUEUE when a queue is made.
+ * Queues have names of their own, not in any directory, and stay until they are unlinked and
+ * nobody has them open. A descriptor of one is a file: poll, epoll and close work. Messages are
+ * kept by priority and age, each in a block of the heap; what all queues of a user may hold at
+ * most counts against RLIMIT_MSGQUEUE when a queue is made.
  *
  * Invariants
  *   - A queue has at most max_messages messages of at most message_size bytes.
  *   - A queue is freed when it has no name and its last reference goes.
- *   - A notification is sent when a message comes to an empty queue that nobody waits for, once. What
- *     SIGEV_THREAD registers is a netlink socket, which also hears when the registration ends.
- * Locking    user.mqueue_mutex for names, counts and references; queue.wait.lock (rank WAITQ) for
- *            messages and the notification. Signals are sent with neither.
+ *   - A notification is sent when a message comes to an empty queue that nobody waits for,
+ *     once. What SIGEV_THREAD registers is a netlink socket, which also hears when the
+ *     registration ends.
+ * Locking    user.mqueue_mutex for names, counts and references; queue.wait.lock (rank WAITQ)
+ *            for messages and the notification. Signals are sent with neither.
  * Start at   sys_mq_open(), sys_mq_timedsend().
  * Sources    mq_overview(7); POSIX.1-2017 "Message Passing"
  */
@@ -229,7 +230,9 @@ void mqueue_init(void)
     list_init(&user->mqueue_charges);
 }
 
-/* A name of the user, one part of a path, as the C libraries pass it: without the first slash. */
+/*
+ * A name of the user, one part of a path, as the C libraries pass it: without the first slash.
+ */
 static int64_t name_in(struct thread *t, uint64_t at, char *name)
 {
     size_t length = 0;
@@ -408,7 +411,10 @@ static void insert_locked(struct mqueue *q, struct message *m)
     q->count++;
 }
 
-/* Waits until the queue is not full (sending) or not empty; wait.lock is held again when it returns. */
+/*
+ * Waits until the queue is not full (sending) or not empty; wait.lock is held again when it
+ * returns.
+ */
 static vmk_status wait_for(struct mqueue *q, bool sending, bool nonblock,
                            const struct wait_deadline *deadline)
 {
@@ -443,7 +449,8 @@ static void changed(struct mqueue *q, unsigned events)
 }
 
 /*
- * Puts *m into the queue, or takes the first message out of it into *m, when there is room or one.
+ * Puts *m into the queue, or takes the first message out of it into *m, when there is room or
+ * one.
  * A registration that this ends is in *notice.
  */
 static int64_t pass(struct mqueue *q, bool sending, struct message **m, bool nonblock,
@@ -473,8 +480,10 @@ static int64_t pass(struct mqueue *q, bool sending, struct message **m, bool non
     return 0;
 }
 
-/* The queue that a[0] names, if the caller may send a[2] bytes to it or receive so many; its file is
- * referenced. Null: *error says why. */
+/*
+ * The queue that a[0] names, if the caller may send a[2] bytes to it or receive so many; its
+ * file is referenced. Null: *error says why.
+ */
 static struct mqueue *queue_for(struct thread *t, const uint64_t *a, bool sending,
                                 struct file **file, int64_t *error)
 {

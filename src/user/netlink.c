@@ -2,10 +2,10 @@
 /*
  * user/netlink.c -- AF_NETLINK sockets, as far as mq_notify(2) needs them.
  *
- * C libraries carry out SIGEV_THREAD with such a socket: a thread of the program reads it, the kernel
- * puts the 32 bytes of the registration there when a message comes or the registration ends, and the
- * thread calls the function. Nothing else comes out of one, and nothing can be sent: there is no network
- * to ask about.
+ * C libraries carry out SIGEV_THREAD with such a socket: a thread of the program reads it, the
+ * kernel puts the 32 bytes of the registration there when a message comes or the registration
+ * ends, and the thread calls the function. Nothing else comes out of one, and nothing can be
+ * sent: there is no network to ask about.
  *
  * Invariants
  *   - At most NOTES_MAX notes wait; more are lost, as they are where a socket is full.

@@ -2,18 +2,18 @@
 /*
  * user/posix_timer.c -- timer_create(2) and its family: timers of a process that send signals.
  *
- * A timer belongs to its process and goes with it, and at execve; a child has none. It sends its signal
- * when it is due; while that signal is pending it only counts what it missed, which is what
- * timer_getoverrun() says once the signal is taken.
+ * A timer belongs to its process and goes with it, and at execve; a child has none. It sends
+ * its signal when it is due; while that signal is pending it only counts what it missed, which
+ * is what timer_getoverrun() says once the signal is taken.
  *
- * A timer is on one of three kinds of clock. Since boot: `at` is its deadline. The wall clock, if it was
- * set to an absolute moment: `wall_at` is, `at` follows whenever the clock is set, and a clock that was
- * set forward finds all the expirations it jumped over. A CPU clock: `at` is on that clock, and
- * cpu_timer.c says when to look.
+ * A timer is on one of three kinds of clock. Since boot: `at` is its deadline. The wall clock,
+ * if it was set to an absolute moment: `wall_at` is, `at` follows whenever the clock is set,
+ * and a clock that was set forward finds all the expirations it jumped over. A CPU clock: `at`
+ * is on that clock, and cpu_timer.c says when to look.
  *
  * Invariants
- *   - A timer that is in its process's list is armed exactly while `at` is not 0, or about to be; those
- *     on CPU clocks never are.
+ *   - A timer that is in its process's list is armed exactly while `at` is not 0, or about to
+ *     be; those on CPU clocks never are.
  *   - The callback never frees; who frees has taken it off the list and cancelled it.
  * Locking    the user lock for lists and values. timer_cancel() is called without it.
  * Start at   sys_timer_settime(), rings().
@@ -89,7 +89,10 @@ void posix_timer_taken_locked(struct process *p, struct l_siginfo *info)
     info->overrun = (int32_t)pt->overrun;
 }
 
-/* By a clock of its kind, which says `now`: expires if *due is over, and says when it is due again. */
+/*
+ * By a clock of its kind, which says `now`: expires if *due is over, and says when it is due
+ * again.
+ */
 static void look_locked(struct posix_timer *pt, plat_ns *due, plat_ns now)
 {
     uint64_t times = 1;

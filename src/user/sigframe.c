@@ -7,15 +7,15 @@
  *               struct l_sigframe: where the handler returns to, ucontext, siginfo
  *      lower    RSP of the handler, 8 less than a multiple of 16, as after a CALL
  *
- * Everything that comes back with rt_sigreturn may have been altered by the program, so it is made
- * safe: flags and bases by plat_user_run(), the FPU's header here, because XRSTOR faults on reserved
- * bits (SDM-1 "XRSTOR").
+ * Everything that comes back with rt_sigreturn may have been altered by the program, so it is
+ * made safe: flags and bases by plat_user_run(), the FPU's header here, because XRSTOR faults
+ * on reserved bits (SDM-1 "XRSTOR").
  *
  * Invariants
  *   - The kernel's FPU area always holds something that XRSTOR accepts (fpu_make_safe()).
  * Locking    none: the thread's own state.
- * Sources    the kernel interface as described by sigaction(2), sigaltstack(2), sigreturn(2); SDM-1
- *            "XSAVE-Managed State"
+ * Sources    the kernel interface as described by sigaction(2), sigaltstack(2), sigreturn(2);
+ *            SDM-1 "XSAVE-Managed State"
  */
 #include "core/assert.h"
 #include "lib/string.h"

@@ -2,16 +2,17 @@
 /*
  * user/signal.c -- signals: sending, and what a thread does about them before it goes to ring 3.
  *
- * Sending puts the signal on a pending set, of a thread or of the process, and wakes a thread that
- * may take it. Taking happens in the thread itself, in signal_deliver(): ignore, stop, end, or run a
- * handler. What needs no thread to run happens while sending: SIGCONT and SIGKILL wake a stopped
- * process, and stop signals and SIGCONT take each other off.
+ * Sending puts the signal on a pending set, of a thread or of the process, and wakes a thread
+ * that may take it. Taking happens in the thread itself, in signal_deliver(): ignore, stop,
+ * end, or run a handler. What needs no thread to run happens while sending: SIGCONT and SIGKILL
+ * wake a stopped process, and stop signals and SIGCONT take each other off.
  *
  * Invariants
  *   - SIGKILL and SIGSTOP are never blocked.
- *   - thread.work has SIGNAL whenever the thread has a signal that it does not block, or must stop
- *     (signal_recalculate_locked(); too often is harmless).
- *   - Signals below 32 are pending once; the others queue, up to USER_SIGNALS_QUEUED of a process.
+ *   - thread.work has SIGNAL whenever the thread has a signal that it does not block, or must
+ *     stop (signal_recalculate_locked(); too often is harmless).
+ *   - Signals below 32 are pending once; the others queue, up to USER_SIGNALS_QUEUED of a
+ *     process.
  * Locking    the user lock.
  * Start at   signal_send_locked(), signal_deliver().
  * Sources    POSIX.1-2017 "Signal Concepts"
@@ -241,7 +242,10 @@ void signal_send_locked(struct process *p, struct thread *t, int signal,
     if (ignored(p, signal) && wanted_by(taker, signal) &&
         !(taker->waiting_for & SIGNAL_BIT(signal)))
         return;
-    /* Process 1 gets only what it asked for: by a handler, or by blocking it for sigtimedwait(). */
+    /*
+     * Process 1 gets only what it asked for: by a handler, or by blocking it for
+     * sigtimedwait().
+     */
     if (p == user_state()->init && !(taker->blocked & SIGNAL_BIT(signal)) &&
         p->actions->actions[signal - 1].handler == L_SIG_DFL && info &&
         (info->code == L_SI_USER || info->code == L_SI_TKILL))

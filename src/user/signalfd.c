@@ -2,9 +2,9 @@
 /*
  * user/signalfd.c -- signalfd(2): signals that are read instead of delivered.
  *
- * A descriptor has a mask. Who reads it takes pending signals of that mask, his own or his process's;
- * they have to be blocked, or they are delivered first. Whoever sends a signal tells every descriptor
- * whose mask has it: there are few.
+ * A descriptor has a mask. Who reads it takes pending signals of that mask, his own or his
+ * process's; they have to be blocked, or they are delivered first. Whoever sends a signal tells
+ * every descriptor whose mask has it: there are few.
  *
  * Invariants
  *   - A descriptor is on user.signalfds from its creation to its release.

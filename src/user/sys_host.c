@@ -2,8 +2,8 @@
 /*
  * user/sys_host.c -- system calls about the host as a whole: switching it off, and its log.
  *
- * Whoever started process 1 and waits for it carries the power request out (it may have machines to
- * stop first); without anybody there the platform does it at once.
+ * Whoever started process 1 and waits for it carries the power request out (it may have
+ * machines to stop first); without anybody there the platform does it at once.
  *
  * Invariants
  *   - One reader of syslog(2) type 2 (klogd) sees every line that the ring still had once.
@@ -77,7 +77,10 @@ static int64_t log_out(struct thread *t, uint64_t *position, uint64_t to, uint64
     return (int64_t)length;
 }
 
-/* Waits for lines. vmk_log() runs in any context and can wake nobody, so this looks now and then. */
+/*
+ * Waits for lines. vmk_log() runs in any context and can wake nobody, so this looks now and
+ * then.
+ */
 static int64_t log_wait(struct thread *t, uint64_t to, uint64_t size)
 {
     struct user_state *user = user_state();
@@ -96,8 +99,10 @@ static int64_t log_wait(struct thread *t, uint64_t to, uint64_t size)
     return log_out(t, &user->log_read, to, size);
 }
 
-/* The newest lines that were not cleared. A line grows by two bytes on its way out, and has more than
- * thirty-two. */
+/*
+ * The newest lines that were not cleared. A line grows by two bytes on its way out, and has
+ * more than thirty-two.
+ */
 static int64_t log_show(struct thread *t, uint64_t to, uint64_t size, bool clear)
 {
     struct user_state *user = user_state();

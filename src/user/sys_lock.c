@@ -2,8 +2,8 @@
 /*
  * user/sys_lock.c -- the system calls of advisory locks: fcntl's records, flock.
  *
- * fs/file_lock.c keeps the locks. POSIX records belong to a table of descriptors and go when any
- * descriptor of the file is closed there; flock and F_OFD_* belong to the open file.
+ * fs/file_lock.c keeps the locks. POSIX records belong to a table of descriptors and go when
+ * any descriptor of the file is closed there; flock and F_OFD_* belong to the open file.
  *
  * Locking    none; the file is referenced by the call.
  * Sources    fcntl(2), flock(2)

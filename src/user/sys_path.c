@@ -2,9 +2,9 @@
 /*
  * user/sys_path.c -- system calls that take a path: open, working directory, names.
  *
- * Each is its *at form; the older form is the same with AT_FDCWD. The walk, permissions and mount
- * crossings are vfs's; here are arguments, layouts and errnos. What a file says of itself is in
- * sys_attr.c, file systems as a whole are in sys_mount.c.
+ * Each is its *at form; the older form is the same with AT_FDCWD. The walk, permissions and
+ * mount crossings are vfs's; here are arguments, layouts and errnos. What a file says of itself
+ * is in sys_attr.c, file systems as a whole are in sys_mount.c.
  *
  * Locking    none.
  */

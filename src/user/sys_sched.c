@@ -2,9 +2,10 @@
 /*
  * user/sys_sched.c -- sched_setscheduler(2) and its family, over a scheduler that has shares.
  *
- * Policies are kept with the process and reported; they change nothing, because nice values (shares),
- * reservations and limits are this host's way to say what is urgent. Programs that only ask, and those
- * that set SCHED_OTHER, work as they do on Linux; a real-time policy needs root, as there.
+ * Policies are kept with the process and reported; they change nothing, because nice values
+ * (shares), reservations and limits are this host's way to say what is urgent. Programs that
+ * only ask, and those that set SCHED_OTHER, work as they do on Linux; a real-time policy needs
+ * root, as there.
  *
  * Locking    the user lock for other processes; policy and priority are words of their own.
  */

@@ -3,8 +3,9 @@
  * user/sys_small.c -- calls that programs make and that mean little here: capabilities, personalities,
  * extended attributes, I/O priorities, barriers of other threads.
  *
- * Each answers what a Linux answers that has the thing and not more of it than this host: root has all
- * capabilities and others none, no file has extended attributes, membarrier offers no command.
+ * Each answers what a Linux answers that has the thing and not more of it than this host: root
+ * has all capabilities and others none, no file has extended attributes, membarrier offers no
+ * command.
  *
  * Locking    none.
  */

@@ -2,11 +2,12 @@
 /*
  * user/sys_socket.c -- system calls on unix-domain sockets.
  *
- * The sockets are fs/socket.h's; here addresses, scattered buffers and passed descriptors are taken
- * apart and put together. Other families answer EAFNOSUPPORT until the network is there.
+ * The sockets are fs/socket.h's; here addresses, scattered buffers and passed descriptors are
+ * taken apart and put together. Other families answer EAFNOSUPPORT until the network is there.
  *
  * Invariants
- *   - One message moves at most MESSAGE_MAX bytes in one piece; a longer stream goes piece by piece.
+ *   - One message moves at most MESSAGE_MAX bytes in one piece; a longer stream goes piece by
+ *     piece.
  *   - Files of a message are references of struct unix_message until they have a descriptor.
  * Locking    none; sockets carry their own.
  */

@@ -2,10 +2,10 @@
 /*
  * user/vmk_memory.c -- memory of the host and its VMs as /dev/vmk shows it, and the VMs' settings.
  *
- * A row is put together from those who know: the policy what should be and what is active, the book
- * of the VM's pages where they are, the counters of its swap world and its balloon what happened. What
- * a VM saves by sharing is found by a walk over its pages, a chunk at a time, so that a machine page
- * that three hold counts two thirds for each.
+ * A row is put together from those who know: the policy what should be and what is active, the
+ * book of the VM's pages where they are, the counters of its swap world and its balloon what
+ * happened. What a VM saves by sharing is found by a walk over its pages, a chunk at a time, so
+ * that a machine page that three hold counts two thirds for each.
  *
  * Invariants
  *   - All amounts of one row come from within one walk; rows are of different moments.

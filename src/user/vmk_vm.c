@@ -2,15 +2,17 @@
 /*
  * user/vmk_vm.c -- a virtual machine as a file: what its vmx holds.
  *
- * The file owns the VM. Its last close (the vmx closed it, ended, or was killed: the kernel closes
- * what a process had) stops the vCPUs, waits for them and frees everything, so there is no way to lose
- * a VM. Loading is the vmx's: it writes guest memory by pwrite() and says where vCPU 0 begins; no file
- * format of a guest is parsed in the kernel for it.
+ * The file owns the VM. Its last close (the vmx closed it, ended, or was killed: the kernel
+ * closes what a process had) stops the vCPUs, waits for them and frees everything, so there is
+ * no way to lose a VM. Loading is the vmx's: it writes guest memory by pwrite() and says where
+ * vCPU 0 begins; no file format of a guest is parsed in the kernel for it.
  *
  * Invariants
- *   - vm is there from vmk_vm_create() to release(); every call holds the file, so release() is last.
+ *   - vm is there from vmk_vm_create() to release(); every call holds the file, so release() is
+ *     last.
  *   - Guest memory outside RAM is never reached: vm_memory_read() and vm_memory_write() check.
- * Locking    box.lock, a mutex: one change of power at a time; never held while waiting for events.
+ * Locking    box.lock, a mutex: one change of power at a time; never held while waiting for
+ *            events.
  * Start at   vmk_vm_create(), vm_ioctl().
  */
 #include "vmm/vm.h"
@@ -122,7 +124,10 @@ static bool refuse(struct vmk_vm_create *c, const char *what, const char *why)
     return false;
 }
 
-/* May that user have the file of a disk, as it lies there now? Its name is relative to the .vmx file. */
+/*
+ * May that user have the file of a disk, as it lies there now? Its name is relative to the .vmx
+ * file.
+ */
 static bool disk_allowed(const struct vm_disk_config *disk, const struct vfs_cred *cred,
                          struct vmk_vm_create *c)
 {

@@ -2,15 +2,15 @@
 /*
  * user/wall_clock.c -- the wall clock, and what follows it when somebody sets it.
  *
- * All time is plat_time_now(): nanoseconds since boot. Wall time (vfs_time_now()) adds what the RTC said
- * at boot and what clock_settime() corrected. A sleep, a wait or a timer that is due at a moment of the wall
- * clock has a deadline since boot that is right until the clock is set; it registers a watch, whose
- * moved() then says the deadline anew.
+ * All time is plat_time_now(): nanoseconds since boot. Wall time (vfs_time_now()) adds what the
+ * RTC said at boot and what clock_settime() corrected. A sleep, a wait or a timer that is due
+ * at a moment of the wall clock has a deadline since boot that is right until the clock is set;
+ * it registers a watch, whose moved() then says the deadline anew.
  *
  * Invariants
  *   - A deadline never wraps: far away is never.
- *   - Who computes a deadline with the lock of its queue held, and waits there, misses no setting:
- *     the correction changes first, then moved() wakes that queue.
+ *   - Who computes a deadline with the lock of its queue held, and waits there, misses no
+ *     setting: the correction changes first, then moved() wakes that queue.
  * Locking    the user lock for the list of watches and around moved().
  * Start at   wall_clock_set(), wait_deadline_now().
  */

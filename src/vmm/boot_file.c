@@ -2,12 +2,13 @@
 /*
  * vmm/boot_file.c -- finds configurations, kernels and disks' stand-ins among the boot modules.
  *
- * A boot loader's menu entry with one module line per file is tedious, so a module may be a ustar
- * archive and its members are files like the others. Nothing is unpacked or remembered: names and
- * data point into the module, and every look walks the headers again. There are a few files.
+ * A boot loader's menu entry with one module line per file is tedious, so a module may be a
+ * ustar archive and its members are files like the others. Nothing is unpacked or remembered:
+ * names and data point into the module, and every look walks the headers again. There are a few
+ * files.
  *
- * An archive is used only if all of it can be read: a damaged one is logged by its name and skipped
- * as a whole, for half a guest is worse than none.
+ * An archive is used only if all of it can be read: a damaged one is logged by its name and
+ * skipped as a whole, for half a guest is worse than none.
  *
  * Invariants
  *   - No byte outside [module, module + size) is read: ustar_next() checks before each access.
@@ -136,7 +137,9 @@ struct file {
     size_t size;
 };
 
-/* Calls visit() for each file until it returns true; did it? `log_damage`: name bad archives. */
+/*
+ * Calls visit() for each file until it returns true; did it? `log_damage`: name bad archives.
+ */
 static bool for_each_file(bool (*visit)(const struct file *f, void *argument), void *argument,
                           bool log_damage)
 {
@@ -239,7 +242,9 @@ static bool visit_last_part(const struct file *f, void *argument)
     return strcmp(last_part(f->name), last_part(s->wanted)) == 0;
 }
 
-/* A full match wins; else the last parts of the paths decide, for loaders keep or drop folders. */
+/*
+ * A full match wins; else the last parts of the paths decide, for loaders keep or drop folders.
+ */
 vmk_status boot_file_find(const char *name, const void **data, size_t *size)
 {
     struct search s = {.wanted = name};

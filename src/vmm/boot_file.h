@@ -8,7 +8,9 @@
 
 #include "core/status.h"
 
-/* How many files there are. Logs each damaged archive, whose members do not count. Any context. */
+/*
+ * How many files there are. Logs each damaged archive, whose members do not count. Any context.
+ */
 size_t boot_file_count(void);
 /* The file number `i`; false from the count on. Name and data live as long as the host. */
 must_check bool boot_file_at(size_t i, const char **name, const void **data, size_t *size);

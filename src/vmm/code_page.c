@@ -2,12 +2,13 @@
 /*
  * vmm/code_page.c -- where the guest's code lies that is being emulated, kept from one exit to the next.
  *
- * To emulate an instruction its bytes are fetched through the guest's page tables, and that walk
- * used to be a third of what an access to a device cost. A driver's loop is at the same few
+ * To emulate an instruction its bytes are fetched through the guest's page tables, and that
+ * walk would be a third of what an access to a device costs. A driver's loop is at the same few
  * addresses all the time, so the pages last fetched from are kept with everything that the walk
- * depended on: the registers, and each table entry by its place and value. All of it is compared at
- * each use, so a guest that edits its tables or its code sees what it would see after a walk; only
- * the arithmetic is saved. An entry whose accessed bit the guest cleared differs, too.
+ * depended on: the registers, and each table entry by its place and value. All of it is
+ * compared at each use, so a guest that edits its tables or its code sees what it would see
+ * after a walk; only the arithmetic is saved. An entry whose accessed bit the guest cleared
+ * differs, too.
  *
  * The places are host pointers into guest memory. Whoever takes a page from a VM counts
  * flush_number up and gives the page away only when each vCPU has seen that or is stopped

@@ -22,8 +22,11 @@ struct code_page {
     uint64_t entries[CODE_PAGE_LEVELS];       // and what stood there
 };
 
-/* The byte at that linear address, and what follows in its page, if a walk now would find it there.
- * Null: walk. In the vCPU's world; the pointer is good until that world blocks. */
+/*
+ * The byte at that linear address, and what follows in its page, if a walk now would find it
+ * there.
+ * Null: walk. In the vCPU's world; the pointer is good until that world blocks.
+ */
 const uint8_t *code_page_find(struct vcpu *v, uint64_t gla);
 /* A walk for a fetch from there has just gone well. */
 void code_page_keep(struct vcpu *v, uint64_t gla);

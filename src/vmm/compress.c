@@ -2,9 +2,9 @@
 /*
  * vmm/compress.c -- pages through zlib, at its fastest level and with a window as large as a page.
  *
- * A page is packed because memory is short, so nothing here may need memory then: both streams are
- * made once and reset for each page. zlib is linked for archives and disks already; at level 1 its
- * ratio is better than LZ4's, for some three times the work.
+ * A page is packed because memory is short, so nothing here may need memory then: both streams
+ * are made once and reset for each page. zlib is linked for archives and disks already; at
+ * level 1 its ratio is better than LZ4's, for some three times the work.
  *
  * Invariants
  *   - inflate() gets the whole input and room for a whole page in one call, so that it needs no

@@ -2,12 +2,12 @@
 /*
  * vmm/decode.c -- x86 instruction bytes into length, operands and prefixes.
  *
- * A hypervisor must know an instruction when the hardware does not say what it did: a memory access
- * to a device, string I/O, and on processors without next-RIP saving the length of whatever made
- * the guest exit. Lengths follow from a few facts per opcode (is there a ModRM byte, how long is
- * the immediate), so those are two tables of one letter per opcode; meaning is left to emulate.c.
- * Opcodes that no manual defines but whose place in the table has a shape get that shape's length:
- * the processor raised #UD for them long before we are asked.
+ * A hypervisor must know an instruction when the hardware does not say what it did: a memory
+ * access to a device, string I/O, and on processors without next-RIP saving the length of
+ * whatever made the guest exit. Lengths follow from a few facts per opcode (is there a ModRM
+ * byte, how long is the immediate), so those are two tables of one letter per opcode; meaning
+ * is left to emulate.c. Opcodes that no manual defines but whose place in the table has a shape
+ * get that shape's length: the processor raised #UD for them long before we are asked.
  *
  * Invariants
  *   - Never reads past `count` bytes nor past the 15th: take() is the only place that reads.
@@ -204,7 +204,9 @@ static bool take_vex(struct reader *r, uint8_t first, struct decoded *out, struc
     return out->map >= DECODE_MAP_0F && out->map <= DECODE_MAP_0F3A;
 }
 
-/* EVEX after its 62. Map 4 is APX's and not known here; 5 and 6 hold half-precision arithmetic. */
+/*
+ * EVEX after its 62. Map 4 is APX's and not known here; 5 and 6 hold half-precision arithmetic.
+ */
 static bool take_evex(struct reader *r, struct decoded *out, struct prefixes *p)
 {
     uint8_t a = take_byte(r), b = take_byte(r), c = take_byte(r);
@@ -298,7 +300,9 @@ static void take_modrm(struct reader *r, struct decoded *out, uint8_t rex)
         take_memory_32(r, out, rex);
 }
 
-/* The table's letter for this opcode; vector forms differ from the legacy maps in few places. */
+/*
+ * The table's letter for this opcode; vector forms differ from the legacy maps in few places.
+ */
 static char shape_of(const struct decoded *out)
 {
     if (out->map == DECODE_MAP_ONE)

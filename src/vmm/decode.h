@@ -2,8 +2,8 @@
 /*
  * vmm/decode.h -- x86 instruction bytes into length, operands and prefixes.
  *
- * Pure: bytes in, struct out. It knows the length of every encoding, and what an instruction means
- * of none: emulate.c looks at map and opcode.
+ * Pure: bytes in, struct out. It knows the length of every encoding, and what an instruction
+ * means of none: emulate.c looks at map and opcode.
  */
 #pragma once
 
@@ -71,8 +71,8 @@ struct decoded {
 };
 
 /*
- * Decodes one instruction in `mode` (16, 32 or 64: the code segment's default size). False if the
- * bytes are no instruction, or end too early (`truncated`). Near branches with an operand-size
- * prefix have a 4-byte displacement in 64-bit mode, as on Intel's processors.
+ * Decodes one instruction in `mode` (16, 32 or 64: the code segment's default size). False if
+ * the bytes are no instruction, or end too early (`truncated`). Near branches with an
+ * operand-size prefix have a 4-byte displacement in 64-bit mode, as on Intel's processors.
  */
 must_check bool decode(const uint8_t *bytes, size_t count, unsigned mode, struct decoded *out);

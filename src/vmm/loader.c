@@ -3,10 +3,10 @@
  * vmm/loader.c -- puts a guest kernel into memory and vCPU 0 at its first instruction.
  *
  * There is no firmware: the kernel's own boot protocol replaces it. The file's bytes decide the
- * format, bzImage or Multiboot, and the loader of that format says how the processor starts; here
- * are the parts both need. A guest that loads must find the same machine each time, so a reset
- * comes through here again with memory as the guest left it: what a protocol promises to be zero
- * is zeroed.
+ * format, bzImage or Multiboot, and the loader of that format says how the processor starts;
+ * here are the parts both need. A guest that loads must find the same machine each time, so a
+ * reset comes through here again with memory as the guest left it: what a protocol promises to
+ * be zero is zeroed.
  *
  * Invariants
  *   - Only vCPU 0 runs afterwards; the others wait for a SIPI as after power-on.
@@ -95,8 +95,8 @@ static vmk_status file_find(const struct vm *vm, const char *key, const char *na
 }
 
 /*
- * orrery.initrd: one file, or several with commas between. What follows a file's name after a space is
- * for the guest: a Multiboot kernel is given both as the module's string.
+ * orrery.initrd: one file, or several with commas between. What follows a file's name after a
+ * space is for the guest: a Multiboot kernel is given both as the module's string.
  */
 static vmk_status modules_find(struct vm *vm, struct loader_files *files)
 {

@@ -2,8 +2,8 @@
 /*
  * vmm/loader.h -- between vmm/loader.c and the kernel formats it knows.
  *
- * Each format has a pure parser over the file's bytes, which tests and fuzzers call, and a loader
- * that puts the parsed image into a VM's memory and says how vCPU 0 must start.
+ * Each format has a pure parser over the file's bytes, which tests and fuzzers call, and a
+ * loader that puts the parsed image into a VM's memory and says how vCPU 0 must start.
  */
 #pragma once
 
@@ -36,7 +36,10 @@ struct loader_entry {
 /* Sets a vCPU's registers. It has never run, or the caller is its world. vmm/loader.c */
 void loader_vcpu_start(struct vcpu *v, const struct loader_entry *e);
 
-/* A file beside the kernel, with the words of orrery.initrd that name it: its name and what follows. */
+/*
+ * A file beside the kernel, with the words of orrery.initrd that name it: its name and what
+ * follows.
+ */
 #define LOADER_MODULES 8u
 struct loader_module {
     const uint8_t *data;
@@ -45,7 +48,10 @@ struct loader_module {
     size_t text_size;
 };
 
-/* The files of a configuration, found among the boot modules. Linux takes the first module alone. */
+/*
+ * The files of a configuration, found among the boot modules. Linux takes the first module
+ * alone.
+ */
 struct loader_files {
     const uint8_t *kernel;
     size_t kernel_size;
@@ -56,7 +62,9 @@ struct loader_files {
 /* Zeroes [gpa, gpa + size) in guest memory. NOT_FOUND: not all of it is RAM. */
 must_check vmk_status loader_memory_clear(struct vm *vm, uint64_t gpa, uint64_t size);
 
-/* The BIOS data area, EBDA and real-mode vectors, for kernels that look; vmm/loader_legacy.c. */
+/*
+ * The BIOS data area, EBDA and real-mode vectors, for kernels that look; vmm/loader_legacy.c.
+ */
 must_check vmk_status loader_legacy_write(struct vm *vm);
 
 /* ---- Linux bzImage, 64-bit boot protocol; vmm/loader_linux.c ---- */
@@ -70,10 +78,15 @@ struct linux_image {
     bool relocatable;
     size_t header_end;  // setup header: file bytes [0x1f1, header_end)
 };
+/* By its magic number alone; linux_image_parse() checks the rest. */
 bool linux_is_image(const uint8_t *file, size_t size);
 /* BAD_FORMAT, UNSUPPORTED: `*what` names the field (static text). */
 must_check vmk_status linux_image_parse(const uint8_t *file, size_t size,
                                         struct linux_image *out, const char **what);
+/*
+ * Kernel, initrd, command line and zero page into the memory of a VM that does not run yet;
+ * `out` is where vCPU 0 begins. LIMIT: it does not fit.
+ */
 must_check vmk_status linux_load(struct vm *vm, const struct loader_files *files, gpa_t rsdp,
                                  struct loader_entry *out);
 
@@ -89,8 +102,11 @@ struct multiboot_image {
     uint64_t entry;
     uint64_t end;  // first byte after everything loaded
 };
+/* Is there a header with its checksum in the first 8 KB? */
 bool multiboot_is_image(const uint8_t *file, size_t size);
+/* BAD_FORMAT, UNSUPPORTED: `*what` names the field (static text). */
 must_check vmk_status multiboot_image_parse(const uint8_t *file, size_t size,
                                             struct multiboot_image *out, const char **what);
+/* Kernel, modules and boot information; else as linux_load(). */
 must_check vmk_status multiboot_load(struct vm *vm, const struct loader_files *files,
                                      struct loader_entry *out);

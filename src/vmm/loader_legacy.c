@@ -2,11 +2,12 @@
 /*
  * vmm/loader_legacy.c -- what a PC's firmware leaves in the first megabyte, for kernels without one.
  *
- * A kernel that is started directly finds no BIOS. Some look for its traces all the same: Xen puts
- * its trampoline below the EBDA that the BIOS data area names, with or without calling the BIOS. So
- * the data area and the EBDA say what the memory map says, and each interrupt vector of real mode
- * leads to code that returns: hardware interrupts and unknown services just so, disk and system
- * services with carry set, which means "no such function", and INT 12h with the size of low memory.
+ * A kernel that is started directly finds no BIOS. Some look for its traces all the same: Xen
+ * puts its trampoline below the EBDA that the BIOS data area names, with or without calling the
+ * BIOS. So the data area and the EBDA say what the memory map says, and each interrupt vector
+ * of real mode leads to code that returns: hardware interrupts and unknown services just so,
+ * disk and system services with carry set, which means "no such function", and INT 12h with the
+ * size of low memory.
  *
  * Invariants
  *   - Written before the kernel, which may put itself over any of it.

@@ -3,8 +3,8 @@
  * vmm/loader_linux.c -- loads a Linux bzImage by the 64-bit boot protocol.
  *
  * The 64-bit entry lies 200h bytes into the protected-mode part and expects long mode with the
- * first gigabytes mapped one to one, so the kernel's real-mode and 32-bit start are skipped. What
- * firmware would have said is in the zero page: memory map, command line, initrd, RSDP.
+ * first gigabytes mapped one to one, so the kernel's real-mode and 32-bit start are skipped.
+ * What firmware would have said is in the zero page: memory map, command line, initrd, RSDP.
  *
  *     1000   GDT: null, unused, code 10, data 18
  *     2000   PML4, PDPT, four page directories: 4 GB in 2 MB pages
@@ -15,8 +15,10 @@
  *    top     initrd, as high as RAM below the hole and initrd_addr_max allow
  *
  * Invariants
- *   - No header field is believed before linux_image_parse() checked it against the file's size.
- *   - Kernel (with init_size) and initrd lie in RAM below the hole and do not overlap: placed().
+ *   - No header field is believed before linux_image_parse() checked it against the file's
+ *     size.
+ *   - Kernel (with init_size) and initrd lie in RAM below the hole and do not overlap:
+ *     placed().
  * Locking    vm->lock not held; the VM is not running.
  * Sources    [LINUX-BOOT] "The Real-Mode Kernel Header", "64-bit Boot Protocol", zero page
  */
@@ -105,7 +107,8 @@ vmk_status linux_image_parse(const uint8_t *file, size_t size, struct linux_imag
     syssize = (uint64_t)le32(file + SETUP_SYSSIZE) * 16;
     out->payload_size = size - out->payload_offset;
     *what = "setup header: syssize: the file is cut off";
-    // syssize counts whole paragraphs and may count a checksum that was cut; allow one paragraph.
+    // syssize counts whole paragraphs and may count a checksum that was cut; allow one
+    // paragraph.
     if (syssize > out->payload_size + 15)
         return VMK_BAD_FORMAT;
     out->address = le64(file + SETUP_PREF_ADDRESS);

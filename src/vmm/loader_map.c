@@ -2,8 +2,9 @@
 /*
  * vmm/loader_map.c -- what every kernel format's loader needs: cleared memory, and the map of it.
  *
- * Apart from loader.c because it knows no vCPU: the loaders over it are also part of the vmx, which
- * loads its guest from ring 3 (src/agents/vmtools/guest/load.c gives them its own vm_memory_write()).
+ * Apart from loader.c because it knows no vCPU: the loaders over it are also part of the vmx,
+ * which loads its guest from ring 3 (src/agents/vmtools/guest/load.c gives them its own
+ * vm_memory_write()).
  *
  * Invariants
  *   - Entries of the map do not overlap and ascend.

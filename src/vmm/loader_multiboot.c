@@ -4,15 +4,15 @@
  *
  * Teaching and test kernels come so. The kernel starts in 32-bit protected mode without paging,
  * EAX the magic, EBX the information structure. That structure with everything it points to
- * (command line, memory map, the modules of orrery.initrd, names) is one block, put at 9000 if the
- * kernel leaves that place free and behind the kernel otherwise; the modules follow the kernel, each
- * on a page of its own. An ELF64 file is taken as GRUB takes it: only its segments count, and the
- * kernel still starts in 32-bit mode.
+ * (command line, memory map, the modules of orrery.initrd, names) is one block, put at 9000 if
+ * the kernel leaves that place free and behind the kernel otherwise; the modules follow the
+ * kernel, each on a page of its own. An ELF64 file is taken as GRUB takes it: only its segments
+ * count, and the kernel still starts in 32-bit mode.
  *
  * Invariants
  *   - Segments parsed lie in the file; each is checked against RAM by vm_memory_write().
- *   - Information block and modules overlap no segment: both lie outside [lowest, end) or in a place
- *     that info_place() found free.
+ *   - Information block and modules overlap no segment: both lie outside [lowest, end) or in a
+ *     place that info_place() found free.
  * Locking    vm->lock not held; the VM is not running.
  * Sources    [MULTIBOOT] 0.6.96 "The specification"; [ELF] "Program Header"
  */

@@ -26,9 +26,13 @@ struct nested_table {
     uint64_t last_part;    // and which 2 MB it is of
 };
 
+/* An empty table: its root is a page of owner P2M. NO_MEMORY. */
 must_check vmk_status nested_init(struct nested_table *t, const struct nested_format *format);
+/* Frees the table's own pages, not what they map. No vCPU may use it any more. */
 void nested_destroy(struct nested_table *t);
-/* Maps one page (large: 2 MB, both aligned). EXISTS if something is mapped there. VM lock held. */
+/*
+ * Maps one page (large: 2 MB, both aligned). EXISTS if something is mapped there. VM lock held.
+ */
 must_check vmk_status nested_map(struct nested_table *t, gpa_t gpa, mpn_t mpn, bool writable,
                                  bool large);
 /* Removes one mapping; the caller flushes. NOT_FOUND. */
@@ -40,13 +44,13 @@ must_check vmk_status nested_replace(struct nested_table *t, gpa_t gpa, mpn_t mp
 /* The entry that translates gpa and its level (1 = 4 KB, 2 = 2 MB), 0 if none. */
 uint64_t nested_lookup(const struct nested_table *t, gpa_t gpa, unsigned *level);
 /*
- * One 2 MB mapping becomes 512 of 4 KB with the same rights; the caller flushes before any of them
- * changes. NOT_FOUND: none there. NO_MEMORY.
+ * One 2 MB mapping becomes 512 of 4 KB with the same rights; the caller flushes before any of
+ * them changes. NOT_FOUND: none there. NO_MEMORY.
  */
 must_check vmk_status nested_split(struct nested_table *t, gpa_t gpa);
 /*
- * The other way: one writable mapping takes the place of a table that the caller knows to be empty or
- * to say the same. The table's page is the caller's, who flushes and frees it then (MEM_OWNER_P2M).
- * NOT_FOUND: no table there.
+ * The other way: one writable mapping takes the place of a table that the caller knows to be
+ * empty or to say the same. The table's page is the caller's, who flushes and frees it then
+ * (MEM_OWNER_P2M). NOT_FOUND: no table there.
  */
 must_check vmk_status nested_join(struct nested_table *t, gpa_t gpa, mpn_t mpn, mpn_t *table);

@@ -2,9 +2,9 @@
 /*
  * vmm/vm_client.c -- what vCPUs and their VM's client in ring 3 say to each other.
  *
- * Both wait on vm->ended, the queue that every change of the VM's state wakes, so that a vCPU which
- * waits for an answer also sees a reset or the end. A call that is given up goes back to NONE under
- * the lock; an answer that comes later finds another sequence number and is refused.
+ * Both wait on vm->ended, the queue that every change of the VM's state wakes, so that a vCPU
+ * which waits for an answer also sees a reset or the end. A call that is given up goes back to
+ * NONE under the lock; an answer that comes later finds another sequence number and is refused.
  *
  * Invariants
  *   - calls[i].state is NONE exactly while vCPU i is not in vm_client_call().
@@ -200,7 +200,10 @@ bool vm_client_call(struct vcpu *v, enum vm_call_kind kind, uint32_t regs[VM_CAL
 
 /* ---- devices ---- */
 
-/* IN or OUT at a port of the client's: the vCPU waits. A guest whose client is gone reads all ones. */
+/*
+ * IN or OUT at a port of the client's: the vCPU waits. A guest whose client is gone reads all
+ * ones.
+ */
 static void port_access(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     uint32_t regs[VM_CALL_REGS] = {in ? 0 : *value, size, in, port, 0, 0};

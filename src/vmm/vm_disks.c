@@ -9,8 +9,8 @@
  *   anything else      what the disk source set by an upper layer makes of it: a VMDK's path
  * A disk in independent-nonpersistent mode stands under one in memory, which takes the changes.
  *
- * Devices come and go with each reset; the disks here stay from vm_create() to vm_destroy(), so that
- * a reset loses nothing that was written.
+ * Devices come and go with each reset; the disks here stay from vm_create() to vm_destroy(), so
+ * that a reset loses nothing that was written.
  *
  * Invariants
  *   - open[i] belongs to config.disks[i].

@@ -12,8 +12,9 @@ struct virtio_blk;
 struct vm;
 
 /*
- * Where disks with other names than ours come from (VMDK files on datastores): this layer names no
- * file system, so somebody above sets it. `shares`: of the datastore's throughput (io/ioshares.h). open() may block; `why` is for the log. [block]
+ * Where disks with other names than ours come from (VMDK files on datastores): this layer names
+ * no file system, so somebody above sets it. `shares`: of the datastore's throughput
+ * (io/ioshares.h). open() may block; `why` is for the log. [block]
  */
 struct vm_disk_source {
     vmk_status (*open)(struct vm *vm, const char *name, bool read_only, uint32_t shares,

@@ -2,10 +2,10 @@
 /*
  * vmm/vm_dma.c -- guest memory as a scatter list of kernel addresses, for devices that move data.
  *
- * Addresses come from the guest and are believed in nothing: a list is made only of RAM of this VM,
- * checked page by page, and what a device or a disk then touches is what was checked, because each page
- * of a list is pinned until vm_dma_release(): reclamation leaves it alone. So a request in flight
- * needs no lock.
+ * Addresses come from the guest and are believed in nothing: a list is made only of RAM of this
+ * VM, checked page by page, and what a device or a disk then touches is what was checked,
+ * because each page of a list is pinned until vm_dma_release(): reclamation leaves it alone. So
+ * a request in flight needs no lock.
  *
  * Invariants
  *   - Neighbours in a list that are neighbours in memory are one segment.
@@ -35,7 +35,8 @@ vmk_status vm_dma_page(struct vm *vm, ppn_t ppn, void **out)
     spin_unlock(&vm->lock, irqs);
     if (status != VMK_OK)
         return status;
-    // If it was shared it moved: who sees what the device writes must not read the old one after.
+    // If it was shared it moved: who sees what the device writes must not read the old one
+    // after.
     if (number != before)
         vm_flush_wait(vm, number);
     *out = mpn_map(mpn);

@@ -84,6 +84,7 @@ enum exit_verdict {
     EXIT_KILL_VM,      // guest state that no handler can mend
 };
 
+/* As in logs, vmware.log and traces: "CPUID". */
 const char *vm_exit_name(enum vm_exit_kind kind);
 /* Counts and calls the handler. Runs in the vCPU's world, irqs on, no lock held. */
 enum exit_verdict vm_exit_dispatch(struct vcpu *v, const struct vm_exit *exit);

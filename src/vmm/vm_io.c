@@ -2,8 +2,9 @@
 /*
  * vmm/vm_io.c -- who answers at a port or a device address.
  *
- * Ranges are registered while a VM is made, in tables small enough for a linear search. The local
- * APIC's page is the one place that differs per vCPU; it is asked first and has a lock of its own.
+ * Ranges are registered while a VM is made, in tables small enough for a linear search. The
+ * local APIC's page is the one place that differs per vCPU; it is asked first and has a lock of
+ * its own.
  *
  * Invariants: ranges do not overlap; tables change only while no vCPU runs.
  * Locking: an access takes the VM's lock around the device's handler.
@@ -70,8 +71,8 @@ static const struct vm_io_range *range_find(const struct vm_io_range *table, uns
 }
 
 /*
- * Eight ports have a slot that names the one range among them, so most accesses, to a device or to
- * nobody, look at one range or none.
+ * Eight ports have a slot that names the one range among them, so most accesses, to a device or
+ * to nobody, look at one range or none.
  */
 static inline const struct vm_io_range *port_find(const struct vm *vm, uint16_t port,
                                                   unsigned size)
@@ -139,7 +140,10 @@ bool vm_port_access(struct vm *vm, struct vcpu *v, uint16_t port, unsigned size,
     return true;
 }
 
-/* Registers are 4 bytes at 16-byte steps; what is not such an access reads zero, writes nothing. */
+/*
+ * Registers are 4 bytes at 16-byte steps; what is not such an access reads zero, writes
+ * nothing.
+ */
 static void lapic_access(struct vcpu *v, uint32_t offset, unsigned size, bool read,
                          uint64_t *value)
 {

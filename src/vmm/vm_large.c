@@ -2,23 +2,24 @@
 /*
  * vmm/vm_large.c -- guest memory in 2 MB pages: given on first touch, split, joined, broken when short.
  *
- * A large page is one nested entry, and 512 machine pages in one aligned block that the allocator
- * knows as single ones; the book has them all PRESENT. So a split changes nothing but the nested table,
- * and each page can then be shared, given away or freed by itself.
+ * A large page is one nested entry, and 512 machine pages in one aligned block that the
+ * allocator knows as single ones; the book has them all PRESENT. So a split changes nothing but
+ * the nested table, and each page can then be shared, given away or freed by itself.
  *
  *     untouched ─ first touch, plenty free ─► large ─ sample, balloon of a part ─► 512 small
  *         ▲                                    │ ▲                                    │
  *         └── balloon of all, unlocked ◄───────┤ └── end of the sampling period ◄─────┘
  *                                              └─ host short ─► small, zeroes freed
  *
- * Why free zeroes: a guest that touches a few pages in each 2 MB holds more than before. When the host
- * is short what was never used comes back without a look at who shares what, and reading it again gives
- * the same zeroes.
+ * Why free zeroes: a guest that touches a few pages in each 2 MB holds more than before. When
+ * the host is short what was never used comes back without a look at who shares what, and
+ * reading it again gives the same zeroes.
  *
  * Invariants
- *   - A chunk is large exactly while one nested entry maps it; nothing in it is shared, sampled or
- *     given away.
- *   - A nested table's page that a larger entry replaced is freed when no vCPU can walk it any more.
+ *   - A chunk is large exactly while one nested entry maps it; nothing in it is shared, sampled
+ *     or given away.
+ *   - A nested table's page that a larger entry replaced is freed when no vCPU can walk it any
+ *     more.
  * Locking    the VM's lock; memory is cleared without it.
  */
 #include "vmm/vm_large.h"
@@ -172,7 +173,10 @@ vmk_status vm_large_take_locked(struct vm *vm, uint64_t index)
 
 /* ---- when the host is short ---- */
 
-/* Its pages leave the nested table, but those that devices use. VM lock held; the caller flushes. */
+/*
+ * Its pages leave the nested table, but those that devices use. VM lock held; the caller
+ * flushes.
+ */
 static bool unmap(struct vm *vm, uint64_t first)
 {
     if (!p2m_is_large(&vm->p2m, first) ||

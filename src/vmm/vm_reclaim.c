@@ -2,21 +2,21 @@
 /*
  * vmm/vm_reclaim.c -- taking pages of a running VM: flushes, pages on their way out, sharing, samples.
  *
- * A page that is taken out of the nested table may still be in a vCPU's TLB, and a vCPU that handles
- * an exit may hold a pointer to it (vm_ram_at()). So each change has a number, every vCPU notes
- * the number it has seen when it is between two exits, and a page goes back to the host when all
- * have seen its number. Meanwhile it is in limbo.
+ * A page that is taken out of the nested table may still be in a vCPU's TLB, and a vCPU that
+ * handles an exit may hold a pointer to it (vm_ram_at()). So each change has a number, every
+ * vCPU notes the number it has seen when it is between two exits, and a page goes back to the
+ * host when all have seen its number. Meanwhile it is in limbo.
  *
  *     change, number n ─► kick all ─► vCPU: out of the guest, flush, seen = n, wait till all are out
  *                                                              └─► all seen >= n: limbo is freed
  *
- * The wait is what keeps memory coherent: when a shared page is copied for one vCPU, another could
- * otherwise still read the old one after it saw a later write of the first.
+ * The wait is what keeps memory coherent: when a shared page is copied for one vCPU, another
+ * could otherwise still read the old one after it saw a later write of the first.
  *
  * Invariants
  *   - A page in limbo is in no nested table and no book; it is freed once, after all have seen.
- *   - limbo_number is UNFLUSHED from the first page that comes in until vm_flush_locked(), and nothing
- *     leaves then: a vCPU that sleeps now may wake with the old translation.
+ *   - limbo_number is UNFLUSHED from the first page that comes in until vm_flush_locked(), and
+ *     nothing leaves then: a vCPU that sleeps now may wake with the old translation.
  *   - A FROZEN page that is still FROZEN after a grace period was not written during it.
  * Locking    the VM's lock; vCPUs' numbers are atomic.
  */
@@ -341,7 +341,10 @@ static void thaw_locked(struct vm *vm, uint32_t index)
         p2m_set(&vm->p2m, index, P2M_PRESENT, mpn_make(page.value));
 }
 
-/* What is done with a page nobody can write to: its VM's lock is held. False: it is thawed again. */
+/*
+ * What is done with a page nobody can write to: its VM's lock is held. False: it is thawed
+ * again.
+ */
 typedef bool frozen_fn(struct vm *vm, uint32_t index, mpn_t mpn, void *argument);
 
 static bool with_frozen(uint16_t which, uint32_t index, frozen_fn *change, void *argument)

@@ -12,13 +12,16 @@ must_check vmk_status vm_reclaim_create(struct vm *vm);
 void vm_reclaim_destroy(struct vm *vm);
 
 /*
- * A translation was taken away or made stricter: every vCPU drops what it knows before it enters the
- * guest again, and none goes on before all others left. VM lock held.
+ * A translation was taken away or made stricter: every vCPU drops what it knows before it
+ * enters the guest again, and none goes on before all others left. VM lock held.
  */
 void vm_flush_locked(struct vm *vm);
 /* The vCPU's part: before an entry. World context, nothing locked. */
 void vcpu_flush(struct vcpu *v);
-/* Waits until no vCPU is in the guest with what was before flush `number`; not a vCPU in its guest. */
+/*
+ * Waits until no vCPU is in the guest with what was before flush `number`; not a vCPU in its
+ * guest.
+ */
 void vm_flush_wait(struct vm *vm, uint64_t number);
 
 /* Does a device use it? Only what is PRESENT can be. VM lock held. */
@@ -27,8 +30,9 @@ static inline bool vm_page_is_pinned(struct p2m_page page)
     return page.state == P2M_PRESENT && page_references(mpn_make(page.value)) > 1;
 }
 /*
- * The guest gives a page away (its balloon). NOT_FOUND: no RAM. EXISTS: given before. BUSY: a device
- * uses it. AGAIN: too many on their way out. vm_flush_locked() after one or several. VM lock held.
+ * The guest gives a page away (its balloon). NOT_FOUND: no RAM. EXISTS: given before. BUSY: a
+ * device uses it. AGAIN: too many on their way out. vm_flush_locked() after one or several. VM
+ * lock held.
  */
 must_check vmk_status vm_page_take_locked(struct vm *vm, ppn_t ppn);
 /* It takes it back: zeroes at the next touch. NOT_FOUND: was not given. VM lock held. */

@@ -2,11 +2,12 @@
 /*
  * vmm/vm_table.c -- the VMs of this host, for those who look at them from outside.
  *
- * Whoever made a VM has a pointer to it; everybody else (lists, a kill by world id) finds it here and
- * may use it only under the table's lock, which a VM needs to go away.
+ * Whoever made a VM has a pointer to it; everybody else (lists, a kill by world id) finds it
+ * here and may use it only under the table's lock, which a VM needs to go away.
  *
  * Invariants
- *   - A VM is in the table from before it has anything to show until before it gives anything back.
+ *   - A VM is in the table from before it has anything to show until before it gives anything
+ *     back.
  * Locking    vmm_state.lock (rank VMS).
  */
 #include "core/host.h"

@@ -2,12 +2,13 @@
 /*
  * vmm/vm_work.c -- the world of a VM that does its devices' input and output.
  *
- * A device's registers are touched in a vCPU's world under the VM's lock with interrupts off: no
- * place to walk rings in guest memory, nor to call a disk that may answer before its submit()
- * returns. So a kick only queues a job, and one world per VM runs the jobs. Completions come in any
- * context and end the same way: on a list under the work lock, with the job queued. ESX has such
- * helper worlds too; this one is in the VM's group, so that what a guest has done for it is the
- * guest's time, and what a job computes is system time (%SYS) of the vCPU that asked for it.
+ * A device's registers are touched in a vCPU's world under the VM's lock with interrupts off:
+ * no place to walk rings in guest memory, nor to call a disk that may answer before its
+ * submit() returns. So a kick only queues a job, and one world per VM runs the jobs.
+ * Completions come in any context and end the same way: on a list under the work lock, with the
+ * job queued. ESX has such helper worlds too; this one is in the VM's group, so that what a
+ * guest has done for it is the guest's time, and what a job computes is system time (%SYS) of
+ * the vCPU that asked for it.
  *
  * Before power-on (and in unit tests) there is no world; then whoever waits runs the jobs.
  *
@@ -51,8 +52,10 @@ void vm_job_init(struct vm_job *job, void (*run)(struct vm_job *job))
     job->run = run;
 }
 
-/* Whom a job that is queued now is for. Completions come from elsewhere: for whoever asked before, or
- * the first vCPU. Lock held. */
+/*
+ * Whom a job that is queued now is for. Completions come from elsewhere: for whoever asked
+ * before, or the first vCPU. Lock held.
+ */
 static uint32_t asked_by(const struct vm_work *work, const struct vm_job *job)
 {
     const struct vm *vm = work->vm;

@@ -10,7 +10,10 @@
 struct vm;
 struct vm_work;
 
-/* Something to do for a device. It is on the list at most once, and runs in one place at a time. */
+/*
+ * Something to do for a device. It is on the list at most once, and runs in one place at a
+ * time.
+ */
 struct vm_job {
     struct list link;                 // work lock
     bool queued;                      // work lock
@@ -24,15 +27,18 @@ void vm_work_destroy(struct vm *vm);
 /* Gives it a world, in the VM's scheduling group. At power-on. */
 must_check vmk_status vm_work_start(struct vm *vm);
 
+/* Once; `run` is called in the VM's I/O world. */
 void vm_job_init(struct vm_job *job, void (*run)(struct vm_job *job));
-/* Soon run() is called, once for all calls before it begins. Any context; vm->lock may be held. */
+/*
+ * Soon run() is called, once for all calls before it begins. Any context; vm->lock may be held.
+ */
 void vm_job_queue(struct vm_work *work, struct vm_job *job);
 /* Takes it off the list and waits until run() is not running. World context, nothing locked. */
 void vm_job_cancel(struct vm_work *work, struct vm_job *job);
 
 /*
- * The lock of the list of jobs also guards what completions hand over to a job: requests that are
- * done, how many are in flight. Rank WAITQ, any context.
+ * The lock of the list of jobs also guards what completions hand over to a job: requests that
+ * are done, how many are in flight. Rank WAITQ, any context.
  */
 bool vm_work_lock(struct vm_work *work);
 void vm_work_unlock(struct vm_work *work, bool irqs);

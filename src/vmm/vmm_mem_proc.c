@@ -2,8 +2,8 @@
 /*
  * vmm/vmm_mem_proc.c -- /proc/vmware/sched/mem: who has how much memory, and changing its shares and bounds; memlatency.
  *
- * Read: the host, then a line per VM, MB but for id and shares. Written: "ID shares N", "ID min MB", "ID max MB"
- * ("ID max -1": none); it holds at once.
+ * Read: the host, then a line per VM, MB but for id and shares. Written: "ID shares N", "ID min
+ * MB", "ID max MB" ("ID max -1": none); it holds at once.
  *
  * Locking    none of its own.
  */

@@ -2,10 +2,10 @@
 /*
  * vmm/vmx_config.c -- reads a .vmx file into a struct vm_config.
  *
- * The keys are ESXi's, in any case, each at most once. Keys that mean nothing here are passed over,
- * as ESXi does: files are shared between products. Keys are rows of tables; a row knows how its
- * value is read and its limits. What only several keys together tell is looked at when the file
- * ends.
+ * The keys are ESXi's, in any case, each at most once. Keys that mean nothing here are passed
+ * over, as ESXi does: files are shared between products. Keys are rows of tables; a row knows
+ * how its value is read and its limits. What only several keys together tell is looked at when
+ * the file ends.
  *
  * Invariants
  *   - `out` is complete and within its limits when OK is returned.

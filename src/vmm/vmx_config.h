@@ -70,7 +70,10 @@ struct vm_config {
     unsigned disk_count;
 };
 
-/* Reads `text`; `file` is for messages. On failure `out` holds nothing of use. It is filled in place: two
- * of them would not fit on a world's stack. BAD_FORMAT with `error` filled: "file:line: key: what". */
+/*
+ * Reads `text`; `file` is for messages. On failure `out` holds nothing of use. It is filled in
+ * place: two of them would not fit on a world's stack. BAD_FORMAT with `error` filled:
+ * "file:line: key: what".
+ */
 must_check vmk_status vmx_config_parse(const char *file, const char *text, size_t size,
                                        struct vm_config *out, char *error, size_t error_size);

@@ -2,10 +2,10 @@
 /*
  * vmm/vmx_config_disks.c -- the keys of a .vmx file that describe disks and their adapters.
  *
- * scsiB.* and scsiB:U.* are a PVSCSI adapter and what hangs at it, orrery.virtioB.* the same for
- * virtio-blk, sched.scsiB:U.shares a disk's part of its datastore. Keys of one disk come in any
- * order and `present` may be the last, so a disk gets a place in the table with its first key, and
- * vmx_disks_finish() keeps those that are present.
+ * scsiB.* and scsiB:U.* are a PVSCSI adapter and what hangs at it, orrery.virtioB.* the same
+ * for virtio-blk, sched.scsiB:U.shares a disk's part of its datastore. Keys of one disk come in
+ * any order and `present` may be the last, so a disk gets a place in the table with its first
+ * key, and vmx_disks_finish() keeps those that are present.
  *
  * Invariants
  *   - No more than VM_DISKS_MAX places are given out, present or not.
@@ -47,8 +47,10 @@ static const char *after_word(const char *key, const char *word)
     return *word ? NULL : key;
 }
 
-/* Disks appear in the table as their first key is seen, whether they are present or not: a number, or
- * VM_DISKS_MAX if there is no room. */
+/*
+ * Disks appear in the table as their first key is seen, whether they are present or not: a
+ * number, or VM_DISKS_MAX if there is no room.
+ */
 static unsigned disk_of(struct vmx_parser *p, enum vm_disk_bus bus, unsigned number,
                         unsigned unit)
 {

@@ -29,7 +29,10 @@ struct vmx_parser {
     unsigned serial_line;            // of serial0.fileName
     char mem_min_key[VMX_KEY_SIZE];  // which of its two names was given
     unsigned mem_min_line, mem_max_line;
-    /* Disks of which a key was seen are in the configuration until vmx_disks_finish() sorts them out. */
+    /*
+     * Disks of which a key was seen are in the configuration until vmx_disks_finish() sorts
+     * them out.
+     */
     struct vm_disk_config *disks;
     bool disk_present[VM_DISKS_MAX];
     unsigned disk_count;
@@ -63,12 +66,17 @@ must_check bool vmx_key_apply(struct vmx_parser *p, const struct vmx_key *keys, 
 
 /* ---- vmx_config_sched.c: sched.cpu.*, sched.mem.*, sched.swap.dir ---- */
 
+/* True: the line's key is of this kind, and `status` says how it went. */
 must_check bool vmx_sched_key(struct vmx_parser *p, struct vm_config *out, vmk_status *status);
 /* What can be said of bounds only when all are known. */
 must_check vmk_status vmx_sched_finish(struct vmx_parser *p, const struct vm_config *out);
 
-/* ---- vmx_config_disks.c: scsiB.*, scsiB:U.*, orrery.virtioB.*, orrery.virtioB:U.*, sched.scsiB:U.shares */
+/*
+ * ---- vmx_config_disks.c: scsiB.*, scsiB:U.*, orrery.virtioB.*, orrery.virtioB:U.*,
+ * sched.scsiB:U.shares
+ */
 
+/* As vmx_sched_key(). */
 must_check bool vmx_disk_key(struct vmx_parser *p, struct vm_config *out, vmk_status *status);
 /* Controllers that a file from another product may have, and that are not here. */
 must_check vmk_status vmx_foreign_controller(struct vmx_parser *p);

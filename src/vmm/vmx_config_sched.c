@@ -2,9 +2,9 @@
 /*
  * vmm/vmx_config_sched.c -- the keys of a .vmx file that say how much of the machine a VM gets.
  *
- * sched.cpu.* (shares, reservation, limit, affinity), sched.mem.* (the same of memory, the most its
- * balloon may take, with whom it shares pages), sched.swap.dir. A disk's shares are the disk's:
- * vmm/vmx_config_disks.c.
+ * sched.cpu.* (shares, reservation, limit, affinity), sched.mem.* (the same of memory, the most
+ * its balloon may take, with whom it shares pages), sched.swap.dir. A disk's shares are the
+ * disk's: vmm/vmx_config_disks.c.
  *
  * Locking    none: pure.
  * Start at   sched_keys.
@@ -129,7 +129,10 @@ static vmk_status set_swap_dir(struct vmx_parser *p, struct vm_config *out)
     return vmx_string_copy(p, out->swap_dir, sizeof(out->swap_dir));
 }
 
-/* Texts, not numbers: who knows the same text shares. The hash is not secret, the host's files are. */
+/*
+ * Texts, not numbers: who knows the same text shares. The hash is not secret, the host's files
+ * are.
+ */
 static vmk_status set_mem_salt(struct vmx_parser *p, struct vm_config *out)
 {
     struct rng hash;

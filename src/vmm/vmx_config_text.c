@@ -3,8 +3,9 @@
  * vmm/vmx_config_text.c -- the lines of a .vmx file into keys and values, and values into numbers.
  *
  * One `key = "value"` a line, `#` begins a comment line. Inside a value `|` and two hexadecimal
- * digits stand for one character (`|22` is a quote). No byte of the file is trusted: a zero byte,
- * a key or a value longer than its room, and text behind the value are errors of their line.
+ * digits stand for one character (`|22` is a quote). No byte of the file is trusted: a zero
+ * byte, a key or a value longer than its room, and text behind the value are errors of their
+ * line.
  *
  * Invariants
  *   - `key` and `value` end with NUL, whatever was read.

@@ -2,8 +2,8 @@
 /*
  * vmm/vt.c -- which hardware runs the guests of this host, and the home of the VMM's host state.
  *
- * The first CPU decides; a CPU that cannot do the same is refused, so that a vCPU may run on every
- * CPU that was accepted.
+ * The first CPU decides; a CPU that cannot do the same is refused, so that a vCPU may run on
+ * every CPU that was accepted.
  *
  * Locking: none. CPU 0 calls first, alone; the others only read `backend`.
  */

@@ -2,7 +2,8 @@
 /*
  * vmm/zip_cache.c -- units, lists of pages with room, and the order of age.
  *
- * A handle is 4 * page number + unit + 1, so that it fits beside the state of a page in the P2M.
+ * A handle is 4 * page number + unit + 1, so that it fits beside the state of a page in the
+ * P2M.
  *
  * Invariants, locking, sources: vmm/zip_cache.h.
  */

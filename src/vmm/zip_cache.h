@@ -2,16 +2,17 @@
 /*
  * vmm/zip_cache.h -- a VM's compression cache: packed pages in units of 1 KB, and their age.
  *
- * A machine page holds four units. A packed page takes one unit or two that are neighbours, so the
- * cache never moves anything and never has to be tidied up. It grows by machine pages up to its
- * limit, and gives one back when its last unit goes.
+ * A machine page holds four units. A packed page takes one unit or two that are neighbours, so
+ * the cache never moves anything and never has to be tidied up. It grows by machine pages up to
+ * its limit, and gives one back when its last unit goes.
  *
  *     machine page  │ unit 0 │ unit 1 │ unit 2 │ unit 3 │     an entry of two: units 0,1 or 2,3
  *
  * Invariants
  *   - A handle names an entry until zip_cache_drop(); 0 is none.
  *   - The list of ages holds every entry once, the oldest first.
- *   - A page is on the list of those with a free pair, or with a free unit and no pair, or full.
+ *   - A page is on the list of those with a free pair, or with a free unit and no pair, or
+ *     full.
  * Locking    the caller's: the VM's lock. No call blocks; zip_cache_store() may take a page.
  * Sources    docs/design/memory.md
  */

@@ -2,9 +2,10 @@
 /*
  * world/mutex.c -- a sleeping lock over a wait queue.
  *
- * Unlocking hands the mutex to the first waiter instead of leaving it free for whoever comes next:
- * a world that takes and drops a lock in a loop would otherwise starve the sleepers, because it
- * runs while they have yet to be scheduled. The price is a switch per hand-over under contention.
+ * Unlocking hands the mutex to the first waiter instead of leaving it free for whoever comes
+ * next: a world that takes and drops a lock in a loop would otherwise starve the sleepers,
+ * because it runs while they have yet to be scheduled. The price is a switch per hand-over
+ * under contention.
  *
  * Invariants
  *   - holder is null only if nobody waits in the queue (asserted in mutex_unlock()).

@@ -2,9 +2,9 @@
 /*
  * world/switch.c -- the two ends of a world's life on a CPU: its first switch in, its last out.
  *
- * A world arrives on a CPU with that CPU's scheduler's lock held by whoever switched to it. One that
- * was switched out before drops it in the function it left through; a new one has no such function,
- * so it starts here.
+ * A world arrives on a CPU with the scheduler's lock held by whoever switched to it. One that
+ * was switched out before drops it in the function it left through; a new one has no such
+ * function, so it starts here.
  *
  * Invariants
  *   - entry() runs with interrupts on and no lock held.

@@ -2,15 +2,15 @@
 /*
  * world/trace_world.c -- the world that sends full trace packets out.
  *
- * It looks every 2 ms: at a million records a second a CPU fills a packet in 3 ms, so the default
- * ring of 16 packets has room for 40. Nobody wakes it, because the writer of a record may hold any
- * lock. Many shares: a recorder that starves loses records. A quarter of a millisecond at a time is spent
- * with interrupts off, in trace_drain(). Once a second packets are cut short, so that an image that is
- * killed or hangs has left all but its last second.
+ * It looks every 2 ms: at a million records a second a CPU fills a packet in 3 ms, so the
+ * default ring of 16 packets has room for 40. Nobody wakes it, because the writer of a record
+ * may hold any lock. Many shares: a recorder that starves loses records. A quarter of a
+ * millisecond at a time is spent with interrupts off, in trace_drain(). Once a second packets
+ * are cut short, so that an image that is killed or hangs has left all but its last second.
  *
  * Invariants
- *   - Ends by being killed or when the way out is closed; the records it did not send are sent by
- *     trace_finish().
+ *   - Ends by being killed or when the way out is closed; the records it did not send are sent
+ *     by trace_finish().
  * Locking    none.
  */
 #include "world/trace_world.h"

@@ -3,13 +3,13 @@
  * world/waitq.c -- blocking and waking without losing a wake-up.
  *
  * The sleeper tests its condition and joins the queue under the queue's lock, and takes the
- * scheduler's lock before it lets the queue's lock go. A waker that finds it on the queue must take
- * the scheduler's lock to ready it, and gets it only after the sleeper has switched away. So there
- * is no moment in which a wake-up finds nobody or a world still on its stack.
+ * scheduler's lock before it lets the queue's lock go. A waker that finds it on the queue must
+ * take the scheduler's lock to ready it, and gets it only after the sleeper has switched away.
+ * So there is no moment in which a wake-up finds nobody or a world still on its stack.
  *
- * Time-outs and kills come from outside the queue's owner, who may free the queue as soon as the
- * sleeper has returned. So the sleeper does not return before the time-out's callback is over
- * (timer_cancel()) and every killer that may have read `waiting_on` is done (kill_refs).
+ * Time-outs and kills come from outside the queue's owner, who may free the queue as soon as
+ * the sleeper has returned. So the sleeper does not return before the time-out's callback is
+ * over (timer_cancel()) and every killer that may have read `waiting_on` is done (kill_refs).
  *
  * Invariants
  *   - world.waiting_on is the queue exactly while wait_link is on it.
@@ -37,7 +37,9 @@ static void unlink_waiter(struct world *w)
     __atomic_store_n(&w->waiting_on, NULL, __ATOMIC_SEQ_CST);
 }
 
-/* What enum wait_kind says. A lock that is handed over relies on it: its waiters stay in line. */
+/*
+ * What enum wait_kind says. A lock that is handed over relies on it: its waiters stay in line.
+ */
 static bool ends_wait(enum wait_kind kind, enum wake_reason reason, bool for_signal)
 {
     if (reason == WAKE_REASON_TIMER)
@@ -46,8 +48,9 @@ static bool ends_wait(enum wait_kind kind, enum wake_reason reason, bool for_sig
 }
 
 /*
- * Readies one world if it waits on something and this ends the wait. The caller has made sure that
- * a queue it reads from `waiting_on` stays: by being the world's timer callback, or by kill_refs.
+ * Readies one world if it waits on something and this ends the wait. The caller has made sure
+ * that a queue it reads from `waiting_on` stays: by being the world's timer callback, or by
+ * kill_refs.
  * Irqs off.
  */
 static void wake_one(struct world *w, enum wake_reason reason, bool for_signal)
@@ -79,8 +82,8 @@ void world_wake_for_kill(struct world *w)
 }
 
 /*
- * The flag is set before the wait is looked for, and a waiter says that it waits before it looks at
- * the flag: so one of the two sees the other.
+ * The flag is set before the wait is looked for, and a waiter says that it waits before it
+ * looks at the flag: so one of the two sees the other.
  */
 void world_interrupt(struct world *w)
 {

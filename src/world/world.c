@@ -3,14 +3,14 @@
  * world/world.c -- the life of worlds: create, end, kill, wait, find.
  *
  * A world that ended stays as a zombie until somebody collects its exit code, as processes do,
- * because its parent may ask late. Several may ask: the first gets the code, the rest NOT_FOUND,
- * and the last one out frees the struct (refs).
+ * because its parent may ask late. Several may ask: the first gets the code, the rest
+ * NOT_FOUND, and the last one out frees the struct (refs).
  *
  * Invariants
  *   - Ids grow and are never reused.
  *   - refs = 1 for the table + everybody inside world_wait() for it; freed at 0.
- *   - A stack is freed only after its world's last switch: the reaper takes the scheduler's lock
- *     and sees ZOMBIE (reap()).
+ *   - A stack is freed only after its world's last switch: the reaper takes the scheduler's
+ *     lock and sees ZOMBIE (reap()).
  * Locking    world.lock (rank WORLD) for table, refs and reaped; exit_waiters.lock for exited.
  * Start at   world_create(), world_exit(), world_wait().
  */
@@ -183,7 +183,7 @@ void world_exit(int code)
     vmk_unreachable();
 }
 
-/* Lock held. Null if there is none, or it is an idle world or reaped. */
+/* Lock held. Null if there is none, or it was reaped; idle worlds are found like others. */
 static struct world *find_locked(struct world_state *worlds, world_id id)
 {
     list_for_each (node, &worlds->all) {

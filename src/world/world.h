@@ -2,8 +2,8 @@
 /*
  * world/world.h -- worlds: what the scheduler schedules.
  *
- * A kernel (helper) world, a user world's thread or a vCPU. Ids are never reused while the host is
- * up. A world's state, times, CPU and affinity are its scheduler entity's (sched/machine.h).
+ * A kernel (helper) world, a user world's thread or a vCPU. Ids are never reused while the host
+ * is up. A world's state, times, CPU and affinity are its scheduler entity's (sched/machine.h).
  */
 #pragma once
 
@@ -57,8 +57,10 @@ struct world {
     uint32_t refs;           // the table and everybody in world_wait()
 
     struct plat_context context;  // (c) owning CPU
-    /* Called around every switch, on the CPU, irqs off, scheduler's lock held: the VMM loads and puts
-     * its vCPU here. May be null. */
+    /*
+     * Called around every switch, on the CPU, irqs off, scheduler's lock held: the VMM loads
+     * and puts its vCPU here. May be null.
+     */
     void (*switch_in)(struct world *);
     void (*switch_out)(struct world *);
     void *owner;  // struct vcpu for a VMM world
@@ -88,11 +90,16 @@ noreturn_fn void world_idle_loop(void);
 
 /* Makes a world and readies it. LIMIT: no room for its reservation. Any world context. */
 must_check vmk_status world_create(const struct world_params *params, world_id *id);
+/*
+ * The current world ends with that code; its stack is left before it is freed. Not for idle
+ * worlds. [switch]
+ */
 noreturn_fn void world_exit(int code);
 /* Blocks until that world ended, collects its code and frees it. NOT_FOUND, KILLED, TIMEOUT. */
 must_check vmk_status world_wait(world_id id, plat_ns deadline, int *code);
 /* Tells it to end: its next block, or world_kill_pending(), says so. NOT_FOUND. */
 must_check vmk_status world_kill(world_id id);
+/* Was the current world told to end? Who loops without blocking asks. */
 bool world_kill_pending(void);
 
 /*
@@ -105,7 +112,10 @@ bool world_interrupt_clear(void);
 
 /* The running world; the idle world counts. Any context with irqs off, or a world. */
 struct world *world_current(void);
-/* What the current world's next block is booked as: WAIT_IDLE (a halted guest), WAIT_IO, WAIT_SWAP. */
+/*
+ * What the current world's next block is booked as: WAIT_IDLE (a halted guest), WAIT_IO,
+ * WAIT_SWAP.
+ */
 void world_waits_for(enum sched_world_state what);
 /* Sleeps until then. [switch] */
 must_check vmk_status world_sleep_until(plat_ns deadline);

@@ -2,8 +2,8 @@
 /*
  * tests/fuzz/fuzz_dump.c -- any bytes as a dump partition: pieces of sections or an error.
  *
- * The first byte chooses: the rest as it is, as a body that is not packed, or as a packed one, behind a header
- * whose sums are right, so that the fuzzer gets behind them.
+ * The first byte chooses: the rest as it is, as a body that is not packed, or as a packed one,
+ * behind a header whose sums are right, so that the fuzzer gets behind them.
  */
 #include <stdlib.h>
 #include <string.h>

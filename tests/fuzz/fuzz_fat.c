@@ -2,9 +2,10 @@
 /*
  * tests/fuzz/fuzz_fat.c -- a good FAT with bytes changed: a clear error or a correct read.
  *
- * The first byte chooses FAT12, 16 or 32; the rest is a list of changes (4 bytes each: which part, where,
- * what) to boot sector, tables, root and a directory. The volume is then mounted, walked, read, written
- * and unmounted. Nothing may crash, hang or leave the volume, and no memory may be left.
+ * The first byte chooses FAT12, 16 or 32; the rest is a list of changes (4 bytes each: which
+ * part, where, what) to boot sector, tables, root and a directory. The volume is then mounted,
+ * walked, read, written and unmounted. Nothing may crash, hang or leave the volume, and no
+ * memory may be left.
  */
 #include <stdlib.h>
 #include <string.h>

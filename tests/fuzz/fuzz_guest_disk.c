@@ -2,10 +2,10 @@
 /*
  * tests/fuzz/fuzz_guest_disk.c -- any guest at the disk adapters: registers, rings, descriptors.
  *
- * The input is a program for the guest: write bytes into the pages where rings and lists lie, set
- * registers of either adapter, kick. The first byte chooses the adapter, and both begin set up, so
- * that most inputs get as far as requests. What must hold: no crash, no byte outside guest memory,
- * nothing in flight at the end.
+ * The input is a program for the guest: write bytes into the pages where rings and lists lie,
+ * set registers of either adapter, kick. The first byte chooses the adapter, and both begin set
+ * up, so that most inputs get as far as requests. What must hold: no crash, no byte outside
+ * guest memory, nothing in flight at the end.
  */
 #include <stdio.h>
 

@@ -2,9 +2,9 @@
 /*
  * tests/fuzz/fuzz_partition.c -- any bytes as a partition table: a table within the disk or an error.
  *
- * The first byte chooses: the rest as the first sectors (an MBR, chains and all), or as changes to a
- * good GPT (3 bytes each: where, what), after which the checksums are made right, so that the fuzzer
- * gets behind them.
+ * The first byte chooses: the rest as the first sectors (an MBR, chains and all), or as changes
+ * to a good GPT (3 bytes each: where, what), after which the checksums are made right, so that
+ * the fuzzer gets behind them.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,9 @@
 /*
  * tests/fuzz/fuzz_proc.c -- any bytes written to a file below /proc/vmware: an error or a change.
  *
- * The input is a list of writes by root: which file, how many bytes, the bytes; the file is read back
- * after each. What must hold: no crash, and nothing that the kernel asserts afterwards.
+ * The input is a list of writes by root: which file, how many bytes, the bytes; the file is
+ * read back after each. What must hold: no crash, and nothing that the kernel asserts
+ * afterwards.
  */
 #include <string.h>
 

@@ -2,8 +2,8 @@
 /*
  * tests/fuzz/fuzz_tardisk.c -- any bytes as a tardisk: refused or merged, and nothing left behind.
  *
- * The first byte chooses: the rest as it is (gzip or plain), or as ustar whose checksums are made
- * right first, so that the fuzzer gets behind them.
+ * The first byte chooses: the rest as it is (gzip or plain), or as ustar whose checksums are
+ * made right first, so that the fuzzer gets behind them.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,9 @@
 /*
  * tests/fuzz/fuzz_trace_import.c -- any bytes as a foreign recording: an error or a workload that links.
  *
- * The first byte picks the reader: text, metadata of CTF, a CTF stream under good metadata, PlanetLab
- * or Bitbrains. Files are made in memory; what comes out is printed, parsed again and linked.
+ * The first byte picks the reader: text, metadata of CTF, a CTF stream under good metadata,
+ * PlanetLab or Bitbrains. Files are made in memory; what comes out is printed, parsed again and
+ * linked.
  */
 #include <fcntl.h>
 #include <stdlib.h>

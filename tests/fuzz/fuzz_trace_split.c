@@ -2,9 +2,9 @@
 /*
  * tests/fuzz/fuzz_trace_split.c -- any bytes as the image's trace stream, through the real splitter.
  *
- * Half of the inputs are taken as they are; the other half as heads of frames without their sums, which
- * are then put right, or nothing behind them would ever be reached. What is written must be whole packets
- * with their magic.
+ * Half of the inputs are taken as they are; the other half as heads of frames without their
+ * sums, which are then put right, or nothing behind them would ever be reached. What is written
+ * must be whole packets with their magic.
  */
 #define _GNU_SOURCE  // for the splitter
 #include <setjmp.h>

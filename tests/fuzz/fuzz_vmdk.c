@@ -2,9 +2,9 @@
 /*
  * tests/fuzz/fuzz_vmdk.c -- any bytes as a virtual disk: a clear error or a disk within its file.
  *
- * The first byte chooses: the rest as a descriptor, or as changes (4 bytes each: where, what) to the
- * header and tables of a good hosted, ESX or stream-optimized extent. What opens is checked, read,
- * written and closed. Files are in memory; a write outside of them aborts.
+ * The first byte chooses: the rest as a descriptor, or as changes (4 bytes each: where, what)
+ * to the header and tables of a good hosted, ESX or stream-optimized extent. What opens is
+ * checked, read, written and closed. Files are in memory; a write outside of them aborts.
  */
 #include <stdio.h>
 #include <stdlib.h>

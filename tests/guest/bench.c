@@ -2,11 +2,11 @@
 /*
  * guest/bench.c -- what an exit costs: TSC ticks per event, from the guest's side.
  *
- * Each row runs the event N times in a short loop with RDTSC around it, four times over, and prints the
- * mean of the run that took least: another world of the host may have had the CPU in the others. Under
- * QEMU with -icount shift=0 and under Bochs one tick is one instruction of the host, so a row is
- * the number of instructions that the hypervisor spent, plus the two to four of the loop. One
- * round of 64 warms the path first.
+ * Each row runs the event N times in a short loop with RDTSC around it, four times over, and
+ * prints the mean of the run that took least: another world of the host may have had the CPU in
+ * the others. Under QEMU with -icount shift=0 and under Bochs one tick is one instruction of
+ * the host, so a row is the number of instructions that the hypervisor spent, plus the two to
+ * four of the loop. One round of 64 warms the path first.
  */
 #include "guest.h"
 

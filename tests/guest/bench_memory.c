@@ -2,13 +2,14 @@
 /*
  * guest/bench_memory.c -- what a nested fault costs, by the state its page is in; loads for the scans.
  *
- * The host is set up so that it brings pages into one state (scripts/bench/memory.sh), and the command line
- * says which: "memory=KIND". A row is the middle one of many first touches, each between two RDTSC: under
- * QEMU's -icount shift=0 the instructions of the host for one fault, and the two of the loop. The middle one,
- * because the host takes pages while it is measured and some are still there.
+ * The host is set up so that it brings pages into one state (scripts/bench/memory.sh), and the
+ * command line says which: "memory=KIND". A row is the middle one of many first touches, each
+ * between two RDTSC: under QEMU's -icount shift=0 the instructions of the host for one fault,
+ * and the two of the loop. The middle one, because the host takes pages while it is measured
+ * and some are still there.
  *
- * "alike" and "unlike" fill memory as scripts/bench/ksm.c does and wait while the host scans it; "work" is a load of
- * fixed size whose time is compared with tracking on and off.
+ * "alike" and "unlike" fill memory as scripts/bench/ksm.c does and wait while the host scans
+ * it; "work" is a load of fixed size whose time is compared with tracking on and off.
  */
 #include "guest.h"
 
@@ -73,7 +74,10 @@ static uint64_t mixed(uint64_t *state)
     return *state;
 }
 
-/* A page of its own. `noise` words of each eight are random: 2 packs to less than half, 8 does not pack. */
+/*
+ * A page of its own. `noise` words of each eight are random: 2 packs to less than half, 8 does
+ * not pack.
+ */
 static void fill(uint64_t at, uint64_t seed, unsigned noise)
 {
     uint64_t *words = (uint64_t *)(uintptr_t)at, state = (seed + 1) * 0x9e3779b97f4a7c15ull;

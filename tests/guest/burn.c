@@ -2,8 +2,9 @@
 /*
  * guest/burn.c -- every processor is busy until the VM is as old as the command line says.
  *
- * "burn 6000" ends six seconds of the PM timer after power-on, not after this code began: so VMs
- * that start together also end together, and what each got of the host's CPUs can be compared.
+ * "burn 6000" ends six seconds of the PM timer after power-on, not after this code began: so
+ * VMs that start together also end together, and what each got of the host's CPUs can be
+ * compared.
  */
 #include "guest.h"
 

@@ -2,9 +2,9 @@
 /*
  * guest/clock.c -- TSC, PM timer, APIC timer and PIT run as fast as the hypervisor says time does.
  *
- * The judge is the backdoor's GETTIMEFULL; the rates are those it announces by GETHZ. Every reading
- * is the tightest of some brackets, so an exit in between makes no error. Without the backdoor there
- * is nothing to compare with.
+ * The judge is the backdoor's GETTIMEFULL; the rates are those it announces by GETHZ. Every
+ * reading is the tightest of some brackets, so an exit in between makes no error. Without the
+ * backdoor there is nothing to compare with.
  */
 #include "guest.h"
 
@@ -42,7 +42,9 @@ static uint64_t host_us(void)
     return ((uint64_t)a.esi << 32 | a.edx) * 1000000 + a.ebx;
 }
 
-/* One counter beside the TSC; the other beside the TSC; then each is right at the TSC's time. */
+/*
+ * One counter beside the TSC; the other beside the TSC; then each is right at the TSC's time.
+ */
 static struct reading take(void)
 {
     struct reading r = {0, 0, 0, 0};

@@ -2,9 +2,9 @@
 /*
  * guest/events.c -- events whose delivery is cut short, and the moments at which they may come.
  *
- * To deliver an event the processor reads the IDT and writes a stack. If one of these has no memory
- * behind it yet (a nested fault, which the guest must not notice) or no mapping (a fault, which it
- * must), a hypervisor has to deliver the event again, once, as what it was.
+ * To deliver an event the processor reads the IDT and writes a stack. If one of these has no
+ * memory behind it yet (a nested fault, which the guest must not notice) or no mapping (a
+ * fault, which it must), a hypervisor has to deliver the event again, once, as what it was.
  */
 #include "guest.h"
 

@@ -2,8 +2,8 @@
 /*
  * guest/exceptions.c -- faults and traps arrive with the right vector, error code, CR2 and RIP.
  *
- * Each provokes one exception and looks at what the handler got. The double fault comes from a page
- * fault whose gate is marked not present: a contributory fault on top of #PF.
+ * Each provokes one exception and looks at what the handler got. The double fault comes from a
+ * page fault whose gate is marked not present: a contributory fault on top of #PF.
  */
 #include "guest.h"
 
@@ -35,7 +35,10 @@ static void on_step(struct guest_frame *frame)
         frame->rflags &= ~0x100ull;
 }
 
-/* The low four bits of CR0 from a word in memory, by two forms of address; PE cannot be cleared. */
+/*
+ * The low four bits of CR0 from a word in memory, by two forms of address; PE cannot be
+ * cleared.
+ */
 static void lmsw(void)
 {
     static uint16_t words[2] = {0xb, 0x0};

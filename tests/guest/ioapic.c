@@ -2,8 +2,8 @@
 /*
  * guest/ioapic.c -- the IOAPIC: entries, edges and levels, masks, Remote IRR, every delivery mode.
  *
- * The line that it raises and drops at will is COM1's: an idle UART asserts it while IER asks for "transmitter
- * empty" and nobody has read IIR.
+ * The line that it raises and drops at will is COM1's: an idle UART asserts it while IER asks
+ * for "transmitter empty" and nobody has read IIR.
  */
 #include "guest.h"
 
@@ -200,7 +200,8 @@ static void level(void)
     io_write(0x10 + 2 * PIN, LEVEL | TRIGGER);
     window();
     expect_equal(levels, 1, "but then");
-    // Masked between acceptance and EOI, and open again: once more only if the line is still up.
+    // Masked between acceptance and EOI, and open again: once more only if the line is still
+    // up.
     levels = 0;
     line(true);
     io_write(0x10 + 2 * PIN, LEVEL | TRIGGER | MASKED);

@@ -53,7 +53,10 @@ static unsigned send(unsigned more)
     return seen;
 }
 
-/* The IRET of an NMI faults while another waits: the other comes all the same, and nobody steps. */
+/*
+ * The IRET of an NMI faults while another waits: the other comes all the same, and nobody
+ * steps.
+ */
 static void iret_faults(void)
 {
     guest_gate_stack(2, 0);  // the second may come on top of the first one's frame

@@ -2,9 +2,10 @@
 /*
  * guest/nmi_barrier.c -- processors that wait for each other in HLT and are woken by NMIs alone.
  *
- * The last to arrive sends one NMI to each that waits. An NMI may come before the HLT it is meant
- * for: the handler steps over one that has not been executed yet, as memory testers do. So every NMI
- * counts: one too many lets a processor pass a barrier early, and one too few stops the guest.
+ * The last to arrive sends one NMI to each that waits. An NMI may come before the HLT it is
+ * meant for: the handler steps over one that has not been executed yet, as memory testers do.
+ * So every NMI counts: one too many lets a processor pass a barrier early, and one too few
+ * stops the guest.
  */
 #include "guest.h"
 
@@ -40,7 +41,8 @@ static void barrier(unsigned me)
     bool last;
 
     waiting[me] = true;
-    // Nothing may come between the test and the HLT but the jump, which the handler need not know.
+    // Nothing may come between the test and the HLT but the jump, which the handler need not
+    // know.
     __asm__ volatile("lock decl %0\n\t"
                      "je 1f\n\t"
                      "hlt\n\t"

@@ -2,9 +2,10 @@
 /*
  * guest/ring3.c -- user mode: VMware's backdoor answers, every other privileged thing is #GP.
  *
- * With IOPL 0 and no permission map an IN from ring 3 faults before any hypervisor sees a port, so
- * the backdoor works only if the hypervisor looks at the fault. What is not the backdoor (another
- * port, another magic, an OUT) has to reach the guest's own handler as the fault it is.
+ * With IOPL 0 and no permission map an IN from ring 3 faults before any hypervisor sees a port,
+ * so the backdoor works only if the hypervisor looks at the fault. What is not the backdoor
+ * (another port, another magic, an OUT) has to reach the guest's own handler as the fault it
+ * is.
  */
 #include "guest.h"
 

@@ -2,10 +2,11 @@
 /*
  * guest/rpc.c -- messages through the backdoor: a log line, a value that is set and got again.
  *
- * With a vmx each exchange is answered in ring 3 of the host; without one the command is unknown and
- * answers all ones, which is right too. Words of the command line: "stay" halts for ever at the end,
- * "reset" asks for a reset once (the CMOS remembers that it did), "spin" never halts, "press" writes all
- * of its memory again and again, and gives a little of it to the host when the balloon's port asks.
+ * With a vmx each exchange is answered in ring 3 of the host; without one the command is
+ * unknown and answers all ones, which is right too. Words of the command line: "stay" halts for
+ * ever at the end, "reset" asks for a reset once (the CMOS remembers that it did), "spin" never
+ * halts, "press" writes all of its memory again and again, and gives a little of it to the host
+ * when the balloon's port asks.
  */
 #include "guest.h"
 
@@ -153,7 +154,10 @@ static struct regs balloon(uint32_t what, uint32_t argument)
     return r;
 }
 
-/* Contents that no packing makes smaller, other ones in each pass; the pages at the end may be given away. */
+/*
+ * Contents that no packing makes smaller, other ones in each pass; the pages at the end may be
+ * given away.
+ */
 static __attribute__((noreturn)) void press(void)
 {
     const uint64_t from = ((uint64_t)(uintptr_t)guest_end + 0xfff) & ~0xfffull;

@@ -2,8 +2,10 @@
 /*
  * guest/rtc.c -- the clock and CMOS memory: bytes, setting, and the three interrupts through the PIC.
  *
- * With a vmx each access is answered in ring 3 of the host, so nothing here depends on how fast that is.
- * Words of the command line: "hammer" reads the clock for ever, "stay" halts for ever at the end.
+ * With a vmx each access is answered in ring 3 of the host, so nothing here depends on how fast
+ * that is.
+ * Words of the command line: "hammer" reads the clock for ever, "stay" halts for ever at the
+ * end.
  */
 #include "guest.h"
 

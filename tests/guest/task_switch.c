@@ -2,10 +2,11 @@
 /*
  * guest/task_switch.c -- 32-bit protected mode with paging, and tasks changed by hardware.
  *
- * Leaves long mode for a small 32-bit world with a GDT and an IDT of its own, in which each way to
- * another task is taken once: CALL and JMP to a TSS, a task gate in the GDT, IRET with NT, an INT, a
- * fault and a fault with an error code through task gates of the IDT, a 16-bit TSS; then the ways
- * that fault. What each task finds goes into `r`, and is judged back in long mode.
+ * Leaves long mode for a small 32-bit world with a GDT and an IDT of its own, in which each way
+ * to another task is taken once: CALL and JMP to a TSS, a task gate in the GDT, IRET with NT,
+ * an INT, a fault and a fault with an error code through task gates of the IDT, a 16-bit TSS;
+ * then the ways that fault. What each task finds goes into `r`, and is judged back in long
+ * mode.
  */
 #include "guest.h"
 

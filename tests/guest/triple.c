@@ -2,7 +2,8 @@
 /*
  * guest/triple.c -- a triple fault resets the machine.
  *
- * The first start leaves a mark in the RTC's memory, which a reset keeps, and faults with no IDT.
+ * The first start leaves a mark in the RTC's memory, which a reset keeps, and faults with no
+ * IDT.
  * The second start finds the mark.
  */
 #include "guest.h"

@@ -4,9 +4,9 @@
  *
  * usage: determinism SEEDS FILE.wl...
  *
- * tests/trace/determinism.sh compiles this with the scheduler, the recorder and the engine, by each
- * compiler at each level of optimisation, and compares the output. What the recorder would ask of a
- * host or a platform is not reached here, and ends the program if it is.
+ * tests/trace/determinism.sh compiles this with the scheduler, the recorder and the engine, by
+ * each compiler at each level of optimisation, and compares the output. What the recorder would
+ * ask of a host or a platform is not reached here, and ends the program if it is.
  */
 #include <stdio.h>
 #include <stdlib.h>

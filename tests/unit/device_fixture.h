@@ -3,8 +3,9 @@
  * tests/unit/device_fixture.h -- one device, the ports it registered, and a world that writes down
  * what the device did: lines, serial output, stops, resets, guest memory.
  *
- * The device is the real one, what it calls is here. Time stands still until the test moves it with
- * advance(), which runs the timers that become due. Include it in one file of a test program.
+ * The device is the real one, what it calls is here. Time stands still until the test moves it
+ * with advance(), which runs the timers that become due. Include it in one file of a test
+ * program.
  */
 #pragma once
 

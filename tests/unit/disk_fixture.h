@@ -2,10 +2,11 @@
 /*
  * tests/unit/disk_fixture.h -- a VM with a PCI bus and one disk, and the guest's side of it.
  *
- * Adapters, rings, SCSI and the VM's memory are the real ones; the disk under them is the modelled
- * one of sim/model, which can lose power and fail, behind a gate that keeps requests until the test
- * lets them go. Messages go to a real local APIC whose IRR the test reads. There is no I/O world: the
- * test runs the jobs, with jobs_run(). Include it in one file of a test program.
+ * Adapters, rings, SCSI and the VM's memory are the real ones; the disk under them is the
+ * modelled one of sim/model, which can lose power and fail, behind a gate that keeps requests
+ * until the test lets them go. Messages go to a real local APIC whose IRR the test reads. There
+ * is no I/O world: the test runs the jobs, with jobs_run(). Include it in one file of a test
+ * program.
  */
 #pragma once
 
@@ -70,7 +71,10 @@ static bool all_ran(void *argument)
     return jobs_ran;
 }
 
-/* Runs what a kick queued. Jobs go in order, so one behind the others tells that they are through. */
+/*
+ * Runs what a kick queued. Jobs go in order, so one behind the others tells that they are
+ * through.
+ */
 static void jobs_run(void)
 {
     static struct vm_job last;

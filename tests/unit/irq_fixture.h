@@ -2,9 +2,10 @@
 /*
  * tests/unit/irq_fixture.h -- a VM with nothing but interrupt controllers, and a clock to turn.
  *
- * The devices are the real ones. Under them is a platform of a few lines: time that moves when the
- * test says so, timers in a list, locks that complain when taken twice, kicks that are counted. So
- * a test shows what a controller did to a vCPU without a world, a scheduler or a guest.
+ * The devices are the real ones. Under them is a platform of a few lines: time that moves when
+ * the test says so, timers in a list, locks that complain when taken twice, kicks that are
+ * counted. So a test shows what a controller did to a vCPU without a world, a scheduler or a
+ * guest.
  *
  * Include it in one file of a test program: it defines what the devices call.
  */

@@ -30,7 +30,9 @@ static uint8_t sum(size_t at, size_t size)
     return total;
 }
 
-/* The offset of the table of that name, through the XSDT; its checksum is checked on the way. */
+/*
+ * The offset of the table of that name, through the XSDT; its checksum is checked on the way.
+ */
 static size_t find(const char *name)
 {
     size_t xsdt = word(24) - BASE;

@@ -101,7 +101,10 @@ static void empty_disk(void *argument)
 }
 FS_TEST(test_datastore_first__empty_disk__partitioned_once_and_kept_from_then_on, empty_disk)
 
-/* The scratch partition of a large disk is /scratch, on this boot and the next; a small disk has none. */
+/*
+ * The scratch partition of a large disk is /scratch, on this boot and the next; a small disk
+ * has none.
+ */
 static void scratch(void *argument)
 {
     (void)argument;
@@ -205,8 +208,8 @@ static void which_disks(void *argument)
 FS_TEST(test_datastore_first__several_empty_disks__one_unless_all_are_wanted, which_disks)
 
 /*
- * The power goes after so many blocks; the next boot has a datastore, or finds a few blocks of a backup
- * table that no header names, which it must take for somebody's.
+ * The power goes after so many blocks; the next boot has a datastore, or finds a few blocks of
+ * a backup table that no header names, which it must take for somebody's.
  */
 static void power_cuts(void *argument)
 {

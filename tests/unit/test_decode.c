@@ -2,9 +2,9 @@
 /*
  * tests/unit/test_decode.c -- the instruction decoder against binutils, and its fields by hand.
  *
- * tests/golden/decode.txt holds instructions as `as` encoded them and objdump cut them apart. For
- * each the length must be the same, every shorter input must be called truncated, and bytes that
- * follow must change nothing. DECODE_GOLDEN in the environment names another such file.
+ * tests/golden/decode.txt holds instructions as `as` encoded them and objdump cut them apart.
+ * For each the length must be the same, every shorter input must be called truncated, and bytes
+ * that follow must change nothing. DECODE_GOLDEN in the environment names another such file.
  */
 #include "vmm/decode.h"
 
@@ -167,7 +167,9 @@ START_TEST(test_decode__gone_in_64_bit_mode__refused)
 }
 END_TEST
 
-/* Every one- and two-byte opcode with every ModRM byte, in each mode: no bad read, sane length. */
+/*
+ * Every one- and two-byte opcode with every ModRM byte, in each mode: no bad read, sane length.
+ */
 START_TEST(test_decode__opcodes__all)
 {
     static const unsigned modes[] = {16, 32, 64};

@@ -3,7 +3,8 @@
  * tests/unit/test_dump.c -- a dump is written to a disk, read again, broken, and cut short at every write.
  *
  * Invariants
- *   - Whatever the disk has after a cut, the reader says: none, or a good beginning of what was written.
+ *   - Whatever the disk has after a cut, the reader says: none, or a good beginning of what was
+ *     written.
  * Locking    none.
  */
 #include <stdio.h>

@@ -2,7 +2,8 @@
 /*
  * tests/unit/test_elf.c -- the reader of program headers.
  *
- * Goal: a good file is described exactly, and each thing that can be wrong is refused with a reason.
+ * Goal: a good file is described exactly, and each thing that can be wrong is refused with a
+ * reason.
  * Method: one good header pair, damaged in one field at a time.
  */
 #include "user/elf.h"

@@ -2,8 +2,8 @@
 /*
  * tests/unit/test_engine_user_time.c -- ring 3 in the simulation: time is the instructions done.
  *
- * A run may be cut into slices, ended by a timer or by another CPU, and repeated: time and result
- * follow from the instructions alone, never from the computer that simulates.
+ * A run may be cut into slices, ended by a timer or by another CPU, and repeated: time and
+ * result follow from the instructions alone, never from the computer that simulates.
  *
  * Invariants
  *   - Each test runs in a process of its own (Check forks), so none sees another's engine.

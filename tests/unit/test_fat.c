@@ -2,10 +2,10 @@
 /*
  * tests/unit/test_fat.c -- FAT against a model, through power cuts that fsck.fat judges, and mounted.
  *
- * Random operations are compared with a plain model. Histories are cut at every block written, with
- * every kind of survival, and Debian's fsck.fat -n looks at what is left: space may be lost, a size may
- * be behind its chain, and nothing else may be wrong; what was synced before and not touched since must
- * be there. tests/tools/fat.sh has mtools read the same writer.
+ * Random operations are compared with a plain model. Histories are cut at every block written,
+ * with every kind of survival, and Debian's fsck.fat -n looks at what is left: space may be
+ * lost, a size may be behind its chain, and nothing else may be wrong; what was synced before
+ * and not touched since must be there. tests/tools/fat.sh has mtools read the same writer.
  *
  * Locking    none.
  */
@@ -57,7 +57,9 @@ static char found_text[4000];
 /* What fsck.fat says about a disk; null if it is fine or may be so after a cut. */
 static const char *fsck(const struct disk_model *disk, bool after_cut)
 {
-    /* What must never be: each is a cluster with two owners, or none where there must be one. */
+    /*
+     * What must never be: each is a cluster with two owners, or none where there must be one.
+     */
     static const char *const never[] = {
         "share clusters", "ontains a free", "Circular",      "out of range",
         "eyond",          "Duplicate",      "Bad ",          "chain length is 0",
@@ -146,7 +148,10 @@ static vmk_status file_open(struct fat_volume *v, unsigned i, struct fat_node **
     return status;
 }
 
-/* The file of that name, made if it is not there, which the model then knows too; null: it cannot be. */
+/*
+ * The file of that name, made if it is not there, which the model then knows too; null: it
+ * cannot be.
+ */
 static struct fat_node *file_to_change(struct fat_volume *v, unsigned i)
 {
     struct model_file *f = &now_model.files[i];

@@ -2,8 +2,8 @@
 /*
  * tests/unit/test_file_lock.c -- advisory locks on files: ranges, owners, waiting, circles.
  *
- * Random locks are compared with a model that keeps a type for each byte and owner: what may be had,
- * and who is in the way, follows from that alone.
+ * Random locks are compared with a model that keeps a type for each byte and owner: what may be
+ * had, and who is in the way, follows from that alone.
  *
  * Invariants
  *   - Each test runs in a process of its own (Check forks), so none sees another's host.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Unit tests for src/io/ioshares.c on the modelled disk: shares of throughput, and what being alone
- * or coming back costs.
+ * Unit tests for src/io/ioshares.c on the modelled disk: shares of throughput, and what being
+ * alone or coming back costs.
  */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Unit tests for src/drivers/nvme.c against a modelled controller: the real driver through pci.c, its
- * registers, rings and interrupts; with commands lost, answers that make no sense, and controllers
- * that lie about themselves.
+ * Unit tests for src/drivers/nvme.c against a modelled controller: the real driver through
+ * pci.c, its registers, rings and interrupts; with commands lost, answers that make no sense,
+ * and controllers that lie about themselves.
  */
 #include <string.h>
 

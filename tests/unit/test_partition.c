@@ -2,8 +2,9 @@
 /*
  * tests/unit/test_partition.c -- partition tables: every damaged byte is noticed and mended.
  *
- * Tables are written on the simulated disk, damaged byte by byte, cut short by power loss at every
- * block, and read again. tests/tools/partition.sh has sgdisk and sfdisk judge the same writer.
+ * Tables are written on the simulated disk, damaged byte by byte, cut short by power loss at
+ * every block, and read again. tests/tools/partition.sh has sgdisk and sfdisk judge the same
+ * writer.
  *
  * Invariants
  *   - Every damage a test makes is one that the untouched table does not have.
@@ -117,7 +118,10 @@ START_TEST(test_gpt__written__reads_back)
 }
 END_TEST
 
-/* Each byte of a header that its CRC covers, and of its array; of either copy; and each is mended. */
+/*
+ * Each byte of a header that its CRC covers, and of its array; of either copy; and each is
+ * mended.
+ */
 static void damage_each(uint64_t header, uint64_t array, unsigned wanted)
 {
     struct disk_model *disk = gpt_disk(2);
@@ -272,7 +276,9 @@ static void mbr_entry(uint8_t *sector, unsigned i, uint8_t type, uint32_t first,
     put_le16(sector + 510, 0xaa55);
 }
 
-/* VMFS, vmkcore, and logical partitions behind each other; the last link goes to `last_link`. */
+/*
+ * VMFS, vmkcore, and logical partitions behind each other; the last link goes to `last_link`.
+ */
 static struct disk_model *mbr_disk(uint32_t last_link)
 {
     struct disk_model *disk = disk_model_create("disk", DISK_SIZE);
@@ -325,7 +331,10 @@ START_TEST(test_mbr__bad_chain__ends)
 }
 END_TEST
 
-/* Boot code, extended partition and signature stay; what is added is of the asked type, beside all that. */
+/*
+ * Boot code, extended partition and signature stay; what is added is of the asked type, beside
+ * all that.
+ */
 START_TEST(test_mbr__written__keeps_what_it_does_not_know)
 {
     struct disk_model *disk = mbr_disk(0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Unit tests for src/io/pci.c and pci_map.c over a modelled bus, well-behaved, damaged and hostile.
+ * Unit tests for src/io/pci.c and pci_map.c over a modelled bus, well-behaved, damaged and
+ * hostile.
  */
 #include <stdio.h>
 #include <string.h>

@@ -2,8 +2,9 @@
 /*
  * tests/unit/test_proc_trace.c -- the recorder through /proc/vmware/trace, on the test host.
  *
- * Goal: classes are changed by writing words, a wrong word changes nothing, and the packets that come out
- * are those of the ring. Method: files of the real procfs, read and written in a world.
+ * Goal: classes are changed by writing words, a wrong word changes nothing, and the packets
+ * that come out are those of the ring. Method: files of the real procfs, read and written in a
+ * world.
  *
  * Invariants
  *   - Each test runs in a process of its own (Check forks).

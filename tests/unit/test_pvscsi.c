@@ -2,8 +2,9 @@
 /*
  * tests/unit/test_pvscsi.c -- the adapter as a driver sees it, and as a hostile guest tries it.
  *
- * The guest's memory holds the state page, a request and a completion ring of one page each, and
- * data; requests are written as Linux' driver writes them. See disk_fixture.h for what is real.
+ * The guest's memory holds the state page, a request and a completion ring of one page each,
+ * and data; requests are written as Linux' driver writes them. See disk_fixture.h for what is
+ * real.
  */
 #include "tests/unit/disk_fixture.h"
 #include "vmm/dev/pvscsi_internal.h"
@@ -325,7 +326,9 @@ static void release_job(struct vm_job *job)
     gate_release();
 }
 
-/* The status after a reset may be read only when no request of before will touch memory again. */
+/*
+ * The status after a reset may be read only when no request of before will touch memory again.
+ */
 START_TEST(test_pvscsi__reset_in_flight__waits_and_drops)
 {
     struct vm_job release;

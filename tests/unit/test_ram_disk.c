@@ -3,8 +3,8 @@
  * tests/unit/test_ram_disk.c -- a disk in memory against a plain array: empty, over a file, over a
  * disk.
  *
- * Random reads, writes and discards of any sectors are done to both, and every read is compared. What
- * is under it must never change, and all memory must come back.
+ * Random reads, writes and discards of any sectors are done to both, and every read is
+ * compared. What is under it must never change, and all memory must come back.
  */
 #include "vmm/ram_disk.h"
 

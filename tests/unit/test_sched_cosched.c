@@ -156,8 +156,8 @@ static struct step waits_for_io(struct driven *w, plat_ns now)
 }
 
 /*
- * Who wakes up to run at once and then does not, and who begins to wait for I/O, is a sibling that the
- * others may leave behind: they have to hear of it.
+ * Who wakes up to run at once and then does not, and who begins to wait for I/O, is a sibling
+ * that the others may leave behind: they have to hear of it.
  */
 START_TEST(test_cosched__siblings_halt_and_wait_for_io__skew_at_most_costop)
 {
@@ -270,7 +270,10 @@ START_TEST(test_rr__shares_ignored__equal)
 }
 END_TEST
 
-/* Budgets of 3 in 10, 6 in 20 and 12 in 40 ms, and a hog that asks for all: none misses a period. */
+/*
+ * Budgets of 3 in 10, 6 in 20 and 12 in 40 ms, and a hog that asks for all: none misses a
+ * period.
+ */
 START_TEST(test_edf__90_percent_promised__no_deadline_missed)
 {
     static const plat_ns period[] = {10 * MS, 20 * MS, 40 * MS};

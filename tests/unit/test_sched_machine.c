@@ -36,7 +36,9 @@ static plat_ns got_since(struct driver *d, unsigned i, const plat_ns *before)
     return driver_got(d, &d->worlds[i]) - before[i];
 }
 
-/* Worlds of the weights 1:2:4, over `length` after `warm`, each weight within permille of all. */
+/*
+ * Worlds of the weights 1:2:4, over `length` after `warm`, each weight within permille of all.
+ */
 static void check_shares(unsigned cpus, unsigned each, plat_ns length, unsigned permille)
 {
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {

@@ -2,8 +2,9 @@
 /*
  * tests/unit/test_scsi_disk.c -- what each command answers, moves and makes durable.
  *
- * The disk engine over the modelled disk, without an adapter: command blocks as a guest's driver
- * writes them, data in scattered pieces of odd sizes, errors and power cuts from the model.
+ * The disk engine over the modelled disk, without an adapter: command blocks as a guest's
+ * driver writes them, data in scattered pieces of odd sizes, errors and power cuts from the
+ * model.
  */
 #include "vmm/dev/scsi_disk.h"
 
@@ -182,7 +183,10 @@ START_TEST(test_scsi__capacity_and_mode__tell_size_cache_and_protection)
 }
 END_TEST
 
-/* Every read and write command, in pieces that fit no block and transfers longer than the device's. */
+/*
+ * Every read and write command, in pieces that fit no block and transfers longer than the
+ * device's.
+ */
 START_TEST(test_scsi__read_write__any_pieces_any_command)
 {
     static const size_t pieces[] = {3, 511, 512, 4096, 70000, 1 << 20};

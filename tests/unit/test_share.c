@@ -280,7 +280,10 @@ START_TEST(test_share__table_full__says_so_and_loses_nothing)
 }
 END_TEST
 
-/* The host's whole memory may be in it, whatever size it has: the heap gives no block above 4 MB. */
+/*
+ * The host's whole memory may be in it, whatever size it has: the heap gives no block above 4
+ * MB.
+ */
 START_TEST(test_share__hosts_of_2_to_256_gb__a_table)
 {
     for (unsigned bits = 19; bits <= 26; bits++) {

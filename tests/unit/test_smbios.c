@@ -16,7 +16,10 @@ static uint8_t sum(size_t at, size_t size)
     return total;
 }
 
-/* The offset of the n-th structure of a type, 0 if there is none; string `s` of it goes to *text. */
+/*
+ * The offset of the n-th structure of a type, 0 if there is none; string `s` of it goes to
+ * *text.
+ */
 static size_t find(uint8_t type, unsigned n, unsigned s, const char **text)
 {
     size_t at = SMBIOS_ENTRY_SIZE;

@@ -304,9 +304,9 @@ static void damage_entry(void *argument)
         unchanged("cut");
     }
     ck_assert(log_has("tardisk cut.tgz refused: the compressed data end early"));
-    // One bit wrong anywhere: the checksum finds it. Not in the 10 bytes of gzip's header, where
-    // time and system are nobody's; and a run of one byte may come out the same from another
-    // distance, which gzip tells.
+    // One bit wrong anywhere: the checksum finds it. Not in the 10 bytes of gzip's header,
+    // where time and system are nobody's; and a run of one byte may come out the same from
+    // another distance, which gzip tells.
     for (unsigned i = 0; i < 400; i++) {
         size_t at = 10 + rng_below(&rng, b.size - 10);
 

@@ -2,9 +2,10 @@
 /*
  * tests/unit/test_trace.c -- the recorder: rings, loss, order in time, hash, panic lines.
  *
- * Goal: what TRACE() is given is what a packet holds, and what a packet does not hold is counted.
- * Method: recorders of their own (trace_setup_on()) with few slots, filled beyond their room; packets
- * are walked with the table of events, not with the code that wrote them.
+ * Goal: what TRACE() is given is what a packet holds, and what a packet does not hold is
+ * counted.
+ * Method: recorders of their own (trace_setup_on()) with few slots, filled beyond their room;
+ * packets are walked with the table of events, not with the code that wrote them.
  *
  * Invariants
  *   - Each test runs in a process of its own (Check forks).

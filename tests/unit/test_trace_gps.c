@@ -126,7 +126,9 @@ END_TEST
 
 START_TEST(test_gps__pool_limit_and_demand__rest_goes_on)
 {
-    /* Three CPUs. Pool A (shares 9) has one world: 1 CPU. Pool B is limited to 0.5. C takes 1. */
+    /*
+     * Three CPUs. Pool A (shares 9) has one world: 1 CPU. Pool B is limited to 0.5. C takes 1.
+     */
     struct gps_node n[] = {P(-1, 9, 0, NONE), P(-1, 9, 0, 0.5), W(-1, 1, 0, NONE),
                            W(0, 1, 0, NONE),  W(1, 1, 0, NONE), W(1, 4, 0, NONE)};
 

@@ -2,10 +2,11 @@
 /*
  * tests/unit/test_trace_out.c -- packets out as frames, and back by the splitter.
  *
- * Goal: what a recorder sends is what trace-split makes a trace of, and what is missing is said.
- * Method: the recorder sends into memory (trace.to=memory); the bytes go into a file, damaged as a
- * disk or a serial line would, and through the real splitter, which is compiled in here. The directory
- * that comes out is read by babeltrace2.
+ * Goal: what a recorder sends is what trace-split makes a trace of, and what is missing is
+ * said.
+ * Method: the recorder sends into memory (trace.to=memory); the bytes go into a file, damaged
+ * as a disk or a serial line would, and through the real splitter, which is compiled in here.
+ * The directory that comes out is read by babeltrace2.
  *
  * Invariants
  *   - Each test runs in a process of its own (Check forks).
@@ -84,7 +85,10 @@ static void entries(struct trace_state *trace, unsigned cpu, unsigned count)
         TRACE_ON(trace, cpu, trace->streams[cpu].last + 1, vm_entry, .tid = i);
 }
 
-/* Writes what was sent to a file, after damage() had it; splits it. Returns the splitter's status. */
+/*
+ * Writes what was sent to a file, after damage() had it; splits it. Returns the splitter's
+ * status.
+ */
 static int split(void (*damage)(unsigned char *bytes, size_t size))
 {
     size_t size;
@@ -319,7 +323,9 @@ START_TEST(test_trace_split__first_frame_damaged__no_trace)
 }
 END_TEST
 
-/* One flipped bit anywhere in any other frame is found, and what is written is still a trace. */
+/*
+ * One flipped bit anywhere in any other frame is found, and what is written is still a trace.
+ */
 START_TEST(test_trace_split__one_bit_flipped__found__all)
 {
     damaged_frame = 1 + (unsigned)_i / (unsigned)ARRAY_COUNT(flipped);

@@ -85,8 +85,10 @@ START_TEST(test_reader__inputs__by_number_with_their_decisions)
 }
 END_TEST
 
-/* All ways to deal six inputs to three CPUs come out in the order of their numbers, also when the
- * count wraps at 32 bits in between. */
+/*
+ * All ways to deal six inputs to three CPUs come out in the order of their numbers, also when
+ * the count wraps at 32 bits in between.
+ */
 START_TEST(test_reader__inputs_on_any_cpu__in_order__all)
 {
     for (unsigned deal = 0; deal < 729; deal++) {
@@ -276,7 +278,9 @@ START_TEST(test_reader__lost_records_and_packets__counted)
 }
 END_TEST
 
-/* Cut after every number of bytes: an error that names the file, or fewer records; never more. */
+/*
+ * Cut after every number of bytes: an error that names the file, or fewer records; never more.
+ */
 START_TEST(test_reader__truncated_anywhere__clear_error)
 {
     char path[256];

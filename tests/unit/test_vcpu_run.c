@@ -2,9 +2,9 @@
 /*
  * tests/unit/test_vcpu_run.c -- the loop of a vCPU's world, over a back end that is a script.
  *
- * Worlds, local APICs and the loop are real. "Entering the guest" calls the test's function, which
- * sees what would be injected and says why the guest exits. So a test decides at which instant of
- * the loop an interrupt, an INIT or the end of the VM arrives.
+ * Worlds, local APICs and the loop are real. "Entering the guest" calls the test's function,
+ * which sees what would be injected and says why the guest exits. So a test decides at which
+ * instant of the loop an interrupt, an INIT or the end of the VM arrives.
  *
  * Invariants
  *   - fake_run() fails if irqs are on, a lock is held or the vCPU's state is not RUNNING.

@@ -2,11 +2,12 @@
 /*
  * tests/unit/test_vfs_model.c -- vfs and visorfs against the file system of the machine under the test.
  *
- * The same random calls go to a directory of the host (on tmpfs where there is one) and to visorfs;
- * every result, errno, attribute and byte must be the same, and in the end both trees.
+ * The same random calls go to a directory of the host (on tmpfs where there is one) and to
+ * visorfs; every result, errno, attribute and byte must be the same, and in the end both trees.
  *
  * Invariants
- *   - As root each call is made in a chroot as uid 0, 1000 or 1001; otherwise without ".." as the user who runs the test.
+ *   - As root each call is made in a chroot as uid 0, 1000 or 1001; otherwise without ".." as
+ *     the user who runs the test.
  * Locking    none; one world.
  */
 #include <dirent.h>

@@ -2,8 +2,8 @@
 /*
  * tests/unit/test_virtio_blk.c -- the device as a driver sees it, and as a hostile guest tries it.
  *
- * Descriptors, rings and headers are written as the specification lays them out. See disk_fixture.h
- * for what is real.
+ * Descriptors, rings and headers are written as the specification lays them out. See
+ * disk_fixture.h for what is real.
  */
 #include "tests/unit/disk_fixture.h"
 #include "vmm/dev/virtio.h"

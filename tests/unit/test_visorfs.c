@@ -339,8 +339,8 @@ static void directory_entry(void *argument)
         snprintf(path, sizeof(path), "/tmp/d/f%u", i);
         ck_assert_int_eq(fs_open_status(path, VFS_O_CREAT | VFS_O_WRONLY, 0644), VMK_OK);
     }
-    // Listed in small pieces, every second file removed as it goes and new ones made: the rest is
-    // seen once each.
+    // Listed in small pieces, every second file removed as it goes and new ones made: the rest
+    // is seen once each.
     dir = fs_open("/tmp/d", VFS_O_RDONLY | VFS_O_DIRECTORY, 0);
     c.sink.emit = count_one;
     for (unsigned round = 0;; round++) {
@@ -543,7 +543,10 @@ static void devices_entry(void *argument)
 }
 FS_TEST(test_visorfs__device_nodes__do_what_their_number_says, devices_entry)
 
-/* ChaCha20's block function: the vector of RFC 8439, "Test Vector for the ChaCha20 Block Function". */
+/*
+ * ChaCha20's block function: the vector of RFC 8439, "Test Vector for the ChaCha20 Block
+ * Function".
+ */
 void chacha20_block(const uint32_t state[16], uint8_t out[64]);
 
 START_TEST(test_visorfs__chacha20__vector_of_the_rfc)

@@ -2,7 +2,8 @@
 /*
  * tests/unit/test_vm_reclaim.c -- pages are taken, shared, sampled and used by devices while a guest runs.
  *
- * The guest is tlb_fixture.h's; what each page must hold is kept here and compared at each read.
+ * The guest is tlb_fixture.h's; what each page must hold is kept here and compared at each
+ * read.
  */
 #include "tests/unit/tlb_fixture.h"
 

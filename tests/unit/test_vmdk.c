@@ -2,11 +2,12 @@
 /*
  * tests/unit/test_vmdk.c -- virtual disks against a model, through power cuts, chains and errors.
  *
- * A store in memory remembers every write until the next sync and can lose or keep each by itself.
- * Random writes, discards and flushes are compared with a plain array; every history is cut at every
- * write, and after the cut each sector must be what it was at the last flush or something written
- * since; a sector that nobody wrote must be what it was. tests/tools/vmdk.sh has qemu-img judge the
- * same code.
+ * A store in memory remembers every write until the next sync and can lose or keep each by
+ * itself.
+ * Random writes, discards and flushes are compared with a plain array; every history is cut at
+ * every write, and after the cut each sector must be what it was at the last flush or something
+ * written since; a sector that nobody wrote must be what it was. tests/tools/vmdk.sh has
+ * qemu-img judge the same code.
  *
  * Locking    none.
  */
@@ -431,8 +432,8 @@ static bool cut_once(unsigned kind, uint64_t cut, uint64_t seed)
 }
 
 /*
- * Nothing that was flushed is lost, nothing untouched has changed: after a cut at each write of each
- * flush, where the order matters, and at many others.
+ * Nothing that was flushed is lost, nothing untouched has changed: after a cut at each write of
+ * each flush, where the order matters, and at many others.
  */
 START_TEST(test_vmdk__power_cut__keeps_what_was_flushed)
 {

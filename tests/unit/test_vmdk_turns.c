@@ -2,8 +2,8 @@
 /*
  * tests/unit/test_vmdk_turns.c -- virtual disks of one datastore get its throughput by their shares.
  *
- * Two or three flat disks on a VMFS volume, on a modelled disk that takes its time; each disk has
- * several requests waiting at all times.
+ * Two or three flat disks on a VMFS volume, on a modelled disk that takes its time; each disk
+ * has several requests waiting at all times.
  */
 #include "fs/vmdk/vmdk.h"
 #include "fs/vmdk/vmdk_device.h"

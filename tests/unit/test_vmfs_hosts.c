@@ -2,11 +2,11 @@
 /*
  * tests/unit/test_vmfs_hosts.c -- hosts that share a VMFS volume, of which some die or are held up.
  *
- * Each host has a port to one modelled disk. A port can be cut at any request, which is how a host
- * dies in the middle of an operation; or time passes behind one of its requests, which is how a host
- * is held up. What must hold: a file has one owner; a lock is broken HB_DEAD_NS after its holder's last
- * beat and never before; who was held up for longer writes nothing any more, and is told; what was
- * synced by anybody is there; the check finds nothing.
+ * Each host has a port to one modelled disk. A port can be cut at any request, which is how a
+ * host dies in the middle of an operation; or time passes behind one of its requests, which is
+ * how a host is held up. What must hold: a file has one owner; a lock is broken HB_DEAD_NS
+ * after its holder's last beat and never before; who was held up for longer writes nothing any
+ * more, and is told; what was synced by anybody is there; the check finds nothing.
  */
 #include <string.h>
 
@@ -374,7 +374,9 @@ START_TEST(test_vmfs_hosts__three_hosts_at_random__one_owner_per_file)
         lab.v[k] = NULL;
         host_port_destroy(lab.ports[k]);
     }
-    /* An offline tool buries the dead of whom nobody wanted anything, and finds all in order. */
+    /*
+     * An offline tool buries the dead of whom nobody wanted anything, and finds all in order.
+     */
     const struct vmfs_mount tool = {.host = host_uuid(99), .break_stale = true};
     struct block_device *device = disk_model_device(lab.disk);
     struct vmfs_volume *v;

@@ -2,8 +2,9 @@
 /*
  * tests/unit/test_vmfs_vfs.c -- VMFS below the VFS: POSIX answers, listings, datastores.
  *
- * A list of calls with the errno that POSIX wants (in the manner of pjdfstest) runs on visorfs and on a
- * VMFS volume on the modelled disk, and everything they say is also compared with each other.
+ * A list of calls with the errno that POSIX wants (in the manner of pjdfstest) runs on visorfs
+ * and on a VMFS volume on the modelled disk, and everything they say is also compared with each
+ * other.
  */
 #include "fs/vmfs/datastore.h"
 #include "fs/vmfs/vmfs_vfs.h"

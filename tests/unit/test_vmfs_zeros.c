@@ -2,8 +2,9 @@
 /*
  * tests/unit/test_vmfs_zeros.c -- nothing old shows: what a file has not written reads as zeros.
  *
- * All free blocks hold 0xee first. Each way to make a file longer, from each kind of map, and large
- * truncates that lose power in the middle; and each bit that vmfs_check() claims to know is flipped.
+ * All free blocks hold 0xee first. Each way to make a file longer, from each kind of map, and
+ * large truncates that lose power in the middle; and each bit that vmfs_check() claims to know
+ * is flipped.
  *
  * Invariants
  *   - Virtual time stands still unless a test moves it.
@@ -57,7 +58,9 @@ enum {
     GROW_WAYS
 };
 
-/* Each way to make a file longer, from each kind of map, over blocks that held something else. */
+/*
+ * Each way to make a file longer, from each kind of map, over blocks that held something else.
+ */
 START_TEST(test_vmfs__file_grown_over_old_blocks__reads_as_zeros)
 {
     static const uint64_t starts[] = {0, 700, 5000, 8192, 9000, 1 << 20, (1 << 20) + 77};

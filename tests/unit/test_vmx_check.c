@@ -2,7 +2,8 @@
 /*
  * tests/unit/test_vmx_check.c -- every row of vmx_rules.def broken on purpose, one at a time.
  *
- * Each case starts from an image that passes, changes a few fields and names the rule it expects.
+ * Each case starts from an image that passes, changes a few fields and names the rule it
+ * expects.
  * A rule that no case breaks fails the last test, so a new row needs a new case.
  */
 #include <check.h>

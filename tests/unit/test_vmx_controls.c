@@ -2,8 +2,8 @@
 /*
  * tests/unit/test_vmx_controls.c -- control words out of capability MSRs, and EPT's bits.
  *
- * The facts are those of Bochs's models: skylake_x and haswell do, sandy bridge (no unrestricted
- * guest there) and a CPU without the TRUE MSRs do not.
+ * The facts are those of Bochs's models: skylake_x and haswell do, sandy bridge (no
+ * unrestricted guest there) and a CPU without the TRUE MSRs do not.
  */
 #include <check.h>
 

@@ -2,13 +2,14 @@
 /*
  * tests/unit/tlb_fixture.h -- vmm_fixture.h with two vCPUs whose guest reads and writes through a model TLB.
  *
- * Each vCPU keeps every translation it ever used, by ASID, for as long as the architecture lets a
- * processor keep it: until its VMCB gets another ASID or asks for a flush. So a change of the nested
- * table that nobody flushed for is used against the tests: they see old contents, or a page that is
- * somebody else's by now (poison()).
+ * Each vCPU keeps every translation it ever used, by ASID, for as long as the architecture lets
+ * a processor keep it: until its VMCB gets another ASID or asks for a flush. So a change of the
+ * nested table that nobody flushed for is used against the tests: they see old contents, or a
+ * page that is somebody else's by now (poison()).
  *
  * Invariants
- *   - Between two accesses both vCPUs are halted: grace periods end without anybody to wait for.
+ *   - Between two accesses both vCPUs are halted: grace periods end without anybody to wait
+ *     for.
  */
 #pragma once
 

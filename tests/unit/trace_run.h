@@ -2,9 +2,9 @@
 /*
  * tests/unit/trace_run.h -- a small driver of the scheduler that records: real decisions for tests.
  *
- * Worlds run for a while, wait for a while; VMs of several vCPUs, pools, a limit, a reservation. Inputs
- * go to the machine and into the trace; what the machine tells its observer goes behind them, as the
- * kernel records it. The same seed gives the same trace, byte by byte.
+ * Worlds run for a while, wait for a while; VMs of several vCPUs, pools, a limit, a
+ * reservation. Inputs go to the machine and into the trace; what the machine tells its observer
+ * goes behind them, as the kernel records it. The same seed gives the same trace, byte by byte.
  */
 #pragma once
 
@@ -232,7 +232,9 @@ static inline void run_end(struct run *run)
     free(run->machine);
 }
 
-/* Two VMs of two vCPUs, a pool with a limit, hogs of 1:2:4, sleepers: on `cpus`, for `length`. */
+/*
+ * Two VMs of two vCPUs, a pool with a limit, hogs of 1:2:4, sleepers: on `cpus`, for `length`.
+ */
 static inline void run_mixed(struct run *run, struct fx *fx, unsigned cpus, uint64_t seed,
                              uint64_t length)
 {

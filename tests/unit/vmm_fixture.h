@@ -2,8 +2,8 @@
 /*
  * tests/unit/vmm_fixture.h -- a VM with one vCPU on the AMD-V back end, on the simulated machine.
  *
- * Everything is real but VMRUN, whose effect a test gives with sim_svm_enter_hook(). Include it in
- * one file of a test program.
+ * Everything is real but VMRUN, whose effect a test gives with sim_svm_enter_hook(). Include it
+ * in one file of a test program.
  */
 #pragma once
 

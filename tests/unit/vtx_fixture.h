@@ -3,8 +3,8 @@
  * tests/unit/vtx_fixture.h -- the few things below the VT-x back end, for its unit tests.
  *
  * A VMCS is an array by encoding, current after VMPTRLD. An entry asks the test's `script` what
- * the guest does. Pages and MSRs are arrays. Include it in one file of a test program: it defines
- * what the back end calls, so nothing else of the platform is linked.
+ * the guest does. Pages and MSRs are arrays. Include it in one file of a test program: it
+ * defines what the back end calls, so nothing else of the platform is linked.
  */
 #pragma once
 

@@ -2,8 +2,8 @@
 /*
  * tests/user/threads.c -- what shells do not use: threads, futexes, signal frames, shared memory, polls.
  *
- * Linked statically with the C library of the computer that builds it, run there and as a user world;
- * the output must be the same, so it says nothing that differs by nature.
+ * Linked statically with the C library of the computer that builds it, run there and as a user
+ * world; the output must be the same, so it says nothing that differs by nature.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -179,7 +179,9 @@ static vmk_status posix_allocate(struct vmdk_store *store, void *file, uint64_t 
                                  enum vmdk_provision how)
 {
     (void)store;
-    /* Space that reads as zeros is all that POSIX knows; writing zeros is left to the caller. */
+    /*
+     * Space that reads as zeros is all that POSIX knows; writing zeros is left to the caller.
+     */
     if (how != VMDK_ZEROED_THICK)
         return VMK_UNSUPPORTED;
     return fallocate(fd_of(file), 0, 0, (off_t)size) < 0 ? status_of(errno) : VMK_OK;

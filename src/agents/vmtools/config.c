@@ -2,9 +2,9 @@
 /*
  * agents/vmtools/config.c -- .vmx files as these programs see them, and the list of registered ones.
  *
- * There is one parser of .vmx files, src/vmm/vmx_config.c, and it is linked here too: what a program
- * says about a file is what the kernel will say. The list is a text file with a path per line, in the
- * order in which machines start; "#" begins a comment.
+ * There is one parser of .vmx files, src/vmm/vmx_config.c, and it is linked here too: what a
+ * program says about a file is what the kernel will say. The list is a text file with a path
+ * per line, in the order in which machines start; "#" begins a comment.
  *
  * Invariants
  *   - What vm_list_read() returns are absolute paths.

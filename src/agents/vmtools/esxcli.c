@@ -2,8 +2,8 @@
 /*
  * agents/vmtools/esxcli.c -- esxcli NAMESPACE... COMMAND: finds the command, reads its options.
  *
- * Commands are rows of tables, a file per namespace; here is what they share. An incomplete name lists
- * what could follow, as ESXi's program does.
+ * Commands are rows of tables, a file per namespace; here is what they share. An incomplete
+ * name lists what could follow, as ESXi's program does.
  *
  * Invariants
  *   - A command runs only with all required options given and no unknown one.

@@ -39,6 +39,9 @@ uint64_t option_number(const char *word, const char *text, uint64_t most);
 
 /* Adds a record for an entry of a list, or none. */
 typedef void list_records_fn(struct records *r, const struct call *call, const void *entry);
-/* A command that shows one of the kernel's lists: all its entries, of that size, in their order. */
+/*
+ * A command that shows one of the kernel's lists: all its entries, of that size, in their
+ * order.
+ */
 int list_records(const struct call *call, enum records_form form, const char *type,
                  enum vmk_list_kind kind, size_t entry_size, list_records_fn *add);

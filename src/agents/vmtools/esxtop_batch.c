@@ -2,10 +2,10 @@
 /*
  * agents/vmtools/esxtop_batch.c -- esxtop -b: a CSV file that performance tools of others read.
  *
- * The first line names the columns as \\host\Object(instance)\Counter, each following one is a look:
- * what happened since the one before. Columns are those of the groups that are there at the
- * beginning; a group that ends keeps its columns, with zeros, and one that comes later has none, so
- * that the file stays a table.
+ * The first line names the columns as \\host\Object(instance)\Counter, each following one is a
+ * look: what happened since the one before. Columns are those of the groups that are there at
+ * the beginning; a group that ends keeps its columns, with zeros, and one that comes later has
+ * none, so that the file stays a table.
  *
  * Invariants
  *   - Every line has as many values as the first.

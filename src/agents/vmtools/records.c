@@ -3,8 +3,9 @@
  * agents/vmtools/records.c -- collects records and prints them as table, lines, CSV, key=value or XML.
  *
  * The forms are those that esxcli's documentation shows: a table has a line of dashes under its
- * titles and two blanks between columns, numbers to the right; CSV has the names without blanks, in
- * alphabetical order, with a comma behind the last; key-value lines are Type.Name.kind=value.
+ * titles and two blanks between columns, numbers to the right; CSV has the names without
+ * blanks, in alphabetical order, with a comma behind the last; key-value lines are
+ * Type.Name.kind=value.
  *
  * Invariants
  *   - A field is added to the last record only (records_add() first).

@@ -2,8 +2,8 @@
 /*
  * agents/vmtools/records.h -- the output of esxcli: records of named fields, in one of five forms.
  *
- * A command says what it has, once; the form comes from --formatter. Without it each command has the
- * form that ESXi gives it: a table, or indented "Name: value" lines.
+ * A command says what it has, once; the form comes from --formatter. Without it each command
+ * has the form that ESXi gives it: a table, or indented "Name: value" lines.
  */
 #pragma once
 
@@ -20,7 +20,10 @@ enum records_form {
 
 struct records;
 
-/* `type` names the structure in key-value and XML form: "VirtualMachine". `list`: may be any number. */
+/*
+ * `type` names the structure in key-value and XML form: "VirtualMachine". `list`: may be any
+ * number.
+ */
 struct records *records_begin(enum records_form form, const char *type, bool list);
 /* A record; title null: none. */
 void records_add(struct records *r, const char *title);

@@ -2,9 +2,9 @@
 /*
  * agents/vmtools/vm.c -- vm COMMAND: virtual machines by their names.
  *
- * Starting is running a vmx in a session of its own and waiting for its word that the guest runs; the
- * rest are requests to the kernel, which knows what runs. Machines that are registered, and so start
- * by `vm autostart`, are lines of /etc/vmware/vm-list.
+ * Starting is running a vmx in a session of its own and waiting for its word that the guest
+ * runs; the rest are requests to the kernel, which knows what runs. Machines that are
+ * registered, and so start by `vm autostart`, are lines of /etc/vmware/vm-list.
  *
  * Invariants
  *   - `vm start` says yes only after vCPU 0 began.

@@ -2,11 +2,12 @@
 /*
  * agents/vmtools/vmx.c -- the process of one virtual machine.
  *
- * It reads the .vmx file, makes the VM (a descriptor), becomes the VM's owner, loads the guest, powers it
- * on, and then answers what the VM asks for: its clock and CMOS memory, the guest's messages, a reload
- * after a reset, and its console if that goes to a file. When the guest ends, or somebody tells this process to (SIGTERM),
- * it writes down how the machine fared and ends with the guest's status. If it is killed, the kernel
- * closes the descriptor and with it ends the VM.
+ * It reads the .vmx file, makes the VM (a descriptor), becomes the VM's owner, loads the guest,
+ * powers it on, and then answers what the VM asks for: its clock and CMOS memory, the guest's
+ * messages, a reload after a reset, and its console if that goes to a file. When the guest
+ * ends, or somebody tells this process to (SIGTERM), it writes down how the machine fared and
+ * ends with the guest's status. If it is killed, the kernel closes the descriptor and with it
+ * ends the VM.
  *
  * Invariants
  *   - Files of the guest are opened as the owner, never as root for somebody else.
@@ -167,7 +168,10 @@ static int kernel_load(struct vmx *x, struct vmk_vm_start *start)
     return failed;
 }
 
-/* Loads the guest and lets vCPU 0 begin: at power-on, and after each reset. A BIOS is the host's. */
+/*
+ * Loads the guest and lets vCPU 0 begin: at power-on, and after each reset. A BIOS is the
+ * host's.
+ */
 static int load_and_start(struct vmx *x)
 {
     struct vmk_vm_start start = {.mode = VMK_START_RESET};

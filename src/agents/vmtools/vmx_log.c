@@ -3,7 +3,8 @@
  * agents/vmtools/vmx_log.c -- vmware.log: what a VM's vmx did, a line each, with the older ones kept.
  *
  * Invariants
- *   - A line is written at once and whole, so that the log of a vmx that was killed tells the end.
+ *   - A line is written at once and whole, so that the log of a vmx that was killed tells the
+ *     end.
  * Locking    none: one thread.
  */
 #include <errno.h>

@@ -2,12 +2,15 @@
 /*
  * arch/x86/apic.c -- the local APIC (memory-mapped or x2APIC), the 8259, and the one-shot timer of each CPU.
  *
- * IA32_APIC_BASE.EN is never cleared: emulators do not bring the APIC back. The 8259s are moved off
- * the exception vectors and masked; the IOAPICs are irq.c's. The timer is
- * the TSC-deadline mode if it is there and proves to work, else the APIC's own counter; a timer
- * interrupt before its deadline arms again and tells nobody.
- * Per-CPU state belongs to its CPU with interrupts off; the mode words are set before others start.
- * Sources: SDM-3A "Advanced Programmable Interrupt Controller (APIC)"; 82093AA data sheet.
+ * IA32_APIC_BASE.EN is never cleared: emulators do not bring the APIC back. The 8259s are moved
+ * off the exception vectors and masked; the IOAPICs are irq.c's. The timer is the TSC-deadline
+ * mode if it is there and proves to work, else the APIC's own counter.
+ *
+ * Invariants
+ *   - A timer interrupt before its deadline arms again and tells nobody.
+ *   - The mode words are set before other CPUs start.
+ * Locking    none: per-CPU state belongs to its CPU with interrupts off.
+ * Sources    SDM-3A "Advanced Programmable Interrupt Controller (APIC)"; [8259A]
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
@@ -89,7 +92,7 @@ void plat_cpu_kick(unsigned cpu)
 /* ---- 8259: off ---- */
 static void pic_init(void)
 {
-    static const uint8_t words[4] = {0x11, VECTOR_PIC, 4, 1};
+    static const uint8_t words[4] = {0x11, VECTOR_PIC, 4, 1};  // ICW1 to ICW4 of the first
 
     for (unsigned i = 0; i < 4; i++) {
         insn_outb(i ? 0x21 : 0x20, words[i]);

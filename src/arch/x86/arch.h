@@ -6,8 +6,10 @@
 
 #include "plat/plat_types.h"
 
-/* Implemented by boot/: called once by the entry code with this machine ready to serve the whole
- * seam: console, memory map, CPU count, time; irqs off, CPU 0. */
+/*
+ * Implemented by boot/: called once by the entry code with this machine ready to serve the
+ * whole seam: console, memory map, CPU count, time; irqs off, CPU 0.
+ */
 noreturn_fn void boot_main(void);
 
 /* Logs what was found before there was a log: loader, overlaps in the map, clocks, CPUs. */

@@ -64,8 +64,10 @@ struct boot_framebuffer {
 void bootinfo_parse(uint32_t magic, uint32_t information);
 uint64_t bootinfo_rsdp(void);  // machine address, or 0
 const struct boot_framebuffer *bootinfo_framebuffer(void);
-/* Takes `size` bytes of page-aligned zeroed RAM below 4 GB for ever; panics without. Only before
- * the memory map has been handed out. */
+/*
+ * Takes `size` bytes of page-aligned zeroed RAM below 4 GB for ever; panics without. Only
+ * before the memory map has been handed out.
+ */
 void *bootinfo_take(size_t size);
 void bootinfo_report(void);
 
@@ -74,8 +76,10 @@ void paging_init(void);
 void paging_load(void);  // this CPU goes to the final tables
 paddr_t paging_root(void);
 const uint64_t *paging_upper_half(void);  // 256 top-level entries, for user worlds
-/* Adds memory (or device registers, uncached) to the direct map; what is there stays. Null: no page
- * tables are left. */
+/*
+ * Adds memory (or device registers, uncached) to the direct map; what is there stays. Null: no
+ * page tables are left.
+ */
 void *paging_map(uint64_t pa, uint64_t size, bool device);
 
 /* ---- cpu.c ---- */
@@ -166,8 +170,10 @@ void acpi_early_init(void);     // static tables only: no heap needed
 void acpi_late_init(void);      // namespace, power button; after mem_init(), CPU 0
 void acpi_power_off(void);      // returns if it cannot
 bool acpi_reset_machine(void);  // false: the firmware has no reset register
-/* The routing table (_PRT) of the bus a device is on; pin 1..4. False: it has no such row. Not in
- * interrupts; may take milliseconds. */
+/*
+ * The routing table (_PRT) of the bus a device is on; pin 1..4. False: it has no such row. Not
+ * in interrupts; may take milliseconds.
+ */
 bool acpi_pci_route(unsigned segment, unsigned bus, unsigned device, unsigned pin,
                     uint32_t *gsi, bool *level, bool *active_low);
 

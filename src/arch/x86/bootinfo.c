@@ -2,13 +2,18 @@
 /*
  * arch/x86/bootinfo.c -- what the loader said: memory map, command line, modules, RSDP, screen.
  *
- * Everything but the modules themselves is copied, so nothing depends on the loader's memory later.
- * Firmware maps may overlap and be unsorted: every page gets the kind of the strongest entry that
- * touches it (see `strength`), and overlaps are reported. Runs on CPU 0 before all else; read-only
- * afterwards.
+ * Everything but the modules themselves is copied, so nothing depends on the loader's memory
+ * later.
+ * Firmware maps may overlap and be unsorted: every page gets the kind of the strongest entry
+ * that touches it (see `strength`), and overlaps are reported.
  *
- * The two protocols are told apart by the magic in memory: EAX is the Multiboot1 magic on one PVH
- * loader. Sources: Multiboot2 "Boot information format"; Xen "x86/HVM direct boot ABI".
+ * The two protocols are told apart by the magic in memory: EAX is the Multiboot1 magic on one
+ * PVH loader.
+ *
+ * Invariants
+ *   - The regions of the map are sorted and do not overlap.
+ * Locking    none: CPU 0 before all else; read-only afterwards.
+ * Sources    [MULTIBOOT2] "Boot information format"; [PVH]
  */
 #include "arch/x86/arch_internal.h"
 #include "core/assert.h"

@@ -2,9 +2,9 @@
 /*
  * arch/x86/clock.c -- time: the TSC, measured against the PIT or the PM timer.
  *
- * CPUID leaf 15H is not used: one emulator announces a rate 70 times too high. The counters of all
- * CPUs are taken to be equal, as on every machine with an invariant TSC. A measurement can only
- * come out too long (something ran in between), so the shortest counts.
+ * CPUID leaf 15H is not used: one emulator announces a rate 70 times too high. The counters of
+ * all CPUs are taken to be equal, as on every machine with an invariant TSC. A measurement can
+ * only come out too long (something ran in between), so the shortest counts.
  * Constants are set once by clock_init(); reading takes one RDTSC and one multiplication.
  */
 #include "arch/x86/arch_internal.h"
@@ -125,7 +125,8 @@ static bool best_of_some(bool (*measure)(uint64_t *, uint64_t *), uint64_t *tsc,
 
 /*
  * The PM timer is the machine's second opinion: a TSC measured wrong shows as ticks that differ
- * from what the TSC says, modulo the counter's 24 bits (4.7 s; so up to 2.3 s of error is seen).
+ * from what the TSC says, modulo the counter's 24 bits (4.7 s; so up to 2.3 s of error is
+ * seen).
  */
 static struct clock_mark mark_take(void)
 {

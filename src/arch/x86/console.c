@@ -2,9 +2,14 @@
 /*
  * arch/x86/console.c -- where text goes: serial ports, port 0xE9, and the screen (screen.c).
  *
- * Polled and without a lock: the log serialises its own lines, and a panic must get through whoever
- * was writing. Two writers at once can mix characters, nothing worse. Every wait is bounded.
- * Sources: [PC16550D]
+ * Polled, so that it works in a panic and before interrupts do.
+ *
+ * Invariants
+ *   - Every wait is bounded: a port that does not answer loses characters, it stops nobody.
+ * Locking    none: the log serialises its own lines, and a panic must get through whoever was
+ *            writing.
+ *            Two writers at once can mix characters, nothing worse.
+ * Sources    [PC16550D]
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"

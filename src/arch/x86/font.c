@@ -3,7 +3,9 @@
  * arch/x86/font.c -- a 5 x 7 screen font in 8 x 8 cells, drawn for this kernel.
  *
  * Five bytes a character, one per column from the left, bit 0 at the top: the shape of a letter
- * can be read off them. Read-only.
+ * can be read off them.
+ *
+ * Locking    none: constants.
  */
 #include "arch/x86/font.h"
 

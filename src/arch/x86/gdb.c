@@ -3,8 +3,8 @@
  * arch/x86/gdb.c -- two names for the debugger: where the host's state hangs, and where machine
  * memory is mapped.
  *
- * scripts/gdb/vmk.gdb starts from these; the simulator has the same two names, so the commands are
- * the same on both. Nothing in the kernel reads them.
+ * scripts/gdb/vmk.gdb starts from these; the simulator has the same two names, so the commands
+ * are the same on both. Nothing in the kernel reads them.
  *
  * Invariants: constants.
  * Locking: none.

@@ -3,12 +3,14 @@
  * arch/x86/irq.c -- interrupts of devices: vectors, I/O APIC pins, message-signalled interrupts.
  *
  * A message gets a vector of its own and goes to one CPU. A line gets one vector however many
- * devices share it, and goes to CPU 0. Vectors are the same on all CPUs: 192 of them are more than a
- * machine of this size uses, and one table is easier to read than one per CPU.
+ * devices share it, and goes to CPU 0. Vectors are the same on all CPUs: 192 of them are more
+ * than a machine of this size uses, and one table is easier to read than one per CPU.
  *
  * Invariants
- *   - A slot, once published, never changes or goes away, so the interrupt path reads without lock.
- *   - A level-triggered line is acknowledged (EOI) after its handlers have run, or it would fire again.
+ *   - A slot, once published, never changes or goes away, so the interrupt path reads without
+ *     lock.
+ *   - A level-triggered line is acknowledged (EOI) after its handlers have run, or it would
+ *     fire again.
  * Locking    irq.lock (rank IO) for attaching; dispatch takes none.
  * Sources    SDM-3A "Message Signalled Interrupts"; 82093AA data sheet; ACPI 6.4 "Multiple APIC
  *            Description Table (MADT)"

@@ -2,10 +2,14 @@
 /*
  * arch/x86/keyboard.c -- the keyboard behind an 8042: a PS/2 one, or a USB one that the firmware poses as one.
  *
- * Polled, like the serial ports: whoever reads the console asks for scan codes. Translation is on, so
- * they are of set 1. The second port (a mouse) is switched off. Every wait is bounded: there may be no
- * controller, and firmware that stands in for one may answer late or not at all.
- * Sources: [PS2]
+ * Polled, like the serial ports: whoever reads the console asks for scan codes. Translation is
+ * on, so they are of set 1. The second port (a mouse) is switched off.
+ *
+ * Invariants
+ *   - Every wait is bounded: there may be no controller, and firmware that stands in for one
+ *     may answer late or not at all.
+ * Locking    none: one world reads the console.
+ * Sources    [PS2]
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
@@ -31,7 +35,7 @@
 #define MODE_TRANSLATE        0x40u
 #define KEYBOARD_SCAN         0xf4
 
-#define PATIENCE              100000u  // looks at the status; each takes a microsecond on the bus
+#define PATIENCE              100000u  // looks at the status, a microsecond each
 
 static bool present;
 

@@ -2,13 +2,13 @@
 /*
  * arch/x86/paging.c -- the kernel's page tables: four levels, one set for all CPUs.
  *
- * Invariants: no page is both writable and executable (the image's text is also seen through the
- * direct map, writable but not executable there); nothing is mapped below KERNEL space, so a null
- * pointer faults; device registers are uncached. The direct map holds every page that is RAM, ACPI
- * or loader memory, in pages as large as alignment allows (1 GB if the CPU can).
+ * Invariants: no page is both writable and executable (the image's text is also seen through
+ * the direct map, writable but not executable there); nothing is mapped below KERNEL space, so
+ * a null pointer faults; device registers are uncached. The direct map holds every page that is
+ * RAM, ACPI or loader memory, in pages as large as alignment allows (1 GB if the CPU can).
  *
- * Built on CPU 0 before the others start. paging_map() may add later, one CPU at a time; never below
- * a top-level entry that is new once there are user worlds, which have copies of those.
+ * Built on CPU 0 before the others start. paging_map() may add later, one CPU at a time; never
+ * below a top-level entry that is new once there are user worlds, which have copies of those.
  * Source: SDM-3A "4-Level Paging and 5-Level Paging".
  */
 #include "arch/x86/arch_internal.h"

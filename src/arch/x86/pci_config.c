@@ -2,12 +2,13 @@
 /*
  * arch/x86/pci_config.c -- how this machine reaches PCI configuration space, ports, device memory.
  *
- * ECAM (a window of memory that the MCFG table names) where the firmware has one, because it is one
- * access and has 4096 bytes per function; else the two ports at 0xcf8, with 256.
+ * ECAM (a window of memory that the MCFG table names) where the firmware has one, because it is
+ * one access and has 4096 bytes per function; else the two ports at 0xcf8, with 256.
  *
  * Invariants
  *   - The pair at 0xcf8 is used by one CPU at a time.
- * Locking    config_lock (rank LOG, so that it may be taken with anything held); ECAM needs none.
+ * Locking    config_lock (rank LOG, so that it may be taken with anything held); ECAM needs
+ *            none.
  * Sources    PCI "Configuration Mechanism"; PCIE "PCI Express Enhanced Configuration Access
  *            Mechanism (ECAM)"
  */

@@ -4,6 +4,11 @@
  *
  * Each way out empties the UARTs first: an emulator that quits drops what is still in them. The
  * ways are tried from the proper one (ACPI) to the crude.
+ *
+ * Invariants
+ *   - None of the ends returns.
+ * Locking    none: the CPU that calls is the last one that matters.
+ * Sources    [SPLITMIX] for the mixer
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
@@ -44,9 +49,9 @@ noreturn_fn void plat_reset(void)
         vmk_log(VMK_LOG_WARN, "Power: the reset register of ACPI did nothing");
         console_drain();
     }
-    insn_outb(0xcf9, 6);
+    insn_outb(0xcf9, 6);  // the chipset's reset control: a hard reset
     clock_delay(50000000);
-    insn_outb(0x64, 0xfe);
+    insn_outb(0x64, 0xfe);  // the 8042 pulls the reset line
     clock_delay(50000000);
     __asm__ volatile("lidt %0; int3" : : "m"(no_idt));  // triple fault
     plat_stop();
@@ -65,7 +70,8 @@ uint64_t plat_entropy(void)
             if (good)
                 return value;
         }
-    // No generator: the counter's noise through splitmix64's mixer. Weak, but never twice the same.
+    // No generator: the counter's noise through splitmix64's mixer. Weak, but never twice the
+    // same.
     value =
         plat_tsc_now() + __atomic_add_fetch(&counter, 0x9e3779b97f4a7c15ull, __ATOMIC_RELAXED);
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9ull;

@@ -2,9 +2,12 @@
 /*
  * arch/x86/screen.c -- the screen: VGA text or a linear framebuffer, with what lib/text_screen.h shows.
  *
- * Without a lock: the log serialises its own lines, and a panic must get through whoever was writing.
- * Two writers at once can mix characters, nothing worse.
- * Sources: [VGA]; [MULTIBOOT2] "Framebuffer info"
+ * Invariants
+ *   - Nothing outside the rows and columns that the mode has is written (lib/text_screen.h).
+ * Locking    none: the log serialises its own lines, and a panic must get through whoever was
+ *            writing.
+ *            Two writers at once can mix characters, nothing worse.
+ * Sources    [VGA]; [MULTIBOOT2] "Framebuffer info"
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/font.h"

@@ -3,8 +3,13 @@
  * arch/x86/start.c -- from the entry code to boot_main(), and each later CPU to its entry.
  *
  * Everything the seam promises holds when boot_main() is called: so the CPUs are counted (ACPI
- * tables need no heap), their stacks are taken out of the memory map before anybody reads it, and
- * time runs. Single-threaded up to plat_cpu_start(); that starts one CPU at a time.
+ * tables need no heap), their stacks are taken out of the memory map before anybody reads it,
+ * and time runs.
+ *
+ * Invariants
+ *   - CPU 0 is the one that booted; the rest are in the order of the MADT.
+ * Locking    none: one CPU up to plat_cpu_start(), which starts one at a time.
+ * Start at   arch_start().
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"

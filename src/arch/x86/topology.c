@@ -2,11 +2,15 @@
 /*
  * arch/x86/topology.c -- where each CPU is: core, last-level cache, package, NUMA node.
  *
- * CPUID gives shifts of the APIC id (lib/x86_topology.h), SRAT the proximity domain. What callers get
- * are small numbers in the order of the CPUs, because ids have gaps and a scheduler wants none.
+ * CPUID gives shifts of the APIC id (lib/x86_topology.h), SRAT the proximity domain. What
+ * callers get are small numbers in the order of the CPUs, because ids have gaps and a scheduler
+ * wants none.
  *
- * Filled once by topology_init(), read-only afterwards. No locks.
- * Sources    SDM-2A "CPUID--CPU Identification"; ACPI 6.4 "System Resource Affinity Table (SRAT)"
+ * Invariants
+ *   - Each kind is numbered from 0 without gaps.
+ * Locking    none: filled once by topology_init(), read-only afterwards.
+ * Sources    SDM-2A "CPUID--CPU Identification"; ACPI 6.4 "System Resource Affinity Table
+ *            (SRAT)"
  */
 #include "arch/x86/arch_internal.h"
 #include "core/log.h"
@@ -33,7 +37,9 @@ static uint32_t domain_of(uint32_t apic_id)
     return ACPI_NO_DOMAIN;
 }
 
-/* Gives each value of values[] the number of its first appearance; returns how many there are. */
+/*
+ * Gives each value of values[] the number of its first appearance; returns how many there are.
+ */
 static uint32_t make_dense(const uint32_t *values, uint32_t *numbers, unsigned count)
 {
     uint32_t next = 0;

@@ -2,14 +2,14 @@
 /*
  * arch/x86/trace_port.c -- the way out for traces: an ATA disk by programmed I/O, or COM2.
  *
- * Why a disk on the legacy ports: both emulators have it, one REP OUTSL carries 8 KiB, and it needs
- * neither memory nor interrupts, so it works from a panic. Measured in QEMU: 43 MB/s, against 2 for
- * a debug port and 1.4 for a UART; in Bochs a quarter of the debug port's ticks, and a UART there
- * passes 11 KB per virtual second.
+ * Why a disk on the legacy ports: both emulators have it, one REP OUTSL carries 8 KiB, and it
+ * needs neither memory nor interrupts, so it works from a panic. Measured in QEMU: 43 MB/s,
+ * against 2 for a debug port and 1.4 for a UART; in Bochs a quarter of the debug port's ticks,
+ * and a UART there passes 11 KB per virtual second.
  *
  * Invariants
- *   - Only a disk whose model is PLAT_TRACE_DISK_MODEL is written; it is looked for on the secondary
- *     channel's master, then on the other three places.
+ *   - Only a disk whose model is PLAT_TRACE_DISK_MODEL is written; it is looked for on the
+ *     secondary channel's master, then on the other three places.
  *   - Every wait is bounded; a disk that does not answer is a failure, said once by the caller.
  *   - One command is 128 sectors at most, in blocks of `multiple` sectors per DRQ.
  * Locking    none: the caller has interrupts off and is alone.
@@ -71,7 +71,10 @@ static void put(unsigned reg, uint8_t value)
     insn_outb((uint16_t)(out.base + reg), value);
 }
 
-/* Waits until the device is not busy; true if it then wants what `wanted` says, without an error. */
+/*
+ * Waits until the device is not busy; true if it then wants what `wanted` says, without an
+ * error.
+ */
 static bool ready(uint8_t wanted)
 {
     for (unsigned i = 0; i < SPIN_MAX; i++) {

@@ -2,21 +2,23 @@
 /*
  * arch/x86/user.c -- ring 3: plat_user_run() and what it needs of this CPU.
  *
- * The user's top-level table is in CR3 from the first entry on and stays there while its world runs
- * in the kernel: the upper half is the kernel's, so nothing changes for ring 0. Flushing the whole
- * space (plat_user_tlb_flush()) leaves it for the kernel's own table; the world switch does that, so
- * a table is never freed while a CPU has it loaded.
+ * The user's top-level table is in CR3 from the first entry on and stays there while its world
+ * runs in the kernel: the upper half is the kernel's, so nothing changes for ring 0. Flushing
+ * the whole space (plat_user_tlb_flush()) leaves it for the kernel's own table; the world
+ * switch does that, so a table is never freed while a CPU has it loaded.
  *
  * FS and GS bases are MSRs, written only when they may have changed: another thread ran here, a
- * guest ran here, or the thread set a new one. Ring 3 may zero its own base by loading a selector;
- * that is undone when somebody else has run, and never leaks, because the cache is keyed by thread.
+ * guest ran here, or the thread set a new one. Ring 3 may zero its own base by loading a
+ * selector; that is undone when somebody else has run, and never leaks, because the cache is
+ * keyed by thread.
  *
- * SYSRET is used only after SYSCALL, with an address checked here: with a non-canonical one it would
- * fault in ring 0 on the user's stack (SDM-2 "SYSRET"). Everything else goes by IRET.
+ * SYSRET is used only after SYSCALL, with an address checked here: with a non-canonical one it
+ * would fault in ring 0 on the user's stack (SDM-2 "SYSRET"). Everything else goes by IRET.
  *
  * Invariants
  *   - RFLAGS in ring 3: IF on, IOPL 0, no VM, VIF, VIP, NT.
- *   - User GS bases lie in the lower half, kernel ones in the upper: trap_paranoid tells by that.
+ *   - User GS bases lie in the lower half, kernel ones in the upper: trap_paranoid tells by
+ *     that.
  * Locking    none: this CPU only, irqs off.
  * Sources    SDM-2 "SYSCALL", "SYSRET"; SDM-4; APM-2 "SYSCALL and SYSRET"
  */

@@ -10,9 +10,13 @@
 
 /* This CPU: SYSCALL's MSRs. After cpu_gs_set(). */
 void user_init_self(void);
-/* A guest's values are in SYSCALL's MSRs, or in FS and GS: set them again before ring 3 runs. */
+/*
+ * A guest's values are in SYSCALL's MSRs, or in FS and GS: set them again before ring 3 runs.
+ */
 void user_msrs_lost(void);
 
-/* user.S. Ring 3 from *regs until it traps; irqs off. Returns the vector, USER_SYSCALL or, in bits
- * 63:32, the error code. `fast`: by SYSRET, with RCX = RIP and R11 = RFLAGS. */
+/*
+ * user.S. Ring 3 from *regs until it traps; irqs off. Returns the vector, USER_SYSCALL or, in
+ * bits 63:32, the error code. `fast`: by SYSRET, with RCX = RIP and R11 = RFLAGS.
+ */
 uint64_t user_enter(struct plat_user_regs *regs, bool fast);

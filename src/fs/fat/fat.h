@@ -2,9 +2,9 @@
 /*
  * fs/fat/fat.h -- FAT12, FAT16 and FAT32 with long names: format, mount, and operations on files.
  *
- * The file system knows a block device and nothing of VFS, so that the kernel, vmfs-tool and tests run
- * the same code. A file is a struct fat_node while somebody uses it; one node per file. World context;
- * the caller lets one world at a time into a volume. [switch]
+ * The file system knows a block device and nothing of VFS, so that the kernel, vmfs-tool and
+ * tests run the same code. A file is a struct fat_node while somebody uses it; one node per
+ * file. World context; the caller lets one world at a time into a volume. [switch]
  */
 #pragma once
 
@@ -23,13 +23,15 @@ struct fat_format {
     unsigned bits;      // 12, 16, 32, or 0: by size
     int64_t now_ns;
 };
-/* Makes an empty file system; all that was there is lost. NO_SPACE (too small or large for `bits`),
- * BAD_PARAM. */
+/*
+ * Makes an empty file system; all that was there is lost. NO_SPACE (too small or large for
+ * `bits`), BAD_PARAM.
+ */
 must_check vmk_status fat_format(struct block_device *device, const struct fat_format *how);
 
 /*
- * BAD_FORMAT (no FAT; the log says which field), CORRUPT, NO_MEMORY, the device's error. `now` is asked
- * for times. A volume that was not unmounted cleanly is mounted with a warning.
+ * BAD_FORMAT (no FAT; the log says which field), CORRUPT, NO_MEMORY, the device's error. `now`
+ * is asked for times. A volume that was not unmounted cleanly is mounted with a warning.
  */
 must_check vmk_status fat_mount(struct block_device *device, bool read_only,
                                 int64_t (*now)(void), struct fat_volume **out);
@@ -88,16 +90,21 @@ struct fat_entry {
 must_check vmk_status fat_entry(struct fat_node *dir, uint64_t *position,
                                 struct fat_entry *out);
 
+/* Of a directory, `size` is what its clusters hold. */
 void fat_attr_get(struct fat_node *node, struct fat_attr *out);
 #define FAT_SET_READ_ONLY 1u
 #define FAT_SET_MTIME     2u
 #define FAT_SET_ATIME     4u
+/* The FAT_SET_* of `what`; on disk with the next fat_node_sync(). READ_ONLY: the volume is. */
 must_check vmk_status fat_attr_set(struct fat_node *node, unsigned what,
                                    const struct fat_attr *from);
+/* *done is less than `size` at the end of the file. IS_DIR. */
 must_check vmk_status fat_read(struct fat_node *node, uint64_t offset, void *to, size_t size,
                                size_t *done);
 /* TOO_BIG past 4 GiB - 1. */
 must_check vmk_status fat_write(struct fat_node *node, uint64_t offset, const void *from,
                                 size_t size);
+/* Shorter or longer; what is added reads as zeros. IS_DIR; TOO_BIG as above. */
 must_check vmk_status fat_truncate(struct fat_node *node, uint64_t size);
+/* Data, chain, size and times of the file are durable when it returns. */
 must_check vmk_status fat_node_sync(struct fat_node *node);

@@ -2,10 +2,11 @@
 /*
  * fs/fat/fat_dir.c -- directories: names found and made.
  *
- * A file has one short entry, and in front of it the parts of its long name. What counts is the short
- * entry: it is written last when a name is made and goes first when one is removed, so a power cut
- * leaves parts of a long name that belong to nobody, never a name that leads to another's clusters. In
- * front of the end of a directory nothing is ever written behind it before what lies between.
+ * A file has one short entry, and in front of it the parts of its long name. What counts is the
+ * short entry: it is written last when a name is made and goes first when one is removed, so a
+ * power cut leaves parts of a long name that belong to nobody, never a name that leads to
+ * another's clusters. In front of the end of a directory nothing is ever written behind it
+ * before what lies between.
  *
  * Invariants
  *   - A node's place is where its short entry is, or 0.

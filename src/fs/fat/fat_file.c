@@ -2,10 +2,11 @@
 /*
  * fs/fat/fat_file.c -- contents of files: from an offset to a cluster, reading, writing, lengths.
  *
- * A file grows in this order: clusters in the table that nothing names; the data; barrier; the link that
- * appends them. The size in the directory entry follows at the next sync of the file, after a barrier of
- * its own. It shrinks the other way: entry, barrier, cut of the chain, barrier, the rest is freed. So a
- * size on disk is never longer than the chain, and what a power cut leaves is clusters behind the size.
+ * A file grows in this order: clusters in the table that nothing names; the data; barrier; the
+ * link that appends them. The size in the directory entry follows at the next sync of the file,
+ * after a barrier of its own. It shrinks the other way: entry, barrier, cut of the chain,
+ * barrier, the rest is freed. So a size on disk is never longer than the chain, and what a
+ * power cut leaves is clusters behind the size.
  *
  * Invariants
  *   - The walk along a chain is no longer than the volume has clusters.

@@ -2,9 +2,9 @@
 /*
  * fs/fat/fat_format.c -- an empty FAT12, FAT16 or FAT32.
  *
- * The boot sector is written last, so a format that is cut short leaves no file system that looks like
- * one. The kind follows from the number of clusters; asked for another kind than the size allows, it
- * changes the cluster size, or refuses.
+ * The boot sector is written last, so a format that is cut short leaves no file system that
+ * looks like one. The kind follows from the number of clusters; asked for another kind than the
+ * size allows, it changes the cluster size, or refuses.
  *
  * Locking    none.
  * Start at   fat_format().

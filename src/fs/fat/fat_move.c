@@ -2,10 +2,10 @@
 /*
  * fs/fat/fat_move.c -- names removed and moved.
  *
- * A rename is one write where the old and the new name fit in one sector. Otherwise the old name goes
- * before the new one comes: two names for one chain would be worse than a chain without a name. A file
- * that replaces another takes over the other's entry, so the replaced name always leads to the old
- * contents or to the new.
+ * A rename is one write where the old and the new name fit in one sector. Otherwise the old
+ * name goes before the new one comes: two names for one chain would be worse than a chain
+ * without a name. A file that replaces another takes over the other's entry, so the replaced
+ * name always leads to the old contents or to the new.
  *
  * Invariants
  *   - At no moment two entries on disk name one chain.

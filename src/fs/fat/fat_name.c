@@ -2,9 +2,9 @@
 /*
  * fs/fat/fat_name.c -- long names and the short ones that each file has besides.
  *
- * A name that is 8.3 in capitals is stored as such; any other also as a long name, with a short one made
- * of its letters and "~number". Short names of others are read with code page 437, and with the bits
- * that say "this part is in small letters".
+ * A name that is 8.3 in capitals is stored as such; any other also as a long name, with a short
+ * one made of its letters and "~number". Short names of others are read with code page 437, and
+ * with the bits that say "this part is in small letters".
  *
  * Invariants
  *   - A name that fat_name_make() accepts can be stored and read back as the same units.

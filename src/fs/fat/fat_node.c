@@ -2,12 +2,12 @@
 /*
  * fs/fat/fat_node.c -- files in use: one node for each, its times and attributes.
  *
- * A node is known by the place of its directory entry, and so is its inode number, as long as no other
- * node has that number already: one that was renamed keeps its own.
+ * A node is known by the place of its directory entry, and so is its inode number, as long as
+ * no other node has that number already: one that was renamed keeps its own.
  *
  * Invariants
- *   - One node per place; place 0 is the root, or a file whose name is gone and whose clusters go with
- *     the last reference.
+ *   - One node per place; place 0 is the root, or a file whose name is gone and whose clusters
+ *     go with the last reference.
  * Locking    none: the caller's.
  * Start at   fat_node_new(), fat_node_put().
  * Sources    FATGEN "Date and Time Formats".

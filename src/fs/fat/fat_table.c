@@ -2,13 +2,13 @@
 /*
  * fs/fat/fat_table.c -- the file allocation table: chains of clusters, and who is free.
  *
- * All copies are written, the first one first; the first one is read, and another when that fails. An
- * entry changes within one sector, whole or not at all. FAT12 has entries across two sectors: clusters
- * of which that is true are never given out here.
+ * All copies are written, the first one first; the first one is read, and another when that
+ * fails. An entry changes within one sector, whole or not at all. FAT12 has entries across two
+ * sectors: clusters of which that is true are never given out here.
  *
- * A chain is freed from its head on, and each sector of the table is durable before the next: what a
- * power cut leaves of it is a chain that nothing names, and never one that leads into clusters which
- * were given to somebody else.
+ * A chain is freed from its head on, and each sector of the table is durable before the next:
+ * what a power cut leaves of it is a chain that nothing names, and never one that leads into
+ * clusters which were given to somebody else.
  *
  * Invariants
  *   - A number read from the table is used only if it is a cluster of the volume.

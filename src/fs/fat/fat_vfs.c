@@ -2,16 +2,16 @@
 /*
  * fs/fat/fat_vfs.c -- FAT as a file system that can be mounted: type "vfat".
  *
- * FAT knows no owners, modes, links or devices. Every file belongs to the uid and gid of the mount; the
- * mode is 0777 without the umask, and without the write bits for a file that is read-only. What cannot
- * be stored is refused, not forgotten.
+ * FAT knows no owners, modes, links or devices. Every file belongs to the uid and gid of the
+ * mount; the mode is 0777 without the umask, and without the write bits for a file that is
+ * read-only. What cannot be stored is refused, not forgotten.
  *
- * A vnode holds one reference to its node, so the inode number, which is the place of the directory
- * entry, stays with it through renames.
+ * A vnode holds one reference to its node, so the inode number, which is the place of the
+ * directory entry, stays with it through renames.
  *
  * Invariants
- *   - The volume's mutex is held around every call of fat.h and around nothing that may wait for a
- *     vnode: vnode_find() waits for a release(), which takes that mutex.
+ *   - The volume's mutex is held around every call of fat.h and around nothing that may wait
+ *     for a vnode: vnode_find() waits for a release(), which takes that mutex.
  * Locking    vnode locks, then the volume's mutex.
  * Start at   fat_vfs_mount(), vnode_for().
  */

@@ -2,12 +2,13 @@
 /*
  * fs/fat/fat_volume.c -- the boot sector, mount and unmount, and sectors in memory.
  *
- * Metadata sectors are read through a small cache and written through it at once. Order between writes
- * is made by barriers only: fat_barrier() is a FLUSH if anything was written since the last one.
+ * Metadata sectors are read through a small cache and written through it at once. Order between
+ * writes is made by barriers only: fat_barrier() is a FLUSH if anything was written since the
+ * last one.
  *
- * Which FAT it is follows from the number of clusters and from nothing else. The state bits (entry 1 of
- * the table, and the byte in the boot sector) say "in use" from the first change on until a sync or an
- * unmount; the free count of FSInfo is unknown as long.
+ * Which FAT it is follows from the number of clusters and from nothing else. The state bits
+ * (entry 1 of the table, and the byte in the boot sector) say "in use" from the first change on
+ * until a sync or an unmount; the free count of FSInfo is unknown as long.
  *
  * Invariants
  *   - No field of the boot sector is used before it has been checked against the device's size.

@@ -2,15 +2,15 @@
 /*
  * fs/proc/procfs.c -- the tree of /proc: registered nodes, and the mount that shows them.
  *
- * Subsystems register paths before and after /proc is mounted, so the tree stands by itself; the
- * mount gives each node its vnode. There is one /proc per host. Processes are not in the tree: their
- * directories are made when somebody looks (proc_process.c).
+ * Subsystems register paths before and after /proc is mounted, so the tree stands by itself;
+ * the mount gives each node its vnode. There is one /proc per host. Processes are not in the
+ * tree: their directories are made when somebody looks (proc_process.c).
  *
  * Invariants
  *   - A node has a vnode exactly while /proc is mounted (procfs.mount).
  *   - After procfs_unregister() returned, `dead` is set and no call into the owner runs.
- * Locking    vnode.lock (vfs), then procfs.lock, then proc_node.calls; all mutexes. show and store run
- *            under `calls` only.
+ * Locking    vnode.lock (vfs), then procfs.lock, then proc_node.calls; all mutexes. show and
+ *            store run under `calls` only.
  * Start at   procfs_register(), node_lookup().
  */
 #include "fs/proc/procfs.h"
@@ -315,7 +315,9 @@ static void proc_unmount(struct mount *mount)
 {
     struct procfs *proc = mount->private;
 
-    /* The nodes stay; their vnodes have the kept reference only, which goes without a release. */
+    /*
+     * The nodes stay; their vnodes have the kept reference only, which goes without a release.
+     */
     mutex_lock(&proc->lock);
     proc->mount = NULL;
     mutex_unlock(&proc->lock);

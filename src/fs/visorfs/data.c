@@ -2,20 +2,21 @@
 /*
  * fs/visorfs/data.c -- the pages of files in memory, and who pays for them.
  *
- * A file is an array of slots, one word a page. The first 64 are one array that grows with the file,
- * because most files are small; the rest are pages of 512 slots, so a hole costs nothing. The pages
- * are the file: mmap hands out the very same ones.
+ * A file is an array of slots, one word a page. The first 64 are one array that grows with the
+ * file, because most files are small; the rest are pages of 512 slots, so a hole costs nothing.
+ * The pages are the file: mmap hands out the very same ones.
  *
- * Pages that came with a tardisk belong to nobody's quota. The first write to one moves it to the
- * quota of the ram disk it is in: from then on it is the ram disk's, and that is all "copy-up" has to
- * mean here, since nothing else refers to the page. (Read: visorfs.h on why layers merge.)
+ * Pages that came with a tardisk belong to nobody's quota. The first write to one moves it to
+ * the quota of the ram disk it is in: from then on it is the ram disk's, and that is all
+ * "copy-up" has to mean here, since nothing else refers to the page. (Read: visorfs.h on why
+ * layers merge.)
  *
  * Invariants
  *   - volume.pages_used = slots without SLOT_TARDISK + orphans without it, over all its files.
  *   - Bytes of the last page beyond the size are zero whenever the file grows over them.
  *   - A page is freed when it is in no slot and has no users.
- * Locking    vnode.lock (the caller's) for slots; data.lock for users and orphans; volume.lock for the
- *            quota, never inside data.lock (same rank).
+ * Locking    vnode.lock (the caller's) for slots; data.lock for users and orphans; volume.lock
+ *            for the quota, never inside data.lock (same rank).
  * Start at   visor_write(), visor_truncate(), visor_page_get().
  */
 #include "core/assert.h"
@@ -213,7 +214,9 @@ vmk_status visor_read(struct vnode *vnode, struct vfs_iov *iov)
     return VMK_OK;
 }
 
-/* Zeroes what lies behind the end of file in its last page: a mapping may have written there. */
+/*
+ * Zeroes what lies behind the end of file in its last page: a mapping may have written there.
+ */
 static void clear_tail(struct visor_inode *inode)
 {
     uint64_t in_page = inode->size & (PAGE_SIZE - 1);
@@ -262,8 +265,8 @@ vmk_status visor_write(struct vnode *vnode, struct vfs_iov *iov)
 }
 
 /*
- * Cuts one page off. One in use becomes an orphan, whose memory must be had first; without it the
- * page stays in place and is zeroed, which nobody can tell apart.
+ * Cuts one page off. One in use becomes an orphan, whose memory must be had first; without it
+ * the page stays in place and is zeroed, which nobody can tell apart.
  */
 static void cut(struct visor_inode *inode, uint64_t *slot)
 {

@@ -2,9 +2,11 @@
 /*
  * fs/visorfs/gunzip.c -- gzip files, by zlib.
  *
- * zlib's inflate is built into the kernel from its source (scripts/deps.sh, Makefile), because the
- * packaged library is compiled for programs: it uses vector registers, which belong to the guests.
- * Its memory (7 KB, and a window of 32 KB) comes from the heap and goes when the archive is closed.
+ * zlib's inflate is built into the kernel from its source (scripts/deps.sh, Makefile), because
+ * the packaged library is compiled for programs: it uses vector registers, which belong to the
+ * guests.
+ * Its memory (7 KB, and a window of 32 KB) comes from the heap and goes when the archive is
+ * closed.
  *
  * Invariants
  *   - A byte is handed out only in order; the checksum is known to be right only after

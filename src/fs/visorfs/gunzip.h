@@ -12,6 +12,9 @@ struct gunzip;
 must_check vmk_status gunzip_open(const void *data, size_t size, struct gunzip **out);
 /* All of `size` bytes, or BAD_FORMAT with *what saying why (static text). */
 must_check vmk_status gunzip_read(struct gunzip *z, void *to, size_t size, const char **what);
-/* Reads to the end, so that lengths and checksums of all members of the gzip file were compared. */
+/*
+ * Reads to the end, so that lengths and checksums of all members of the gzip file were
+ * compared.
+ */
 must_check vmk_status gunzip_finish(struct gunzip *z, const char **what);
 void gunzip_close(struct gunzip *z);

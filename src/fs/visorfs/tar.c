@@ -2,9 +2,9 @@
 /*
  * fs/visorfs/tar.c -- the headers of a ustar archive: bytes in, facts or a complaint out.
  *
- * vmm/boot_file.c reads plain archives in memory and takes only files. Here every kind of member
- * counts, names may be long in GNU's and in POSIX's way, and the archive is a stream; so it is another
- * reader, which only looks at one block at a time and keeps nothing.
+ * vmm/boot_file.c reads plain archives in memory and takes only files. Here every kind of
+ * member counts, names may be long in GNU's and in POSIX's way, and the archive is a stream; so
+ * it is another reader, which only looks at one block at a time and keeps nothing.
  *
  * Invariants
  *   - What is OK here has a NUL in name and target, and a size below 2^48.
@@ -32,7 +32,9 @@
 
 #define SIZE_LIMIT  (1ull << 48)
 
-/* Octal digits between blanks and NULs, or GNU's binary form (top bit of the first byte set). */
+/*
+ * Octal digits between blanks and NULs, or GNU's binary form (top bit of the first byte set).
+ */
 static bool read_number(const uint8_t *field, size_t size, uint64_t *value)
 {
     uint64_t v = 0;

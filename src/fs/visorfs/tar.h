@@ -39,6 +39,8 @@ must_check vmk_status tar_header_decode(const uint8_t block[TAR_BLOCK], struct t
 /* Applies pax records ("27 path=...\n") to a header: path, linkpath, size, mtime. Pure. */
 must_check vmk_status tar_pax_apply(const char *records, size_t size, struct tar_header *header,
                                     const char **what);
-/* Is it a path below the root, without tricks? Strips "./" and slashes at the end; *name may come
- * out empty (the root itself). Changes `name` in place. */
+/*
+ * Is it a path below the root, without tricks? Strips "./" and slashes at the end; *name may
+ * come out empty (the root itself). Changes `name` in place.
+ */
 must_check vmk_status tar_name_check(char *name, const char **what);

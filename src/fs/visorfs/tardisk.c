@@ -2,23 +2,26 @@
 /*
  * fs/visorfs/tardisk.c -- tardisks: archives that the root file system is made of.
  *
- * An archive is unpacked as a stream, straight into the pages of the files it brings: nothing is ever
- * in memory twice, file data begin on a page, and so programs can be mapped from where they are. The
- * tree is built apart from the root and merged into it only when the last checksum was right; until
- * then a damaged archive costs nothing but the time to throw the tree away.
+ * An archive is unpacked as a stream, straight into the pages of the files it brings: nothing
+ * is ever in memory twice, file data begin on a page, and so programs can be mapped from where
+ * they are. The tree is built apart from the root and merged into it only when the last
+ * checksum was right; until then a damaged archive costs nothing but the time to throw the tree
+ * away.
  *
  *     boot module --gunzip--> headers --> tree of its own --(all is well)--> merged into /
  *                                            |
- *                                            +--(anything wrong)--> freed; the log names the member
+ *                                            +--(anything wrong)--> freed; the log names the
+ *                                            member
  *
- * What an archive may not do: lead out of its tree by "..", by an absolute path or through a link it
- * made before; bring more than half of the host's memory; replace a directory that has something in
- * it by something else.
+ * What an archive may not do: lead out of its tree by "..", by an absolute path or through a
+ * link it made before; bring more than half of the host's memory; replace a directory that has
+ * something in it by something else.
  *
  * Invariants
  *   - Until merge(), nothing of the archive can be reached from the root.
  *   - merge() allocates nothing, so it cannot stop half-way.
- * Locking    the tree apart: none needed. merge(): the root's rename_lock, and each directory's lock.
+ * Locking    the tree apart: none needed. merge(): the root's rename_lock, and each directory's
+ *            lock.
  * Start at   visorfs_tardisk_load().
  */
 #include "core/assert.h"
@@ -82,8 +85,8 @@ static vmk_status add(struct loader *l, struct visor_inode *dir, const char *nam
 }
 
 /*
- * The directory of the last part of `path`, made where it is missing; *name is the last part. Links
- * are not followed: what is on the way must be a directory of this archive.
+ * The directory of the last part of `path`, made where it is missing; *name is the last part.
+ * Links are not followed: what is on the way must be a directory of this archive.
  */
 static vmk_status find_parent(struct loader *l, const char *path, bool make,
                               struct visor_inode **dir, const char **name, size_t *length)
@@ -365,8 +368,10 @@ static vmk_status read_member(struct loader *l, bool *end)
 
 /* ---- merging ---- */
 
-/* Puts the first entry of `from` into `to`, in place of what has its name. Directories that meet are
- * left to the caller. Returns the directory of `to` to merge into, or null. */
+/*
+ * Puts the first entry of `from` into `to`, in place of what has its name. Directories that
+ * meet are left to the caller. Returns the directory of `to` to merge into, or null.
+ */
 static struct visor_inode *merge_entry(struct loader *l, struct visor_inode *from,
                                        struct visor_inode *to)
 {

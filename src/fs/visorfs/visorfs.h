@@ -2,8 +2,8 @@
 /*
  * fs/visorfs/visorfs.h -- files in memory: the root, ram disks, and the tardisks they are filled from.
  *
- * As a mount type it is named "visorfs" (and "tmpfs"). Options, comma-separated: size=BYTES with k, m,
- * g or % of memory; nr_inodes=N; mode=OCTAL; uid=N; gid=N; name=TEXT for messages.
+ * As a mount type it is named "visorfs" (and "tmpfs"). Options, comma-separated: size=BYTES
+ * with k, m, g or % of memory; nr_inodes=N; mode=OCTAL; uid=N; gid=N; name=TEXT for messages.
  */
 #pragma once
 
@@ -21,9 +21,10 @@ struct visorfs_usage {
 must_check vmk_status visorfs_usage(struct mount *mount, struct visorfs_usage *out);
 
 /*
- * Reads a tardisk, a ustar archive in gzip (or plain), into the root's tree, on top of those before
- * it: directories merge, anything else replaces what had its name. All or nothing: a damaged one
- * changes nothing, and the log names the archive, the member and what is wrong. A world; may block.
+ * Reads a tardisk, a ustar archive in gzip (or plain), into the root's tree, on top of those
+ * before it: directories merge, anything else replaces what had its name. All or nothing: a
+ * damaged one changes nothing, and the log names the archive, the member and what is wrong. A
+ * world; may block.
  */
 must_check vmk_status visorfs_tardisk_load(const char *name, const void *data, size_t size);
 

@@ -2,10 +2,10 @@
 /*
  * fs/vmdk/vmdk.c -- a virtual disk that is open: its extents, and the chain of its parents.
  *
- * A read asks the disk's own extents first and goes down the chain as far as they are absent. A write
- * goes to the disk itself; a grain that is not there yet is made of what the chain holds and what is
- * written. Before the first write the CID changes, durably: from then on children made earlier no
- * longer fit, and are refused when they are opened.
+ * A read asks the disk's own extents first and goes down the chain as far as they are absent. A
+ * write goes to the disk itself; a grain that is not there yet is made of what the chain holds
+ * and what is written. Before the first write the CID changes, durably: from then on children
+ * made earlier no longer fit, and are refused when they are opened.
  *
  * Invariants
  *   - Parents are open for reading only, and parentCID of each child is the CID of its parent.

@@ -5,10 +5,11 @@
  *     descriptor  vm-000001.vmdk  parentCID ----> vm.vmdk          text: what the disk is
  *     extents     vm-000001-delta.vmdk            vm-flat.vmdk     bytes: what is on it
  *
- * Kinds of extents: flat (FLAT, VMFS), hosted sparse (SPARSE: monolithicSparse, twoGbMaxExtentSparse,
- * streamOptimized, the last one read only), ESX sparse (VMFSSPARSE: redo logs), ZERO. The code knows
- * files only through struct vmdk_store, so that the kernel, vmfs-tool and the program vmkfstools run
- * the same. One world at a time uses one open disk; vmdk_device.h puts a queue in front of it.
+ * Kinds of extents: flat (FLAT, VMFS), hosted sparse (SPARSE: monolithicSparse,
+ * twoGbMaxExtentSparse, streamOptimized, the last one read only), ESX sparse (VMFSSPARSE: redo
+ * logs), ZERO. The code knows files only through struct vmdk_store, so that the kernel,
+ * vmfs-tool and the program vmkfstools run the same. One world at a time uses one open disk;
+ * vmdk_device.h puts a queue in front of it.
  */
 #pragma once
 
@@ -55,7 +56,9 @@ struct vmdk_store_ops {
     vmk_status (*sync)(struct vmdk_store *store, void *file);
     vmk_status (*rename)(struct vmdk_store *store, const char *from, const char *to);
     vmk_status (*remove)(struct vmdk_store *store, const char *name);
-    /* May be null, or answer UNSUPPORTED: then zeros are written. Makes it at least that long. */
+    /*
+     * May be null, or answer UNSUPPORTED: then zeros are written. Makes it at least that long.
+     */
     vmk_status (*allocate)(struct vmdk_store *store, void *file, uint64_t size,
                            enum vmdk_provision how);
     /* Bytes that occupy space. May be null. */
@@ -121,8 +124,8 @@ size_t vmdk_descriptor_write(const struct vmdk_descriptor *d, char *out, size_t 
 struct vmdk;
 
 /*
- * Opens a disk and its chain of parents; only the first is written to. BAD_FORMAT and CORRUPT are
- * reported; NOT_FOUND (a file), UNSUPPORTED (kind), READ_ONLY (stream).
+ * Opens a disk and its chain of parents; only the first is written to. BAD_FORMAT and CORRUPT
+ * are reported; NOT_FOUND (a file), UNSUPPORTED (kind), READ_ONLY (stream).
  */
 must_check vmk_status vmdk_open(struct vmdk_store *store, const char *name, bool read_only,
                                 const struct vmdk_report *report, struct vmdk **out);
@@ -141,7 +144,10 @@ must_check vmk_status vmdk_write(struct vmdk *disk, uint64_t offset, const void 
 must_check vmk_status vmdk_flush(struct vmdk *disk);
 /* The bytes may become zeros. */
 must_check vmk_status vmdk_discard(struct vmdk *disk, uint64_t offset, uint64_t size);
-/* True with *length set if nothing is stored from `offset` on for so long: zeros in every layer. */
+/*
+ * True with *length set if nothing is stored from `offset` on for so long: zeros in every
+ * layer.
+ */
 must_check vmk_status vmdk_is_hole(struct vmdk *disk, uint64_t offset, uint64_t size,
                                    bool *hole, uint64_t *length);
 
@@ -157,6 +163,10 @@ struct vmdk_create {
     enum vmdk_provision how;
     const char *adapter;  // null: lsilogic
 };
+/*
+ * A new disk: descriptor and extents. EXISTS; UNSUPPORTED: streamOptimized, which only a clone
+ * makes.
+ */
 must_check vmk_status vmdk_create(struct vmdk_store *store, const char *name,
                                   const struct vmdk_create *what,
                                   const struct vmdk_progress *progress);

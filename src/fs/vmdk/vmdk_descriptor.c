@@ -2,14 +2,14 @@
 /*
  * fs/vmdk/vmdk_descriptor.c -- the text that says what a virtual disk is.
  *
- * Lines `key = value`, extent lines, comments. Case does not count, order does not count, keys we do
- * not know are kept and written back. What is wrong is said with line and field, and every line is
- * looked at, so that one reading shows all that has to be mended.
+ * Lines `key = value`, extent lines, comments. Case does not count, order does not count, keys
+ * we do not know are kept and written back. What is wrong is said with line and field, and
+ * every line is looked at, so that one reading shows all that has to be mended.
  *
  * Invariants
  *   - The text need not end in a NUL; nothing behind `size` is read.
- *   - A descriptor that parses has 1..VMDK_EXTENTS_MAX extents, no name with a '/', and a capacity
- *     that is the sum of its extents and fits in 64 bits as bytes.
+ *   - A descriptor that parses has 1..VMDK_EXTENTS_MAX extents, no name with a '/', and a
+ *     capacity that is the sum of its extents and fits in 64 bits as bytes.
  * Locking    none: pure.
  * Start at   vmdk_descriptor_parse().
  * Sources    VMDK-FORMAT "The disk descriptor"; VDF "Text Descriptor".

@@ -8,11 +8,11 @@
 #include "io/block.h"
 
 /*
- * A device over the disk whose descriptor is at `path` in the VFS, opened as root; `shares` is its part
- * of that datastore while others want it too (IOSHARES_NORMAL ...). Requests are served in order by a
- * world of their own, so submit() never blocks; ops->destroy flushes and closes the disk. Problems go to
- * the log. What vmdk_open() answers. World context; nobody may have requests in flight at destroy.
- * [switch]
+ * A device over the disk whose descriptor is at `path` in the VFS, opened as root; `shares` is
+ * its part of that datastore while others want it too (IOSHARES_NORMAL ...). Requests are
+ * served in order by a world of their own, so submit() never blocks; ops->destroy flushes and
+ * closes the disk. Problems go to the log. What vmdk_open() answers. World context; nobody may
+ * have requests in flight at destroy. [switch]
  */
 must_check vmk_status vmdk_device_open(const char *path, bool read_only, uint32_t shares,
                                        struct block_device **out);

@@ -17,6 +17,7 @@ static inline vmk_status file_read_at(const struct vmdk_file *f, uint64_t offset
 {
     return f->store->ops->read(f->store, f->handle, offset, to, size);
 }
+/* By the store's names; `out` keeps the size. */
 vmk_status vmdk_file_open(struct vmdk_store *store, const char *name, enum vmdk_open_how how,
                           struct vmdk_file *out);
 void vmdk_file_close(struct vmdk_file *file);
@@ -25,8 +26,12 @@ vmk_status vmdk_file_write(struct vmdk_file *file, uint64_t offset, const void *
                            size_t size);
 vmk_status vmdk_file_sync(struct vmdk_file *file);
 
+/* A line for whoever asked for the operation; `report` may be null. */
 void vmdk_say(const struct vmdk_report *report, const char *format, ...) printf_like(2, 3);
-/* `name` with its directory replaced or its ".vmdk" followed by something: into VMDK_NAME_MAX bytes. */
+/*
+ * `name` with its directory replaced or its ".vmdk" followed by something: into VMDK_NAME_MAX
+ * bytes.
+ */
 vmk_status vmdk_beside(const char *path, const char *name, char out[VMDK_NAME_MAX]);
 vmk_status vmdk_suffix(const char *path, const char *suffix, char out[VMDK_NAME_MAX]);
 bool vmdk_all_zero(const void *data, size_t size);
@@ -59,8 +64,10 @@ bool vmdk_sparse_is_stream(const struct vmdk_sparse *s);
 bool vmdk_sparse_descriptor(const struct vmdk_sparse *s, uint64_t *at, size_t *size);
 vmk_status vmdk_sparse_map(struct vmdk_sparse *s, uint64_t offset, uint64_t size,
                            struct vmdk_map *out);
-/* Space for one grain that is absent or zero, to be filled by the caller; then the tables are told,
- * durably at the next flush. */
+/*
+ * Space for one grain that is absent or zero, to be filled by the caller; then the tables are
+ * told, durably at the next flush.
+ */
 vmk_status vmdk_sparse_place(struct vmdk_sparse *s, uint64_t *file_offset);
 vmk_status vmdk_sparse_enter(struct vmdk_sparse *s, uint64_t offset, uint64_t file_offset);
 /* Forgets a grain: it becomes zero. Nothing happens where the format cannot say so. */

@@ -3,11 +3,12 @@
  * fs/vmdk/vmdk_manage.c -- what vmkfstools does with virtual disks: create, clone, extend, remove.
  *
  * A new disk gets its extents first and its descriptor last, durably in that order: before the
- * descriptor there is no disk, and what a power cut leaves of one are files that no disk names. When
- * something fails, the files made so far are removed.
+ * descriptor there is no disk, and what a power cut leaves of one are files that no disk names.
+ * When something fails, the files made so far are removed.
  *
  * Invariants
- *   - Nothing here overwrites a file that was there before, but the descriptor of the disk named.
+ *   - Nothing here overwrites a file that was there before, but the descriptor of the disk
+ *     named.
  * Locking    none: the disk must not be open elsewhere.
  * Start at   vmdk_create(), vmdk_clone().
  * Sources    VMDK-FORMAT; VMKFSTOOLS for what each operation promises.
@@ -176,7 +177,9 @@ static vmk_status descriptor_replace(struct vmdk_store *store, const char *name,
     return status;
 }
 
-/* Zeros over everything that is a hole or reads as zeros, so that space is there for all of it. */
+/*
+ * Zeros over everything that is a hole or reads as zeros, so that space is there for all of it.
+ */
 static vmk_status zeros_write(struct vmdk_file *file, uint64_t from, uint64_t size,
                               const struct vmdk_progress *progress)
 {
@@ -222,7 +225,9 @@ static vmk_status provision(struct vmdk_file *file, uint64_t from, uint64_t size
         ops->allocate ? ops->allocate(file->store, file->handle, size, how) : VMK_UNSUPPORTED;
     if (status == VMK_UNSUPPORTED && how == VMDK_EAGER_ZEROED)
         return zeros_write(file, from, size, progress);
-    /* Where space cannot be set aside, a zeroed-thick disk is one that fills as it is written. */
+    /*
+     * Where space cannot be set aside, a zeroed-thick disk is one that fills as it is written.
+     */
     return status == VMK_UNSUPPORTED ? VMK_OK : status;
 }
 
@@ -542,7 +547,9 @@ vmk_status vmdk_extend(struct vmdk_store *store, const char *name, uint64_t size
     return status;
 }
 
-/* Reads only the descriptor: an extent that is missing must not keep a disk from being removed. */
+/*
+ * Reads only the descriptor: an extent that is missing must not keep a disk from being removed.
+ */
 static vmk_status descriptor_read(struct vmdk_store *store, const char *name,
                                   const struct vmdk_report *report, bool *embedded,
                                   struct vmdk_descriptor **out)
@@ -599,7 +606,9 @@ vmk_status vmdk_remove(struct vmdk_store *store, const char *name,
     return status;
 }
 
-/* "vm-flat.vmdk" of "vm.vmdk" becomes "new-flat.vmdk"; false: it is not named after the disk. */
+/*
+ * "vm-flat.vmdk" of "vm.vmdk" becomes "new-flat.vmdk"; false: it is not named after the disk.
+ */
 static bool renamed(const char *from, const char *to, const char *extent,
                     char out[VMDK_NAME_MAX])
 {

@@ -2,14 +2,15 @@
 /*
  * fs/vmdk/vmdk_sparse.c -- extents that hold only what was written: hosted (KDMV) and ESX (COWD).
  *
- * A directory names tables, a table names grains; 0 is absent. Both levels are read through a cache of
- * 2 KiB lines. A new grain is appended to the file, and its entry changes in the cache only. A flush
- * makes three steps of it, each durable before the next:
+ * A directory names tables, a table names grains; 0 is absent. Both levels are read through a
+ * cache of 2 KiB lines. A new grain is appended to the file, and its entry changes in the cache
+ * only. A flush makes three steps of it, each durable before the next:
  *
- *     grains, new tables  |  entries of tables (and their redundant copies)  |  entries of directories
+ *     grains, new tables  |  entries of tables (and their redundant copies)  |  entries of
+ *                         directories
  *
- * so a table never names a grain that was not written, and a power cut at any place leaves each grain
- * as it was at the last flush or newer; what is lost is space at the end of the file.
+ * so a table never names a grain that was not written, and a power cut at any place leaves each
+ * grain as it was at the last flush or newer; what is lost is space at the end of the file.
  *
  * Invariants
  *   - No number of the header is used before vmdk_sparse_open() has checked it.
@@ -17,8 +18,8 @@
  *   - Dirty lines are never dropped: a full cache is flushed.
  * Locking    none: the disk's user.
  * Start at   vmdk_sparse_map(), vmdk_sparse_flush().
- * Sources    VMDK-FORMAT "VMDK sparse extent data file", "VMware COW sparse"; VDF "Hosted Sparse
- *            Extents", "ESX Server Sparse Extents".
+ * Sources    VMDK-FORMAT "VMDK sparse extent data file", "VMware COW sparse"; VDF "Hosted
+ *            Sparse Extents", "ESX Server Sparse Extents".
  */
 #include "core/heap.h"
 #include "fs/vmdk/vmdk_internal.h"

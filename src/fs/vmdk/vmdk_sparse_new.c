@@ -2,8 +2,8 @@
 /*
  * fs/vmdk/vmdk_sparse_new.c -- new sparse extents: headers, and directories of nothing.
  *
- * A hosted extent gets all its tables at once, twice, behind each other, and its header last, so that
- * what is cut short is no extent. An ESX one gets its tables as they are needed.
+ * A hosted extent gets all its tables at once, twice, behind each other, and its header last,
+ * so that what is cut short is no extent. An ESX one gets its tables as they are needed.
  *
  * Locking    none.
  * Sources    VMDK-FORMAT; VDF "Hosted Sparse Extents", "ESX Server Sparse Extents".

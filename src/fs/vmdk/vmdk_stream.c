@@ -2,17 +2,19 @@
 /*
  * fs/vmdk/vmdk_stream.c -- streamOptimized: grains packed one after the other, tables behind them.
  *
- *     header  descriptor  { marker+grain ... marker+table } ...  marker+directory  marker+footer  end
+ *     header  descriptor  { marker+grain ... marker+table } ...  marker+directory
+ *             marker+footer  end
  *
- * Made to be written in one go: no place is visited twice. Each grain carries its own place on the
- * disk, so a table that names the wrong grain is noticed.
+ * Made to be written in one go: no place is visited twice. Each grain carries its own place on
+ * the disk, so a table that names the wrong grain is noticed.
  *
  * Invariants
- *   - A grain unpacks into the buffer of one grain or is CORRUPT; what it says about its size is only
- *     believed up to the bound of deflate.
+ *   - A grain unpacks into the buffer of one grain or is CORRUPT; what it says about its size
+ *     is only believed up to the bound of deflate.
  * Locking    none.
  * Start at   vmdk_stream_grain(), vmdk_stream_write().
- * Sources    VMDK-FORMAT "Stream-optimized"; VDF "Stream-Optimized Compressed Sparse Extents"; zlib.h.
+ * Sources    VMDK-FORMAT "Stream-optimized"; VDF "Stream-Optimized Compressed Sparse Extents";
+ *            zlib.h.
  */
 #include "core/heap.h"
 #include "fs/vmdk/vmdk_internal.h"

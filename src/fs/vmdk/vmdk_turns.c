@@ -2,20 +2,20 @@
 /*
  * fs/vmdk/vmdk_turns.c -- start-time fair queueing of virtual disks on one file system.
  *
- * The same tags as in io/ioshares.c, with worlds in place of requests: a request's start tag is the
- * later of the volume's virtual time and its disk's last finish tag, its finish tag lies its cost
- * over the disk's shares behind. Who has the lowest start tag is next. A disk whose next request is
- * there already competes while it gives its turn away; otherwise any other disk that waits would go in
- * between, and two disks would get the same whatever their shares.
+ * The same tags as in io/ioshares.c, with worlds in place of requests: a request's start tag is
+ * the later of the volume's virtual time and its disk's last finish tag, its finish tag lies
+ * its cost over the disk's shares behind. Who has the lowest start tag is next. A disk whose
+ * next request is there already competes while it gives its turn away; otherwise any other disk
+ * that waits would go in between, and two disks would get the same whatever their shares.
  *
- * Turned down: the shares of the physical disk. Requests of a file system reach it one at a time,
- * with nothing left to choose.
+ * Turned down: the shares of the physical disk. Requests of a file system reach it one at a
+ * time, with nothing left to choose.
  *
  * Invariants
  *   - At most one turn of a volume is TURN_HAS; while one is TURN_WAITS, exactly one is.
  *   - A volume's turns are freed with the last disk that leaves.
- * Locking    turns lock (rank IO) for the list of volumes and everything in them; a turn's wait queue
- *            (rank WAITQ) is taken under it.
+ * Locking    turns lock (rank IO) for the list of volumes and everything in them; a turn's wait
+ *            queue (rank WAITQ) is taken under it.
  * Start at   vmdk_turn_give().
  * Sources    [SFQD]
  */

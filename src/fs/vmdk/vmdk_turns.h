@@ -2,9 +2,9 @@
 /*
  * fs/vmdk/vmdk_turns.h -- who is next on a datastore: its throughput among virtual disks, by shares.
  *
- * A file system serves one request at a time, so shares must decide before it is called: each open
- * disk's worker takes a turn for each request. While several have requests waiting, each disk gets
- * its part of the datastore; alone, it has all of it.
+ * A file system serves one request at a time, so shares must decide before it is called: each
+ * open disk's worker takes a turn for each request. While several have requests waiting, each
+ * disk gets its part of the datastore; alone, it has all of it.
  */
 #pragma once
 
@@ -28,7 +28,9 @@ struct vmdk_turn {
 
 /* Called by fs_init(). */
 void vmdk_turns_init(void);
-/* `volume` is what disks of one file system have in common; 1..IOSHARES_MAX shares. NO_MEMORY. */
+/*
+ * `volume` is what disks of one file system have in common; 1..IOSHARES_MAX shares. NO_MEMORY.
+ */
 must_check vmk_status vmdk_turn_join(struct vmdk_turn *turn, const void *volume,
                                      uint32_t shares);
 /* It has no turn and waits for none. */
@@ -36,7 +38,7 @@ void vmdk_turn_leave(struct vmdk_turn *turn);
 /* Waits until it is this disk's turn, for a request of that cost (io/ioshares.h). [switch] */
 void vmdk_turn_take(struct vmdk_turn *turn, uint64_t cost);
 /*
- * The turn is over. next_cost: of the request that the disk has waiting already, 0 if it has none; with
- * one it stands in the queue at once, and vmdk_turn_take() must follow.
+ * The turn is over. next_cost: of the request that the disk has waiting already, 0 if it has
+ * none; with one it stands in the queue at once, and vmdk_turn_take() must follow.
  */
 void vmdk_turn_give(struct vmdk_turn *turn, uint64_t next_cost);

@@ -2,8 +2,9 @@
 /*
  * fs/vmfs/vmfs_mount.c -- mounting a VMFS volume: its devices, its two worlds, the host's own UUID.
  *
- * Two worlds belong to a volume that may be written: one beats every HB_BEAT_NS and does nothing else,
- * so that no long operation looks like death; one ticks (commits, lets go of locks).
+ * Two worlds belong to a volume that may be written: one beats every HB_BEAT_NS and does
+ * nothing else, so that no long operation looks like death; one ticks (commits, lets go of
+ * locks).
  *
  * Locking    none; mounts are serialised by the VFS, vmfs_*() take the volume's mutex.
  * Start at   mount_vmfs().

@@ -2,11 +2,11 @@
 /*
  * vmm/dev/acpi_tables.c -- builds RSDP, XSDT, RSDT, FADT, FACS, DSDT, MADT and MCFG.
  *
- * A PC guest learns from these where its interrupt controllers, processors, PM registers and PCI
- * windows are. The DSDT is AML: bytecode written by a builder of a few functions, one per term the
- * table needs, because it is short and a compiler for it would be one more thing to install to
- * build the image. It declares \_S5, PCI bus 0 with its windows and interrupt routing (four pins
- * to GSI 16..19), the serial port and the clock.
+ * A PC guest learns from these where its interrupt controllers, processors, PM registers and
+ * PCI windows are. The DSDT is AML: bytecode written by a builder of a few functions, one per
+ * term the table needs, because it is short and a compiler for it would be one more thing to
+ * install to build the image. It declares \_S5, PCI bus 0 with its windows and interrupt
+ * routing (four pins to GSI 16..19), the serial port and the clock.
  *
  * Invariants
  *   - All is laid out from `base` upwards; nothing is written past `room`.
@@ -270,7 +270,9 @@ static size_t aml_device(struct table_builder *b, const char *name)
     return start;
 }
 
-/* EisaId ("PNP0A03"): three letters of 5 bits and four hex digits, most significant byte first. */
+/*
+ * EisaId ("PNP0A03"): three letters of 5 bits and four hex digits, most significant byte first.
+ */
 static void aml_hid(struct table_builder *b, const char *id)
 {
     unsigned letters =

@@ -13,7 +13,8 @@
 #define SMBIOS_SIZE      0x4000u
 
 /*
- * Builds RSDP (at the very start), XSDT, RSDT, FADT, FACS, DSDT and MADT for guest address `base`.
+ * Builds RSDP (at the very start), XSDT, RSDT, FADT, FACS, DSDT and MADT for guest address
+ * `base`.
  * Returns how many bytes of `out` are used, 0 if `room` is too small.
  */
 size_t acpi_tables_build(unsigned vcpus, uint64_t base, uint8_t *out, size_t room);

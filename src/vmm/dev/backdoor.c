@@ -3,9 +3,9 @@
  * vmm/dev/backdoor.c -- VMware's backdoor: an IN from port 5658 that is a call to the monitor.
  *
  * A guest that finds it learns its TSC frequency (GETHZ) and skips every calibration against
- * emulated timers. The call is: EAX magic, CX command, EBX argument, EDX port; results come back in
- * the same registers. Without the magic the port is nobody's. Any privilege level may call, as on
- * VMware's products, so nothing here tells more than CPUID or changes anything.
+ * emulated timers. The call is: EAX magic, CX command, EBX argument, EDX port; results come
+ * back in the same registers. Without the magic the port is nobody's. Any privilege level may
+ * call, as on VMware's products, so nothing here tells more than CPUID or changes anything.
  *
  * Invariants
  *   - A known magic is always answered; an unknown command gives EAX = all ones.

@@ -2,9 +2,9 @@
 /*
  * vmm/dev/balloon.c -- VMware's memory balloon, as Linux's vmw_balloon speaks it.
  *
- * The driver asks once a second for its target, takes pages from its own guest until it holds as
- * many and tells us their numbers; the host's memory behind them is free then. So the guest decides
- * what it can do without, which it knows better than the host.
+ * The driver asks once a second for its target, takes pages from its own guest until it holds
+ * as many and tells us their numbers; the host's memory behind them is free then. So the guest
+ * decides what it can do without, which it knows better than the host.
  *
  *   IN EAX, DX   EAX magic, ECX command, RBX argument, RSI count  ──►  EAX status, RBX target
  *
@@ -12,8 +12,8 @@
  * at its next call (status RESET), because its idea and ours differ from then on.
  *
  * Invariants
- *   - Only pages that the guest names are taken, and each answer is per page; a batch page that is
- *     no RAM, or a number that is none, costs the guest a status.
+ *   - Only pages that the guest names are taken, and each answer is per page; a batch page that
+ *     is no RAM, or a number that is none, costs the guest a status.
  *   - What the driver holds is the P2M's count of BALLOONED pages.
  * Locking    the VM's lock, per 64 entries of a batch.
  * Sources    [VMX-BACKDOOR] balloon port; drivers/misc/vmw_balloon.c of Linux as a description
@@ -187,7 +187,8 @@ static enum balloon_status start(struct vm *vm, uint32_t wanted, uint64_t *caps)
     vm->balloon.caps = wanted == CAP_BASIC ? (uint32_t)CAP_BASIC : wanted & CAPS;
     *caps = vm->balloon.caps;
     spin_unlock(&vm->lock, irqs);
-    // A driver that leaves asks for nothing. If it were given that it would forget about 2 MB pages.
+    // A driver that leaves asks for nothing. If it were given that it would forget about 2 MB
+    // pages.
     if (wanted == 0)
         return BALLOON_BAD_COMMAND;
     return wanted == CAP_BASIC ? BALLOON_OK : BALLOON_OK_WITH_CAPS;

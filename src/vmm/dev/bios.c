@@ -2,17 +2,18 @@
 /*
  * vmm/dev/bios.c -- a VM that starts by a BIOS: the ROM, what the BIOS asks for, vCPU 0 at reset.
  *
- * The BIOS is SeaBIOS as Debian builds it for QEMU. It is copied into the RAM below 1 MB, where a PC
- * shadows it (the host bridge says that this has been done), and the processor starts there: the
- * same instructions as at the top of 4 GB, which is a device here and not executable. That copy at
- * the top can be read, for a BIOS that restores itself before it restarts.
+ * The BIOS is SeaBIOS as Debian builds it for QEMU. It is copied into the RAM below 1 MB, where
+ * a PC shadows it (the host bridge says that this has been done), and the processor starts
+ * there: the same instructions as at the top of 4 GB, which is a device here and not
+ * executable. That copy at the top can be read, for a BIOS that restores itself before it
+ * restarts.
  *
- * Tables: ACPI's are written to the end of low memory, which the memory map given to the BIOS keeps
- * from it; only the RSDP goes through the table loader, because it has to lie below 1 MB. SMBIOS
- * tables the BIOS copies where it likes.
+ * Tables: ACPI's are written to the end of low memory, which the memory map given to the BIOS
+ * keeps from it; only the RSDP goes through the table loader, because it has to lie below 1 MB.
+ * SMBIOS tables the BIOS copies where it likes.
  *
- * Ports: 402 takes the BIOS's messages, which go to the VM's log line by line; 92 has the A20 gate,
- * always open, and the fast reset.
+ * Ports: 402 takes the BIOS's messages, which go to the VM's log line by line; 92 has the A20
+ * gate, always open, and the fast reset.
  *
  * Invariants
  *   - `line` ends before its last byte: debug_write().

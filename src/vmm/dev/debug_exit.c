@@ -2,8 +2,8 @@
 /*
  * vmm/dev/debug_exit.c -- port f4, through which a test guest says how it ended.
  *
- * The port of QEMU's isa-debug-exit, so one guest image runs under both. The written value is the
- * VM's status as it stands, without QEMU's (value << 1) | 1. Reads give all ones.
+ * The port of QEMU's isa-debug-exit, so one guest image runs under both. The written value is
+ * the VM's status as it stands, without QEMU's (value << 1) | 1. Reads give all ones.
  *
  * Invariants none: the device has no state.
  * Locking    vm->lock, held by the caller of the handlers.

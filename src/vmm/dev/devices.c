@@ -6,8 +6,8 @@
  * controllers come first: the others drive their lines. Local APICs belong to vCPUs.
  *
  * Invariants
- *   - Destruction runs in the inverse order and leaves no port or MMIO range registered, so that a
- *     VM that is reset can have its devices made again.
+ *   - Destruction runs in the inverse order and leaves no port or MMIO range registered, so
+ *     that a VM that is reset can have its devices made again.
  * Locking    vm->lock not held: devices with timers wait for their callbacks.
  */
 #include "core/log.h"
@@ -44,7 +44,10 @@ static vmk_status addresses_give(struct vm *vm)
     return VMK_OK;
 }
 
-/* Test kernels that are started directly ask there for the number of processors; a BIOS has its own. */
+/*
+ * Test kernels that are started directly ask there for the number of processors; a BIOS has its
+ * own.
+ */
 static vmk_status fw_cfg_make(struct vm *vm)
 {
     return vm->config.firmware == VM_FIRMWARE_DIRECT ? fw_cfg_create(vm, &vm->fw_cfg) : VMK_OK;

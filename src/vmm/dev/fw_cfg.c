@@ -2,10 +2,11 @@
 /*
  * vmm/dev/fw_cfg.c -- how a BIOS learns what it cannot probe: named files at two ports.
  *
- * A 16-bit write to port 510 selects an item, each byte read at 511 is the item's next; past its
- * end there are zeros. Item 19 is a directory of files by name. SeaBIOS asks for the signature,
- * the number of processors, the memory map, ACPI and SMBIOS tables, and the boot order, and does
- * without what it does not find; test kernels without a BIOS ask for processors and memory. There is no DMA interface: the id says so.
+ * A 16-bit write to port 510 selects an item, each byte read at 511 is the item's next; past
+ * its end there are zeros. Item 19 is a directory of files by name. SeaBIOS asks for the
+ * signature, the number of processors, the memory map, ACPI and SMBIOS tables, and the boot
+ * order, and does without what it does not find; test kernels without a BIOS ask for processors
+ * and memory. There is no DMA interface: the id says so.
  *
  * Invariants
  *   - Nothing the guest writes changes an item.

@@ -2,9 +2,9 @@
 /*
  * vmm/dev/irq.c -- where a device's interrupt line goes: both controllers, as on a PC.
  *
- * The wires are on both chips at once and the guest masks the one it does not use. One crossing:
- * the timer's ISA line 0 arrives at pin 2 of the IOAPIC (the MADT says so), since pin 0 was the
- * PIC's own output and line 2 of the PIC is its cascade.
+ * The wires are on both chips at once and the guest masks the one it does not use. One
+ * crossing: the timer's ISA line 0 arrives at pin 2 of the IOAPIC (the MADT says so), since pin
+ * 0 was the PIC's own output and line 2 of the PIC is its cascade.
  *
  * Invariants none of its own.
  * Locking    vm->lock

@@ -2,13 +2,13 @@
 /*
  * vmm/dev/mc146818.c -- the MC146818 real-time clock and the CMOS memory around it, without a machine.
  *
- * Time is the host's wall time plus an offset that moves when the guest sets its clock, so nothing
- * ticks while nobody asked for an interrupt. Seconds begin where the caller's nanosecond count is a
- * multiple of 10^9. While the guest holds SET (register B, 80) the ten date bytes are plain memory;
- * releasing SET turns them into a new offset.
+ * Time is the host's wall time plus an offset that moves when the guest sets its clock, so
+ * nothing ticks while nobody asked for an interrupt. Seconds begin where the caller's
+ * nanosecond count is a multiple of 10^9. While the guest holds SET (register B, 80) the ten
+ * date bytes are plain memory; releasing SET turns them into a new offset.
  *
- * Flags of register C are made lazily: catch_up() looks how many seconds and periodic ticks passed
- * since the last look.
+ * Flags of register C are made lazily: catch_up() looks how many seconds and periodic ticks
+ * passed since the last look.
  *
  * Not here: daylight saving, the square wave output.
  *
@@ -171,7 +171,10 @@ static void line_update(struct mc146818 *r)
     r->line = r->cmos[RTC_C] & r->cmos[RTC_B] & C_FLAGS;
 }
 
-/* The period of the periodic interrupt, 0: none. Rates 1 and 2 are 8 and 9 with a 32 kHz crystal. */
+/*
+ * The period of the periodic interrupt, 0: none. Rates 1 and 2 are 8 and 9 with a 32 kHz
+ * crystal.
+ */
 static uint64_t period(const struct mc146818 *r)
 {
     unsigned rate = r->cmos[RTC_A] & 15u;
@@ -221,8 +224,11 @@ void mc146818_tick(struct mc146818 *r, uint64_t now)
     line_update(r);
 }
 
-/* While the line is high nothing more can be said by it: whoever reads C learns what came meanwhile.
- * Alarms are looked at every second all the same. */
+/*
+ * While the line is high nothing more can be said by it: whoever reads C learns what came
+ * meanwhile.
+ * Alarms are looked at every second all the same.
+ */
 uint64_t mc146818_next(const struct mc146818 *r)
 {
     uint8_t wanted = r->cmos[RTC_B] & (r->line ? B_AIE : C_FLAGS);

@@ -3,10 +3,10 @@
  * vmm/dev/mc146818.h -- a PC's real-time clock and CMOS memory as a machine of its own: bytes and times
  * in, bytes and an interrupt line out.
  *
- * It knows no VM, timer or lock, so that the VM's vmx runs it in ring 3 (agents/vmtools/guest/rtc.c) and
- * the kernel runs the same for a VM that has no vmx (vmm/dev/vrtc.c). The caller brings the time, a
- * count of nanoseconds that never goes back, looks at the line after each call, and calls
- * mc146818_tick() when mc146818_next() says.
+ * It knows no VM, timer or lock, so that the VM's vmx runs it in ring 3
+ * (agents/vmtools/guest/rtc.c) and the kernel runs the same for a VM that has no vmx
+ * (vmm/dev/vrtc.c). The caller brings the time, a count of nanoseconds that never goes back,
+ * looks at the line after each call, and calls mc146818_tick() when mc146818_next() says.
  */
 #pragma once
 
@@ -39,7 +39,10 @@ uint64_t mc146818_seconds_from_date(const struct mc146818_date *date);
 /* As firmware leaves it, in a PC with that much memory from address 0. */
 void mc146818_init(struct mc146818 *r, uint64_t base, uint64_t now, uint64_t memory_low_bytes,
                    unsigned vcpus);
-/* The RESET pin: interrupts and what was pending are gone; clock and memory go on by their battery. */
+/*
+ * The RESET pin: interrupts and what was pending are gone; clock and memory go on by their
+ * battery.
+ */
 void mc146818_reset(struct mc146818 *r, uint64_t now);
 /* Offset 0 is port 70; size 1, 2 or 4. */
 uint32_t mc146818_read(struct mc146818 *r, uint64_t now, unsigned offset, unsigned size);

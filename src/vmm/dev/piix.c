@@ -2,11 +2,12 @@
 /*
  * vmm/dev/piix.c -- the south bridge that a BIOS looks for: ISA bridge with PIRQs, power management.
  *
- * Two functions in slot 1: the PIIX3's ISA bridge, whose four PIRQ registers say to which 8259 IRQ
- * each interrupt line goes, and the PIIX4's power management, which has the PM registers' address.
- * These registers lie at VM_PM_BASE whatever is written (dev/vpm.c); SeaBIOS writes the same. The
- * bit that switches the system management interrupt on reads 1, so that a BIOS takes its handler
- * for installed: there is no system management mode here.
+ * Two functions in slot 1: the PIIX3's ISA bridge, whose four PIRQ registers say to which 8259
+ * IRQ each interrupt line goes, and the PIIX4's power management, which has the PM registers'
+ * address.
+ * These registers lie at VM_PM_BASE whatever is written (dev/vpm.c); SeaBIOS writes the same.
+ * The bit that switches the system management interrupt on reads 1, so that a BIOS takes its
+ * handler for installed: there is no system management mode here.
  *
  * Invariants  none of its own.
  * Locking     vm->lock.

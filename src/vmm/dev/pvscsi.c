@@ -2,15 +2,15 @@
 /*
  * vmm/dev/pvscsi.c -- VMware's paravirtual SCSI adapter: registers and commands.
  *
- * The guest gives the adapter a page of indices, a ring of requests and a ring of completions, then
- * writes requests and kicks. What the kick starts is in pvscsi_ring.c and runs in the VM's I/O
- * world; here is what happens in a vCPU's world under the VM's lock: registers, and the commands of
- * the set-up, whose descriptors come in word by word.
+ * The guest gives the adapter a page of indices, a ring of requests and a ring of completions,
+ * then writes requests and kicks. What the kick starts is in pvscsi_ring.c and runs in the VM's
+ * I/O world; here is what happens in a vCPU's world under the VM's lock: registers, and the
+ * commands of the set-up, whose descriptors come in word by word.
  *
- * Commands that change the rings or reset something may do so only when no request is in flight,
- * which takes time, and a register handler may not wait. So they are carried out as a `settle` of
- * the VM: after the handler, without the lock, still before the vCPU goes on (vmm/vm_io.c). The
- * guest's next instruction, the read of the status, finds it done.
+ * Commands that change the rings or reset something may do so only when no request is in
+ * flight, which takes time, and a register handler may not wait. So they are carried out as a
+ * `settle` of the VM: after the handler, without the lock, still before the vCPU goes on
+ * (vmm/vm_io.c). The guest's next instruction, the read of the status, finds it done.
  *
  * Not here: message ring (hot plug), request call threshold; both answer "not supported".
  *

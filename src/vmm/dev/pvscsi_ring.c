@@ -2,16 +2,18 @@
 /*
  * vmm/dev/pvscsi_ring.c -- the adapter's rings: requests out of guest memory, completions into it.
  *
- * Everything here is read from memory that the guest may change at any time, so each value is read
- * once, checked, and then used from the copy. What a hostile guest can do is harm itself: a request
- * that makes no sense is completed with an error, indices that make no sense stop the adapter until
- * it is set up again, and memory of the host that requests hold is bounded (SEGMENTS_MAX).
+ * Everything here is read from memory that the guest may change at any time, so each value is
+ * read once, checked, and then used from the copy. What a hostile guest can do is harm itself:
+ * a request that makes no sense is completed with an error, indices that make no sense stop the
+ * adapter until it is set up again, and memory of the host that requests hold is bounded
+ * (SEGMENTS_MAX).
  *
  * Invariants
- *   - A request is counted in flight from the time it is taken until it was completed or dropped.
+ *   - A request is counted in flight from the time it is taken until it was completed or
+ *     dropped.
  *   - The indices that count are ours; what stands in the guest's page is only copied there.
- * Locking    runs in the I/O world; the work lock for `done` and the counts; vm->lock for registers
- *            and interrupts.
+ * Locking    runs in the I/O world; the work lock for `done` and the counts; vm->lock for
+ *            registers and interrupts.
  * Start at   pvscsi_run().
  * Sources    [PVSCSI]
  */
@@ -158,7 +160,10 @@ static bool is_active(struct pvscsi *p)
     return active;
 }
 
-/* Completes what is done, or drops it when the adapter is being reset. True: there was something. */
+/*
+ * Completes what is done, or drops it when the adapter is being reset. True: there was
+ * something.
+ */
 static bool complete_all(struct pvscsi *p)
 {
     bool active = is_active(p), posted = false, any = false, room = true;
@@ -185,7 +190,10 @@ static bool complete_all(struct pvscsi *p)
 
 /* ---- requests ---- */
 
-/* Walks a scatter list: counts the segments it may need, or adds them. False: it makes no sense. */
+/*
+ * Walks a scatter list: counts the segments it may need, or adds them. False: it makes no
+ * sense.
+ */
 static bool list_walk(struct pvscsi *p, const struct ring_request *q, struct vm_scatter *out,
                       uint32_t *room)
 {

@@ -2,17 +2,18 @@
 /*
  * vmm/dev/scsi_disk.c -- a SCSI disk over a block device: what each command block asks for.
  *
- * The command block is the guest's and so is every number in it. A command is first decoded (where,
- * how many blocks, does it fit) and nothing happens if that fails; then it becomes one block request
- * after another, none longer than the device takes, until its data is through. The scatter list is
- * used up on the way, so that no second list is needed.
+ * The command block is the guest's and so is every number in it. A command is first decoded
+ * (where, how many blocks, does it fit) and nothing happens if that fails; then it becomes one
+ * block request after another, none longer than the device takes, until its data is through.
+ * The scatter list is used up on the way, so that no second list is needed.
  *
  *   scsi_disk_start -> transfer_begin -> part_submit -> part_done -> part_submit ... -> finish
  *
- * A device that answers before submit() returns would make that a recursion as deep as the command
- * is long; part_submit() is a loop around those (`state` says who goes on).
+ * A device that answers before submit() returns would make that a recursion as deep as the
+ * command is long; part_submit() is a loop around those (`state` says who goes on).
  *
- * WRITE SAME writes a pattern buffer again and again; UNMAP discards one descriptor after another.
+ * WRITE SAME writes a pattern buffer again and again; UNMAP discards one descriptor after
+ * another.
  * Reservations are accepted and mean nothing: a disk here belongs to one VM.
  *
  * Invariants
@@ -115,7 +116,9 @@ static void finish_sense(struct scsi_task *t, uint32_t sense)
     finish(t);
 }
 
-/* Data that is known at once, cut at what the command allows and what the guest has room for. */
+/*
+ * Data that is known at once, cut at what the command allows and what the guest has room for.
+ */
 static void finish_data(struct scsi_task *t, const void *data, uint64_t size, uint64_t allowed)
 {
     t->transferred = scatter_write(t->segments, t->segment_count, 0, data, MIN(size, allowed));
@@ -146,7 +149,9 @@ enum {
 
 static void part_submit(struct scsi_task *t);
 
-/* The segments from the cursor on shrink to `size` bytes; part_restore() moves on behind them. */
+/*
+ * The segments from the cursor on shrink to `size` bytes; part_restore() moves on behind them.
+ */
 static uint32_t part_cut(struct scsi_task *t, uint64_t size)
 {
     uint32_t count = 0;
@@ -493,7 +498,9 @@ static void report_luns(struct scsi_task *t)
     finish_data(t, out, sizeof(out), be32(t->cdb + 6));
 }
 
-/* Sense data goes out with its status at once, so there is none to be asked for, but for this. */
+/*
+ * Sense data goes out with its status at once, so there is none to be asked for, but for this.
+ */
 static void request_sense(struct scsi_task *t)
 {
     uint8_t out[SCSI_SENSE_SIZE];

@@ -2,14 +2,14 @@
 /*
  * vmm/dev/scsi_pages.c -- what a SCSI disk says of itself: INQUIRY, vital product data, MODE SENSE.
  *
- * Names are those of VMware's virtual disk, so that guests with rules for it apply them. The disk
- * has a volatile write cache (a block device promises durability after a flush or with FUA only),
- * and says so: a guest that was not told would not flush.
+ * Names are those of VMware's virtual disk, so that guests with rules for it apply them. The
+ * disk has a volatile write cache (a block device promises durability after a flush or with FUA
+ * only), and says so: a guest that was not told would not flush.
  *
  * Invariants  nothing is written past SCSI_PAGE_ROOM: the longest page is known.
  * Locking     none: pure.
- * Sources     [SPC4] "Standard INQUIRY data", "Vital product data parameters"; [SBC3] "Block Limits
- *             VPD page", "Mode parameters for direct access block devices"
+ * Sources     [SPC4] "Standard INQUIRY data", "Vital product data parameters"; [SBC3] "Block
+ *             Limits VPD page", "Mode parameters for direct access block devices"
  */
 #include "lib/ascii.h"
 #include "lib/endian.h"

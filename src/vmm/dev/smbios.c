@@ -2,13 +2,14 @@
 /*
  * vmm/dev/smbios.c -- builds the SMBIOS 2.8 tables of a virtual machine.
  *
- * Guests read here who made the machine. Linux takes it for VMware's if the serial number begins
- * with "VMware", and loads drivers by the manufacturer's name, so both follow VMware's. Structures:
- * BIOS (0), system (1), enclosure (3), processor (4) per vCPU, memory array (16), device (17) and
- * mapped ranges (19), boot information (32), end (127).
+ * Guests read here who made the machine. Linux takes it for VMware's if the serial number
+ * begins with "VMware", and loads drivers by the manufacturer's name, so both follow VMware's.
+ * Structures:
+ * BIOS (0), system (1), enclosure (3), processor (4) per vCPU, memory array (16), device (17)
+ * and mapped ranges (19), boot information (32), end (127).
  *
- * A structure is a formatted part whose strings follow it, numbered from 1; the builder writes the
- * formatted part, then each string in the order in which string() was called.
+ * A structure is a formatted part whose strings follow it, numbered from 1; the builder writes
+ * the formatted part, then each string in the order in which string() was called.
  *
  * Invariants
  *   - Nothing is written past `room`; `full` remembers that something did not fit.

@@ -2,18 +2,18 @@
 /*
  * vmm/dev/vioapic.c -- a VM's IOAPIC: turns the levels of 24 lines into messages to local APICs.
  *
- * An edge entry sends one message for each rise of its line. A rise while the entry is masked is
- * lost: the 82093AA neither delivers nor holds it, and guests that unmask count on that. A level
- * entry sends while its line is asserted and remembers in Remote IRR that a local APIC has it;
- * nothing more goes out until the EOI comes back, and if the line is still asserted then, the
- * message is sent again.
+ * An edge entry sends one message for each rise of its line. A rise while the entry is masked
+ * is lost: the 82093AA neither delivers nor holds it, and guests that unmask count on that. A
+ * level entry sends while its line is asserted and remembers in Remote IRR that a local APIC
+ * has it; nothing more goes out until the EOI comes back, and if the line is still asserted
+ * then, the message is sent again.
  *
  * The device hands over assertion, not voltage, so the polarity bit is stored and ignored.
  *
  * Invariants
  *   - Remote IRR is set only in level entries, from the time an APIC accepted until its EOI.
- *   - A level entry that is unmasked, asserted and not in service has been sent: pin_level_send()
- *     runs after every change of the three.
+ *   - A level entry that is unmasked, asserted and not in service has been sent:
+ *     pin_level_send() runs after every change of the three.
  * Locking    vm->lock
  * Start at   vioapic_irq()
  * Sources    [82093AA] Intel I/O APIC data sheet; version 0x20's EOI register: [ICH9] 13.5

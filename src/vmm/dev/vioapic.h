@@ -15,5 +15,7 @@ must_check vmk_status vioapic_create(struct vm *vm);
 void vioapic_destroy(struct vm *vm);
 /* A pin's line is asserted or not, whatever polarity the guest chose. vm->lock held. */
 void vioapic_irq(struct vm *vm, unsigned pin, bool high);
-/* A local APIC's EOI of a level interrupt: sends again what is still asserted. vm->lock held. */
+/*
+ * A local APIC's EOI of a level interrupt: sends again what is still asserted. vm->lock held.
+ */
 void vioapic_eoi(struct vm *vm, uint8_t vector);

@@ -5,11 +5,11 @@
  * Only the modern interface: four structures in one memory BAR, found by capabilities. A driver
  * negotiates, gives the queue's three addresses and says DRIVER_OK; from then on a notification
  * queues the job and the I/O world walks the ring. All of the ring is guest memory and is read
- * through the checked copies, each value once. A ring that makes no sense stops the device: status
- * NEEDS_RESET, nothing else happens until the driver resets it.
+ * through the checked copies, each value once. A ring that makes no sense stops the device:
+ * status NEEDS_RESET, nothing else happens until the driver resets it.
  *
- * Writing 0 to the status resets. What is in flight ends first (a `settle`, see vm.h), so that no
- * buffer is written after the driver read 0 back.
+ * Writing 0 to the status resets. What is in flight ends first (a `settle`, see vm.h), so that
+ * no buffer is written after the driver read 0 back.
  *
  * Invariants
  *   - Chains are taken only while `live()`; queue addresses do not change then.
@@ -189,7 +189,9 @@ static void chain_drop(struct virtio_chain *c)
     heap_free((uint8_t *)c - c->device->ops->chain_size);
 }
 
-/* Makes the chain and hands it to the device. NO_MEMORY: later. BAD_FORMAT: it makes no sense. */
+/*
+ * Makes the chain and hands it to the device. NO_MEMORY: later. BAD_FORMAT: it makes no sense.
+ */
 static vmk_status chain_start(struct virtio *v, uint16_t head)
 {
     unsigned count = chain_read(v, head);

@@ -2,9 +2,10 @@
 /*
  * vmm/dev/virtio_blk.c -- a virtio block device: what a chain of buffers asks for.
  *
- * A request is a header (type, sector), data, and a status byte, spread over buffers as the driver
- * likes. It is carried out by the SCSI disk behind it: reads, writes, flushes, discards and zeroing
- * have commands there, and so the checks, the splitting and the error paths exist once.
+ * A request is a header (type, sector), data, and a status byte, spread over buffers as the
+ * driver likes. It is carried out by the SCSI disk behind it: reads, writes, flushes, discards
+ * and zeroing have commands there, and so the checks, the splitting and the error paths exist
+ * once.
  *
  * Invariants
  *   - The status byte is the last one the device may write; it is written in any case.

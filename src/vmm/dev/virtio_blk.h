@@ -11,7 +11,10 @@
 struct virtio_blk;
 struct vm;
 
-/* The device of config.disks[index]. World context, vm->lock not held. NO_MEMORY, LIMIT, EXISTS. */
+/*
+ * The device of config.disks[index]. World context, vm->lock not held. NO_MEMORY, LIMIT,
+ * EXISTS.
+ */
 must_check vmk_status virtio_blk_create(struct vm *vm, unsigned index, struct virtio_blk **out);
 /* Waits for what is in flight. World context. */
 void virtio_blk_destroy(struct virtio_blk *b);

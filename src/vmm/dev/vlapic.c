@@ -2,20 +2,22 @@
 /*
  * vmm/dev/vlapic.c -- a vCPU's local APIC: interrupts come in, wait by priority, are served; its life.
  *
- * A vector goes from IRR (pending) to ISR (in service) when the vCPU takes it, and out of ISR with the
- * guest's EOI. The registers around that are in vlapic_regs.c, what APICs send each other in
- * vlapic_message.c, the timer in vlapic_timer.c.
+ * A vector goes from IRR (pending) to ISR (in service) when the vCPU takes it, and out of ISR
+ * with the guest's EOI. The registers around that are in vlapic_regs.c, what APICs send each
+ * other in vlapic_message.c, the timer in vlapic_timer.c.
  *
- * `irr_words` has a bit for each 32-bit word of IRR that may hold something. It is the flag that
- * makes vlapic_pending() one load in the common case. A poster sets the bit in IRR first, then the
- * summary; accept clears in the other order and looks again, so a set bit is never forgotten.
+ * `irr_words` has a bit for each 32-bit word of IRR that may hold something. It is the flag
+ * that makes vlapic_pending() one load in the common case. A poster sets the bit in IRR first,
+ * then the summary; accept clears in the other order and looks again, so a set bit is never
+ * forgotten.
  *
  * Invariants
  *   - ppr is max(TPR, class of the highest ISR bit) after every change of either.
  *   - irr_words has bit i set whenever irr[i] is not zero and no post is half done.
- *   - The APIC accepts fixed interrupts only while enabled in IA32_APIC_BASE and SVR (`accepting`).
- * Locking    none of its own (vlapic_internal.h). An EOI of a level interrupt takes vm->lock, so
- *            callers of the MSR and MMIO entries hold no lock.
+ *   - The APIC accepts fixed interrupts only while enabled in IA32_APIC_BASE and SVR
+ *     (`accepting`).
+ * Locking    none of its own (vlapic_internal.h). An EOI of a level interrupt takes vm->lock,
+ *            so callers of the MSR and MMIO entries hold no lock.
  * Start at   vlapic_irr_set(), vlapic_pending(), vlapic_accept()
  * Sources    [SDM] volume 3, chapter "Advanced Programmable Interrupt Controller"
  */

@@ -2,12 +2,13 @@
 /*
  * vmm/dev/vlapic_internal.h -- struct vlapic, for the four files of a vCPU's local APIC.
  *
- * Most fields belong to the vCPU: only its own world reads and writes them, so they need no lock.
- * What others touch is small: they set bits in IRR and TMR, they read the destination registers to
- * see whether a message is meant for this APIC, and the timer callback reads the timer's LVT. All
- * of that is done with atomics, so a post costs two locked instructions and no lock. Turned down:
- * one lock around everything; an IPI takes an exit each way already, and the lock would be most of
- * what remains.
+ * Most fields belong to the vCPU: only its own world reads and writes them, so they need no
+ * lock.
+ * What others touch is small: they set bits in IRR and TMR, they read the destination registers
+ * to see whether a message is meant for this APIC, and the timer callback reads the timer's
+ * LVT. All of that is done with atomics, so a post costs two locked instructions and no lock.
+ * Turned down: one lock around everything; an IPI takes an exit each way already, and the lock
+ * would be most of what remains.
  *
  * Locking    none of its own. (a) atomics, (i) never changes, everything else the vCPU's world.
  */
@@ -90,7 +91,9 @@ struct vlapic {
 #define set_bits(field, b)   ((void)__atomic_fetch_or(&(field), (b), __ATOMIC_SEQ_CST))
 #define clear_bits(field, b) ((void)__atomic_fetch_and(&(field), ~(b), __ATOMIC_SEQ_CST))
 
-/* The logical id that the hardware derives from the id in x2APIC mode: cluster and place in it. */
+/*
+ * The logical id that the hardware derives from the id in x2APIC mode: cluster and place in it.
+ */
 static inline uint32_t x2apic_ldr(uint32_t id)
 {
     return (id >> 4) << 16 | 1u << (id & 15u);
@@ -99,15 +102,18 @@ static inline uint32_t x2apic_ldr(uint32_t id)
 /* ---- vlapic.c ---- */
 
 /*
- * Sets the vector pending. True if it was not: then the vCPU must look, and who posts from another
- * world kicks it. Any context.
+ * Sets the vector pending. True if it was not: then the vCPU must look, and who posts from
+ * another world kicks it. Any context.
  */
 bool vlapic_irr_set(struct vlapic *l, uint8_t vector, bool level);
 /* Raises a local interrupt source of this APIC. Any context. */
 void vlapic_lvt_fire(struct vlapic *l, enum apic_lvt which);
 /* Notes an error (ESR_*) for the next read of ESR; a new one raises LVT_ERROR. Any context. */
 void vlapic_error(struct vlapic *l, uint32_t bit);
-/* Ends the highest interrupt in service. The vCPU's world; takes vm->lock if it was level-triggered. */
+/*
+ * Ends the highest interrupt in service. The vCPU's world; takes vm->lock if it was
+ * level-triggered.
+ */
 void vlapic_eoi(struct vlapic *l);
 /* A new task priority, and the processor priority that follows from it. The vCPU's world. */
 void vlapic_tpr_set(struct vlapic *l, uint32_t value);
@@ -131,5 +137,8 @@ void vlapic_tsc_deadline_set(struct vlapic *l, uint64_t value);  // 0 disarms
 
 /* ---- vlapic_regs.c ---- */
 
-/* All registers but IA32_APIC_BASE to their values after power-up. The vCPU's world, or before it runs. */
+/*
+ * All registers but IA32_APIC_BASE to their values after power-up. The vCPU's world, or before
+ * it runs.
+ */
 void vlapic_registers_reset(struct vlapic *l);

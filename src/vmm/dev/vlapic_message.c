@@ -2,9 +2,10 @@
 /*
  * vmm/dev/vlapic_message.c -- what local APICs are sent: IPIs, and interrupts of IOAPIC and MSI.
  *
- * A message has a destination, physical (an id) or logical (a mask, as DFR says), and a delivery mode.
- * It goes straight into the target's IRR or start-up state: there is no bus, so no message waits and
- * the delivery status of ICR always says idle.
+ * A message has a destination, physical (an id) or logical (a mask, as DFR says), and a
+ * delivery mode.
+ * It goes straight into the target's IRR or start-up state: there is no bus, so no message
+ * waits and the delivery status of ICR always says idle.
  *
  * Locking    none: a target is changed with atomics (vlapic_internal.h). vm->lock may be held.
  * Start at   vlapic_icr_send(), vlapic_deliver()
@@ -56,9 +57,10 @@ static bool message_match(struct vlapic *l, const struct message *m)
 }
 
 /*
- * INIT puts a vCPU into reset until a SIPI comes, so one that waits for its SIPI has nothing to do.
- * That is every start of a processor after power-up, and the SIPI that follows at once then needs
- * no ordering with a reset under way.
+ * INIT puts a vCPU into reset until a SIPI comes, so one that waits for its SIPI has nothing to
+ * do.
+ * That is every start of a processor after power-up, and the SIPI that follows at once then
+ * needs no ordering with a reset under way.
  */
 static void init_send(struct vcpu *target)
 {
@@ -80,7 +82,9 @@ static void sipi_send(struct vcpu *target, uint8_t vector)
     store(target->sipi_vector, (int)vector);
 }
 
-/* One target takes the message. False if its APIC does not accept it. `from` null: not an IPI. */
+/*
+ * One target takes the message. False if its APIC does not accept it. `from` null: not an IPI.
+ */
 static bool message_accept(struct vcpu *target, struct vcpu *from, const struct message *m)
 {
     switch (m->mode) {

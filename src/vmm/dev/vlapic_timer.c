@@ -2,15 +2,16 @@
 /*
  * vmm/dev/vlapic_timer.c -- the timer of a local APIC: one-shot, periodic, TSC deadline.
  *
- * The timer counts at 1 GHz: one tick is a nanosecond before the divider. It is kept as the time
- * at which it runs out, and the current count is computed when somebody reads it. A periodic timer
- * adds its period to the last deadline, not to now, so it does not drift; ticks that nobody could
- * take are dropped, because a guest that was not running gains nothing from ten timer interrupts.
+ * The timer counts at 1 GHz: one tick is a nanosecond before the divider. It is kept as the
+ * time at which it runs out, and the current count is computed when somebody reads it. A
+ * periodic timer adds its period to the last deadline, not to now, so it does not drift; ticks
+ * that nobody could take are dropped, because a guest that was not running gains nothing from
+ * ten timer interrupts.
  *
  * Invariants
  *   - timer_period(), timer_divide and the mode change only while the timer is stopped.
- * Locking    none of its own. The callback runs on whatever CPU armed it and shares the fields marked
- *            (a) with the vCPU's world; vlapic_timer_stop() keeps it away from the rest.
+ * Locking    none of its own. The callback runs on whatever CPU armed it and shares the fields
+ *            marked (a) with the vCPU's world; vlapic_timer_stop() keeps it away from the rest.
  * Start at   timer_fired(), vlapic_timer_initial_set()
  * Sources    [SDM] volume 3, "APIC Timer"
  */
@@ -125,8 +126,8 @@ void vlapic_timer_settle(struct vlapic *l)
 }
 
 /*
- * Twice: a callback that was under way on another CPU at the first may have armed it again; one that
- * starts after the flag is up does not.
+ * Twice: a callback that was under way on another CPU at the first may have armed it again; one
+ * that starts after the flag is up does not.
  */
 void vlapic_timer_stop(struct vlapic *l)
 {

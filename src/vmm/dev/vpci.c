@@ -2,24 +2,24 @@
 /*
  * vmm/dev/vpci.c -- the guest's PCI bus: configuration space, a host bridge, BARs, INTx lines.
  *
- * Two ways lead to the same bytes: the ports, and memory at VPCI_ECAM_BASE for guests that want the
- * PCI Express way. Configuration mechanism 1: a 32-bit write to cf8 chooses bus, function and
- * register, cfc..cff is a window of 1, 2 or 4 bytes on it. Only a full 32-bit access at cf8 reaches
- * the address register; byte accesses there fall through on a PC, and cf9 among them is the reset
- * control register. The host bridge has the ids of the 440BX that VMware's virtual machines have,
- * because guests know them; a VM with a BIOS gets the 440FX and the subsystem that SeaBIOS takes
- * for a virtual machine with the fw_cfg port (dev/fw_cfg.c).
+ * Two ways lead to the same bytes: the ports, and memory at VPCI_ECAM_BASE for guests that want
+ * the PCI Express way. Configuration mechanism 1: a 32-bit write to cf8 chooses bus, function
+ * and register, cfc..cff is a window of 1, 2 or 4 bytes on it. Only a full 32-bit access at cf8
+ * reaches the address register; byte accesses there fall through on a PC, and cf9 among them is
+ * the reset control register. The host bridge has the ids of the 440BX that VMware's virtual
+ * machines have, because guests know them; a VM with a BIOS gets the 440FX and the subsystem
+ * that SeaBIOS takes for a virtual machine with the fw_cfg port (dev/fw_cfg.c).
  *
- * The bus owns the windows between fixed devices, in ports and memory, and decodes the BARs that
- * lie there; a BAR the guest puts elsewhere decodes nowhere. INTA# of a slot goes to one of four
- * GSIs, and for a guest that uses the 8259s to the IRQ that the PIIX routes that line to
- * (dev/piix.c), or to none.
+ * The bus owns the windows between fixed devices, in ports and memory, and decodes the BARs
+ * that lie there; a BAR the guest puts elsewhere decodes nowhere. INTA# of a slot goes to one
+ * of four GSIs, and for a guest that uses the 8259s to the IRQ that the PIIX routes that line
+ * to (dev/piix.c), or to none.
  *
  * Invariants
  *   - No two functions have one devfn: vpci_add_function().
  *   - A guest's write changes only bits in `writable`: config_write().
- *   - A line is high exactly while some function holds it so and has not been told to let go (INTx
- *     disable, MSI, MSI-X): lines_update() runs after every change of these.
+ *   - A line is high exactly while some function holds it so and has not been told to let go
+ *     (INTx disable, MSI, MSI-X): lines_update() runs after every change of these.
  * Locking    vm->lock.
  * Sources    [PCI] "Configuration Mechanism #1", "Configuration Space Header", "Base Addresses"
  */
@@ -187,7 +187,10 @@ static void data_write(struct vpci *pci, unsigned lane, unsigned size, uint64_t 
     config_write(selected(pci), (pci->address & 0xfc) + lane, MIN(size, 4 - lane), value);
 }
 
-/* Memory-mapped configuration space: 4 KB for each function, of which PCI's 256 bytes are there. */
+/*
+ * Memory-mapped configuration space: 4 KB for each function, of which PCI's 256 bytes are
+ * there.
+ */
 static uint64_t ecam_read(void *device, struct vcpu *v, uint64_t offset, unsigned size)
 {
     (void)v;

@@ -2,9 +2,9 @@
 /*
  * vmm/dev/vpci.h -- the guest's PCI bus 0: configuration space, BARs, interrupts of its functions.
  *
- * A device fills a struct vpci_function, says which BARs and capabilities it has, and adds it. From
- * then on the bus decodes: where a BAR lies is the guest's choice, and how an interrupt goes (INTx,
- * MSI, MSI-X) too.
+ * A device fills a struct vpci_function, says which BARs and capabilities it has, and adds it.
+ * From then on the bus decodes: where a BAR lies is the guest's choice, and how an interrupt
+ * goes (INTx, MSI, MSI-X) too.
  */
 #pragma once
 
@@ -52,7 +52,9 @@ struct vpci_function {
     uint8_t devfn;  // slot << 3 | function
     uint8_t config[VPCI_CONFIG_SIZE];
     uint8_t writable[VPCI_CONFIG_SIZE];
-    /* Called after the guest changed bytes [offset, offset + size); may be null. vm->lock held. */
+    /*
+     * Called after the guest changed bytes [offset, offset + size); may be null. vm->lock held.
+     */
     void (*written)(void *device, struct vpci_function *f, unsigned offset, unsigned size);
     void *device;
     // The bus's own, filled by the calls below. vm->lock.
@@ -70,12 +72,17 @@ struct vpci_function {
 /* vm->lock not held. NO_MEMORY, LIMIT. */
 must_check vmk_status vpci_create(struct vm *vm);
 void vpci_destroy(struct vm *vm);
-/* Adds a function at creation; `f` belongs to the caller and outlives the bus. EXISTS: the place
- * is taken. LIMIT: no room. */
+/*
+ * Adds a function at creation; `f` belongs to the caller and outlives the bus. EXISTS: the
+ * place is taken. LIMIT: no room.
+ */
 must_check vmk_status vpci_add_function(struct vpci *pci, struct vpci_function *f);
 /* Takes it away again: nothing decodes to it, its line is low. vm->lock not held. */
 void vpci_remove_function(struct vpci *pci, struct vpci_function *f);
-/* What a PC's firmware does: gives every BAR an address and switches decoding on. vm->lock held. */
+/*
+ * What a PC's firmware does: gives every BAR an address and switches decoding on. vm->lock
+ * held.
+ */
 void vpci_assign(struct vpci *pci);
 
 /* ---- before vpci_add_function() ---- */

@@ -2,10 +2,10 @@
 /*
  * vmm/dev/vpci_msi.c -- interrupts as messages: the MSI and MSI-X capabilities.
  *
- * A message is a write of a data word to an address, both the guest's; at fee00000 the local APICs
- * take it. Whatever else the guest put there goes nowhere. MSI here has one vector and no mask
- * bits; MSI-X has a table in a BAR with a mask for each entry, and a message that is masked waits
- * as a pending bit.
+ * A message is a write of a data word to an address, both the guest's; at fee00000 the local
+ * APICs take it. Whatever else the guest put there goes nowhere. MSI here has one vector and no
+ * mask bits; MSI-X has a table in a BAR with a mask for each entry, and a message that is
+ * masked waits as a pending bit.
  *
  * Invariants
  *   - A pending bit is set only while its entry or the function is masked: vpci_msix_changed().

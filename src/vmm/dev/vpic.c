@@ -2,17 +2,17 @@
 /*
  * vmm/dev/vpic.c -- a VM's pair of 8259A interrupt controllers, the second behind line 2 of the first.
  *
- * Guests use it in one of two ways: as the only controller (early boot, small kernels), or to move
- * its vectors out of the way and mask everything. Both must be right, and the second must not leave
- * stray interrupts behind.
+ * Guests use it in one of two ways: as the only controller (early boot, small kernels), or to
+ * move its vectors out of the way and mask everything. Both must be right, and the second must
+ * not leave stray interrupts behind.
  *
- * A request is latched in IRR by a rise of its line and, as on the chip, withdrawn when the line
- * falls before the acknowledge; a level line (ELCR) is simply its level. So devices hold a line
- * until they are served. When the CPU acknowledges and nothing is there any more, the answer is the
- * chip's: line 7, with no bit in service.
+ * A request is latched in IRR by a rise of its line and, as on the chip, withdrawn when the
+ * line falls before the acknowledge; a level line (ELCR) is simply its level. So devices hold a
+ * line until they are served. When the CPU acknowledges and nothing is there any more, the
+ * answer is the chip's: line 7, with no bit in service.
  *
- * `output` keeps the vector the pair would answer now. It is recomputed after every change, so the
- * run loop asks before each entry with one load.
+ * `output` keeps the vector the pair would answer now. It is recomputed after every change, so
+ * the run loop asks before each entry with one load.
  *
  * Invariants
  *   - output is what an acknowledge would return, or -1 if INT is low.
@@ -94,7 +94,9 @@ static uint8_t line_bit(unsigned line)
     return (uint8_t)(1u << line);
 }
 
-/* The line of `set` that comes first in the rotation; 8 if there is none. Position, not number. */
+/*
+ * The line of `set` that comes first in the rotation; 8 if there is none. Position, not number.
+ */
 static unsigned first_position(const struct vpic_chip *c, uint8_t set)
 {
     for (unsigned position = 0; position < 8; position++) {

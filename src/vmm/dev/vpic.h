@@ -16,7 +16,7 @@ void vpic_irq(struct vm *vm, unsigned irq, bool high);
 /* The vector an acknowledge would give now, or -1. One load: any context, no lock needed. */
 int vpic_pending(struct vm *vm);
 /*
- * The CPU's acknowledge cycle: the vector goes into service and is returned. Never fails: when the
- * request is gone it is the spurious vector (line 7 or 15). TAKES vm->lock; hold none.
+ * The CPU's acknowledge cycle: the vector goes into service and is returned. Never fails: when
+ * the request is gone it is the spurious vector (line 7 or 15). TAKES vm->lock; hold none.
  */
 int vpic_acknowledge(struct vm *vm);

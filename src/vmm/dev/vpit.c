@@ -2,21 +2,22 @@
 /*
  * vmm/dev/vpit.c -- a VM's 8254 interval timer, and port 61 with its gate and speaker bits.
  *
- * Nothing ticks. A channel knows the tick at which its count was loaded, and its count and output
- * are computed from the ticks that guest time has made since. Only channel 0 needs the host: a
- * software timer waits for the next rise of its output and pulses line 0. Guests calibrate their
- * clocks against channel 2 by polling port 61, so what is read is exact to the tick.
+ * Nothing ticks. A channel knows the tick at which its count was loaded, and its count and
+ * output are computed from the ticks that guest time has made since. Only channel 0 needs the
+ * host: a software timer waits for the next rise of its output and pulses line 0. Guests
+ * calibrate their clocks against channel 2 by polling port 61, so what is read is exact to the
+ * tick.
  *
- * A count written to a running mode 2 or 3 channel takes effect at the end of its period, as on the
- * chip; channel_sync() makes the change when somebody looks after that tick. BCD is accepted and
- * counts binary.
+ * A count written to a running mode 2 or 3 channel takes effect at the end of its period, as on
+ * the chip; channel_sync() makes the change when somebody looks after that tick. BCD is
+ * accepted and counts binary.
  *
- * Line 0 stays up from one rise to the next and is dropped just before it rises again, so that a
- * guest with interrupts off for half a period of mode 3 loses no tick. Ticks that are due together
- * come as one.
+ * Line 0 stays up from one rise to the next and is dropped just before it rises again, so that
+ * a guest with interrupts off for half a period of mode 3 loses no tick. Ticks that are due
+ * together come as one.
  *
- * The callback takes vm->lock, so nothing that holds it may cancel the timer. It is only moved; a
- * callback that finds nothing due goes away or waits for the right time.
+ * The callback takes vm->lock, so nothing that holds it may cancel the timer. It is only moved;
+ * a callback that finds nothing due goes away or waits for the right time.
  *
  * Invariants
  *   - reload is 1..65536 while counting.
@@ -128,7 +129,9 @@ static void channel_sync(struct pit_channel *c, uint64_t now)
     c->null_count = false;
 }
 
-/* Moves start to the beginning of the period that holds `now`, so that its end is the next one. */
+/*
+ * Moves start to the beginning of the period that holds `now`, so that its end is the next one.
+ */
 static void channel_rebase(struct pit_channel *c, uint64_t now)
 {
     uint64_t elapsed = channel_elapsed(c, now);
@@ -217,8 +220,9 @@ static void timer_fired(struct timer *timer)
 }
 
 /*
- * After a write to a channel: channel 0's line and timer follow. The line only falls here: the rise
- * that a new mode gives the output on the chip would be one interrupt too many for most guests.
+ * After a write to a channel: channel 0's line and timer follow. The line only falls here: the
+ * rise that a new mode gives the output on the chip would be one interrupt too many for most
+ * guests.
  */
 static void channel_changed(struct vpit *p, unsigned index, uint64_t now)
 {

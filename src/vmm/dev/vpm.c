@@ -3,10 +3,10 @@
  * vmm/dev/vpm.c -- ACPI fixed hardware and the ways a PC is reset.
  *
  * PM1a status and enable, PM1a control (S5 powers the VM off), the 32-bit PM timer, the SCI on
- * IRQ 9, level-triggered, active high as the MADT says. The machine is always in ACPI mode: SCI_EN
- * reads 1 and there is no SMI command port. Resets come through port cf9 (the FADT's reset
- * register) or the keyboard controller's command fe at port 64; nothing else of that controller
- * exists, its ports read all ones.
+ * IRQ 9, level-triggered, active high as the MADT says. The machine is always in ACPI mode:
+ * SCI_EN reads 1 and there is no SMI command port. Resets come through port cf9 (the FADT's
+ * reset register) or the keyboard controller's command fe at port 64; nothing else of that
+ * controller exists, its ports read all ones.
  *
  * The PM timer's carry (TMR_STS) is not reported: a 32-bit timer that is read as such needs no
  * overflow interrupt, and no timer of the host has to run for it.
@@ -97,7 +97,10 @@ static void control_write(struct vpm *pm, uint16_t value)
         vm_stop(pm->vm, 0, "powered off by the guest");
 }
 
-/* A byte of a register replaces its part; SLP_EN lives in the high byte, status bits clear by 1. */
+/*
+ * A byte of a register replaces its part; SLP_EN lives in the high byte, status bits clear by
+ * 1.
+ */
 static void byte_write(struct vpm *pm, uint64_t offset, uint8_t byte)
 {
     unsigned shift = offset & 1 ? 8 : 0;
@@ -119,7 +122,8 @@ static void vpm_write(void *device, struct vcpu *v, uint64_t offset, unsigned si
 
     (void)v;
     for (unsigned i = 0; i < size; i++) {
-        // A 16-bit write to control is one write: SLP_TYP and SLP_EN are in the same byte anyway.
+        // A 16-bit write to control is one write: SLP_TYP and SLP_EN are in the same byte
+        // anyway.
         byte_write(pm, offset + i, (uint8_t)(value >> (8 * i)));
     }
     line_update(pm);

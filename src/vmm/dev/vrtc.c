@@ -2,9 +2,10 @@
 /*
  * vmm/dev/vrtc.c -- the MC146818 of vmm/dev/mc146818.h as a device in the kernel.
  *
- * For a VM that no vmx looks after: one of a boot without user worlds, or of the hosted simulation.
- * A VM with a vmx has the same machine there (docs/adr/0005). Here are what ring 3 has as system
- * calls: the time, a timer, the interrupt line.
+ * For a VM that no vmx looks after: one of a boot without user worlds, or of the hosted
+ * simulation.
+ * A VM with a vmx has the same machine there (docs/adr/0005). Here are what ring 3 has as
+ * system calls: the time, a timer, the interrupt line.
  *
  * Invariants
  *   - After `closing` is set under vm->lock the timer is never armed again.

@@ -2,21 +2,23 @@
 /*
  * vmm/dev/vserial.c -- the guest's COM1: a 16550A UART with 16-byte FIFOs.
  *
- * The console of every guest. Output has no baud rate: a byte written to THR goes to the VM's console
- * (fs/vm_console.h), and to the machine's port if the VM has one, at once, and THR is empty again: a
- * guest never waits. Input comes from the console when somebody typed or the guest made room, and is
- * polled from the machine's port every few milliseconds; only while the receive FIFO has room, so
- * nothing is ever lost by a slow guest. A port that the host's own console uses is not the VM's. The register file is complete enough that an operating system's probe finds a
- * 16550A: loopback, scratch, the IIR's FIFO bits, and the THRE interrupt that must come when it is
- * enabled while THR is empty.
+ * The console of every guest. Output has no baud rate: a byte written to THR goes to the VM's
+ * console (fs/vm_console.h), and to the machine's port if the VM has one, at once, and THR is
+ * empty again: a guest never waits. Input comes from the console when somebody typed or the
+ * guest made room, and is polled from the machine's port every few milliseconds; only while the
+ * receive FIFO has room, so nothing is ever lost by a slow guest. A port that the host's own
+ * console uses is not the VM's. The register file is complete enough that an operating system's
+ * probe finds a 16550A: loopback, scratch, the IIR's FIFO bits, and the THRE interrupt that
+ * must come when it is enabled while THR is empty.
  *
- * The receive time-out interrupt (IIR 0c) of real parts waits four character times after the last
- * byte; here no character time exists and it is raised as soon as a byte is below the trigger level.
+ * The receive time-out interrupt (IIR 0c) of real parts waits four character times after the
+ * last byte; here no character time exists and it is raised as soon as a byte is below the
+ * trigger level.
  *
  * Invariants
  *   - rx_count <= capacity(): vserial_receive_locked().
- *   - The line is high exactly when an enabled cause is pending, MCR.OUT2 is set and the UART is not
- *     in loopback: line_update() after every change.
+ *   - The line is high exactly when an enabled cause is pending, MCR.OUT2 is set and the UART
+ *     is not in loopback: line_update() after every change.
  *   - After `closing` is set under vm->lock the poller is never armed again.
  * Locking    vm->lock. The poller is a timer callback, holds nothing and takes vm->lock.
  * Start at   vserial_write() and vserial_read().
@@ -154,7 +156,10 @@ static void mcr_write(struct vserial *s, uint8_t value)
     s->mcr = value;
 }
 
-/* A byte arrives on the line; false: the FIFO is full and it stays with the caller. vm->lock held. */
+/*
+ * A byte arrives on the line; false: the FIFO is full and it stays with the caller. vm->lock
+ * held.
+ */
 static bool vserial_receive_locked(struct vserial *s, uint8_t byte)
 {
     if (s->rx_count >= capacity(s))
@@ -203,7 +208,8 @@ static void transmit(struct vserial *s, uint8_t byte)
         if (s->port >= 0)
             plat_serial_write((unsigned)s->port, &c, 1);
     }
-    // Full for no time at all: the line drops and rises, so that an edge-triggered input sees it.
+    // Full for no time at all: the line drops and rises, so that an edge-triggered input sees
+    // it.
     s->thre_pending = false;
     line_update(s);
     s->thre_pending = true;

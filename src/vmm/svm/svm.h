@@ -67,6 +67,7 @@ void svm_set(struct vcpu *v, enum vt_reg reg, uint64_t value);
 void svm_get_segment(struct vcpu *v, enum vt_seg seg, struct vt_segment *out);
 void svm_set_segment(struct vcpu *v, enum vt_seg seg, const struct vt_segment *in);
 unsigned svm_cpl(struct vcpu *v);
+/* Where the VMCB has that segment. */
 struct vmcb_segment *svm_segment_of(struct vmcb *b, enum vt_seg seg);
 
 /* ---- svm_event.c: such calls, and what svm_run() needs around an entry ---- */
@@ -77,14 +78,20 @@ void svm_want_interrupt_window(struct vcpu *v, bool on);
 void svm_want_nmi_window(struct vcpu *v, bool on);
 void svm_clear_shadow(struct vcpu *v);
 bool svm_step(struct vcpu *v, uint64_t next);
+/* Which exceptions exit now: always #GP, more while an event is on its way. */
 void svm_exceptions_intercept(struct svm_vcpu *s);
 /* v->inject goes into the VMCB. */
 void svm_inject(struct vcpu *v, struct svm_vcpu *s);
+/* After an exit: was the interrupt taken that was offered by V_IRQ? Gives back EXITINTINFO. */
 uint64_t svm_virq_check(struct vcpu *v, struct svm_vcpu *s);
+/* After an exit: true if it is the step over an IRET, and nobody else's. */
 bool svm_nmi_step_end(struct svm_vcpu *s);
+/* The exit in front of the IRET that ends an NMI. */
 void svm_iret_seen(struct svm_vcpu *s);
+/* What the exit kept from being delivered (`info`: EXITINTINFO) goes into v->inject again. */
 void svm_requeue(struct vcpu *v, struct svm_vcpu *s, uint64_t info);
 
 /* ---- svm_exit.c ---- */
 
+/* The VMCB's exit code and information, normalised. */
 void svm_exit_fill(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit);

@@ -8,8 +8,10 @@
 
 #include "lib/types.h"
 
-/* Attributes are the descriptor's bytes 5 and 6 packed: type 3:0, S 4, DPL 6:5, P 7, AVL 8, L 9,
- * D/B 10, G 11. */
+/*
+ * Attributes are the descriptor's bytes 5 and 6 packed: type 3:0, S 4, DPL 6:5, P 7, AVL 8, L
+ * 9, D/B 10, G 11.
+ */
 struct vmcb_segment {
     uint16_t selector;
     uint16_t attributes;
@@ -108,8 +110,10 @@ VMCB_AT(cr2, 0x640);
 VMCB_AT(guest_pat, 0x668);
 _Static_assert(sizeof(struct vmcb) == 4096, "VMCB is one page");
 
-/* Exit codes. Those from 0x60 to 0x7f are also bits of intercept_misc1 (code - 0x60), those from
- * 0x80 on bits of intercept_misc2. */
+/*
+ * Exit codes. Those from 0x60 to 0x7f are also bits of intercept_misc1 (code - 0x60), those
+ * from 0x80 on bits of intercept_misc2.
+ */
 #define SVM_EXIT_CR_READ    0x000u
 #define SVM_EXIT_CR_WRITE   0x010u
 #define SVM_EXIT_DR_READ    0x020u

@@ -2,13 +2,13 @@
 /*
  * vmm/vtx/vmx_check.c -- the VM-entry checks of the CPU, done in software to name the broken one.
  *
- * A CPU that refuses an entry gives a number: 7 (controls), 8 (host state) or exit reason 33 (guest
- * state), each standing for dozens of rules. Here they are rows of vmx_rules.def over an image of
- * the VMCS, so a failed entry is logged with a sentence. As a function of image and facts it needs
- * no VMX: the tests break each rule on purpose, from an image that passes.
+ * A CPU that refuses an entry gives a number: 7 (controls), 8 (host state) or exit reason 33
+ * (guest state), each standing for dozens of rules. Here they are rows of vmx_rules.def over an
+ * image of the VMCS, so a failed entry is logged with a sentence. As a function of image and
+ * facts it needs no VMX: the tests break each rule on purpose, from an image that passes.
  *
- * Not modelled: rules for features we never enable (SMM entries, Processor Trace, user interrupts,
- * CET state, tertiary controls), and what the MSR areas hold.
+ * Not modelled: rules for features we never enable (SMM entries, Processor Trace, user
+ * interrupts, CET state, tertiary controls), and what the MSR areas hold.
  *
  * Invariants  Order is the manual's; the result is the first broken rule.
  * Locking     none: pure.

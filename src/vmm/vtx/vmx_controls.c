@@ -4,9 +4,9 @@
  *
  * Every control word has bits that must be one and bits that may be one, told by a capability
  * MSR. We say which bits we require, would like, and cannot live with; a pure function of the
- * facts then gives the word or says that this CPU will not do. So the choice for any CPU model can
- * be tested without that CPU. The old (non-TRUE) MSRs force CR3 exits on; the facts hold the TRUE
- * ones where they exist, and a CPU without them is refused.
+ * facts then gives the word or says that this CPU will not do. So the choice for any CPU model
+ * can be tested without that CPU. The old (non-TRUE) MSRs force CR3 exits on; the facts hold
+ * the TRUE ones where they exist, and a CPU without them is refused.
  *
  * Invariants
  *   - A word that is returned has all must-be-one bits, no may-not bit and every required bit.

@@ -2,10 +2,10 @@
 /*
  * vmm/vtx/vmx_fault.c -- breaks one rule of VM entry on purpose, in a VM that asks for it.
  *
- * The checker (vmx_check.c) is only worth something if what it names is what a CPU refuses. So with
- * the boot option `entry-fault=N` the VM of index i gets its VMCS spoiled by row N + i of
- * vmx_faults.def just before an entry; the CPU refuses, the checker explains, the VM ends and the
- * others go on. Without the option a vCPU pays nothing: the test is on the path that drops
+ * The checker (vmx_check.c) is only worth something if what it names is what a CPU refuses. So
+ * with the boot option `entry-fault=N` the VM of index i gets its VMCS spoiled by row N + i of
+ * vmx_faults.def just before an entry; the CPU refuses, the checker explains, the VM ends and
+ * the others go on. Without the option a vCPU pays nothing: the test is on the path that drops
  * translations.
  *
  * Invariants  a vCPU is spoiled once; a row past the table's end spoils nothing.

@@ -2,16 +2,18 @@
 /*
  * vmm/vtx/vtx.c -- the VT-x back end: turning it on, a vCPU's life, and the way in and out.
  *
- * Each CPU has a VMXON region and reads its capabilities once (struct vtx_cpu). A vCPU owns a VMCS,
- * which holds most guest state; it is current on a CPU from vcpu_load() to vcpu_put(). put always
- * clears it: the next load may be on another CPU, and a VMCS active on two CPUs is silently stale.
+ * Each CPU has a VMXON region and reads its capabilities once (struct vtx_cpu). A vCPU owns a
+ * VMCS, which holds most guest state; it is current on a CPU from vcpu_load() to vcpu_put().
+ * put always clears it: the next load may be on another CPU, and a VMCS active on two CPUs is
+ * silently stale.
  * A launch instead of a resume costs less than knowing.
  *
- * MSRs that SYSCALL and SWAPGS use belong to the guest while it is loaded; the host uses neither,
- * so they are swapped at load and put and not at each exit.
+ * MSRs that SYSCALL and SWAPGS use belong to the guest while it is loaded; the host uses
+ * neither, so they are swapped at load and put and not at each exit.
  *
- * The way from an exit back into the guest is short on purpose: run() reads the exit reason, RIP,
- * the IDT-vectoring field and what the reason needs (vtx_exit.c), and writes only what changed.
+ * The way from an exit back into the guest is short on purpose: run() reads the exit reason,
+ * RIP, the IDT-vectoring field and what the reason needs (vtx_exit.c), and writes only what
+ * changed.
  *
  * Invariants
  *   - x->loaded exactly while the VMCS is current and its vCPU's world runs on this CPU.

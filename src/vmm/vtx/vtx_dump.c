@@ -2,8 +2,8 @@
 /*
  * vmm/vtx/vtx_dump.c -- a VMCS in the log by field name, and the reason of a failed entry.
  *
- * The CPU says only "bad guest state". So when an entry fails the whole VMCS is read into an image,
- * the software checker looks for the rule that is broken, and both go to the log.
+ * The CPU says only "bad guest state". So when an entry fails the whole VMCS is read into an
+ * image, the software checker looks for the rule that is broken, and both go to the log.
  *
  * Invariants  fields the CPU does not have read as 0 and are not printed, like all zero fields.
  * Locking     none; the VMCS is current on this CPU.

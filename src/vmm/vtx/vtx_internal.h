@@ -9,7 +9,9 @@
 #include "vmm/nested.h"
 #include "vmm/vcpu.h"
 
-/* ---- VMCS fields: VMCS_GUEST_RIP is an encoding, VMCS_AT_GUEST_RIP its place in an image ---- */
+/*
+ * ---- VMCS fields: VMCS_GUEST_RIP is an encoding, VMCS_AT_GUEST_RIP its place in an image ----
+ */
 enum vmcs_field {
 #define VMCS_FIELD(name, encoding) VMCS_##name = (encoding),
 #include "vmm/vtx/vmcs.def"
@@ -129,8 +131,10 @@ struct vtx_cpu {
 };
 
 /* ---- vmx_controls.c: pure functions of facts ---- */
-/* (wanted | must-be-one) & may-be-one; false if a required bit is not possible or a forbidden one
- * is forced. */
+/*
+ * (wanted | must-be-one) & may-be-one; false if a required bit is not possible or a forbidden
+ * one is forced.
+ */
 must_check bool vmx_control_adjust(uint64_t capability, uint32_t required, uint32_t optional,
                                    uint32_t forbidden, uint32_t *out);
 /* All five words, or the name of the first that cannot be had. Null: fine. */
@@ -176,7 +180,10 @@ static inline struct vtx_vcpu *vtx_of(struct vcpu *v)
     return v->backend;
 }
 
-/* Fields of the current VMCS. A failure is our bug: no VMCS is current, or the field is unknown. */
+/*
+ * Fields of the current VMCS. A failure is our bug: no VMCS is current, or the field is
+ * unknown.
+ */
 static inline uint64_t vmcs_read(uint32_t field)
 {
     uint64_t value;
@@ -190,7 +197,9 @@ static inline void vmcs_write(uint32_t field, uint64_t value)
     if (__builtin_expect(!plat_vmwrite(field, value), 0))
         vmk_panic("VT-x: VMWRITE of field %#x failed", field);
 }
-/* Makes the VMCS of a vCPU current for a while when its world is not running; returns a token. */
+/*
+ * Makes the VMCS of a vCPU current for a while when its world is not running; returns a token.
+ */
 must_check bool vtx_access_begin(struct vtx_vcpu *x);
 void vtx_access_end(struct vtx_vcpu *x, bool irqs);
 
@@ -200,7 +209,9 @@ void vtx_set(struct vcpu *v, enum vt_reg reg, uint64_t value);
 void vtx_get_segment(struct vcpu *v, enum vt_seg seg, struct vt_segment *out);
 void vtx_set_segment(struct vcpu *v, enum vt_seg seg, const struct vt_segment *in);
 unsigned vtx_cpl(struct vcpu *v);
-/* Control fields that never change and the architecture's reset state, into the current VMCS. */
+/*
+ * Control fields that never change and the architecture's reset state, into the current VMCS.
+ */
 void vtx_state_init(struct vcpu *v, const struct vtx_cpu *cpu);
 /* Host fields of this CPU. */
 void vtx_host_state_write(void);
@@ -244,7 +255,10 @@ void vtx_exit_take(struct vcpu *v, struct vm_exit *exit);
 /* ---- vtx_dump.c ---- */
 void vmcs_image_read(struct vmcs_image *image);
 void vtx_dump(struct vcpu *v);
-/* Runs the checker over the current VMCS, logs the rule and returns its text; the dump is the caller's. */
+/*
+ * Runs the checker over the current VMCS, logs the rule and returns its text; the dump is the
+ * caller's.
+ */
 const char *vtx_explain_failure(struct vcpu *v, const char *what);
 
 /* ---- vmx_fault.c: rules broken on purpose ---- */

@@ -3,8 +3,9 @@
  * tests/user/posix/crowd.c -- a thousand processes at once, ten thousand one after the other, and what is
  * left of them: nothing.
  *
- * On a VMkernel /proc/vmware/stats says who owns how much memory; on Linux there is no such file, and
- * the answer is the wished one. Tables that a first few processes make grow are not judged.
+ * On a VMkernel /proc/vmware/stats says who owns how much memory; on Linux there is no such
+ * file, and the answer is the wished one. Tables that a first few processes make grow are not
+ * judged.
  */
 #include "posix.h"
 
@@ -13,7 +14,10 @@
 #define LINES  32
 #define LOOKS  100
 
-/* Each owner's line of the file; 0 without one. The kernel's slabs and these pages of ours may move. */
+/*
+ * Each owner's line of the file; 0 without one. The kernel's slabs and these pages of ours may
+ * move.
+ */
 static int owners(char lines[LINES][80])
 {
     FILE *file = fopen("/proc/vmware/stats", "r");

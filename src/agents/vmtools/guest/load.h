@@ -15,7 +15,8 @@ struct guest_files {
 };
 
 /*
- * Recognises bzImage and Multiboot, writes all to the memory behind `vm_fd` and says how vCPU 0 begins.
+ * Recognises bzImage and Multiboot, writes all to the memory behind `vm_fd` and says how vCPU 0
+ * begins.
  * 0, or -1 after say() told why. `rsdp` is where the ACPI tables are.
  */
 int guest_load(int vm_fd, const struct vmk_vm_create *machine, const struct guest_files *files,

@@ -2,9 +2,10 @@
 /*
  * agents/vmtools/guest/rtc.c -- the guest's clock and CMOS memory, in its vmx.
  *
- * The machine is vmm/dev/mc146818.c, the kernel's own. Here it gets its time from the system call, its
- * timer from the time-out of the vmx's ppoll(), and its interrupt line is an ioctl. A periodic interrupt
- * is raised no oftener than this process is run; a guest that has not read register C yet causes none.
+ * The machine is vmm/dev/mc146818.c, the kernel's own. Here it gets its time from the system
+ * call, its timer from the time-out of the vmx's ppoll(), and its interrupt line is an ioctl. A
+ * periodic interrupt is raised no oftener than this process is run; a guest that has not read
+ * register C yet causes none.
  *
  * Locking    none: one thread.
  * Start at   rtc_port().

@@ -3,13 +3,15 @@
  * arch/x86/acpi/acpi_os.c -- the operating system that ACPICA runs on: memory, locks, time, ports,
  * PCI configuration space, messages.
  *
- * ACPICA is written for kernels with threads. Here one lock admits one CPU at a time to all of it,
- * with interrupts off, so its mutexes and semaphores are plain counters: one that is not free will
- * never become free by waiting, and says so at once. What it wants done later (notifications) goes
- * into a short queue, worked off when the user leaves. Only the system control interrupt comes from
- * outside; it takes ACPICA's spin locks, which are real ones, and runs no method.
+ * ACPICA is written for kernels with threads. Here one lock admits one CPU at a time to all of
+ * it, with interrupts off, so its mutexes and semaphores are plain counters: one that is not
+ * free will never become free by waiting, and says so at once. What it wants done later
+ * (notifications) goes into a short queue, worked off when the user leaves. Only the system
+ * control interrupt comes from outside; it takes ACPICA's spin locks, which are real ones, and
+ * runs no method.
  *
- * Before the heap is up only the table manager works: it needs mapping and messages and no more.
+ * Before the heap is up only the table manager works: it needs mapping and messages and no
+ * more.
  * Tables are then read through the boot mapping of the first 4 GB, and none stays mapped.
  *
  * Invariants
@@ -450,7 +452,10 @@ static void sci(void *argument)
         (void)os.sci(os.sci_context);
 }
 
-/* Only for the system control interrupt, and once. Level and low unless the MADT says otherwise. */
+/*
+ * Only for the system control interrupt, and once. Level and low unless the MADT says
+ * otherwise.
+ */
 acpi_status acpi_os_install_interrupt_handler(u32 interrupt, acpi_osd_handler handler,
                                               void *context)
 {

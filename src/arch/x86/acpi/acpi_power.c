@@ -2,8 +2,9 @@
 /*
  * arch/x86/acpi/acpi_power.c -- full ACPI: the namespace, the power button, off and reset.
  *
- * Whatever the firmware's AML is like, the host comes up: each step that fails is logged and leaves
- * less, in the end nothing but the static tables. Loops in AML are ended after AML_SECONDS.
+ * Whatever the firmware's AML is like, the host comes up: each step that fails is logged and
+ * leaves less, in the end nothing but the static tables. Loops in AML are ended after
+ * AML_SECONDS.
  *
  * Runs on CPU 0 at boot; power-off and reset from anywhere with interrupts off.
  * Source: ACPI 6.4 "Sleeping/Wake Control", "Reset Register".

@@ -2,10 +2,11 @@
 /*
  * arch/x86/acpi/acpi_route.c -- PCI interrupt pins to global system interrupts, by _PRT.
  *
- * Every device in the namespace that has a _PRT is a bus: a host bridge gives its number by _BBN, a
- * PCI-to-PCI bridge through its secondary bus register, for which its own place must be known first;
- * so parents are resolved before children. An entry of _PRT names the GSI itself, or a link device
- * whose current setting is it; a link that is off is set to its first possible setting.
+ * Every device in the namespace that has a _PRT is a bus: a host bridge gives its number by
+ * _BBN, a PCI-to-PCI bridge through its secondary bus register, for which its own place must be
+ * known first; so parents are resolved before children. An entry of _PRT names the GSI itself,
+ * or a link device whose current setting is it; a link that is off is set to its first possible
+ * setting.
  *
  * The list is made at boot; look-ups evaluate _PRT each time (drivers ask once per device).
  * Source: ACPI 6.4 "_PRT (PCI Routing Table)", "PCI Interrupt Link".
@@ -139,7 +140,9 @@ static bool link_switch_on(acpi_handle link)
 
     if (acpi_get_possible_resources(link, &buffer) != AE_OK)
         return false;
-    /* Leave the first interrupt descriptor, with its first number, and end the list behind it. */
+    /*
+     * Leave the first interrupt descriptor, with its first number, and end the list behind it.
+     */
     for (r = buffer.pointer; r->type != ACPI_RESOURCE_TYPE_END_TAG && !done;
          r = ACPI_NEXT_RESOURCE(r)) {
         if (r->length == 0)

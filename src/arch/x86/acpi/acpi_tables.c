@@ -3,9 +3,9 @@
  * arch/x86/acpi/acpi_tables.c -- the static tables: CPUs, interrupt controllers, NUMA nodes, the
  * PM timer.
  *
- * ACPICA finds, checks and maps the tables; this file reads the ones the bring-up needs before there
- * is memory to allocate, and keeps the answers in acpi_facts. Every entry is bounded by its
- * table before it is read, and one that is too short for its type is skipped.
+ * ACPICA finds, checks and maps the tables; this file reads the ones the bring-up needs before
+ * there is memory to allocate, and keeps the answers in acpi_facts. Every entry is bounded by
+ * its table before it is read, and one that is too short for its type is skipped.
  *
  * Runs on CPU 0 at boot, before the heap. Read-only afterwards.
  * Source: ACPI 6.4 "ACPI Software Programming Model".

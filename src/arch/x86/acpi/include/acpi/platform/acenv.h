@@ -2,10 +2,10 @@
 /*
  * arch/x86/acpi/include/acpi/platform/acenv.h -- what ACPICA is told about this kernel.
  *
- * ACPICA's headers begin with <acpi/platform/acenv.h>, which chooses among the hosts it knows. This
- * file stands before it on the include path and takes its place: no choice, one host. The C
- * functions that ACPICA wants beyond lib/string.h are here too, in the plainest form; nothing else
- * in the kernel uses them.
+ * ACPICA's headers begin with <acpi/platform/acenv.h>, which chooses among the hosts it knows.
+ * This file stands before it on the include path and takes its place: no choice, one host. The
+ * C functions that ACPICA wants beyond lib/string.h are here too, in the plainest form; nothing
+ * else in the kernel uses them.
  */
 #ifndef __ACENV_H__
 #define __ACENV_H__
