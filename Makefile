@@ -60,7 +60,7 @@ ZLIB_FLAGS := -DZ_SOLO -DZ_PREFIX -DHAVE_MEMCPY -isystem $(ZLIB)
 METAL_SRC := $(filter-out %/offsets.c,$(call sources,$(METAL_LAYERS:%=src/%)))
 METAL_SRC += $(call sources,src/arch/x86/acpi)
 SIM_KERN  := $(filter-out %.S $(SIM_WITHOUT),$(call sources,$(SIM_LAYERS:%=src/%)))
-SIM_LIB   := $(SIM_KERN) $(call sources,src/drivers sim/platform sim/engine sim/model sim/workload)
+SIM_LIB   := $(SIM_KERN) src/boot/boot_options.c $(call sources,src/drivers sim/platform sim/engine sim/model sim/workload)
 SIM_SRC   := $(SIM_LIB) $(call sources,sim/check sim/scenario) $(wildcard sim/main.c)
 TRACE_SRC := $(call sources,trace)
 TRACE_LIBS := -lcjson
@@ -218,6 +218,7 @@ $(BUILD)/%/obj/sim/platform/trace_dir.c.o: STD += -DORRERY_GIT='"$(GIT_ID)"'
 COVER := --coverage -O0
 $(eval $(call HOSTED,sim,-O2,$(CC)))
 $(BUILD)/sim/obj/sim/platform/trace_dir.c.o: $(BUILD)/sim/git.id
+$(BUILD)/sim/obj/sim/scenario/user.c.o: tests/user/busybox.sh  # which it includes
 $(eval $(call HOSTED,test,-O1 $(SANITIZE),$(CC)))
 $(eval $(call HOSTED,cover,$(COVER),gcc))
 $(eval $(call HOSTED,fuzz,-O1 $(SANITIZE) -fsanitize=fuzzer-no-link,clang))
@@ -232,9 +233,12 @@ trace-tool: $(BUILD)/orrery-trace ## orrery-trace: statistics, verify, diff, wha
 $(BUILD)/orrery-trace: $(TRACE_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrery.a
 	@echo "  LINK    $@"
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK) $(TRACE_LIBS)
-vmfs-tool: $(BUILD)/vmfs-tool ## vmfs-tool: VMFS-5 volumes in image files
+vmfs-tool: $(BUILD)/vmfs-tool $(BUILD)/vmfs3-image ## vmfs-tool: VMFS-5 volumes in image files
 TOOL_SRC := $(wildcard sim/tools/*.c) src/agents/vmkfstools/cli.c src/agents/vmkfstools/store_posix.c
 $(BUILD)/vmfs-tool: $(TOOL_SRC:%=$(BUILD)/sim/obj/%.o) $(BUILD)/sim/liborrery.a
+	@echo "  LINK    $@"
+	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
+$(BUILD)/vmfs3-image: $(BUILD)/sim/obj/tests/tools/vmfs3_image.c.o $(BUILD)/sim/liborrery.a
 	@echo "  LINK    $@"
 	$(Q)$(CC) -O2 -o $@ $^ $(ENGINE_LINK)
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/test/%)

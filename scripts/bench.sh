@@ -14,11 +14,21 @@
 #
 # usage: scripts/bench.sh [qemu] [bochs]      BUILD=build
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 csv=$BUILD/bench.csv
 failed=0
 [ $# -gt 0 ] || set -- qemu bochs
+for platform in "$@"; do
+    case $platform in
+    qemu | bochs) ;;
+    *)
+        echo "bench.sh: $platform: there are qemu and bochs (try --help)" >&2
+        exit 2
+        ;;
+    esac
+done
 
 # guest row, KVM's row, QEMU AMD-V, Bochs VT-x
 peers='cpuid|CPUID|2792|969

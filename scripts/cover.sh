@@ -3,6 +3,7 @@
 #
 # cover.sh TEST... -- run the instrumented unit tests; line coverage of src/ as HTML.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}/cover
 

@@ -21,6 +21,7 @@
 # The package sources are the machine's own: its configured Debian entries are copied into a
 # private list that also names the source packages. Nothing of the system's apt set-up changes.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 
 packages="check pkg-config clang clang-format clang-tidy cppcheck lcov gnuplot-nox
 zlib1g-dev qemu-system-x86 ovmf bochs bochs-term bochsbios vgabios grub-common grub-pc-bin

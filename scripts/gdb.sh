@@ -3,9 +3,10 @@
 #
 # gdb.sh [run.sh's options] -- the image in QEMU, stopped at reset, under gdb.
 #
-# The port comes from the user id, so that two people on one machine do not collide. Both serial
-# lines go to build/gdb-console.log. Use `hbreak` for a place the code is not loaded at yet.
+# The port comes from the user id, so that two people on one machine do not collide. The guest's console goes
+# to build/gdb-console.log, the log to build/gdb-vmkernel.log. Use `hbreak` while the kernel is not loaded yet.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 GDB_PORT=${GDB_PORT:-$((20000 + $(id -u) % 20000))}

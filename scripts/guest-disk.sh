@@ -1,23 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# guest-disk.sh OUT INITRD CMDLINE -- make a disk image that a PC's BIOS boots into Linux.
+# guest-disk.sh OUT [INITRD [CMDLINE]] -- make a disk image that a PC's BIOS boots into Linux.
+#
+# Without INITRD: the initramfs of `make`, which ends at a shell on ttyS0.
 #
 # One MBR partition with ext2 holds the kernel, the initramfs and GRUB's configuration. GRUB is put
 # in by hand, as grub-install would: boot.img is the code of the master boot record, and core.img,
 # which grub-mkimage makes, lies in the sectors between it and the partition. No root, no loop device.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 
-if [ $# -ne 3 ]; then
-    echo "usage: guest-disk.sh OUT INITRD CMDLINE" >&2
+if [ $# -lt 1 ] || [ $# -gt 3 ]; then
+    echo "usage: guest-disk.sh OUT [INITRD [CMDLINE]]" >&2
     exit 2
 fi
-out=$1 initrd=$2 cmdline=$3
+out=$1 initrd=${2:-${BUILD:-build}/guest/initrd.gz} cmdline=${3:-console=ttyS0}
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 grub=/usr/lib/grub/i386-pc
 for file in "$cache/guest/vmlinuz" "$initrd" "$grub/boot.img"; do
     [ -r "$file" ] || {
-        echo "guest-disk: cannot read $file; run scripts/deps.sh" >&2
+        echo "guest-disk: cannot read $file; run make" >&2
         exit 1
     }
 done

@@ -13,6 +13,7 @@
 # `guest-initramfs.sh --overlay OUT CMDFILE` packs the command file alone. A kernel reads
 # archives laid end to end, so `cat` of the base and an overlay is as good as a whole one.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -68,7 +69,11 @@ if [ -e /etc/batch-cmd ]; then
     guest-exit $status
 else
     stty -F /dev/console rows 24 cols 80 2>/dev/null  # a serial line has no size
-    setsid cttyhack sh
+    # What busybox tells process 1 without -f. A trap waits for what runs in front, so the shell does not.
+    trap 'poweroff -f' USR1 USR2
+    trap 'reboot -f' TERM
+    setsid cttyhack sh </dev/console &
+    wait
 fi
 poweroff -f
 INIT

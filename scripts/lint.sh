@@ -3,9 +3,10 @@
 #
 # lint.sh [CHECK...] -- the checks that read the tree without running it; by default all of them.
 #
-# layers tree format cite python trace reading links names options tidy cppcheck; `docs` is cite, reading,
+# layers tree format cite languages trace reading links names options usage tidy cppcheck; `docs` is cite, reading,
 # links, names and options; `cite-list` prints every citation. Every check runs; the status says whether all passed.
 set -u
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/.." || exit 1
 LC_ALL=C
 export LC_ALL
@@ -35,8 +36,15 @@ check_layers() {
         xargs awk -f scripts/check-layers.awk scripts/layers.txt
 }
 
+# Layout, and the column limit: clang-format leaves comments alone. A head's first line, tables and macros may be longer.
 check_format() {
-    c_files | xargs clang-format --dry-run -Werror
+    c_files | xargs clang-format --dry-run -Werror &&
+        c_files | xargs awk '
+            length($0) > 96 && FNR > 4 && !/\\$/ && !/[^ ]   +[^ ]+.*   +[^ ]/ && !/[^\001-\176]/ {
+                print FILENAME ":" FNR ": " length($0) " columns, at most 96"
+                bad = 1
+            }
+            END { exit bad }'
 }
 
 check_cite() {
@@ -48,18 +56,17 @@ check_cite() {
         xargs awk ${1:+-v list=1} -f scripts/cite.awk docs/sources.md
 }
 
-# By name and by first line. The pattern is spelt so that it does not find this file.
-check_python() {
-    found=$(
-        files . | grep '\.p[y]$'
+# Programs are in C, assembly, sh and awk: no name ends in another language's way, no first line asks for one.
+check_languages() {
+    files . | awk '
+        /[^\/]\.[^.\/]*$/ && !/\.([chS]|def|ld|sh|awk|gdb|md|txt|wl|vmx|gz|times)$/ {
+            print $0 ": a kind of file that is not used here"
+            bad = 1
+        }
+        END { exit bad }' &&
         files . | while read -r file; do
-            head -n 1 "$file" | tr -d '\000' | grep -q '^#!.*pytho[n]' && echo "$file"
-        done
-    )
-    [ -z "$found" ] || {
-        echo "$found"
-        return 1
-    }
+            ! head -n 1 "$file" | tr -d '\000' | grep '^#!' | grep -qv '^#!/bin/sh$' || echo "$file"
+        done | awk '{ print $0 ": scripts begin with #!/bin/sh"; bad = 1 } END { exit bad }'
 }
 
 # What is made from the table of trace events is what the table makes.
@@ -84,12 +91,21 @@ check_names() {
         grep "\.\(md\|[chS]\|def\|gdb\)$" | xargs awk -f scripts/names.awk
 }
 
-# Each option of the command line that the kernel asks for by name stands in docs/kernel-options.md.
+# Each option of the command line that the kernel asks for by name is in the list of names and in docs/kernel-options.md.
 check_options() {
     files src | grep '\.c$' | xargs grep -ho 'core_option[a-z0-9_]*("[^"]*"' | sed 's/.*("//; s/"//' | sort -u |
-        awk 'NR == FNR { page = page $0; next }
-            { at = "`" $0; if (!index(page, at "=") && !index(page, at "`")) { print "docs/kernel-options.md: no " $0; bad = 1 } }
-            END { exit bad }' docs/kernel-options.md -
+        awk 'FILENAME != "-" { text[FILENAME] = text[FILENAME] $0; next }
+            !index(text[page], "`" $0 "=") && !index(text[page], "`" $0 "`") { print page ": no " $0; bad = 1 }
+            !index(text[list], "{\"" $0 "\"") && !/^mem\.swap$/ { print list ": no " $0; bad = 1 }
+            END { exit bad }' page=docs/kernel-options.md list=src/boot/boot_options.c \
+            docs/kernel-options.md src/boot/boot_options.c -
+}
+
+# Each script that a person may start says with --help what it is, and does nothing else.
+check_usage() {
+    files scripts docs/experiments | grep '\.sh$' | while read -r file; do
+        sh "$file" --help 2>&1 </dev/null | grep -q "$(basename "$file")" || echo "$file: --help does not say what it is"
+    done | awk '{ print; bad = 1 } END { exit bad }'
 }
 
 # The top level is fixed: what else is tracked there was added by mistake.
@@ -139,14 +155,22 @@ check_cppcheck() {
         --error-exitcode=1 --max-configs=2 -Isrc -I. --file-list=build/cppcheck.list
 }
 
-[ $# -gt 0 ] || set -- layers tree format cite python trace reading links names options tidy cppcheck
+[ $# -gt 0 ] || set -- layers tree format cite languages trace reading links names options usage tidy cppcheck
 [ "$1" != docs ] || set -- cite reading links names options
 mkdir -p build
 for check in "$@"; do
-    if [ "$check" = cite-list ]; then
+    case $check in
+    cite-list)
         check_cite list | sort
         continue
-    fi
+        ;;
+    *[!a-z]* | '') known= ;;
+    *) known=$(command -v "check_$check") ;;
+    esac
+    [ -n "$known" ] || {
+        echo "lint.sh: no check $check (try --help)" >&2
+        exit 2
+    }
     "check_$check"
     verdict "$check" $?
 done

@@ -3,6 +3,7 @@
 #
 # lock-order.sh -- write docs/lock-order.md from the ranks in src/core/lock_rank.def.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/.."
 {
     cat <<'TEXT'

@@ -7,12 +7,13 @@
 # serial line; `mark` has it write the line ORRERY-START there just before the kernel starts,
 # for firmware that writes to the serial line itself (UEFI does): what counts comes after.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 
-out=$1
-kernel=$2
-modules=$3
-cmdline=$4
-mode=${5:-}
+if [ $# -lt 4 ] || [ $# -gt 5 ]; then
+    echo "usage: mkiso.sh OUT KERNEL MODULES CMDLINE [quiet|mark]" >&2
+    exit 2
+fi
+out=$1 kernel=$2 modules=$3 cmdline=$4 mode=${5:-}
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT

@@ -3,6 +3,7 @@
 #
 # stats.sh -- files and lines by layer; "code" leaves out blank lines and comments.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/.."
 
 find src sim trace tests labs scripts -type f \( -name '*.[chS]' -o -name '*.def' -o -name '*.sh' \

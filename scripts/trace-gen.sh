@@ -4,8 +4,16 @@
 # trace-gen.sh [--check] -- write docs/trace-events.md and scripts/gdb/trace.gdb from the table of
 # trace events; with --check only say whether they are what would be written (status 1: not).
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/.."
 
+case ${1-} in
+'' | --check) ;;
+*)
+    echo "trace-gen.sh: unknown option $1 (try --help)" >&2
+    exit 2
+    ;;
+esac
 status=0
 for pair in docs:docs/trace-events.md gdb:scripts/gdb/trace.gdb; do
     file=${pair#*:}

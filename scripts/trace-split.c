@@ -4,15 +4,17 @@
  *
  * usage: trace-split STREAM DIR
  *
- * STREAM is what core/trace_out.c wrote: the trace disk of an emulator, or a serial line's file in
- * which other text may stand between frames. DIR gets metadata, pcpu0..pcpuN, sys, and run/run.env: in a folder
- * of its own, because babeltrace2 takes every file beside the metadata for a stream.
+ * STREAM is what core/trace_out.c wrote: the trace disk of an emulator, or a serial line's file
+ * in which other text may stand between frames. DIR gets metadata, pcpu0..pcpuN, sys, and
+ * run/run.env: in a folder of its own, because babeltrace2 takes every file beside the metadata
+ * for a stream.
  * Every sum is checked, every frame and packet is counted against what the image says it sent.
  *
  * Invariants
  *   - What is written to DIR is whole packets, in order; anything missing is said.
  *   - Any input is safe: lengths are checked before they are used.
- * Status     0 whole, 1 written as far as it goes (said on stderr), 2 usage, 3 nothing to write.
+ * Status     0 whole, 1 written as far as it goes (said on stderr), 2 usage, 3 nothing to
+ *            write.
  * Locking    none: one thread.
  */
 #ifndef _GNU_SOURCE
@@ -130,6 +132,7 @@ static void packet_done(uint32_t index)
 {
     struct stream *s = &in.streams[index];
     char name[16];
+    uint32_t sum;
 
     if (word_at(s->packet, 0) != CTF_MAGIC || word_at(s->packet, 40) != s->have * 8u ||
         word_at(s->packet, 44) != PACKET * 8u || word_at(s->packet, 56) != s->number) {
@@ -142,6 +145,8 @@ static void packet_done(uint32_t index)
         s->file = create(name);
     }
     memset(s->packet + s->have, 0, PACKET - s->have);
+    sum = trace_packet_sum(s->packet, s->have);
+    memcpy(s->packet + TRACE_PACKET_SUM_AT, &sum, sizeof(sum));
     write_all(s->file, s->packet, PACKET);
     s->whole++;
 }

@@ -2,19 +2,22 @@
 /*
  * sim/main.c -- orrery-sim: runs scenarios on simulated hosts.
  *
- * The last line of a run is a hash of everything the scheduler did. Two runs of one build with the
- * same seed and options print the same; that is how a failure found at night is looked at by day.
+ * The last line of a run is a hash of everything the scheduler did. Two runs of one build with
+ * the same seed and options print the same; that is how a failure found at night is looked at
+ * by day.
  *
  * Invariants
  *   - Output depends only on the build and the arguments.
  * Locking    none: one thread.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "boot/boot_options.h"
 #include "core/assert.h"
 #include "core/core.h"
 #include "core/log.h"
@@ -36,13 +39,16 @@ static const struct scenario *const scenarios[] = {
     &scenario_pingpong,    &scenario_waitq_timeout, &scenario_kill,        &scenario_two_hosts,
     &scenario_many_worlds, &scenario_planted_race,  &scenario_canary_race, &scenario_guest,
     &scenario_busybox,     &scenario_busybox_smp,   &scenario_boot,        &scenario_commands,
-    &scenario_user_speed,  &scenario_program,       &scenario_processes,   &scenario_nice,
-    &scenario_pools,       &scenario_sleeper,       &scenario_coschedule,  &scenario_service,
-    &scenario_control,     &scenario_vmfs_crash,    &scenario_vmfs_files,  &scenario_vmfs_speed,
+    &scenario_user_swap,   &scenario_user_speed,    &scenario_program,     &scenario_processes,
+    &scenario_nice,        &scenario_pools,         &scenario_sleeper,     &scenario_coschedule,
+    &scenario_service,     &scenario_control,       &scenario_vmfs_crash,  &scenario_vmfs_files,
+    &scenario_vmfs_speed,
 };
 
+#define HOSTS_MAX 7u
+
 struct arguments {
-    const char *command, *scenario, *trace;
+    const char *command, *scenario, *trace, *policy;
     uint64_t seed, cpus, hosts;
     bool shake, verbose, help;
     struct guest_options guest;
@@ -50,17 +56,21 @@ struct arguments {
 
 static const char usage[] =
     "usage: orrery-sim run SCENARIO [--seed N] [--cpus N] [--hosts N] [--shake] [--verbose]\n"
-    "                           [--trace DIR] [--ops N]\n"
+    "                           [--trace DIR] [--ops N] [--policy NAME] [--host-options TEXT]\n"
+    "       orrery-sim run FILE.wl [...]         as replay: such as sim/scenario/thief.wl\n"
     "       orrery-sim list\n"
-    "       orrery-sim replay FILE.wl [...]\n"
+    "       orrery-sim replay FILE.wl [...]      replay --help has its options\n"
     "       orrery-sim guest FILE [--vcpus N] [--memory MB] [--append ARGS] [--exits]\n"
     "                         [--host-options TEXT] [...]\n"
     "       orrery-sim engine-bench FILE\n"
     "\n"
-    "Runs a scenario of the kernel on simulated hosts. The same seed gives the same run; the "
-    "last\n"
-    "line is a hash of it. --shake also switches CPUs at every lock. --trace leaves a CTF\n"
-    "trace in DIR (of several hosts: DIR/host1, ...). Status: 0 passed, 2 usage, 3 failed.\n";
+    "Runs a scenario of the kernel on simulated hosts. The same seed gives the same run; the\n"
+    "last line is a hash of it. --shake also switches CPUs at every lock. --trace leaves a "
+    "CTF\n"
+    "trace in DIR (of several hosts: DIR/host1, ...). --policy is that of the CPU scheduler:\n"
+    "share, credit2, rr or edf; scenarios demand what share claims. --host-options: of\n"
+    "docs/kernel-options.md, such as sched.quantum=5000000. --ops: how long a history\n"
+    "vmfs-crash makes. Status: 0 passed, 2 usage, 3 failed.\n";
 
 /* What the worlds below read; set before anything runs. */
 static const struct scenario *current;
@@ -171,33 +181,65 @@ static void boot(void)
     world_idle_loop();
 }
 
+/* By its name, or by the name with ".scn" behind it. */
+static const struct scenario *scenario_find(const char *name)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(scenarios); i++) {
+        const size_t length = strlen(scenarios[i]->name);
+
+        if (!strncmp(scenarios[i]->name, name, length) &&
+            (!name[length] || !strcmp(name + length, ".scn")))
+            return scenarios[i];
+    }
+    return NULL;
+}
+
+static void option_told(const char *word, size_t length, const char *why)
+{
+    fprintf(stderr, "orrery-sim: --host-options: %.*s %s\n", (int)length, word, why);
+}
+
 static int run(const struct arguments *a)
 {
-    static char again[256];
+    static char again[1024];
 
-    for (unsigned i = 0; i < ARRAY_COUNT(scenarios); i++) {
-        if (!strcmp(scenarios[i]->name, a->scenario))
-            current = scenarios[i];
-    }
+    current = scenario_find(a->scenario);
     if (!current) {
         fprintf(stderr, "orrery-sim: no scenario %s; try orrery-sim list\n", a->scenario);
         return 2;
     }
+    if (!boot_options_check(a->guest.host, option_told))
+        return 2;
 
-    unsigned cpus = a->cpus ? (unsigned)a->cpus : current->cpus;
-    unsigned hosts = a->hosts ? (unsigned)a->hosts : MAX(1u, current->hosts);
+    // As large as needed to be refused below.
+    unsigned cpus = a->cpus ? (unsigned)MIN(a->cpus, UINT32_MAX) : current->cpus;
+    unsigned hosts = a->hosts ? (unsigned)MIN(a->hosts, UINT32_MAX) : MAX(1u, current->hosts);
     bool shake = a->shake || current->shake;
+    const char *policy = a->policy ? a->policy : "", *policy_key = a->policy ? " sched=" : "";
+    const char *more = a->guest.host ? a->guest.host : "";
 
-    if (cpus > PLAT_CPUS_MAX || hosts > 7) {
-        fprintf(stderr, "orrery-sim: at most %u CPUs and 7 hosts\n", PLAT_CPUS_MAX);
+    if (current->cpus_fixed && cpus != current->cpus) {
+        fprintf(stderr, "orrery-sim: --cpus %u: what %s claims is of %u CPU%s\n", cpus,
+                current->name, current->cpus, current->cpus == 1 ? "" : "s");
         return 2;
     }
-    snprintf(again, sizeof(again), "orrery-sim run %s --seed %llu --cpus %u --hosts %u%s",
-             current->name, (unsigned long long)a->seed, cpus, hosts, shake ? " --shake" : "");
+    if (current->one_host && hosts > 1) {
+        fprintf(stderr, "orrery-sim: --hosts %u: %s is of one host\n", hosts, current->name);
+        return 2;
+    }
+    if (a->policy && sched_policy_by_name(a->policy) == SCHED_POLICY_COUNT) {
+        fprintf(stderr, "orrery-sim: --policy %s: share, credit2, rr or edf\n", a->policy);
+        return 2;
+    }
+    snprintf(again, sizeof(again),
+             "orrery-sim run %s --seed %llu --cpus %u --hosts %u%s%s%s%s%s%s", current->name,
+             (unsigned long long)a->seed, cpus, hosts, shake ? " --shake" : "",
+             a->policy ? " --policy " : "", policy, *more ? " --host-options '" : "", more,
+             *more ? "'" : "");
 
     const struct sim_options options = {
         .seed = a->seed, .shake = shake, .verbose = a->verbose, .command = again};
-    size_t room = 32 + (a->guest.host ? strlen(a->guest.host) : 0);
+    size_t room = 64 + strlen(more);
     char *line;
 
     sim_options_set(&options);
@@ -209,8 +251,8 @@ static int run(const struct arguments *a)
     line = malloc(room);
     if (!line)
         sim_fail("no memory for --host-options");
-    snprintf(line, room, "%s %s", a->verbose ? "log=screen debug" : "log=none",
-             a->guest.host ? a->guest.host : "");
+    snprintf(line, room, "%s%s%s %s", a->verbose ? "log=screen debug" : "log=none", policy_key,
+             policy, more);
     for (unsigned i = 0; i < hosts; i++) {
         sim_host_start(sim_host_create(cpus, 256, line), boot);
     }
@@ -224,65 +266,87 @@ static int run(const struct arguments *a)
     return 0;
 }
 
-/* `--name N` or `--name=N`; moves *i past what it used. */
-static bool number_option(int argc, char **argv, int *i, const char *name, uint64_t *value)
+static bool number_read(const char *option, uint64_t least, uint64_t most, const char *text,
+                        uint64_t *value)
 {
-    size_t length = strlen(name);
-    const char *text;
     const char *end;
 
-    if (strncmp(argv[*i], name, length) != 0)
-        return false;
-    if (argv[*i][length] == '=')
-        text = argv[*i] + length + 1;
-    else if (!argv[*i][length] && *i + 1 < argc)
-        text = argv[++*i];
-    else
-        return false;
-    return parse_u64(text, &end, value) && !*end;
+    if (parse_u64(text, &end, value) && !*end && *value >= least && *value <= most)
+        return true;
+    fprintf(stderr, "orrery-sim: --%s %s: a number from %llu to %llu is wanted\n", option, text,
+            (unsigned long long)least, (unsigned long long)most);
+    return false;
 }
 
+/* False: said why. */
 static bool arguments_read(struct arguments *a, int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        if (number_option(argc, argv, &i, "--seed", &a->seed) ||
-            number_option(argc, argv, &i, "--ops", &scenario_ops) ||
-            number_option(argc, argv, &i, "--cpus", &a->cpus) ||
-            number_option(argc, argv, &i, "--hosts", &a->hosts) ||
-            number_option(argc, argv, &i, "--vcpus", &a->guest.vcpus) ||
-            number_option(argc, argv, &i, "--memory", &a->guest.memory_mb))
-            continue;
-        if (!strcmp(argv[i], "--trace") && i + 1 < argc)
-            a->trace = argv[++i];
-        else if (!strncmp(argv[i], "--trace=", 8))
-            a->trace = argv[i] + 8;
-        else if (!strcmp(argv[i], "--append") && i + 1 < argc)
-            a->guest.append = argv[++i];
-        else if (!strcmp(argv[i], "--exits"))
-            a->guest.exits = true;
-        else if (!strcmp(argv[i], "--host-options") && i + 1 < argc)
-            a->guest.host = argv[++i];
-        else if (!strcmp(argv[i], "--shake"))
-            a->shake = true;
-        else if (!strcmp(argv[i], "--verbose"))
-            a->verbose = true;
-        else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-            a->help = true;
-        else if (argv[i][0] == '-')
-            return false;
-        else if (!a->command)
-            a->command = argv[i];
-        else if (!a->scenario)
-            a->scenario = argv[i];
-        else
-            return false;
+    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                            {"ops", required_argument, NULL, 'o'},
+                                            {"cpus", required_argument, NULL, 'c'},
+                                            {"hosts", required_argument, NULL, 'H'},
+                                            {"vcpus", required_argument, NULL, 'v'},
+                                            {"memory", required_argument, NULL, 'm'},
+                                            {"trace", required_argument, NULL, 't'},
+                                            {"append", required_argument, NULL, 'a'},
+                                            {"exits", no_argument, NULL, 'e'},
+                                            {"host-options", required_argument, NULL, 'O'},
+                                            {"policy", required_argument, NULL, 'p'},
+                                            {"shake", no_argument, NULL, 'S'},
+                                            {"verbose", no_argument, NULL, 'V'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    bool good = true;
+
+    for (int c; good && (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        switch (c) {
+        case 's': good = number_read("seed", 0, UINT64_MAX, optarg, &a->seed); break;
+        case 'o': good = number_read("ops", 0, UINT64_MAX, optarg, &scenario_ops); break;
+        case 'c': good = number_read("cpus", 1, PLAT_CPUS_MAX, optarg, &a->cpus); break;
+        case 'H': good = number_read("hosts", 1, HOSTS_MAX, optarg, &a->hosts); break;
+        case 'v': good = number_read("vcpus", 1, PLAT_CPUS_MAX, optarg, &a->guest.vcpus); break;
+        case 'm': good = number_read("memory", 1, 1u << 20, optarg, &a->guest.memory_mb); break;
+        case 't': a->trace = optarg; break;
+        case 'p': a->policy = optarg; break;
+        case 'a': a->guest.append = optarg; break;
+        case 'e': a->guest.exits = true; break;
+        case 'O': a->guest.host = optarg; break;
+        case 'S': a->shake = true; break;
+        case 'V': a->verbose = true; break;
+        case 'h': a->help = true; break;
+        default: good = false;
+        }
     }
-    return true;
+    a->command = optind < argc ? argv[optind++] : NULL;
+    a->scenario = optind < argc ? argv[optind++] : NULL;
+    if (good && optind < argc) {
+        fprintf(stderr, "orrery-sim: %s: one scenario or file at a time\n", argv[optind]);
+        good = false;
+    }
+    return good;
+}
+
+/* A file of docs/workloads.md, which replay_main() runs. */
+static bool is_workload(const char *name)
+{
+    const size_t length = strlen(name);
+
+    return length > 3 && !strcmp(name + length - 3, ".wl");
+}
+
+static int list(void)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(scenarios); i++) {
+        if (!scenarios[i]->unlisted)
+            printf("%-16s %s\n", scenarios[i]->name, scenarios[i]->what);
+    }
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && !strcmp(argv[1], "replay"))
+    if (argc > 1 && (!strcmp(argv[1], "replay") ||
+                     (argc > 2 && !strcmp(argv[1], "run") && is_workload(argv[2]))))
         return replay_main(argc - 1, argv + 1);
 
     struct arguments a = {.seed = 1};
@@ -292,13 +356,8 @@ int main(int argc, char **argv)
         fputs(usage, stdout);
         return 0;
     }
-    if (good && a.command && !strcmp(a.command, "list")) {
-        for (unsigned i = 0; i < ARRAY_COUNT(scenarios); i++) {
-            if (!scenarios[i]->unlisted)
-                printf("%-16s %s\n", scenarios[i]->name, scenarios[i]->what);
-        }
-        return 0;
-    }
+    if (good && a.command && !strcmp(a.command, "list"))
+        return list();
     if (good && a.command && a.scenario && !strcmp(a.command, "run"))
         return run(&a);
     if (good && a.command && a.scenario && !strcmp(a.command, "engine-bench"))
@@ -312,6 +371,9 @@ int main(int argc, char **argv)
         }
         return guest_prepare(&a.guest) ? run(&a) : 3;
     }
-    fputs(usage, stderr);
+    if (!good)
+        fputs("orrery-sim --help lists the options\n", stderr);
+    else
+        fputs(usage, stderr);
     return 2;
 }

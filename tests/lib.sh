@@ -5,6 +5,7 @@
 # A script sources this from the root of the tree; one that runs VMs sets `platform` first. Every
 # check prints one line, "PASS name" or "FAIL name: why"; outputs and logs stay in $BUILD/results.
 # Time-outs are for hangs only, and generous: the computer under the emulator may stall.
+[ "${1-}" != --help ] || exec sed -n '3,/^[^#]/s/^# \{0,1\}//p' "$0"
 BUILD=${BUILD:-build}
 results=$BUILD/results
 mkdir -p "$results"

@@ -5,20 +5,21 @@
  * Feeds records to a model and adds up, in constant memory per world: times by state, wake-up
  * latencies, switches, migrations, and how far each world is from the fluid ideal (gps.h).
  *
- * lag(t) is what the ideal would have given a world since the beginning, minus what it had. While a
- * world runs its lag falls, while it does not it cannot fall; so its extremes are at its own changes
- * of state, and looking there is exact.
+ * lag(t) is what the ideal would have given a world since the beginning, minus what it had.
+ * While a world runs its lag falls, while it does not it cannot fall; so its extremes are at
+ * its own changes of state, and looking there is exact.
  *
  * Invariants
- *   - run + ready + costop + wait = elapsed for every world, error 0 (account_identity_error()).
+ *   - run + ready + costop + wait = elapsed for every world, error 0
+ *     (account_identity_error()).
  *   - Sums of VMs and pools are those of their worlds.
  * Locking    none: one thread.
  * Sources    docs/orrery-trace.md
  */
 #pragma once
 
+#include "lib/hdr.h"
 #include "trace/gps.h"
-#include "trace/hdr.h"
 #include "trace/model.h"
 
 #define ACCOUNT_KINDS 7u  // RECORD_migrate_kind_*
@@ -95,7 +96,9 @@ bool account_add(struct account *into, const struct account *from);
 void account_release(struct account *a);
 /* elapsed - (run + ready + costop + wait). */
 int64_t account_identity_error(const struct account *a);
-/* Jain's index over the worlds that were due anything: (sum x)^2 / (n sum x^2), x = had / due. */
+/*
+ * Jain's index over the worlds that were due anything: (sum x)^2 / (n sum x^2), x = had / due.
+ */
 double accounts_jain(const struct accounts *all, unsigned *worlds);
 /* The part of the trace that counts: where it began and ended. */
 uint64_t accounts_begin(const struct accounts *all);

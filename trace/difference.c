@@ -108,6 +108,14 @@ int difference_compare(struct difference *d, const struct trace_record *r,
     return TOOL_OK;
 }
 
+void difference_cut(const struct difference *d)
+{
+    if (d->compared < d->expected)
+        printf("  the recording ends within the last input: %u of its %u decisions are not "
+               "there\n",
+               d->expected - d->compared, d->expected);
+}
+
 int difference_missing(struct difference *d, const struct trace_record *r,
                        const struct trace_event *event)
 {

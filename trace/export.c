@@ -25,9 +25,9 @@ static const char help[] =
     "  --ftrace FILE    text as the kernel's trace file has it (- is stdout), for tools that "
     "read\n"
     "                   ftrace or systrace text\n"
-    "  --lttng DIR      CTF 1.8 with the names and layouts of LTTng's kernel tracer, for Trace "
-    "Compass\n"
-    "                   and babeltrace2\n"
+    "  --lttng DIR      CTF 1.8 with the names and layouts of LTTng's kernel tracer, for "
+    "Trace\n"
+    "                   Compass and babeltrace2; a new directory\n"
     "  --ns             ftrace: nine decimals instead of the kernel's six\n"
     "  --from T, --to T only this part: 1.5s, 20ms; a plain number is seconds since boot\n";
 
@@ -199,6 +199,8 @@ static int run(const char *directory, const struct exporter *to, const struct ex
         status = TOOL_BAD;
     } else {
         status = walk_trace(walk, reader);
+        if (status == TOOL_OK && !tool_part_there(directory, trace_info(reader), from, until))
+            status = TOOL_BAD;
         if (!to->end(walk->context, &walk->model))
             status = TOOL_BAD;
     }

@@ -2,7 +2,8 @@
 /*
  * trace/export_ftrace.c -- a trace as the text of the Linux kernel's trace file.
  *
- * Switches, wake-ups and moves have the kernel's names and keys. The kernel's file has microseconds;
+ * Switches, wake-ups and moves have the kernel's names and keys. The kernel's file has
+ * microseconds;
  * --ns writes nine decimals, which our own importer and perf's readers take.
  *
  * Invariants
@@ -41,7 +42,7 @@ static bool begin(void *context, const struct export_options *o, const struct tr
             "#\n"
             "#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n"
             "#              | |         |   |||||     |         |\n",
-            info->streams);
+            MAX(info->streams, 2u) - 1);  // without `sys`
     for (unsigned i = 0; i < MODEL_CPUS_MAX; i++)
         snprintf(t->comm[i], sizeof(t->comm[i]), "swapper/%u", i);
     return true;

@@ -2,8 +2,8 @@
 /*
  * trace/export_lttng.c -- a trace with the names and layouts of LTTng's kernel tracer.
  *
- * Readers of kernel traces choose their views by the environment (domain, tracer_name and version)
- * and by the names of events and fields; these are LTTng 2.9's. The packets are ours.
+ * Readers of kernel traces choose their views by the environment (domain, tracer_name and
+ * version) and by the names of events and fields; these are LTTng 2.9's. The packets are ours.
  *
  * Invariants
  *   - Each struct here is, field by field, what the metadata text beside it declares.
@@ -143,7 +143,7 @@ static bool begin(void *context, const struct export_options *o, const struct tr
 
     l->directory = o->path;
     set_uuid(l, info->uuid);
-    if (!tool_mkdir(o->path))
+    if (!tool_mkdir_new(o->path))
         return false;
     snprintf(path, sizeof(path), "%s/metadata", o->path);
     out = tool_create(path);

@@ -2,9 +2,10 @@
 /*
  * trace/import.h -- foreign traces into workloads: what the readers share, and the demand behind it.
  *
- * A reader tells the demand builder three things in order of time: who leaves and who takes a CPU,
- * who woke whom, who is new. The builder finds bursts, wake edges and waits from outside, and makes
- * the steps of a workload that no longer depends on who scheduled it (import_demand.c).
+ * A reader tells the demand builder three things in order of time: who leaves and who takes a
+ * CPU, who woke whom, who is new. The builder finds bursts, wake edges and waits from outside,
+ * and makes the steps of a workload that no longer depends on who scheduled it
+ * (import_demand.c).
  */
 #pragma once
 
@@ -36,17 +37,23 @@ struct demand *demand_create(const struct demand_options *o);
 void demand_free(struct demand *d);
 /* The recorder says that it lost so many events. */
 void demand_lost(struct demand *d, uint64_t count);
-/* The next switch is out of a task that has ended, so that perf does not know whose sample it is (-1):
- * `perf sched timehist` leaves that run out. */
-void demand_nameless(struct demand *d);
+/* Whose sample perf took the next switch for; `perf sched timehist` names its line so. */
+struct demand_sample {
+    const char *name;  // up to name_length, or null: as the switch says
+    size_t name_length;
+    uint32_t process;  // 0: not known
+    bool gone;         // the thread has ended and perf knows it no more (-1)
+};
+void demand_sampled(struct demand *d, const struct demand_sample *s);
 /* At `time` the CPU goes from one task to another; either may be idle. Names may be null. */
 void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev,
                    const char *prev_name, enum demand_leave how, uint32_t next,
                    const char *next_name);
 /*
- * At `time` a task is made runnable. waker: DEMAND_IDLE for something outside, such as an interrupt, or
- * DEMAND_CURRENT for whom that CPU runs. *ran is who the record says is running there, switches may be
- * missing; null if it does not say. Taken in with the next switch, or by demand_finish() if it has a time.
+ * At `time` a task is made runnable. waker: DEMAND_IDLE for something outside, such as an
+ * interrupt, or DEMAND_CURRENT for whom that CPU runs. *ran is who the record says is running
+ * there, switches may be missing; null if it does not say. Taken in with the next switch, or by
+ * demand_finish() if it has a time.
  */
 void demand_wake(struct demand *d, uint64_t time, uint32_t cpu, uint32_t task, const char *name,
                  uint32_t waker, const uint32_t *ran);
@@ -68,11 +75,14 @@ struct demand_summary {
 
 /*
  * Ends the trace at `time` (0: the last event) and makes the workload: *w is initialised by the
- * caller with its name, source and so on. Then replays it along the recorded switches and compares.
+ * caller with its name, source and so on. Then replays it along the recorded switches and
+ * compares.
  */
 void demand_finish(struct demand *d, uint64_t time, struct workload *w,
                    struct demand_summary *out);
-/* The i-th task in the order of the workload's worlds; false at the end. After demand_finish(). */
+/*
+ * The i-th task in the order of the workload's worlds; false at the end. After demand_finish().
+ */
 bool demand_world_at(const struct demand *d, uint32_t i, struct demand_world *out);
 
 /* A name that is known apart from the events. */

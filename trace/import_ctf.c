@@ -3,8 +3,9 @@
  * trace/import_ctf.c -- CTF 1.8 of perf and of LTTng's kernel tracer into demand.
  *
  * The streams are mapped and merged by time. Field names differ only by perf's prefix of events
- * ("sched:") and LTTng's underscore before fields and `tid` for `pid`. LTTng stores the low bits
- * of its clock in most events: they are extended from the packet's begin and the event before.
+ * ("sched:") and LTTng's underscore before fields and `tid` for `pid`. LTTng stores the low
+ * bits of its clock in most events: they are extended from the packet's begin and the event
+ * before.
  *
  * Invariants
  *   - No read outside the mapped content of a packet (bits_get()).
@@ -76,7 +77,9 @@ static bool bad(const struct import *im, const struct stream *s, const char *wha
     return false;
 }
 
-/* --- values --------------------------------------------------------------------------------- */
+/*
+ * --- values ---------------------------------------------------------------------------------
+ */
 
 /* In a big-endian integer the first bits are the highest, of a byte and of the number. */
 static uint64_t bits_get(struct cursor *c, uint32_t size, bool big_endian)
@@ -265,7 +268,9 @@ static void decode(struct cursor *c, const struct ctf_type *t, const char *name)
     }
 }
 
-/* --- packets and events --------------------------------------------------------------------- */
+/*
+ * --- packets and events ---------------------------------------------------------------------
+ */
 
 static bool packet_open(struct import *im, struct stream *s, uint64_t at)
 {
@@ -360,7 +365,9 @@ static bool stream_next(struct import *im, struct stream *s)
     return true;
 }
 
-/* --- meaning -------------------------------------------------------------------------------- */
+/*
+ * --- meaning --------------------------------------------------------------------------------
+ */
 
 static uint64_t ns_of(const struct import *im, uint64_t ticks)
 {
@@ -390,13 +397,25 @@ static const char *name_get(const struct cursor *c, const char *name)
     return v ? v->text : NULL;
 }
 
+/* perf's conversion says whose sample it is. */
+static void sample_tell(const struct cursor *c, struct demand *d)
+{
+    int64_t thread = 0, process = 0;
+
+    (void)number_get(c, "perf_tid", &thread);
+    (void)number_get(c, "perf_pid", &process);
+    demand_sampled(d, &(struct demand_sample){
+                          .process = process > 0 && process < INT32_MAX ? (uint32_t)process : 0,
+                          .gone = thread < 0});
+}
+
 static bool event_use(struct import *im, const struct stream *s, struct demand *d,
                       uint64_t *used)
 {
     const char *name = s->event->name;
     const struct cursor *c = &s->c;
     uint64_t time = ns_of(im, s->ticks);
-    int64_t prev, next, gone, state = 0, flags = 0;
+    int64_t prev, next, state = 0, flags = 0;
 
     if (!strncmp(name, "sched:", 6))
         name += 6;
@@ -404,8 +423,7 @@ static bool event_use(struct import *im, const struct stream *s, struct demand *
         if (!task_get(c, "prev_tid", "prev_pid", &prev) ||
             !task_get(c, "next_tid", "next_pid", &next) || !number_get(c, "prev_state", &state))
             return bad(im, s, "sched_switch without prev_tid, next_tid or prev_state");
-        if (number_get(c, "perf_tid", &gone) && gone < 0)
-            demand_nameless(d);
+        sample_tell(c, d);
         demand_switch(d, time, s->cpu, (uint32_t)prev, name_get(c, "prev_comm"),
                       leave_of((uint64_t)state), (uint32_t)next, name_get(c, "next_comm"));
         ++*used;
@@ -427,7 +445,9 @@ static bool event_use(struct import *im, const struct stream *s, struct demand *
     return true;
 }
 
-/* --- the directory -------------------------------------------------------------------------- */
+/*
+ * --- the directory --------------------------------------------------------------------------
+ */
 
 static const uint8_t *mapped(const char *directory, const char *name, uint64_t *size)
 {
@@ -458,9 +478,9 @@ static const uint8_t *mapped(const char *directory, const char *name, uint64_t *
 }
 
 /*
- * LTTng writes its metadata in packets: magic, uuid[16], checksum, content and packet size in bits, then five
- * bytes (compression, encryption, checksum scheme, version) and text. False: these are none. *text is null if
- * they are damaged, else the caller's to free.
+ * LTTng writes its metadata in packets: magic, uuid[16], checksum, content and packet size in
+ * bits, then five bytes (compression, encryption, checksum scheme, version) and text. False:
+ * these are none. *text is null if they are damaged, else the caller's to free.
  */
 #define METADATA_MAGIC  0x75D11D57u
 #define METADATA_HEADER 37u
@@ -588,7 +608,9 @@ static bool streams_open(struct import *im)
     return true;
 }
 
-/* Perf's waits: `sched_waking` is there in any kernel since 4.3; if not, sched_wakeup serves. */
+/*
+ * Perf's waits: `sched_waking` is there in any kernel since 4.3; if not, sched_wakeup serves.
+ */
 static void waking_look(struct import *im)
 {
     for (uint32_t i = 0; i < im->m.event_count; i++) {
@@ -618,27 +640,53 @@ static bool merge(struct import *im, struct demand *d)
     return used != 0;
 }
 
-/* The folder of `lttng create` has the kernel's trace in one below. */
-static const char *trace_folder(const char *directory, char *path, size_t room)
+/*
+ * The folder of `lttng create` has the kernel's trace in one below, that of babeltrace2 its
+ * only trace. *many says that there are several to choose from.
+ */
+static const char *trace_folder(const char *directory, char *path, size_t room, bool *many)
 {
+    static const char kernel[] = "kernel";
+    struct dirent *entry;
     struct stat info;
+    char found[256] = "";
+    DIR *dir;
 
+    *many = false;
     snprintf(path, room, "%s/metadata", directory);
-    if (stat(path, &info)) {
-        snprintf(path, room, "%s/kernel/metadata", directory);
-        if (!stat(path, &info)) {
-            snprintf(path, room, "%s/kernel", directory);
-            return path;
-        }
+    if (!stat(path, &info) || !(dir = opendir(directory)))
+        return directory;
+    while ((entry = readdir(dir)) != NULL) {
+        snprintf(path, room, "%s/%s/metadata", directory, entry->d_name);
+        if (entry->d_name[0] == '.' || stat(path, &info) || !strcmp(found, kernel))
+            continue;
+        *many = found[0] && strcmp(entry->d_name, kernel) != 0;
+        snprintf(found, sizeof(found), "%s", entry->d_name);
     }
-    return directory;
+    closedir(dir);
+    if (!found[0] || *many)
+        return directory;
+    snprintf(path, room, "%s/%s", directory, found);
+    return path;
 }
 
 bool import_ctf(const char *directory, struct demand *d)
 {
     char path[4096];
-    struct import im = {.directory = trace_folder(directory, path, sizeof(path))};
-    bool good = metadata_read(&im);
+    struct import im = {0};
+    struct stat info;
+    bool many, good;
+
+    if (!stat(directory, &info) && !S_ISDIR(info.st_mode)) {
+        (void)tool_fail("%s: a file; name the folder that `metadata` is in", directory);
+        return false;
+    }
+    im.directory = trace_folder(directory, path, sizeof(path), &many);
+    if (many) {
+        (void)tool_fail("%s: several traces are in it; name the folder of one", directory);
+        return false;
+    }
+    good = metadata_read(&im);
 
     if (good) {
         waking_look(&im);

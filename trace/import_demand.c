@@ -10,16 +10,16 @@
  *   - a task woken by an interrupt waits for that instant (open loop), or, after waiting for a
  *     device, for as long as the device took;
  *   - the recorded machine's cost of a switch is in each fragment and is taken out.
- * A wake-up of a task that was awake says nothing, unless the task then blocks and goes on without
- * another: the signal came before the wait. So such a signal is kept as doubtful until that is
- * known.
+ * A wake-up of a task that was awake says nothing, unless the task then blocks and goes on
+ * without another: the signal came before the wait. So such a signal is kept as doubtful until
+ * that is known.
  *
  *   task A   run 120us, signal B, run 40us, wait for an interrupt at 3ms
  *   task B   wait A, run 15us ...
  *
- * Trust: import_replay.c replays the steps along the recorded switches, by a small machine of its own, and
- * compares run and ready time of each task with the recorded. That is the self-replay error; it
- * is small if bursts and edges are right, whatever the policy was.
+ * Trust: import_replay.c replays the steps along the recorded switches, by a small machine of
+ * its own, and compares run and ready time of each task with the recorded. That is the
+ * self-replay error; it is small if bursts and edges are right, whatever the policy was.
  *
  * Invariants
  *   - Time never falls (time_ok()); a task is on one CPU at most.
@@ -74,7 +74,9 @@ void demand_free(struct demand *d)
     free(d);
 }
 
-/* --- tasks ---------------------------------------------------------------------------------- */
+/*
+ * --- tasks ----------------------------------------------------------------------------------
+ */
 
 static uint32_t *hash_slot(struct demand *d, uint32_t id)
 {
@@ -131,8 +133,8 @@ static uint32_t op_add(struct task *t, enum op_kind kind, uint64_t value)
 }
 
 /*
- * The demand of the open fragment up to `time` joins the burst; switch cost is taken out. Who signals has
- * run: the cost was less then, or the signal would belong to the fragment before.
+ * The demand of the open fragment up to `time` joins the burst; switch cost is taken out. Who
+ * signals has run: the cost was less then, or the signal would belong to the fragment before.
  */
 static void fragment_add(struct demand *d, struct task *t, uint64_t time, bool signals)
 {
@@ -174,7 +176,9 @@ void demand_name(struct demand *d, uint32_t task, const char *name)
     }
 }
 
-/* --- what the readers say ------------------------------------------------------------------- */
+/*
+ * --- what the readers say -------------------------------------------------------------------
+ */
 
 static uint64_t time_ok(struct demand *d, uint64_t time)
 {
@@ -308,8 +312,9 @@ static void switch_note(struct demand *d, struct switched s)
 }
 
 /*
- * A task that has a CPU turns up on another one. How long it stayed is not known: it is taken to have waited
- * for something since it last gave a sign there. A recorder that stops one CPU after the other ends so.
+ * A task that has a CPU turns up on another one. How long it stayed is not known: it is taken
+ * to have waited for something since it last gave a sign there. A recorder that stops one CPU
+ * after the other ends so.
  */
 static void leaving_lost(struct demand *d, uint32_t index)
 {
@@ -361,10 +366,10 @@ static void enter(struct demand *d, uint32_t index, uint64_t time, uint32_t cpu)
 }
 
 /*
- * A task is on a CPU though its entry was not recorded: kernels that do not trace in the idle loop
- * leave such records, mostly inside a VM, and events can be lost. When it was woken is a good
- * guess of its entry, else a run as long as its others are on average. perf counts all of the time
- * since the CPU's last switch, which is too much for a demand; both are kept.
+ * A task is on a CPU though its entry was not recorded: kernels that do not trace in the idle
+ * loop leave such records, mostly inside a VM, and events can be lost. When it was woken is a
+ * good guess of its entry, else a run as long as its others are on average. perf counts all of
+ * the time since the CPU's last switch, which is too much for a demand; both are kept.
  */
 static uint64_t entry_guess(const struct demand *d, const struct task *t, uint64_t time,
                             uint32_t cpu)
@@ -427,9 +432,9 @@ static bool current_of(const struct demand *d, uint32_t cpu, uint32_t *task)
 }
 
 /*
- * What was seen since the last switch of any CPU waits for the next one. A recorder that is turned off event by
- * event goes on with wake-ups when its switches have ended, for milliseconds on a busy machine: who ran
- * then is not known, so these are left out.
+ * What was seen since the last switch of any CPU waits for the next one. A recorder that is
+ * turned off event by event goes on with wake-ups when its switches have ended, for
+ * milliseconds on a busy machine: who ran then is not known, so these are left out.
  */
 static void hold(struct demand *d, struct held h, const char *name)
 {
@@ -474,32 +479,72 @@ static void stamp_print(FILE *out, uint64_t ns)
     fprintf(out, "%6" PRIu64 ".%03" PRIu64 " ", ns / 1000000, ns % 1000000 / 1000);
 }
 
-/* The line that `perf sched timehist` has for a switch: how long the task that leaves was away, how much of
- * that it waited for a CPU, how long it ran. perf counts a run from the last switch of the CPU. */
+/* "name[7]", or of a thread "name[7/5]"; of one that has ended ":-1[-1/5]". */
+static void timehist_name(const struct demand *d, const struct task *t, char *out, size_t room)
+{
+    char id[16] = "-1", process[16] = "";
+    uint32_t of = d->sampled_gone ? d->gone_process : d->sampled_process;
+
+    if (!d->sampled_gone)
+        snprintf(id, sizeof(id), "%" PRIu32, t->id);
+    if (of && (d->sampled_gone || of != t->id))
+        snprintf(process, sizeof(process), "/%" PRIu32, of);
+    snprintf(out, room, "%s[%s%s]",
+             d->sampled_gone      ? ":-1"
+             : d->sampled_name[0] ? d->sampled_name
+                                  : t->name,
+             id, process);
+}
+
+static void timehist_print(const struct demand *d, uint64_t time, uint32_t cpu,
+                           const char *name, uint64_t away, uint64_t ready, uint64_t run)
+{
+    FILE *out = d->options.timehist;
+
+    if (!out)
+        return;
+    fprintf(out, "%8" PRIu64 ".%06" PRIu64 " [%04u]  %-30s ", time / 1000000000,
+            time % 1000000000 / 1000, cpu, name);
+    stamp_print(out, away);
+    stamp_print(out, ready);
+    stamp_print(out, run);
+    fputc('\n', out);
+}
+
+/*
+ * The line that `perf sched timehist` has for a switch: how long the task that leaves was away,
+ * how much of that it waited for a CPU, how long it ran. perf counts a run from the last switch
+ * of the CPU.
+ */
 static void timehist(struct demand *d, uint64_t time, uint32_t cpu, struct task *t)
 {
     uint64_t entered = d->stamp[cpu];
     uint64_t away = 0, ready = 0, run = 0;
-    FILE *out = d->options.timehist;
+    uint64_t *out_at = d->sampled_gone ? &d->gone_out : &t->stamp_out;
+    char name[64];
 
+    if (d->sampled_gone && !d->gone_out)
+        d->gone_process = d->sampled_process;
     if (entered) {
         run = time - MIN(entered, time);
-        ready = t->stamp_ready && t->stamp_ready <= entered ? entered - t->stamp_ready : 0;
-        away = t->stamp_out && t->stamp_out <= entered ? entered - t->stamp_out : 0;
+        away = *out_at && *out_at <= entered ? entered - *out_at : 0;
+        if (!d->sampled_gone && t->stamp_ready && t->stamp_ready <= entered)
+            ready = entered - t->stamp_ready;
     }
-    if (out && !d->nameless) {
-        char name[64];
-
-        snprintf(name, sizeof(name), "%s[%u]", t->name, t->id);
-        fprintf(out, "%8" PRIu64 ".%06" PRIu64 " [%04u]  %-30s ", time / 1000000000,
-                time % 1000000000 / 1000, cpu, name);
-        stamp_print(out, away);
-        stamp_print(out, ready);
-        stamp_print(out, run);
-        fputc('\n', out);
-    }
-    t->stamp_out = time;
+    timehist_name(d, t, name, sizeof(name));
+    timehist_print(d, time, cpu, name, away, ready, run);
+    *out_at = time;
     t->stamp_ready = 0;
+}
+
+/* The same for the idle task of a CPU, which is always ready. */
+static void timehist_idle(struct demand *d, uint64_t time, uint32_t cpu)
+{
+    uint64_t entered = d->stamp[cpu], left = d->idle_left[cpu];
+
+    timehist_print(d, time, cpu, "<idle>", left && left <= entered ? entered - left : 0, 0,
+                   entered ? time - MIN(entered, time) : 0);
+    d->idle_left[cpu] = time;
 }
 
 void demand_lost(struct demand *d, uint64_t count)
@@ -507,9 +552,22 @@ void demand_lost(struct demand *d, uint64_t count)
     d->lost += count;
 }
 
-void demand_nameless(struct demand *d)
+void demand_sampled(struct demand *d, const struct demand_sample *s)
 {
-    d->nameless = true;
+    size_t length = MIN(s->name_length, sizeof(d->sampled_name) - 1);
+
+    if (!s->name)
+        length = 0;
+    else
+        memcpy(d->sampled_name, s->name, length);
+    d->sampled_name[length] = 0;
+    d->sampled_process = s->process;
+    d->sampled_gone = s->gone;
+}
+
+static void sampled_forget(struct demand *d)
+{
+    demand_sampled(d, &(struct demand_sample){.process = 0});
 }
 
 void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_id,
@@ -531,10 +589,12 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
         next = task_of(d, next_id, next_name);
     if (prev != DEMAND_NONE)
         timehist(d, stamp, cpu, &d->tasks[prev]);
+    else
+        timehist_idle(d, stamp, cpu);
     d->stamp[cpu] = stamp;
-    if (prev != DEMAND_NONE && d->known[cpu] && !d->nameless)
+    if (prev != DEMAND_NONE && d->known[cpu] && !d->sampled_gone)
         d->tasks[prev].perf_run += time - d->switched[cpu];
-    d->nameless = false;
+    sampled_forget(d);
     if (prev != DEMAND_NONE)
         leave(d, prev, time, how);
     if (next != DEMAND_NONE)
@@ -549,7 +609,9 @@ void demand_switch(struct demand *d, uint64_t time, uint32_t cpu, uint32_t prev_
                                      .leaves = how != DEMAND_PREEMPTED});
 }
 
-/* --- the workload --------------------------------------------------------------------------- */
+/*
+ * --- the workload ---------------------------------------------------------------------------
+ */
 
 /* "comm-pid", short and unique. */
 static void names_make(struct demand *d)
@@ -594,7 +656,9 @@ void demand_finish(struct demand *d, uint64_t time, struct workload *w,
     for (uint32_t i = 0; i < d->count; i++) {
         struct task *t = &d->tasks[i];
 
-        /* What is still on a CPU is demand up to here, but no recorded run: perf counts it not. */
+        /*
+         * What is still on a CPU is demand up to here, but no recorded run: perf counts it not.
+         */
         burst_end(t);
         doubt_drop(d, t);
     }

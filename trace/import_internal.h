@@ -87,16 +87,23 @@ struct demand {
     uint32_t count, room;
     uint32_t *hash;  // task index + 1
     uint32_t hash_size;
-    uint32_t current[DEMAND_CPUS_MAX];   // task index + 1; 0: not known; 1: idle
-    uint64_t switched[DEMAND_CPUS_MAX];  // time of the last switch there
-    bool known[DEMAND_CPUS_MAX];         // there was one
-    uint64_t stamp[DEMAND_CPUS_MAX];     // the same time as recorded, or 0
+    uint32_t current[DEMAND_CPUS_MAX];    // task index + 1; 0: not known; 1: idle
+    uint64_t switched[DEMAND_CPUS_MAX];   // time of the last switch there
+    bool known[DEMAND_CPUS_MAX];          // there was one
+    uint64_t stamp[DEMAND_CPUS_MAX];      // the same time as recorded, or 0
+    uint64_t idle_left[DEMAND_CPUS_MAX];  // when its idle task was left last, as recorded, or 0
     uint32_t cpus;
     struct switched *switches;
     size_t switch_count, switch_room;
     uint64_t origin, last;
     bool started;
-    bool nameless;  // the next switch is by a task that perf did not know any more
+    /* Of the next switch, see demand_sampled(). */
+    char sampled_name[24];
+    uint32_t sampled_process;
+    bool sampled_gone;
+    /* All threads that perf knows no more are one in timehist: of the first one's process. */
+    uint32_t gone_process;
+    uint64_t gone_out;
     uint64_t edges, outside, lost;
     struct held *held;  // seen since the last switch
     size_t held_count, held_room;

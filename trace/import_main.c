@@ -3,8 +3,8 @@
  * trace/import_main.c -- `orrery-trace import`: a foreign trace or use file into a workload.
  *
  * Invariants
- *   - What was recorded of each task stands in the workload (`recorded` lines), so that a replay can be
- *     compared without the trace; so does the self-replay error.
+ *   - What was recorded of each task stands in the workload (`recorded` lines), so that a
+ *     replay can be compared without the trace; so does the self-replay error.
  * Locking    none.
  */
 #include <errno.h>
@@ -39,6 +39,12 @@ static const char help[] =
     "the\n"
     "steps are replayed along the recorded switches. Status: 0 done, 2 usage, 3 bad input.\n";
 
+/* As perf 6 has it. */
+static const char timehist_head[] =
+    "           time    cpu  task name                       wait time  sch delay   run time\n"
+    "                        [tid/pid]                          (msec)     (msec)     (msec)\n"
+    "--------------- ------  ------------------------------  ---------  ---------  ---------\n";
+
 struct arguments {
     const char *format, *file, *out;
     uint64_t switch_cost, period, cpus;
@@ -50,17 +56,22 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         bool good = true, used = true;
+        const char *wants = NULL;
 
         if (!strcmp(argv[i], "-o")) {
+            wants = "a file";
             a->out = value;
             good = value != NULL;
         } else if (!strcmp(argv[i], "--switch-cost")) {
+            wants = "a time up to 1ms, such as 1500ns";
             good = value && wl_time_parse(value, strlen(value), &a->switch_cost) &&
                    a->switch_cost <= 1000000;
         } else if (!strcmp(argv[i], "--period")) {
+            wants = "a time from 1ms to 300s";
             good = value && wl_time_parse(value, strlen(value), &a->period) &&
                    a->period >= 1000000 && a->period <= 300000000000ull;
         } else if (!strcmp(argv[i], "--cpus")) {
+            wants = "a number from 1 to 64";
             good = value && tool_number(value, &a->cpus) && a->cpus >= 1 && a->cpus <= 64;
         } else if (!strcmp(argv[i], "--timehist")) {
             a->timehist = true;
@@ -77,7 +88,7 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
                 a->file = argv[i];
         }
         if (!good) {
-            (void)tool_not_understood("import", argv[i], used ? value : NULL);
+            (void)tool_not_understood("import", argv[i], used ? value : NULL, wants);
             return false;
         }
         i += used;
@@ -166,6 +177,8 @@ int import_main(int argc, char **argv)
         return TOOL_USAGE;
     if (a.timehist && !(timehist = tool_create(a.out)))
         return TOOL_BAD;
+    if (timehist)
+        fputs(timehist_head, timehist);
     wl_init(&w);
     strcpy(w.name, a.format);
     if (!strcmp(a.format, "perf") || !strcmp(a.format, "ftrace") || !strcmp(a.format, "ctf")) {

@@ -3,12 +3,13 @@
  * trace/import_own.c -- our own traces, of the image or of the kernel in the simulation, into demand.
  *
  * Such a trace says more than a foreign one: inputs name who woke whom and why, and the tree of
- * pools, VMs, shares, reservations and limits is in it. A wake-up with reason EVENT by a world that
- * is running is an edge; timers and devices are from outside. What a virtual CPU waited for, idle or
- * device, is in the state it left with.
+ * pools, VMs, shares, reservations and limits is in it. A wake-up with reason EVENT by a world
+ * that is running is an edge; timers and devices are from outside. What a virtual CPU waited
+ * for, idle or device, is in the state it left with.
  *
  * Invariants
- *   - A world, VM or pool of the workload has the resources that it had at the end of the trace.
+ *   - A world, VM or pool of the workload has the resources that it had at the end of the
+ *     trace.
  * Locking    none.
  */
 #include <stdlib.h>
@@ -141,7 +142,9 @@ static void record(struct own *o, struct demand *d, const struct trace_record *r
     }
 }
 
-/* --- the tree ------------------------------------------------------------------------------- */
+/*
+ * --- the tree -------------------------------------------------------------------------------
+ */
 
 /* Unique: names are cut to sixteen bytes in the trace. */
 static void node_name(const struct node *n, char out[WL_NAME_SIZE])
@@ -242,6 +245,8 @@ bool import_own(const char *directory, uint64_t switch_cost, struct workload *w,
         tool_progress_end();
         if (more < 0)
             (void)tool_fail("%s", trace_error(reader));
+        else
+            (void)tool_part_there(directory, trace_info(reader), 0, UINT64_MAX);
     }
     if (more == 0) {
         for (size_t i = 0; i < o.count; i++) {

@@ -2,15 +2,18 @@
 /*
  * trace/import_text.c -- `perf script` and ftrace text into demand.
  *
- *     comm 7 [000]  4555.518594: sched:sched_switch: prev_comm=a b prev_pid=7 ... prev_state=D ==> ...
+ *     comm 7 [000]  4555.518594: sched:sched_switch: prev_comm=a b prev_pid=7 ... prev_state=D
+ *                   ==> ...
  *     <idle>-0 [002] d..2. 2084.021659: sched_switch: swapper/2:0 [120] R ==> a:b:29 [120]
  *
- * Names may hold blanks, colons and slashes, so nothing is found by column: the event by its name
- * and colon, the time as the last number before it, the CPU as the last brackets before that, and
- * fields by their keys. trace-cmd's own spelling has no keys; there the pid follows the last colon.
+ * Names may hold blanks, colons and slashes, so nothing is found by column: the event by its
+ * name and colon, the time as the last number before it, the CPU as the last brackets before
+ * that, and fields by their keys. trace-cmd's own spelling has no keys; there the pid follows
+ * the last colon.
  *
- * Who woke: the task that the CPU ran, unless ftrace's flags say that it was an interrupt. Text of
- * perf has no such flags, so a wake-up by an interrupt is there taken for one by the task below it.
+ * Who woke: the task that the CPU ran, unless ftrace's flags say that it was an interrupt. Text
+ * of perf has no such flags, so a wake-up by an interrupt is there taken for one by the task
+ * below it.
  *
  * Invariants
  *   - A line that has the event but not its fields ends the import with its number.
@@ -34,8 +37,8 @@ struct line {
     bool perf;  // "sched:" is before its events
     bool interrupt;
     bool has_task;  // who runs there stands before the CPU
-    bool nameless;  // it has ended and is not known any more
     uint32_t task;
+    struct demand_sample sample;
     const char *body;  // behind the event's name
 };
 
@@ -75,10 +78,52 @@ static const char *blanks_back(const struct line *l, const char *end)
     return end;
 }
 
+/* What stands before the number of a task; a name without one may end in digits too. */
+static bool is_task(const struct line *l, const char *number)
+{
+    if (!l->perf)
+        return number > l->text && number[-1] == '-';
+    if (number - l->text >= 2 && number[-1] == '/' && number[-2] >= '0' && number[-2] <= '9')
+        return true;
+    return number == l->text || number[-1] == ' ' || number[-1] == '\t';
+}
+
+/* The digits that end before `end`. */
+static const char *digits_back(const struct line *l, const char *end)
+{
+    while (end > l->text && end[-1] >= '0' && end[-1] <= '9')
+        end--;
+    return end;
+}
+
+/* What perf's sample has before the task's number at `start`: name, and "5/" of a process. */
+static void sample_read(struct line *l, const char *start)
+{
+    struct demand_sample *s = &l->sample;
+
+    *s = (struct demand_sample){.gone = start > l->text && start[-1] == '-'};
+    if (s->gone)
+        start--;
+    if (start > l->text && start[-1] == '/') {
+        const char *process = digits_back(l, start - 1);
+
+        if (process < start - 1 && start - process < 12)
+            s->process = (uint32_t)strtoul(process, NULL, 10);
+        start = process;
+    }
+    start = blanks_back(l, start);
+    s->name = l->text + strspn(l->text, " \t");
+    if (s->name < start)
+        s->name_length = (size_t)(start - s->name);
+    else
+        s->name = NULL;
+}
+
 /* "comm 7", "comm 7/7", "comm-7", "comm-7 (  7)" before the CPU's bracket. */
 static void task_read(struct line *l, const char *end)
 {
     const char *start;
+    bool gone;
 
     end = blanks_back(l, end);
     if (end > l->text && end[-1] == ')') {
@@ -87,13 +132,14 @@ static void task_read(struct line *l, const char *end)
         while (end > l->text && end[-1] == ' ')
             end--;
     }
-    for (start = end; start > l->text && start[-1] >= '0' && start[-1] <= '9'; start--)
-        ;
+    start = digits_back(l, end);
     /* perf has ":-1 -1" for a task that ended before the recording did. */
-    l->nameless =
-        start - l->text >= 2 && start[-1] == '-' && (start[-2] == ' ' || start[-2] == '/');
-    l->has_task = start < end && end - start < 10 && !l->nameless;
+    gone = start - l->text >= 2 && start[-1] == '-' && (start[-2] == ' ' || start[-2] == '/');
+    l->has_task = start < end && end - start < 10 && !gone && is_task(l, start);
     l->task = l->has_task ? (uint32_t)strtoul(start, NULL, 10) : 0;
+    l->sample = (struct demand_sample){.gone = gone};
+    if (l->perf && (gone || l->has_task))
+        sample_read(l, start);
 }
 
 /* ftrace's flags: irqs off, need-resched, then h, s or z inside an interrupt. */
@@ -131,23 +177,40 @@ static bool latency_read(struct line *l, const char *time)
     return true;
 }
 
-/* What stands before the event: CPU, flags and time. */
-static bool head_read(struct line *l, const char *event)
+/*
+ * Where the word with the time begins, before the event at `event`; false if no colon ends one.
+ */
+static bool time_find(const struct line *l, const char *event, const char **time)
 {
-    const char *end = event, *start, *open;
+    const char *end = blanks_back(l, event), *start;
 
-    end = blanks_back(l, end);
-    /* perf script -F +period has a number between the two. */
+    /*
+     * perf script -F +period has a number between the two, trace-cmd report --ts-diff "(+5)".
+     */
+    if (end > l->text && end[-1] == ')')
+        end--;
     for (start = end; start > l->text && start[-1] >= '0' && start[-1] <= '9'; start--)
         ;
+    if (*end == ')' && start - l->text >= 2 && start[-1] == '+' && start[-2] == '(')
+        start -= 2;
     if (start < end)
         end = blanks_back(l, start);
     if (end == l->text || end[-1] != ':')
-        return bad(l, "no time before the event");
-    start = --end;
-    while (start > l->text && start[-1] != ' ' && start[-1] != '\t')
-        start--;
-    if (!seconds(start, end, &l->time))
+        return false;
+    for (start = end - 1; start > l->text && start[-1] != ' ' && start[-1] != '\t'; start--)
+        ;
+    *time = start;
+    return true;
+}
+
+/* What stands before the event: CPU, flags and time. */
+static bool head_read(struct line *l, const char *event)
+{
+    const char *start, *open;
+
+    if (!time_find(l, event, &start))
+        return bad(l, "no time before the event (perf script -F needs time; tod is none)");
+    if (!seconds(start, strchr(start, ':'), &l->time))
         return bad(l,
                    "no time in seconds before the event (a trace clock in cycles is not read)");
     if (l->time + BACK_MOST < l->latest)
@@ -166,19 +229,32 @@ static bool head_read(struct line *l, const char *event)
     return true;
 }
 
-static uint32_t number_after(const char *text, const char *key, bool *found)
+/*
+ * The last `key` in `text` before `end` (null: anywhere): a name may hold it too, and stands
+ * before.
+ */
+static const char *last_key(const char *text, const char *end, const char *key)
 {
-    const char *p = strstr(text, key);
+    const char *found = NULL;
+
+    for (const char *p = text; (p = strstr(p, key)) != NULL && (!end || p < end); p++)
+        found = p;
+    return found;
+}
+
+/* The number behind the key at `at`, which may be null. */
+static uint32_t number_after(const char *at, const char *key, bool *found)
+{
     char *end;
     unsigned long value;
 
     *found = false;
-    if (!p)
+    if (!at)
         return 0;
-    p += strlen(key);
+    at += strlen(key);
     errno = 0;
-    value = strtoul(p, &end, 10);
-    *found = end != p && !errno && value <= UINT32_MAX && *p != '-';
+    value = strtoul(at, &end, 10);
+    *found = end != at && !errno && value <= UINT32_MAX && *at != '-';
     return (uint32_t)value;
 }
 
@@ -187,16 +263,13 @@ static void name_between(const char *text, const char *key, const char *stop, ch
                          size_t room)
 {
     const char *p = strstr(text, key);
-    const char *end;
     size_t length;
 
     out[0] = 0;
-    if (!p)
+    if (!p || p + strlen(key) > stop)
         return;
     p += strlen(key);
-    end = strstr(p, stop);
-    length = end ? (size_t)(end - p) : strlen(p);
-    length = MIN(length, room - 1);
+    length = MIN((size_t)(stop - p), room - 1);
     memcpy(out, p, length);
     out[length] = 0;
 }
@@ -254,60 +327,82 @@ static bool plugin_task(const char *text, const char *end, char *name, size_t ro
     return true;
 }
 
-static bool switch_read(struct line *l, struct demand *d)
-{
-    char prev_name[64], next_name[64];
+struct switch_text {
     uint32_t prev, next;
     const char *state;
-    bool good = true, also;
+    char prev_name[64], next_name[64];
+};
 
-    if (strstr(l->body, "prev_pid=")) {
-        prev = number_after(l->body, " prev_pid=", &good);
-        next = number_after(l->body, " next_pid=", &also);
-        state = strstr(l->body, " prev_state=");
-        if (!good || !also || !state)
-            return bad(l, !good   ? "sched_switch without a number behind prev_pid="
-                          : !also ? "sched_switch without a number behind next_pid="
-                                  : "sched_switch without prev_state=");
-        name_between(l->body, "prev_comm=", " prev_pid=", prev_name, sizeof(prev_name));
-        name_between(l->body, "next_comm=", " next_pid=", next_name, sizeof(next_name));
-        state += strlen(" prev_state=");
-    } else {
-        const char *arrow = strstr(l->body, " ==> ");
-        const char *rest;
+/* Fields by their keys; the names and states they are between. */
+static bool switch_keys_read(const struct line *l, struct switch_text *s)
+{
+    const char *next_key = last_key(l->body, NULL, " next_pid=");
+    const char *arrow = last_key(l->body, next_key, " next_comm=");
+    const char *prev_key = last_key(l->body, arrow, " prev_pid=");
+    bool good, also;
 
-        while (*l->body == ' ')
-            l->body++;
-        if (!arrow ||
-            !plugin_task(l->body, arrow, prev_name, sizeof(prev_name), &prev, &state) ||
-            !state ||
-            !plugin_task(arrow + 5, arrow + 5 + strlen(arrow + 5), next_name, sizeof(next_name),
-                         &next, &rest))
-            return bad(l, "sched_switch in a spelling that is not known");
-    }
-    if (l->nameless)
-        demand_nameless(d);
-    demand_switch(d, l->time, l->cpu, prev, prev_name, leave_of(state), next, next_name);
+    s->prev = number_after(prev_key, " prev_pid=", &good);
+    s->next = number_after(next_key, " next_pid=", &also);
+    s->state = last_key(l->body, arrow, " prev_state=");
+    if (!good || !also || !s->state)
+        return bad(l, !good   ? "sched_switch without a number behind prev_pid="
+                      : !also ? "sched_switch without a number behind next_pid="
+                              : "sched_switch without prev_state=");
+    s->state += strlen(" prev_state=");
+    name_between(l->body, "prev_comm=", prev_key, s->prev_name, sizeof(s->prev_name));
+    name_between(arrow ? arrow : l->body, "next_comm=", next_key, s->next_name,
+                 sizeof(s->next_name));
     return true;
 }
 
-static bool wake_read(struct line *l, struct demand *d)
+/* trace-cmd's spelling; a name may hold the arrow too. */
+static bool switch_plugin_read(const struct line *l, struct switch_text *s)
 {
+    const char *body = l->body + strspn(l->body, " "), *rest;
+
+    for (const char *arrow = body; (arrow = strstr(arrow, " ==> ")) != NULL; arrow++) {
+        if (plugin_task(body, arrow, s->prev_name, sizeof(s->prev_name), &s->prev, &s->state) &&
+            s->state && s->state < arrow)
+            return plugin_task(arrow + 5, arrow + strlen(arrow), s->next_name,
+                               sizeof(s->next_name), &s->next, &rest) ||
+                   bad(l, "sched_switch in a spelling that is not known");
+    }
+    return bad(l, "sched_switch in a spelling that is not known");
+}
+
+static bool begins(const struct line *l, const char *key)
+{
+    return !strncmp(l->body + strspn(l->body, " "), key, strlen(key));
+}
+
+static bool switch_read(const struct line *l, struct demand *d)
+{
+    struct switch_text s;
+
+    if (!(begins(l, "prev_comm=") ? switch_keys_read(l, &s) : switch_plugin_read(l, &s)))
+        return false;
+    demand_sampled(d, &l->sample);
+    demand_switch(d, l->time, l->cpu, s.prev, s.prev_name, leave_of(s.state), s.next,
+                  s.next_name);
+    return true;
+}
+
+static bool wake_read(const struct line *l, struct demand *d)
+{
+    const char *key = last_key(l->body, NULL, " pid=");
     char name[64];
     uint32_t pid;
     bool good;
 
-    if (strstr(l->body, "pid=")) {
-        pid = number_after(l->body, " pid=", &good);
+    if (begins(l, "comm=")) {
+        pid = number_after(key, " pid=", &good);
         if (!good)
             return bad(l, "a wake-up without a number behind pid=");
-        name_between(l->body, "comm=", " pid=", name, sizeof(name));
+        name_between(l->body, "comm=", key, name, sizeof(name));
     } else {
-        const char *rest;
+        const char *body = l->body + strspn(l->body, " "), *rest;
 
-        while (*l->body == ' ')
-            l->body++;
-        if (!plugin_task(l->body, l->body + strlen(l->body), name, sizeof(name), &pid, &rest))
+        if (!plugin_task(body, body + strlen(body), name, sizeof(name), &pid, &rest))
             return bad(l, "a wake-up in a spelling that is not known");
     }
     demand_wake(d, l->time, l->cpu, pid, name, l->interrupt ? DEMAND_IDLE : DEMAND_CURRENT,
@@ -318,21 +413,31 @@ static bool wake_read(struct line *l, struct demand *d)
 /* The event `name` in the line: where it begins (with a "sched:" before it), or null. */
 static const char *event_find(struct line *l, const char *name)
 {
-    const char *p = strstr(l->text, name);
-    const char *end;
+    const char *doubtful = NULL;
 
-    if (!p)
-        return NULL;
-    l->body = p + strlen(name);
-    l->perf = p - l->text >= 6 && !memcmp(p - 6, "sched:", 6);
-    if (l->perf)
-        return p - 6;
-    /* In the text of another event, such as trace_printk()'s. */
-    end = blanks_back(l, p);
-    return end > l->text && end[-1] == ':' && end - l->text >= 2 && end[-2] >= '0' &&
-                   end[-2] <= '9'
-               ? p
-               : NULL;
+    for (const char *p = l->text; (p = strstr(p, name)) != NULL; p++) {
+        bool perf = p - l->text >= 6 && !memcmp(p - 6, "sched:", 6);
+        const char *event = perf ? p - 6 : p, *end;
+        uint64_t time;
+
+        /*
+         * Else it is in a task's name, or in the text of another event, such as
+         * trace_printk()'s.
+         */
+        if (time_find(l, event, &end) && seconds(end, strchr(end, ':'), &time)) {
+            l->perf = perf;
+            l->body = p + strlen(name);
+            return event;
+        }
+        end = blanks_back(l, event);
+        if (!doubtful && (perf || (end - l->text >= 2 && end[-1] == ':' && end[-2] >= '0' &&
+                                   end[-2] <= '9'))) {
+            l->perf = perf;
+            l->body = p + strlen(name);
+            doubtful = event;
+        }
+    }
+    return doubtful;
 }
 
 /* How many events the recorder says here that it lost. */
@@ -350,13 +455,38 @@ static uint64_t lost_count(const char *text)
     return MAX(count, 1u);
 }
 
-static bool has_waking(FILE *file, char **text, size_t *room)
+static bool has_waking(FILE *file, struct line *l, size_t *room)
 {
     bool found = false;
 
-    while (!found && getline(text, room, file) > 0)
-        found = strstr(*text, "sched_waking:") != NULL;
+    while (!found && getline(&l->text, room, file) > 0)
+        found = event_find(l, "sched_waking: ") != NULL;
     rewind(file);
+    return found;
+}
+
+/* Tools' own files, which are no text: says so. */
+static bool is_binary(const char *path, FILE *file)
+{
+    static const struct {
+        const char *magic, *remedy;
+    } known[] = {
+        {"PERFILE2", "perf's own file; make text of it by `perf script --ns -i`"},
+        {"\x17\x08"
+         "Dtracing",
+         "trace-cmd's own file; make text of it by `trace-cmd report -t -i`"},
+    };
+    char start[16] = "";
+    bool found = false;
+
+    (void)fread(start, 1, sizeof(start) - 1, file);
+    rewind(file);
+    for (unsigned i = 0; i < ARRAY_COUNT(known); i++) {
+        if (!strncmp(start, known[i].magic, strlen(known[i].magic))) {
+            (void)tool_fail("%s: %s", path, known[i].remedy);
+            found = true;
+        }
+    }
     return found;
 }
 
@@ -373,8 +503,12 @@ bool import_text(const char *path, struct demand *d)
         (void)tool_fail("%s: %s", path, strerror(errno));
         return false;
     }
+    if (is_binary(path, file)) {
+        fclose(file);
+        return false;
+    }
     /* Old kernels have sched_wakeup alone; else it is the same wake-up told again, later. */
-    waking = has_waking(file, &l.text, &room);
+    waking = has_waking(file, &l, &room);
     while (good && (length = getline(&l.text, &room, file)) > 0) {
         const char *event;
         uint64_t lost;

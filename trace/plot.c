@@ -2,9 +2,9 @@
 /*
  * trace/plot.c -- `orrery-trace plot`: a trace as pictures.
  *
- * Two passes: the first finds out who used the CPUs most, since colours and lanes are few; the second
- * writes the data. Data (.dat) and gnuplot's script (.gp) stay beside each picture, so that it can be
- * changed and drawn again: gnuplot -e "format='svg'" NAME.gp.
+ * Two passes: the first finds out who used the CPUs most, since colours and lanes are few; the
+ * second writes the data. Data (.dat) and gnuplot's script (.gp) stay beside each picture, so
+ * that it can be changed and drawn again: gnuplot -e "format='svg'" NAME.gp.
  *
  * Invariants
  *   - What is written is bounded by the size of the pictures, not by the length of the trace.
@@ -76,7 +76,9 @@ const struct account *plot_account(const struct accounts *all, uint32_t id)
     return NULL;
 }
 
-/* --- the first pass -------------------------------------------------------------------------- */
+/*
+ * --- the first pass --------------------------------------------------------------------------
+ */
 
 /* Keeps the `room` heaviest, heaviest first. */
 static void choose(struct plot_item *items, unsigned *count, unsigned room, uint32_t id,
@@ -147,6 +149,8 @@ static void choose_all(struct plot *p, struct accounts *all)
             continue;
         p->has_sched = true;
         p->has_latency = p->has_latency || a->latency;
+        if (a->latency)
+            p->latency_most = MAX(p->latency_most, a->latency->max);
         label_of(w, label);
         choose(p->colours, &p->colour_count, PLOT_COLOURS, w->id, label, ACCOUNT_RUN(a));
         choose(p->lanes, &p->lane_count, PLOT_LANES, w->id, label,
@@ -219,6 +223,12 @@ static void choose_times(struct plot *p, const struct accounts *all)
     }
 }
 
+static bool part_there(const struct plot *p, const struct trace_info *info)
+{
+    return tool_part_there(p->directory, info, MAX(p->from, p->line_from),
+                           p->line_to ? MIN(p->to, p->line_to) : p->to);
+}
+
 static int first_pass(struct plot *p, struct trace_reader *reader)
 {
     struct accounts *all = malloc(sizeof(*all));
@@ -244,10 +254,12 @@ static int first_pass(struct plot *p, struct trace_reader *reader)
         status = tool_fail("no memory");
     } else {
         accounts_end(all, trace_info(reader)->last_time);
+        if (!part_there(p, trace_info(reader)))
+            status = TOOL_BAD;
         choose_all(p, all);
         choose_memory(p, &memory);
         choose_times(p, all);
-        if (!p->has_sched && !p->has_memory)
+        if (status == TOOL_OK && !p->has_sched && !p->has_memory)
             status = tool_fail("%s: no world ran and no memory was recorded: nothing to draw",
                                p->directory);
     }
@@ -257,7 +269,9 @@ static int first_pass(struct plot *p, struct trace_reader *reader)
     return status;
 }
 
-/* --- gnuplot --------------------------------------------------------------------------------- */
+/*
+ * --- gnuplot ---------------------------------------------------------------------------------
+ */
 
 static bool run_gnuplot(const struct plot *p, const char *name, const char *format)
 {
@@ -325,11 +339,22 @@ static bool take_part(char *text, struct plot *p)
 {
     char *colon = strchr(text, ':');
 
+    bool good;
+
     if (!colon)
         return false;
     *colon = '\0';
-    return tool_time(text, &p->line_from) && tool_time(colon + 1, &p->line_to) &&
+    good = tool_time(text, &p->line_from) && tool_time(colon + 1, &p->line_to) &&
            p->line_from < p->line_to;
+    *colon = ':';
+    return good;
+}
+
+static bool take_formats(const char *text)
+{
+    formats = text;
+    return !strcmp(text, "none") || !strcmp(text, "svg") || !strcmp(text, "png") ||
+           !strcmp(text, "svg,png") || !strcmp(text, "png,svg");
 }
 
 int plot_main(int argc, char **argv)
@@ -362,19 +387,28 @@ int plot_main(int argc, char **argv)
     p->to = UINT64_MAX;
     optind = 0;
     for (int c; status == TOOL_OK && (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        const char *wanted = NULL;  // by an option that has something else
         bool good = true;
 
         switch (c) {
         case OUT: p->out = optarg; break;
         case FROM: good = tool_time(optarg, &p->from); break;
         case TO: good = tool_time(optarg, &p->to); break;
-        case TIMELINE: good = take_part(optarg, p); break;
+        case TIMELINE:
+            if (!take_part(optarg, p))
+                wanted = "--timeline takes A:B, two times, the earlier first";
+            break;
         case WINDOW: good = tool_time(optarg, &p->window) && p->window > 0; break;
-        case FORMAT: formats = optarg; break;
+        case FORMAT:
+            if (!take_formats(optarg))
+                wanted = "--format takes svg, png, svg,png or none";
+            break;
         case HELP: help_only = true; break;
         default: status = TOOL_USAGE;
         }
-        if (!good)
+        if (wanted)
+            status = tool_usage("plot", "%s, not \"%s\"", wanted, optarg);
+        else if (!good)
             status = tool_usage("plot", "\"%s\" is no such time", optarg);
     }
     if (help_only) {

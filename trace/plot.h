@@ -45,6 +45,7 @@ struct plot {
     uint64_t from, to;            // of all pictures but the timelines
     uint64_t line_from, line_to;  // of the timelines
     uint64_t window;              // of what is averaged
+    uint64_t latency_most;        // longest from wake-up to running
     unsigned cpus;
     unsigned colour_count, lane_count, group_count, vm_count;
     struct plot_item colours[PLOT_COLOURS], lanes[PLOT_LANES], groups[PLOT_GROUPS];

@@ -2,8 +2,9 @@
 /*
  * trace/plot_gp.c -- the .gp files of `orrery-trace plot`.
  *
- * Colours are Okabe and Ito's, which people of every colour vision tell apart; lines differ in dashes
- * too where two kinds cross. The legend stands outside the picture, so that it hides nothing.
+ * Colours are Okabe and Ito's, which people of every colour vision tell apart; lines differ in
+ * dashes too where two kinds cross. The legend stands outside the picture, so that it hides
+ * nothing.
  *
  * Invariants
  *   - A script needs only its .dat beside it and `format` (svg, png) from the command line.
@@ -189,19 +190,24 @@ static bool latency(const struct plot *p, bool (*made)(const struct plot *p, con
 {
     static const char name[] = "latency";
     FILE *out = begin(p, name, 1400, 800);
+    double right = 10;  // us; a picture has four decades at least
 
     if (!out)
         return false;
+    while (right * 1e3 < (double)p->latency_most)
+        right *= 10;
     heading(out, "How long worlds waited for a CPU after they woke", 20);
-    fprintf(out, "set xlabel \"from wake-up to running (logarithmic)\"\n"
-                 "set ylabel \"wake-ups that waited no longer (%%)\"\n"
-                 "set logscale x\nset xrange [*<1:10<*]\n"
-                 "set xtics (\"1 ns\" 0.001, \"10 ns\" 0.01, \"100 ns\" 0.1, \"1 us\" 1, "
-                 "\"10 us\" 10, \"100 us\" 100, \"1 ms\" 1000, \"10 ms\" 10000, "
-                 "\"100 ms\" 100000, \"1 s\" 1000000, \"10 s\" 10000000)\n"
-                 "set yrange [0:102]\nset ytics 10\n"
-                 "plot \"latency.dat\" index 0 with lines lw 6 lc rgb \"#AAAAAA\" title \"all "
-                 "worlds\"");
+    fprintf(out,
+            "set xlabel \"from wake-up to running (logarithmic)\"\n"
+            "set ylabel \"wake-ups that waited no longer (%%)\"\n"
+            "set logscale x\nset xrange [0.001:%g]\n"
+            "set xtics (\"1 ns\" 0.001, \"10 ns\" 0.01, \"100 ns\" 0.1, \"1 us\" 1, "
+            "\"10 us\" 10, \"100 us\" 100, \"1 ms\" 1000, \"10 ms\" 10000, "
+            "\"100 ms\" 100000, \"1 s\" 1000000, \"10 s\" 10000000)\n"
+            "set yrange [0:102]\nset ytics 10\n"
+            "plot \"latency.dat\" index 0 with lines lw 6 lc rgb \"#AAAAAA\" title \"all "
+            "worlds\"",
+            right);
     for (unsigned i = 0; i < p->colour_count; i++) {
         char data[64];
 
@@ -231,7 +237,7 @@ static bool share(const struct plot *p, bool (*made)(const struct plot *p, const
             "set multiplot layout 2,1 margins 0.07,%.3f,0.08,0.94 spacing 0,0.11\n"
             "set key at screen %.3f,screen 0.94 left top\n"
             "set xrange [%.6f:%.6f]\n"
-            "set ylabel \"percent of a CPU\"\nset yrange [0:*]\nset format x \"\"\n",
+            "set ylabel \"percent of a CPU\"\nset yrange [0:1<*]\nset format x \"\"\n",
             right, right + 0.015, (double)p->from / 1e9, (double)p->to / 1e9);
     snprintf(text, sizeof(text),
              "CPU that each world had (lines) and was due (dots), over %.3g %s",
@@ -249,7 +255,7 @@ static bool share(const struct plot *p, bool (*made)(const struct plot *p, const
             3 + 2 * i, colours[i]);
     fputc('\n', out);
     heading(out, "Error: had minus due", 18);
-    fprintf(out, "set ylabel \"points of a CPU\"\nset yrange [*:*]\n"
+    fprintf(out, "set ylabel \"points of a CPU\"\nset yrange [*<-1:1<*]\n"
                  "set format x \"%%g\"\nset xlabel \"time since boot (s)\"\n"
                  "set xzeroaxis lt 1 lc rgb \"#000000\" lw 1.5\n");
     for (unsigned i = 0; i < p->colour_count; i++) {
@@ -272,7 +278,9 @@ static void states_panel(FILE *out, const struct plot *p, unsigned group, bool b
         fprintf(out, "%s \"states.dat\" using 1:(", s ? ", \\\n    " : "plot");
         for (unsigned below = 0; below < s; below++)
             fprintf(out, "$%u+", first + below);
-        /* No number where a group is gone: a plain 0 would close the lowest area over the gap. */
+        /*
+         * No number where a group is gone: a plain 0 would close the lowest area over the gap.
+         */
         fprintf(out, "0*$%u):(", first);
         for (unsigned below = 0; below <= s; below++)
             fprintf(out, "$%u%s", first + below, below < s ? "+" : "");

@@ -12,5 +12,3 @@
 
 /* "    1.000000000 [002] sched_switch: prev_tid=1 ..." and a newline. */
 void print_record(FILE *out, const struct trace_record *r);
-/* Does any field of the record name this world? */
-bool record_names_world(const struct trace_record *r, uint64_t world);

@@ -2,12 +2,12 @@
 /*
  * trace/prompt.c -- how soon CPUs did what the scheduler asked of them, as `verify` sees it.
  *
- * The state machine says when a CPU has to think again, and whom to kick; the trace says when that
- * happened. The difference is the machine's (or the emulator's) and not the scheduler's: a CPU that
- * answers 20 ms late lets its vCPU lead by 20 ms more than the threshold; one
- * that comes 60 ms late for a vCPU that has woken up lets all its siblings lead by so much. So a lead over
- * the threshold is held against the lateness of the very CPU on which that vCPU ran, and of those on
- * which its siblings were.
+ * The state machine says when a CPU has to think again, and whom to kick; the trace says when
+ * that happened. The difference is the machine's (or the emulator's) and not the scheduler's: a
+ * CPU that answers 20 ms late lets its vCPU lead by 20 ms more than the threshold; one
+ * that comes 60 ms late for a vCPU that has woken up lets all its siblings lead by so much. So
+ * a lead over the threshold is held against the lateness of the very CPU on which that vCPU
+ * ran, and of those on which its siblings were.
  *
  * Invariants
  *   - A kick counts from the first that is unanswered.
@@ -107,8 +107,7 @@ static void print_hdr(FILE *out, const char *what, const struct hdr *h)
 {
     if (h->count)
         fprintf(out, "  %" PRIu64 " %s: p50 %.1f us, p99 %.1f us, at most %.1f us late\n",
-                h->count, what, us(hdr_percentile(h, 50)), us(hdr_percentile(h, 99)),
-                us(h->max));
+                h->count, what, us(hdr_permille(h, 500)), us(hdr_permille(h, 990)), us(h->max));
 }
 
 void prompt_print(const struct prompt *p, const struct sched_machine *m, FILE *out)

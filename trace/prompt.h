@@ -6,8 +6,8 @@
 
 #include <stdio.h>
 
+#include "lib/hdr.h"
 #include "sched/machine.h"
-#include "trace/hdr.h"
 
 struct prompt {
     uint64_t deadline[SCHED_CPUS_MAX];  // of the last decision; PLAT_NS_NEVER: none
@@ -16,8 +16,8 @@ struct prompt {
     uint64_t late[SCHED_CPUS_MAX];  // its last switching input was so late
     uint64_t answered[SCHED_CPUS_MAX];  // and when it was
     struct hdr deadlines, kicks;
-    // Leads of vCPUs that stopped: all, too large ones, those on a CPU that was late, those of which a
-    // sibling was on such a CPU.
+    // Leads of vCPUs that stopped: all, too large ones, those on a CPU that was late, those of
+    // which a sibling was on such a CPU.
     uint64_t costops, over, own, sibling, most;
 };
 

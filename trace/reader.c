@@ -2,19 +2,20 @@
 /*
  * trace/reader.c -- merges the streams of a trace into the order in which it happened.
  *
- * Timestamps alone do not order what several CPUs did to the scheduler: two clocks differ by more
- * than a lock's hand-over takes. So the inputs of the scheduler carry a number counted under its
- * lock, and the merge is a topological one: a stream whose next record is an input waits (in the
- * heap `by_seq`) until all lower numbers are out; among the others (heap `by_time`) the earliest
- * goes first. When those are all long past the lowest number that waits, records are missing: it
- * goes, and the gap is counted.
+ * Timestamps alone do not order what several CPUs did to the scheduler: two clocks differ by
+ * more than a lock's hand-over takes. So the inputs of the scheduler carry a number counted
+ * under its lock, and the merge is a topological one: a stream whose next record is an input
+ * waits (in the heap `by_seq`) until all lower numbers are out; among the others (heap
+ * `by_time`) the earliest goes first. When those are all long past the lowest number that
+ * waits, records are missing: it goes, and the gap is counted.
  *
  *     stream --- head is the next input, or no input ---> by_time --- earliest ---> out
  *        ^  \--- head is a later input ---> by_seq --- its turn ---> by_time         |
  *        +---------------------------------------------------------------------------+
  *
  * Invariants
- *   - Every stream that has a head is in exactly one heap, or is `last` (the one handed out from).
+ *   - Every stream that has a head is in exactly one heap, or is `last` (the one handed out
+ *     from).
  *   - The decisions behind an input follow it at once: `last` keeps its turn for them.
  * Locking    none: one thread.
  * Sources    docs/orrery-trace.md
@@ -58,6 +59,8 @@ struct trace_reader {
     uint64_t seq_next;  // its number plus one, counted on beyond 32 bits
     bool failed;
     uint64_t index;
+    uint64_t of_cpus;  // records that checkpoints count: those of CPUs' streams
+    uint64_t checked;  // so many, says the last checkpoint
 };
 
 static bool heap_before(const struct heap *h, unsigned a, unsigned b)
@@ -178,8 +181,11 @@ static int advance(struct trace_reader *r, unsigned i)
     return more == 1 ? queue(r, i) : more;
 }
 
-/* Does the lowest waiting input wait for one that will not come? Nobody has it, if all who might are
- * further on in time than clocks and locks could explain; the very first waits for none. */
+/*
+ * Does the lowest waiting input wait for one that will not come? Nobody has it, if all who
+ * might are further on in time than clocks and locks could explain; the very first waits for
+ * none.
+ */
 static bool waits_in_vain(const struct trace_reader *r)
 {
     const struct stream *lowest = &r->streams[r->by_seq.at[0].stream];
@@ -265,8 +271,11 @@ int trace_next(struct trace_reader *r, struct trace_record *record)
 
     int chosen = choose(r);
 
-    if (chosen == -1)
+    if (chosen == -1) {
+        if (!r->only && r->checked > r->of_cpus)
+            r->set.info.missing = r->checked - r->of_cpus;
         return 0;
+    }
     if (chosen == -2) {
         r->failed = true;
         return -1;
@@ -279,6 +288,13 @@ int trace_next(struct trace_reader *r, struct trace_record *record)
     if (is_input(s) && input_out(r, s) < 0) {
         r->failed = true;
         return -1;
+    }
+    r->of_cpus += s->stream_id != TRACE_STREAM_SYS;
+    if (s->event->id == RECORD_checkpoint) {
+        struct record_checkpoint checkpoint;
+
+        memcpy(&checkpoint, s->head, sizeof(checkpoint));
+        r->checked = MAX(r->checked, checkpoint.records);
     }
     if (s->event->id == RECORD_lost) {
         struct record_lost lost;
@@ -301,7 +317,9 @@ int trace_next(struct trace_reader *r, struct trace_record *record)
     return 1;
 }
 
-/* --- opening --------------------------------------------------------------------------------- */
+/*
+ * --- opening ---------------------------------------------------------------------------------
+ */
 
 static bool fail_open(struct trace_reader *r, const char *format, ...) printf_like(2, 3);
 static bool fail_open(struct trace_reader *r, const char *format, ...)
@@ -550,9 +568,10 @@ void trace_rewind(struct trace_reader *r)
     r->last = -1;
     r->sticky = r->primed = r->seq_known = r->failed = false;
     r->seq_next = SEQ_BASE;
+    r->of_cpus = r->checked = 0;
     r->index = 0;
     info->records = info->packets = info->lost_records = info->lost_packets = 0;
-    info->lost_marked = info->seq_gaps = info->first_time = info->last_time = 0;
+    info->lost_marked = info->seq_gaps = info->missing = info->first_time = info->last_time = 0;
     info->starts_late = false;
 }
 

@@ -2,11 +2,11 @@
 /*
  * trace/reader.h -- reads a trace directory record by record, in constant memory.
  *
- * A trace directory has `metadata`, one stream file per CPU (pcpu0, pcpu1 ...) and `sys`. The reader
- * merges the streams into one order:
+ * A trace directory has `metadata`, one stream file per CPU (pcpu0, pcpu1 ...) and `sys`. The
+ * reader merges the streams into one order:
  *   - records of one stream keep their order;
- *   - inputs of the scheduler (sched_input, sched_input_wide) come by their seq, which was counted
- *     under the lock that ordered them, whatever the clocks of the CPUs say;
+ *   - inputs of the scheduler (sched_input, sched_input_wide) come by their seq, which was
+ *     counted under the lock that ordered them, whatever the clocks of the CPUs say;
  *   - the decisions that stand behind an input (sched_switch, sched_migrate, sched_state,
  *     sched_costop, sched_costart) stay behind it;
  *   - everything else by timestamp, ties by stream.
@@ -53,8 +53,9 @@ struct trace_info {
     uint64_t lost_marked;   // by `lost` records: the same losses, seen from inside
     uint64_t lost_packets;  // gaps in packet_seq_num
     uint64_t seq_gaps;      // inputs missing between two seen
-    uint32_t first_seq;     // number of the first input seen
-    bool starts_late;  // a stream's first packet is not packet 0, or its first discards > 0
+    uint64_t missing;    // records that the last checkpoint counts and no file has; at the end
+    uint32_t first_seq;  // number of the first input seen
+    bool starts_late;    // a stream's first packet is not packet 0, or its first discards > 0
     uint64_t first_time, last_time;
 };
 

@@ -3,7 +3,8 @@
  * trace/stats.c -- `orrery-trace stats`: times, latencies and fairness of worlds, VMs and pools.
  *
  * Invariants
- *   - The row of a VM or pool is the sum of its worlds' rows; a world counts for every pool above it.
+ *   - The row of a VM or pool is the sum of its worlds' rows; a world counts for every pool
+ *     above it.
  *   - Memory grows with worlds, never with records.
  * Locking    none: one thread.
  * Sources    docs/orrery-trace.md
@@ -16,8 +17,7 @@
 #include <string.h>
 
 #include "trace/tool.h"
-
-#define WORLDS_MAX 64u  // of --world
+#include "trace/worlds.h"
 
 static const char help[] =
     "usage: orrery-trace stats DIR [option ...]\n"
@@ -30,7 +30,7 @@ static const char help[] =
     "  --json           the same and the CPUs, as one JSON object\n"
     "  --memory         memory per VM as CSV: mean, largest and last, in 4 KB pages\n"
     "  --output FILE    there instead of on stdout\n"
-    "  --world ID,...   only these worlds (ids, names, VM/name)\n"
+    "  --world ID,...   only these: ids or names of worlds, VMs and pools, or VM/world\n"
     "  --from T, --to T only this part: 1.5s, 20ms; a plain number is seconds since boot\n"
     "  --window T       for the error of shares (1s)\n"
     "  --no-ideal       leave the ideal out: faster with very many worlds\n"
@@ -49,8 +49,7 @@ struct options {
     const char *output;
     uint64_t from, to, window;
     bool ideal;
-    char *worlds[WORLDS_MAX];
-    unsigned world_count;
+    struct worlds worlds;
 };
 
 const char *stats_kind_name(enum stats_kind kind)
@@ -58,23 +57,6 @@ const char *stats_kind_name(enum stats_kind kind)
     static const char *const names[] = {"host", "pool", "vm", "world"};
 
     return names[kind];
-}
-
-/* By number, by name, or by VM/name as the tables have it. */
-static bool wanted(const struct options *o, const struct model_node *w)
-{
-    const struct model_node *vm = model_vm_of(w);
-    char name[32], vm_name[32], full[64];
-    uint64_t id;
-
-    snprintf(full, sizeof(full), "%s/%s", vm ? model_name(vm, vm_name) : "",
-             model_name(w, name));
-    for (unsigned i = 0; i < o->world_count; i++) {
-        if (!strcmp(o->worlds[i], name) || !strcmp(o->worlds[i], full) ||
-            (tool_number(o->worlds[i], &id) && id == w->id))
-            return true;
-    }
-    return o->world_count == 0;
 }
 
 static struct stats_row *row_of(struct stats *s, enum stats_kind kind, uint32_t id,
@@ -134,7 +116,7 @@ static int by_kind_and_id(const void *a, const void *b)
 }
 
 /* Rows from accounts: each world's own, and sums for all that is above it. */
-static bool collect(struct stats *s, const struct options *o)
+static bool collect(struct stats *s, struct options *o)
 {
     const struct model *m = &s->all->model;
 
@@ -142,22 +124,22 @@ static bool collect(struct stats *s, const struct options *o)
         const struct model_node *w = m->nodes[i];
         const struct account *a = account_of(w);
 
-        if (w->is_pool || w->is_idle || !a || !wanted(o, w))
+        if (w->is_pool || w->is_idle || !a || !worlds_have(&o->worlds, w))
             continue;
         if (!add_to(s, STATS_WORLD, w->id, w, a) ||
-            (!o->world_count && !add_to(s, STATS_HOST, 0, NULL, a)))
+            (!o->worlds.count && !add_to(s, STATS_HOST, 0, NULL, a)))
             return false;
 
         bool has_vm = false;
         const struct model_node *p = w->parent;
 
-        for (unsigned depth = 0; p && depth < 64 && !o->world_count; depth++, p = p->parent) {
+        for (unsigned depth = 0; p && depth < 64 && !o->worlds.count; depth++, p = p->parent) {
             has_vm = has_vm || p->is_vm;
             if (!add_to(s, p->is_vm ? STATS_VM : STATS_POOL, p->id, p, a))
                 return false;
         }
         /* Imported traces have VMs without pools. */
-        if (!has_vm && w->vm && !o->world_count && !add_to(s, STATS_VM, w->vm, NULL, a))
+        if (!has_vm && w->vm && !o->worlds.count && !add_to(s, STATS_VM, w->vm, NULL, a))
             return false;
     }
     for (unsigned i = 0; i < s->count; i++) {
@@ -191,7 +173,7 @@ static int write_out(const struct stats *s, const struct options *o)
     return good ? TOOL_OK : tool_fail("no memory for JSON");
 }
 
-static int run(const char *directory, const struct options *o)
+static int run(const char *directory, struct options *o)
 {
     char error[TRACE_ERROR];
     struct trace_record record;
@@ -222,14 +204,18 @@ static int run(const char *directory, const struct options *o)
     s.info = trace_info(reader);
     if (more < 0) {
         status = tool_fail("%s", trace_error(reader));
+    } else if (!tool_part_there(directory, s.info, o->from, o->to)) {
+        status = TOOL_BAD;
     } else {
         accounts_end(all, s.info->last_time);
         memory_settle(&memory, s.info->last_time);
         s.jain = accounts_jain(all, &s.jain_worlds);
         if (all->failed || memory.failed || !collect(&s, o))
             status = tool_fail("%s: no memory", directory);
-        else if (o->world_count && !s.count)
-            status = tool_fail("%s: no such world ran or waited there", directory);
+        else if (worlds_unused(&o->worlds))
+            status = tool_fail("%s: no world, VM or pool `%s` ran or waited there; "
+                               "orrery-trace stats %s lists them",
+                               directory, worlds_unused(&o->worlds), directory);
         else
             status = write_out(&s, o);
     }
@@ -277,16 +263,17 @@ int stats_main(int argc, char **argv)
         bool good = true;
 
         switch (c) {
-        case CSV_: o.format = CSV; break;
-        case JSON_: o.format = JSON; break;
-        case MEMORY: o.format = MEMORY_CSV; break;
+        case CSV_:
+        case JSON_:
+        case MEMORY:
+            if (o.format != TABLE)
+                return tool_usage("stats", "one of --csv, --json and --memory at a time");
+            o.format = c == CSV_ ? CSV : c == JSON_ ? JSON : MEMORY_CSV;
+            break;
         case OUTPUT: o.output = optarg; break;
         case WORLD:
-            for (char *name = strtok(optarg, ","); name; name = strtok(NULL, ",")) {
-                if (o.world_count == WORLDS_MAX)
-                    return tool_usage("stats", "more than %u worlds", WORLDS_MAX);
-                o.worlds[o.world_count++] = name;
-            }
+            if (!worlds_read(&o.worlds, optarg))
+                return tool_usage("stats", "--world takes 1 to %u names", WORLDS_MAX);
             break;
         case FROM: good = tool_time(optarg, &o.from); break;
         case TO: good = tool_time(optarg, &o.to); break;

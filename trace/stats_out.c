@@ -2,8 +2,8 @@
 /*
  * trace/stats_out.c -- the result of `orrery-trace stats` as a table, as CSV and as JSON.
  *
- * CSV and JSON have the same figures under the same names (columns[]), in ns and counts, so that
- * nothing is rounded that somebody wants to add up; the table is for reading.
+ * CSV and JSON have the same figures under the same names (columns[]), in ns and counts, so
+ * that nothing is rounded that somebody wants to add up; the table is for reading.
  *
  * Invariants
  *   - A column's name never changes its meaning: scripts read them.
@@ -22,9 +22,9 @@ static double state_of(const struct account *a, unsigned state)
     return (double)a->state[state];
 }
 
-static double percentile(const struct hdr *h, double percent)
+static double percentile(const struct hdr *h, unsigned percent)
 {
-    return h ? (double)hdr_percentile(h, percent) : 0;
+    return h ? (double)hdr_permille(h, percent * 10) : 0;
 }
 
 static double mean(double sum, uint64_t count)
@@ -105,7 +105,9 @@ static bool has_ideal(const struct stats *s)
     return s->all->use_gps;
 }
 
-/* --- CSV ------------------------------------------------------------------------------------- */
+/*
+ * --- CSV -------------------------------------------------------------------------------------
+ */
 
 static void csv_text(FILE *out, const char *text)
 {
@@ -152,7 +154,9 @@ void stats_write_csv(FILE *out, const struct stats *s)
     }
 }
 
-/* --- JSON ------------------------------------------------------------------------------------ */
+/*
+ * --- JSON ------------------------------------------------------------------------------------
+ */
 
 static void json_trace(cJSON *root, const struct stats *s)
 {
@@ -167,6 +171,8 @@ static void json_trace(cJSON *root, const struct stats *s)
     cJSON_AddNumberToObject(trace, "lost_records",
                             (double)MAX(info->lost_records, info->lost_marked));
     cJSON_AddNumberToObject(trace, "lost_packets", (double)info->lost_packets);
+    cJSON_AddNumberToObject(trace, "lost_inputs", (double)info->seq_gaps);
+    cJSON_AddNumberToObject(trace, "missing_records", (double)info->missing);
     cJSON_AddNumberToObject(trace, "from_ns", (double)accounts_begin(s->all));
     cJSON_AddNumberToObject(trace, "to_ns", (double)accounts_until(s->all));
     cJSON_AddNumberToObject(trace, "cpus", model_online(&s->all->model));
@@ -237,7 +243,9 @@ bool stats_write_json(FILE *out, const struct stats *s)
     return true;
 }
 
-/* --- the table ------------------------------------------------------------------------------- */
+/*
+ * --- the table -------------------------------------------------------------------------------
+ */
 
 static double percent(double part, double whole)
 {
@@ -386,6 +394,9 @@ void stats_write_table(FILE *out, const struct stats *s)
     if (lost || info->lost_packets)
         fprintf(out, "LOST: %" PRIu64 " records, %" PRIu64 " packets: figures are too small\n",
                 lost, info->lost_packets);
+    if (info->seq_gaps || info->missing)
+        fprintf(out, "LOST: %" PRIu64 " records that no file has: figures are too small\n",
+                MAX(info->seq_gaps, info->missing));
     table_times(out, s);
     table_latency(out, s);
     if (has_ideal(s))

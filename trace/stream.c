@@ -3,7 +3,8 @@
  * trace/stream.c -- one stream file of a trace: packets checked, records one after the other.
  *
  * A trace may be cut off, overwritten or somebody else's. Every count and size of a packet is
- * checked before it is used, once per packet; per record only its id, its end and its time are left.
+ * checked before it is used, once per packet; per record only its id, its end and its time are
+ * left.
  *
  * Invariants
  *   - Time does not step back within a stream (next_record()); if it does, the trace is bad.
@@ -22,6 +23,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "core/trace_frame.h"
 
 int stream_fail(struct stream_set *set, const struct stream *s, uint64_t offset,
                 const char *format, ...)
@@ -193,6 +196,11 @@ static int next_packet(struct stream_set *set, struct stream *s)
     }
     if (read_at(set, s, s->packet, h.content_size / 8, s->next) < 0)
         return -1;
+    if (h.sum && h.sum != trace_packet_sum(s->packet, h.content_size / 8))
+        return stream_fail(set, s, s->next,
+                           "the packet is not as it was written: %08x is the sum of its bytes, "
+                           "%08x stands in its header (damaged or changed)",
+                           trace_packet_sum(s->packet, h.content_size / 8), h.sum);
     s->at = s->next;
     s->next += h.packet_size / 8;
     s->content = h.content_size / 8;

@@ -29,7 +29,7 @@ struct packet_header {
     uint32_t events_discarded;  // since the stream began
     uint32_t cpu_id;
     uint32_t packet_seq_num;
-    uint32_t pad;
+    uint32_t sum;  // trace_packet_sum(), or 0
 } packed_layout;
 _Static_assert(sizeof(struct packet_header) == PACKET_HEADER, "64 bytes, see events.def");
 

@@ -8,7 +8,9 @@
  */
 #include "trace/tool.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -43,10 +45,11 @@ int tool_usage(const char *command, const char *format, ...)
     return TOOL_USAGE;
 }
 
-int tool_not_understood(const char *command, const char *option, const char *value)
+int tool_not_understood(const char *command, const char *option, const char *value,
+                        const char *wants)
 {
-    return tool_usage(command, "%s%s%s: not understood", option, value ? " " : "",
-                      value ? value : "");
+    return tool_usage(command, "%s%s%s: %s", option, value ? " " : "", value ? value : "",
+                      wants ? wants : "not understood");
 }
 
 bool tool_help(int argc, char **argv, const char *help)
@@ -157,6 +160,26 @@ bool tool_mkdir(const char *path)
     }
 }
 
+bool tool_mkdir_new(const char *path)
+{
+    DIR *there;
+    struct dirent *e;
+    bool empty = true;
+
+    if (!tool_mkdir(path))
+        return false;
+    there = opendir(path);
+    while (there && empty && (e = readdir(there)) != NULL)
+        empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+    if (!there)
+        (void)tool_fail("%s: %s", path, strerror(errno));
+    else if (!empty)
+        (void)tool_fail("%s: is not empty; name a new directory", path);
+    if (there)
+        closedir(there);
+    return there && empty;
+}
+
 bool tool_gnuplot(const char *directory, const char *script)
 {
     char command[4400];
@@ -199,4 +222,28 @@ void tool_progress_end(void)
     if (progress_shown)
         fputs("\r                                \r", stderr);
     progress_shown = false;
+}
+
+bool tool_part_there(const char *directory, const struct trace_info *info, uint64_t from,
+                     uint64_t to)
+{
+    uint64_t lost = MAX(info->lost_records, info->lost_marked);
+
+    if (info->records && (from > info->last_time || to < info->first_time)) {
+        (void)tool_fail("%s: nothing between these times: it goes from %.6f s to %.6f s",
+                        directory, (double)info->first_time / 1e9,
+                        (double)info->last_time / 1e9);
+        return false;
+    }
+    if (lost || info->lost_packets)
+        fprintf(stderr,
+                "orrery-trace: %s: the recorder lost %" PRIu64 " records, %" PRIu64
+                " packets: figures are too small\n",
+                directory, lost, info->lost_packets);
+    else if (info->seq_gaps || info->missing)
+        fprintf(stderr,
+                "orrery-trace: %s: %" PRIu64 " records are missing (a "
+                "file of the trace is not there?): figures are too small\n",
+                directory, MAX(info->seq_gaps, info->missing));
+    return true;
 }

@@ -2,11 +2,11 @@
 /*
  * trace/whatif.c -- `orrery-trace whatif`: the demand of a trace or workload under other policies.
  *
- * What is replayed is what the worlds wanted, never the old schedule: bursts, wake edges, waits from
- * outside (import_demand.c), or the workload itself where the trace has it. Each policy runs for each
- * seed; seeds after the first draw other lengths, and where a recording leaves nothing to draw each
- * burst is made longer or shorter by up to --noise. The median of the seeds is shown with the
- * smallest and the largest.
+ * What is replayed is what the worlds wanted, never the old schedule: bursts, wake edges, waits
+ * from outside (import_demand.c), or the workload itself where the trace has it. Each policy
+ * runs for each seed; seeds after the first draw other lengths, and where a recording leaves
+ * nothing to draw each burst is made longer or shorter by up to --noise. The median of the
+ * seeds is shown with the smallest and the largest.
  *
  * How far to trust it stands first: the self-replay error. A trace of the simulator carries its
  * workload, and replaying it must give the hash that the trace has. A recording elsewhere is
@@ -106,7 +106,9 @@ struct whatif {
     double value[POLICIES_MAX][METRIC_COUNT][SEEDS_MAX];
 };
 
-/* --- share error ---------------------------------------------------------------------------- */
+/*
+ * --- share error ----------------------------------------------------------------------------
+ */
 
 /* A node of the tree in one window: what it wanted, and what would have been its due. */
 struct due {
@@ -115,8 +117,8 @@ struct due {
 };
 
 /*
- * Divides `amount` among the children of a parent by weight, nobody more than he wants: those who
- * want less than their part get what they want, and the rest is divided anew.
+ * Divides `amount` among the children of a parent by weight, nobody more than he wants: those
+ * who want less than their part get what they want, and the rest is divided anew.
  */
 static void divide(struct due *nodes, uint32_t count, uint32_t parent, double amount)
 {
@@ -204,12 +206,14 @@ static double share_error(const struct program *p, const struct engine_result *r
     return total > 0 ? 100 * wrong / total : 0;
 }
 
-/* --- runs ----------------------------------------------------------------------------------- */
+/*
+ * --- runs -----------------------------------------------------------------------------------
+ */
 
 static void measure(struct whatif *w, const struct engine_result *r, unsigned policy,
                     uint64_t seed)
 {
-    uint64_t hist[ENGINE_HIST_SIZE] = {0}, most = 0;
+    struct hdr wakes = {0};
     double value[METRIC_COUNT] = {0};
 
     for (uint32_t i = 0; i < r->world_count; i++) {
@@ -219,15 +223,14 @@ static void measure(struct whatif *w, const struct engine_result *r, unsigned po
         value[METRIC_READY] += (double)x->times.ready;
         value[METRIC_SWITCHES] += (double)x->switches;
         value[METRIC_MIGRATIONS] += (double)x->migrations;
-        most = MAX(most, x->wake_max);
-        for (uint32_t k = 0; x->wake_hist && k < ENGINE_HIST_SIZE; k++)
-            hist[k] += x->wake_hist[k];
+        if (x->wake)
+            hdr_merge(&wakes, x->wake);
     }
     value[METRIC_SHARE_ERROR] = share_error(&w->program, r);
-    value[METRIC_WAKE_P50] = (double)MIN(engine_hist_percentile(hist, 0.5), most);
-    value[METRIC_WAKE_P90] = (double)MIN(engine_hist_percentile(hist, 0.9), most);
-    value[METRIC_WAKE_P99] = (double)MIN(engine_hist_percentile(hist, 0.99), most);
-    value[METRIC_WAKE_MAX] = (double)most;
+    value[METRIC_WAKE_P50] = (double)hdr_permille(&wakes, 500);
+    value[METRIC_WAKE_P90] = (double)hdr_permille(&wakes, 900);
+    value[METRIC_WAKE_P99] = (double)hdr_permille(&wakes, 990);
+    value[METRIC_WAKE_MAX] = (double)wakes.max;
     value[METRIC_END] = (double)r->duration;
     for (unsigned m = 0; m < METRIC_COUNT; m++)
         w->value[policy][m][seed] = value[m] / metrics[m].scale;
@@ -289,7 +292,9 @@ static struct spread spread_of(const struct whatif *w, unsigned policy, unsigned
                            sorted[n - 1]};
 }
 
-/* --- what comes out ------------------------------------------------------------------------- */
+/*
+ * --- what comes out -------------------------------------------------------------------------
+ */
 
 static void table(const struct whatif *w, FILE *out)
 {
@@ -335,7 +340,9 @@ static FILE *out_file(const struct whatif *w, const char *name, char path[4096])
     return tool_create(path);
 }
 
-/* One picture: a panel for each metric that people compare, bars with the spread of the seeds. */
+/*
+ * One picture: a panel for each metric that people compare, bars with the spread of the seeds.
+ */
 static const char script[] = "set terminal TERMINAL size SIZE font 'sans,10'\n"
                              "set output 'whatif.EXTENSION'\n"
                              "set style data boxes\n"
@@ -446,7 +453,9 @@ static bool files(const struct whatif *w)
     return tool_finish(out, path) && pictures(w);
 }
 
-/* --- input ---------------------------------------------------------------------------------- */
+/*
+ * --- input ----------------------------------------------------------------------------------
+ */
 
 static bool workload_read(struct whatif *w, const char *path)
 {
@@ -491,7 +500,9 @@ static void env_read(struct whatif *w, const char *path)
         fclose(file);
 }
 
-/* The same run again, with the recorder: the hash must be the trace's, or that of a second run. */
+/*
+ * The same run again, with the recorder: the hash must be the trace's, or that of a second run.
+ */
 static bool self_replay_simulated(struct whatif *w)
 {
     struct engine_options o = {.seed = w->seed,
@@ -544,6 +555,29 @@ static bool link_it(struct whatif *w)
     return false;
 }
 
+/* The trace itself is only looked at: damage is said, though what is replayed is in run/. */
+static bool trace_sound(const char *directory)
+{
+    char error[TRACE_ERROR];
+    struct trace_reader *reader = trace_open(directory, error);
+    struct trace_record r;
+    int more;
+
+    if (!reader) {
+        (void)tool_fail("%s", error);
+        return false;
+    }
+    while ((more = trace_next(reader, &r)) == 1)
+        tool_progress("whatif", trace_percent(reader));
+    tool_progress_end();
+    if (more < 0)
+        (void)tool_fail("%s", trace_error(reader));
+    else
+        (void)tool_part_there(directory, trace_info(reader), 0, UINT64_MAX);
+    trace_close(reader);
+    return more == 0;
+}
+
 static bool input_read(struct whatif *w)
 {
     struct stat info;
@@ -566,7 +600,7 @@ static bool input_read(struct whatif *w)
     }
     snprintf(path, sizeof(path), "%s/run/workload.wl", w->a->input);
     if (!stat(path, &info)) {
-        if (!workload_read(w, path) || !link_it(w))
+        if (!trace_sound(w->a->input) || !workload_read(w, path) || !link_it(w))
             return false;
         snprintf(path, sizeof(path), "%s/run/run.env", w->a->input);
         env_read(w, path);
@@ -598,27 +632,43 @@ static bool policies_read(struct arguments *a, char *text)
     return a->policy_count != 0;
 }
 
+static bool percent_read(const char *text, double *percent)
+{
+    char *end;
+
+    *percent = strtod(text, &end);
+    return end != text && !*end && *percent >= 0 && *percent <= 90;
+}
+
 static bool arguments_read(struct arguments *a, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         char *value = i + 1 < argc ? argv[i + 1] : NULL;
         bool used = true, good = value != NULL;
+        const char *wants = NULL;
 
         if (!strcmp(argv[i], "--policy")) {
+            wants = "one to eight of share, credit2, rr and edf, with commas between";
             good = good && policies_read(a, value);
         } else if (!strcmp(argv[i], "--seeds")) {
+            wants = "a number from 1 to 1000";
             good =
                 good && tool_number(value, &a->seeds) && a->seeds >= 1 && a->seeds <= SEEDS_MAX;
         } else if (!strcmp(argv[i], "--noise")) {
-            good = good && (a->noise = atof(value)) >= 0 && a->noise <= 90;
+            wants = "a percentage from 0 to 90";
+            good = good && percent_read(value, &a->noise);
         } else if (!strcmp(argv[i], "--cpus")) {
+            wants = "a number from 1 to 64";
             good = good && tool_number(value, &a->cpus) && a->cpus >= 1 &&
                    a->cpus <= SCHED_CPUS_MAX;
         } else if (!strcmp(argv[i], "--switch-cost")) {
+            wants = "a time up to 1ms, such as 1500ns";
             good = good && tool_time(value, &a->switch_cost) && a->switch_cost <= 1000000;
         } else if (!strcmp(argv[i], "--memory")) {
+            wants = "a setting such as idle-tax=0";
             a->memory = value;
         } else if (!strcmp(argv[i], "--out")) {
+            wants = "a directory";
             a->out = value;
         } else if (!strcmp(argv[i], "--csv")) {
             a->csv = true;
@@ -630,7 +680,7 @@ static bool arguments_read(struct arguments *a, int argc, char **argv)
             a->input = argv[i];
         }
         if (!good) {
-            (void)tool_not_understood("whatif", argv[i], used ? value : NULL);
+            (void)tool_not_understood("whatif", argv[i], used ? value : NULL, wants);
             return false;
         }
         i += used;

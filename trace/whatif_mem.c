@@ -2,18 +2,20 @@
 /*
  * trace/whatif_mem.c -- `orrery-trace whatif --memory`: the memory demand of a trace under other settings.
  *
- * The policy is the kernel's own code, begun at the trace's first record of its state. Demand is what guests did
- * whatever the policy was: what they touched, which of the sampled pages they touched, what sharing found, who
- * came and went, what the host needed for itself. Balloons and swapped memory are answers to the policy, so
- * they are modelled: they go to their targets at the speed that the trace shows, and what is out comes back as
- * fast as it did there, for what is out and active.
+ * The policy is the kernel's own code, begun at the trace's first record of its state. Demand
+ * is what guests did whatever the policy was: what they touched, which of the sampled pages
+ * they touched, what sharing found, who came and went, what the host needed for itself.
+ * Balloons and swapped memory are answers to the policy, so they are modelled: they go to their
+ * targets at the speed that the trace shows, and what is out comes back as fast as it did
+ * there, for what is out and active.
  *
  *   recorded inputs ─► demand ─────────┐
  *          └─► speeds                  ▼
  *                 └─► mechanisms ─► memsched ─► targets ─► mechanisms ...     in steps of 100 ms
  *
- * How far to trust it stands first: the same model under the recorded settings against the record itself, as
- * the part of the VM's memory that is elsewhere than recorded, of the worst VM.
+ * How far to trust it stands first: the same model under the recorded settings against the
+ * record itself, as the part of the VM's memory that is elsewhere than recorded, of the worst
+ * VM.
  *
  * Invariants
  *   - Output is a function of trace and options; the error is always printed.
@@ -605,7 +607,7 @@ int whatif_memory(const char *input, char *list, bool csv, const char *out)
         if (!strcmp(word, "recorded"))
             continue;
         if (count == VARIANTS_MAX || !variant_read(&variants[count++], word, scratch))
-            status = tool_not_understood("whatif", "--memory", word);
+            status = tool_not_understood("whatif", "--memory", word, NULL);
     }
     if (status == TOOL_OK)
         status = demand_read(d, input);

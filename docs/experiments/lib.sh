@@ -2,7 +2,10 @@
 #
 # lib.sh -- what every experiment begins and ends with: where things are, and two pictures of one script.
 #
-# Sourced with $0 in docs/experiments; $1 is where the results go. Sets BUILD, out and sim.
+# Sourced with $0 in docs/experiments; the results go to $1, or after --out. Sets BUILD, out and sim.
+[ "${1-}" != --help ] || exec sed -n '3,/^[^#]/s/^# \{0,1\}//p' "$0"
+[ "${1-}" != --out ] || shift
+case ${1-} in -*) echo "$(basename "$0"): unknown option $1 (try --help)" >&2; exit 2 ;; esac
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 out=${1:-$BUILD/experiments}

@@ -7,6 +7,7 @@
 # write and flush in OUT (the format of Linux' dm-log-writes). A write to the disk's last MB, behind the
 # file system, ends a part: mounting; 1000 files and one sync; 500 files with an fsync each.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 BUILD=${BUILD:-build}
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 here=$(cd "$(dirname "$0")/.." && pwd)

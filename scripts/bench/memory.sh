@@ -13,6 +13,7 @@
 #
 # usage: scripts/bench/memory.sh [faults] [scan] [compression] [tracking]      BUILD=build; all of them by default
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}

@@ -8,6 +8,7 @@
 # left over. A ratio below 1 means fewer instructions than Linux. The kernel's own reads come from the kernel;
 # Linux' from a program, with direct I/O, as a VM's do.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 BUILD=${BUILD:-build}
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}
 count=5000

@@ -10,6 +10,7 @@
 #
 # usage: scripts/bench/sched.sh >>bench.csv      BUILD=build
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 sim=$BUILD/orrery-sim

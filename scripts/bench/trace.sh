@@ -8,6 +8,7 @@
 # 4 MiB, so that it too is measured without a disk.
 # usage: scripts/bench/trace.sh      BUILD=build; prints CSV rows
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 work=$(mktemp -d "${TMPDIR:-/tmp}/orrery-bench.XXXXXX")

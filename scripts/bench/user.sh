@@ -8,6 +8,7 @@
 # The same static program (user.c) is process 1 of both, and Debian's busybox their `true`. QEMU, one CPU, -icount shift=0: one tick is one
 # instruction. Linux has its default mitigations and no other process.
 set -eu
+[ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 cache=${ORRERY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orrery}

@@ -468,6 +468,7 @@ define vmk-trace-record
     printf " price=%u", *(unsigned int *)($vmk_b + 24)
     printf " blocked=%u", *(unsigned short *)($vmk_b + 28)
     printf " cap=%u", *(unsigned int *)($vmk_b + 32)
+    printf " due=%u", *(unsigned int *)($vmk_b + 36)
   end
   if $vmk_b[0] == 35
     printf "balloon"
@@ -591,11 +592,12 @@ define vmk-trace-record
     printf " swap_target=%u", *(unsigned int *)($vmk_b + 84)
     printf " price=%u", *(unsigned int *)($vmk_b + 88)
     printf " cap=%u", *(unsigned int *)($vmk_b + 92)
-    printf " reserved=%llu", *(unsigned long long *)($vmk_b + 96)
+    printf " due=%u", *(unsigned int *)($vmk_b + 96)
+    printf " reserved=%llu", *(unsigned long long *)($vmk_b + 104)
     printf " name=\""
     set $vmk_c = 0
-    while $vmk_c < 16 && ($vmk_b + 104)[$vmk_c] != 0
-      printf "%c", ($vmk_b + 104)[$vmk_c]
+    while $vmk_c < 16 && ($vmk_b + 112)[$vmk_c] != 0
+      printf "%c", ($vmk_b + 112)[$vmk_c]
       set $vmk_c = $vmk_c + 1
     end
     printf "\""

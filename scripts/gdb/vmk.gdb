@@ -134,16 +134,21 @@ define vmk-vmcs
     vmk-pick-vcpu 0 0
   end
   if $vmk_v != 0
-    if vmk_host_now->vmm->svm_cpus[0] != 0
-      print/x *((struct svm_vcpu *)$vmk_v->backend)->vmcb
+    if $vmk_vm->nested.format->name[0] == 'e'
+      print/x *(struct guest_cpu *)$vmk_v->backend
     else
-      print/x *(struct vtx_vcpu *)$vmk_v->backend
+      if vmk_host_now->vmm->svm_cpus[0] != 0
+        print/x *((struct svm_vcpu *)$vmk_v->backend)->vmcb
+      else
+        print/x *(struct vtx_vcpu *)$vmk_v->backend
+      end
     end
   end
 end
 document vmk-vmcs
 vmk-vmcs [VM VCPU]: the VMCB by field name. A VMCS is only readable by VMREAD on its CPU: there
-the command prints what the back end caches, and `call vtx_dump(V)` logs all fields.
+the command prints what the back end caches, and `call vtx_dump(V)` logs all fields. Nor has the
+simulation's engine one: it prints what the engine's back end keeps.
 end
 
 define vmk-ept
@@ -152,9 +157,14 @@ define vmk-ept
     set $vmk_vm = vmk_host_now->vmm->vms[$arg1]
   end
   set $vmk_gpa = (unsigned long)$arg0
-  set $vmk_table = $vmk_vm->nested.root.raw
-  set $vmk_level = 4
-  printf "%s root %#lx\n", $vmk_vm->nested.format->name, $vmk_table << 12
+  set $vmk_level = 0
+  if $vmk_vm == 0
+    printf "no such VM\n"
+  else
+    set $vmk_table = $vmk_vm->nested.root.raw
+    set $vmk_level = 4
+    printf "%s root %#lx\n", $vmk_vm->nested.format->name, $vmk_table << 12
+  end
   while $vmk_level > 0
     set $vmk_index = ($vmk_gpa >> (12 + 9 * ($vmk_level - 1))) & 511
     set $vmk_entry = ((unsigned long *)(vmk_direct_map + ($vmk_table << 12)))[$vmk_index]
@@ -206,12 +216,14 @@ vmk-log [BYTES]: the log ring, oldest first (or its last BYTES bytes).
 end
 
 define vmk-bt
+  set $vmk_found = 0
   set $vmk_all = &vmk_host_now->world->all
   set $vmk_node = $vmk_all->next
   set $vmk_at = (unsigned long)&((struct world *)0)->all_link
   while $vmk_node != $vmk_all
     set $vmk_w = (struct world *)((char *)$vmk_node - $vmk_at)
     if $vmk_w->id.raw == $arg0
+      set $vmk_found = 1
       if $vmk_w->sched.state == SCHED_STATE_RUN
         printf "world %u is running: use `bt` on its CPU's thread\n", $arg0
       else
@@ -223,6 +235,9 @@ define vmk-bt
       end
     end
     set $vmk_node = $vmk_node->next
+  end
+  if !$vmk_found
+    printf "no world %u\n", $arg0
   end
 end
 document vmk-bt
@@ -252,17 +267,24 @@ end
 
 # The simulator's contexts are coroutines: a saved ucontext_t with RBP at index 10, RIP at 16.
 define vmk-stack-sim
+  set $vmk_stack = &((struct fiber *)$arg0.opaque[0])->context.uc_stack
+  set $vmk_low = (unsigned long)$vmk_stack->ss_sp
+  set $vmk_high = $vmk_low + $vmk_stack->ss_size
   set $vmk_regs = ((struct fiber *)$arg0.opaque[0])->context.uc_mcontext.gregs
   set $vmk_fp = (unsigned long *)$vmk_regs[10]
   printf "  "
   info symbol $vmk_regs[16]
   while $vmk_fp != 0
-    if $vmk_fp[1] == 0
+    if (unsigned long)$vmk_fp < $vmk_low || (unsigned long)$vmk_fp >= $vmk_high - 16
       set $vmk_fp = (unsigned long *)0
     else
-      printf "  "
-      info symbol $vmk_fp[1]
-      set $vmk_fp = (unsigned long *)$vmk_fp[0]
+      if $vmk_fp[1] == 0
+        set $vmk_fp = (unsigned long *)0
+      else
+        printf "  "
+        info symbol $vmk_fp[1]
+        set $vmk_fp = (unsigned long *)$vmk_fp[0]
+      end
     end
   end
 end

@@ -114,6 +114,7 @@ uint64_t uc_guest_get(struct uc_shim *s, enum vt_reg reg)
     case VT_SYSENTER_CS: return env->sysenter_cs;
     case VT_SYSENTER_ESP: return env->sysenter_esp;
     case VT_SYSENTER_EIP: return env->sysenter_eip;
+    case VT_DR6:
     case VT_DR7:
     case VT_PAT:
     case VT_REG_COUNT: break;
@@ -142,6 +143,7 @@ void uc_guest_set(struct uc_shim *s, enum vt_reg reg, uint64_t value)
     case VT_SYSENTER_CS: env->sysenter_cs = (uint32_t)value; return;
     case VT_SYSENTER_ESP: env->sysenter_esp = value; return;
     case VT_SYSENTER_EIP: env->sysenter_eip = value; return;
+    case VT_DR6:
     case VT_DR7:
     case VT_PAT:
     case VT_REG_COUNT: vmk_unreachable();

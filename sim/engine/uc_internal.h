@@ -45,6 +45,9 @@ struct uc_shim {
     void *cpu;  // libunicorn's CPUState
     struct uc_env *env;
     void *tcg;
+    unsigned char *code_first;  // of its blocks since the last tb_flush()
+    size_t code_used;           // bytes from there to the last
+    bool flushed;               // this run ended in tb_flush(), and goes on
     struct uc_shim_memory *memory;
     const struct uc_shim_owner *owner;
     void *context;
@@ -77,6 +80,7 @@ struct uc_shim_all {
     struct uc_shim *being_made;
     struct uc_shim *cpus[8 * CPUS_MAX];
     unsigned count;
+    size_t code_limit;  // bytes of translated code of a CPU; a test may want few
 };
 extern struct uc_shim_all uc_shim_all;
 
@@ -102,6 +106,7 @@ extern struct uc_shim_all uc_shim_all;
       (void *cpu, uint64_t pc, uint64_t base, uint32_t flags, uint32_t cflags))                \
     X(void, abort, (void))                                                                     \
     X(void, tcg_tb_insert_x86_64, (void *tcg, void *block))                                    \
+    X(void *, tcg_tb_alloc_x86_64, (void *tcg))                                                \
     X(void, tb_flush_x86_64, (void *cpu))                                                      \
     X(void, helper_raise_interrupt_x86_64, (struct uc_env * env, int number, int length))      \
     X(uint64_t, helper_inb_x86_64, (struct uc_env * env, uint32_t port))                       \

@@ -318,7 +318,7 @@ uint64_t cpu_get_tsc_x86_64(struct uc_env *env)
 void uc_shim_run(struct uc_shim *s, uint64_t instructions, struct uc_shim_exit *exit)
 {
     struct uc_shim *before = uc_shim_all.current;
-    uc_err error;
+    uc_err error = UC_ERR_OK;
 
     *exit = (struct uc_shim_exit){.stop = UC_SHIM_STOP_LIMIT};
     uc_shim_all.current = s;
@@ -332,7 +332,10 @@ void uc_shim_run(struct uc_shim *s, uint64_t instructions, struct uc_shim_exit *
     if (s->flush_pending)
         uc_shim_flush_now(s);
     s->running = true;
-    error = uc_emu_start(s->uc, s->env->eip, 0, 0, 0);
+    do {
+        s->flushed = false;
+        error = uc_emu_start(s->uc, s->env->eip, 0, 0, 0);
+    } while (error == UC_ERR_OK && !s->stopped && s->flushed);
     s->running = false;
     if (error == UC_ERR_INSN_INVALID) {
         exit->stop = UC_SHIM_STOP_EXCEPTION;

@@ -41,14 +41,16 @@
 #include "sim/engine/uc_shim.h"
 
 #include <dlfcn.h>
+#include <sys/mman.h>
 
 #include "sim/engine/uc_internal.h"
 
 #define PROT_READ_  1
 #define PROT_WRITE_ 2
 #define PROT_EXEC_  4
+#define CODE_LIMIT  (512ull << 20)  // of the library's buffer of 1 GB
 
-struct uc_shim_all uc_shim_all;
+struct uc_shim_all uc_shim_all = {.code_limit = CODE_LIMIT};
 struct uc_library library;
 static unsigned char pages_locked;  // stands for a locked collection of pages
 
@@ -338,8 +340,37 @@ void tcg_tb_insert_x86_64(void *tcg, void *block)
     library.tcg_tb_insert_x86_64(tcg, block);
 }
 
-/* The buffer of translated code is full: all of it goes, and return addresses are used
- * again. */
+void uc_shim_code_limit(size_t bytes)
+{
+    uc_shim_all.code_limit = bytes;
+}
+
+/*
+ * Room for a block in the buffer of translated code; null where it is full, and the library
+ * calls tb_flush() and leaves the run. The library itself would begin the buffer anew without a
+ * flush when it is full for the first time: it takes the only region that there is for the next
+ * one. So it is full for us before that.
+ */
+void *tcg_tb_alloc_x86_64(void *tcg)
+{
+    struct uc_shim *s = uc_shim_all.current;
+    void *block;
+
+    uc_library_need();
+    if (s && s->running && s->code_used > uc_shim_all.code_limit) {
+        s->translating = false;
+        return NULL;
+    }
+    block = library.tcg_tb_alloc_x86_64(tcg);
+    if (s && block) {
+        if (!s->code_first)
+            s->code_first = block;
+        s->code_used = (size_t)((unsigned char *)block - s->code_first);
+    }
+    return block;
+}
+
+/* All translated code goes, and return addresses are used again. */
 void tb_flush_x86_64(void *cpu)
 {
     struct uc_shim *s = uc_shim_of_cpu(cpu);
@@ -350,6 +381,17 @@ void tb_flush_x86_64(void *cpu)
             uc_shim_code_gone(s, page);
     }
     library.tb_flush_x86_64(cpu);
+    if (s) {
+        uintptr_t first = ((uintptr_t)s->code_first + 4095) & ~4095ul;
+
+        /* The library has written zeros to all of the buffer: memory that nobody needs. */
+        if (s->code_first)
+            (void)madvise((void *)first, CODE_LIMIT, MADV_DONTNEED);
+        s->code_first = NULL;
+        s->code_used = 0;
+        s->flushed = true;
+        s->counts.code_full++;
+    }
 }
 
 void uc_shim_code_changed(struct uc_shim_memory *memory, uint64_t machine, uint64_t size)

@@ -112,6 +112,11 @@ void uc_shim_tsc_offset(struct uc_shim *s, uint64_t offset);
 
 /* For the benchmark and the tests. */
 struct uc_shim_counts {
-    uint64_t runs, blocks_learnt, fills, flushes, code_flushes, invalidations;
+    uint64_t runs, blocks_learnt, fills, flushes, code_flushes, invalidations, code_full;
 };
 const struct uc_shim_counts *uc_shim_counts(const struct uc_shim *s);
+/*
+ * How many bytes of translated code each CPU keeps before it forgets all; for tests, which have
+ * little code.
+ */
+void uc_shim_code_limit(size_t bytes);

@@ -201,6 +201,8 @@ static uint64_t unicorn_get(struct vcpu *v, enum vt_reg reg)
 {
     struct guest_cpu *g = guest_of(v);
 
+    if (reg == VT_DR6)
+        return v->dr6;
     if (reg == VT_DR7)
         return g->dr7;
     return reg == VT_PAT ? g->pat : uc_guest_get(g->cpu, reg);
@@ -210,8 +212,11 @@ static void unicorn_set(struct vcpu *v, enum vt_reg reg, uint64_t value)
 {
     struct guest_cpu *g = guest_of(v);
 
-    if (reg == VT_DR7) {
+    if (reg == VT_DR6) {
+        v->dr6 = value;
+    } else if (reg == VT_DR7) {
         g->dr7 = value;
+        v->breakpoints = (uint8_t)value;
         uc_shim_flush(g->cpu);
     } else if (reg == VT_PAT)
         g->pat = value;
@@ -555,7 +560,7 @@ static enum next stop_watch(struct guest_cpu *g, const struct uc_shim_exit *stop
     if (over.stop != UC_SHIM_STOP_EXCEPTION || over.number != VECTOR_DB)
         return stopped(g, &over, exit);
     if (rflags & RFLAGS_TF)
-        g->v->dr6 |= BIT(14);
+        g->v->dr6 |= DR6_BS;
     (void)uc_guest_debug_status(g->cpu);
     g->v->dr6 |= hit;
     return raise(g, VECTOR_DB, false, 0);

@@ -4,17 +4,18 @@
  *
  * Fault model
  *   power cut     may come between any two blocks written. Every block written since the last
- *                 completed FLUSH survives or not by itself, so writes tear at block borders and
- *                 reorder freely; a block is never half old, half new. FUA blocks survive.
+ *                 completed FLUSH survives or not by itself, so writes tear at block borders
+ *                 and reorder freely; a block is never half old, half new. FUA blocks survive.
  *   error         a range answers IO_ERROR some times; the data is as before.
  *   rot           a bit flips with no error reported.
  *   vanishing     after the cut every request answers NO_DEVICE until power is back.
  * What the kernel promises nevertheless is in docs/design/vmfs.md.
  *
- * The disk holds the newest contents; what is not durable yet is on a list with what it replaced,
- * so that a cut undoes the list backwards and then applies the survivors forwards.
+ * The disk holds the newest contents; what is not durable yet is on a list with what it
+ * replaced, so that a cut undoes the list backwards and then applies the survivors forwards.
  *
- * Memory is in chunks, which clones share until one writes: thousands of crash points cost little.
+ * Memory is in chunks, which clones share until one writes: thousands of crash points cost
+ * little.
  *
  * Invariants
  *   - undo holds one entry per block and write since the last flush, oldest first.
@@ -267,6 +268,8 @@ static vmk_status serve(struct disk_model *disk, const struct block_request *req
             return VMK_AGAIN;
         gather(request, MODEL_BLOCK, block, false);
         return write_block(disk, request->offset, block, false) ? VMK_OK : VMK_NO_DEVICE;
+    case BLOCK_RESERVE:
+    case BLOCK_RELEASE: break;  // a model knows no initiators
     }
     return VMK_UNSUPPORTED;
 }

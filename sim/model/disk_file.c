@@ -2,8 +2,9 @@
 /*
  * sim/model/disk_file.c -- a block device that is an image file.
  *
- * For tools and labs that move files in and out of disk images. Requests are answered at once, so
- * nobody needs a running scheduler. Two processes may share an image as two hosts share a LUN:
+ * For tools and labs that move files in and out of disk images. Requests are answered at once,
+ * so nobody needs a running scheduler. Two processes may share an image as two hosts share a
+ * LUN:
  * COMPARE_WRITE takes a byte-range lock on the block, compares, writes and lets go.
  *
  * Invariants
@@ -98,6 +99,8 @@ static void submit(struct block_device *device, struct block_request *request)
             request->status = VMK_UNSUPPORTED;
         break;
     case BLOCK_COMPARE_WRITE: request->status = compare_write(fd, request); break;
+    case BLOCK_RESERVE:
+    case BLOCK_RELEASE: request->status = VMK_UNSUPPORTED; break;
     }
     request->done(request);
 }

@@ -25,9 +25,13 @@
 
 #include "sim/platform/platform_internal.h"
 
-#define RELAX_NS        50u
-#define SLICE_NS        10000u  // how far ring 3 may run ahead of another CPU
-#define SLICES_TOGETHER 100u    // and when nobody else has anything to do
+#define FNV_OFFSET      0xcbf29ce484222325ull  // FNV-1a, 64 bits
+#define FNV_PRIME       0x100000001b3ull
+#define TSC_PER_NS      2u
+#define BOOT_SECONDS    1769861696u  // 2026-01-31T12:14:56Z
+#define RELAX_NS        50u          // what a spin of plat_cpu_relax() takes
+#define SLICE_NS        10000u       // how far ring 3 may run ahead of another CPU
+#define SLICES_TOGETHER 100u         // and when nobody else has anything to do
 
 struct sim sim;
 
@@ -176,17 +180,17 @@ plat_ns plat_time_now(void)
 
 uint64_t plat_tsc_now(void)
 {
-    return sim.now * 2;
+    return sim.now * TSC_PER_NS;
 }
 
 uint64_t plat_tsc_khz(void)
 {
-    return 2000000;
+    return TSC_PER_NS * 1000000u;
 }
 
 uint64_t plat_wall_time_at_boot(void)
 {
-    return 1769861696;
+    return BOOT_SECONDS;
 }
 
 void plat_timer_arm(plat_ns deadline)
@@ -421,7 +425,7 @@ void sim_options_set(const struct sim_options *options)
 {
     sim.options = *options;
     rng_init(&sim.rng, options->seed, "dispatch", 0);
-    sim.hash = 0xcbf29ce484222325ull;
+    sim.hash = FNV_OFFSET;
 }
 
 const struct sim_options *sim_options_get(void)
@@ -432,7 +436,7 @@ const struct sim_options *sim_options_get(void)
 void sim_hash_add(uint64_t value)
 {
     for (unsigned i = 0; i < 8; i++, value >>= 8)
-        sim.hash = (sim.hash ^ (value & 0xff)) * 0x100000001b3ull;
+        sim.hash = (sim.hash ^ (value & 0xff)) * FNV_PRIME;
 }
 
 uint64_t sim_hash(void)

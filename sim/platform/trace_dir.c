@@ -2,8 +2,9 @@
 /*
  * sim/platform/trace_dir.c -- a simulation's trace as a directory.
  *
- * Packets come from the recorder whole and are written as they are. Whether there is a directory at
- * all makes no difference to the run: the recorder does the same work and forms the same hash.
+ * Packets come from the recorder whole and are written as they are, with their sum. Whether
+ * there is a directory at all makes no difference to the run: the recorder does the same work
+ * and forms the same hash.
  *
  * Invariants
  *   - A failure to write is kept and said once, at the end; the run goes on.
@@ -17,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "core/trace_frame.h"
 
 #ifndef ORRERY_GIT
 #define ORRERY_GIT "unknown"  // the Makefile says
@@ -87,13 +90,20 @@ static void note_checkpoints(struct trace_dir *dir, const unsigned char *packet)
 static void take_packet(void *owner, unsigned stream, const void *packet, size_t size)
 {
     struct trace_dir *dir = owner;
+    const unsigned char *bytes = packet;
+    uint32_t bits, sum;
     char name[16];
 
     if (!dir->files[stream]) {
         snprintf(name, sizeof(name), stream == TRACE_SYS ? "sys" : "pcpu%u", stream);
         dir->files[stream] = create(dir, name);
     }
-    write_all(dir, dir->files[stream], packet, size);
+    memcpy(&bits, bytes + 40, sizeof(bits));
+    sum = trace_packet_sum(packet, bits / 8);
+    write_all(dir, dir->files[stream], bytes, TRACE_PACKET_SUM_AT);
+    write_all(dir, dir->files[stream], &sum, sizeof(sum));
+    write_all(dir, dir->files[stream], bytes + TRACE_PACKET_SUM_AT + sizeof(sum),
+              size - TRACE_PACKET_SUM_AT - sizeof(sum));
     if (stream == TRACE_SYS)
         note_checkpoints(dir, packet);
 }

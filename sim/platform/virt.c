@@ -327,7 +327,10 @@ void sim_svm_enter_hook(void (*enter)(struct plat_guest_regs *regs, paddr_t vmcb
     virt.svm_enter = enter;
 }
 
-/* No guest runs by VT-x here: a VMCS is an array of fields. 1: none is current, 2: the entry fails. */
+/*
+ * No guest runs by VT-x here: a VMCS is an array of fields. 1: none is current, 2: the entry
+ * fails.
+ */
 unsigned plat_vmx_enter(struct plat_guest_regs *regs, bool launched)
 {
     (void)regs;
@@ -396,6 +399,11 @@ void sim_engine_hooks(void (*save)(void *area), void (*load)(const void *area),
     engine.code_changed = code_changed;
     engine.save = save;
     engine.load = load;
+}
+
+bool plat_xsavec_usable(void)
+{
+    return false;
 }
 
 uint64_t plat_xcr0_read(void)

@@ -2,10 +2,10 @@
 /*
  * sim/scenario/control.c -- virtual machines as user worlds: vmx, vm, esxcli and esxtop on a hosted VM.
  *
- * control        a shell script starts machines of a test guest by their .vmx files and ends them in
- *                every way there is: by themselves, by a reset, by kill -t soft, hard and force, by
- *                killing their vmx. What the programs print is checked; after each way nothing of a
- *                machine is left in the owner counts.
+ * control        a shell script starts machines of a test guest by their .vmx files and ends
+ *                them in every way there is: by themselves, by a reset, by kill -t soft, hard
+ *                and force, by killing their vmx. What the programs print is checked; after
+ *                each way nothing of a machine is left in the owner counts.
  *
  * Invariants
  *   - Lines that begin with "= " are the script's own, and the only ones that are compared.
@@ -220,5 +220,7 @@ static void control_run(unsigned host)
 const struct scenario scenario_control = {.name = "control",
                                           .what = "vmx, vm, esxcli and esxtop on hosted VMs",
                                           .cpus = 2,
+                                          .cpus_fixed = true,
+                                          .one_host = true,
                                           .prepare = control_prepare,
                                           .run = control_run};

@@ -11,8 +11,9 @@ struct scenario {
     const char *name;
     const char *what;
     unsigned cpus, hosts;
-    bool unlisted;  // run only when named
-    bool shake;     // always with --shake
+    bool cpus_fixed, one_host;  // what it claims holds for so many only
+    bool unlisted;              // run only when named
+    bool shake;                 // always with --shake
     /* Before the hosts start; null: nothing. False: said why, status 3. */
     bool (*prepare)(void);
     /* Runs as a world on every host; returning on host 0 ends the run. Fails by sim_check(). */
@@ -38,4 +39,4 @@ extern const struct scenario scenario_shares, scenario_shares_smp, scenario_two_
     scenario_pools, scenario_sleeper, scenario_coschedule, scenario_guest, scenario_busybox,
     scenario_busybox_smp, scenario_boot, scenario_commands, scenario_user_speed,
     scenario_program, scenario_processes, scenario_nice, scenario_control, scenario_service,
-    scenario_vmfs_crash, scenario_vmfs_files, scenario_vmfs_speed;
+    scenario_vmfs_crash, scenario_vmfs_files, scenario_vmfs_speed, scenario_user_swap;

@@ -15,6 +15,7 @@
  */
 #include <stdio.h>
 
+#include "lib/rng.h"
 #include "sim/scenario/scenario.h"
 
 #define MS 1000000ull
@@ -178,10 +179,14 @@ static void pools_run(unsigned host)
 static void sleeper_run(unsigned host)
 {
     plat_ns start = plat_time_now();
-    struct job j[3] = {{.nap_at = start + 10 * MS, .nap = 2000 * MS}};
+    struct rng rng;
+    struct job j[3] = {{.until = 0}};
     plat_ns before[3];
 
     (void)host;
+    rng_init(&rng, sim_options_get()->seed, "sleeper", 0);
+    j[0].nap_at = start + 10 * MS;
+    j[0].nap = 2000 * MS + rng_below(&rng, 20 * MS);
     for (unsigned i = 0; i < 3; i++) {
         j[i].until = start + 3010 * MS;
         job_start(&j[i], &(struct sched_params){.pool = 0}, false, compute);
@@ -281,10 +286,16 @@ static void coschedule_run(unsigned host)
 const struct scenario scenario_pools = {.name = "pools",
                                         .what = "a tree of pools, limit, reservation, changes",
                                         .cpus = 2,
+                                        .cpus_fixed = true,
+                                        .one_host = true,
                                         .run = pools_run};
-const struct scenario scenario_sleeper = {
-    .name = "sleeper", .what = "sleeping earns no credit", .cpus = 1, .run = sleeper_run};
+const struct scenario scenario_sleeper = {.name = "sleeper",
+                                          .what = "sleeping earns no credit",
+                                          .cpus = 1,
+                                          .cpus_fixed = true,
+                                          .run = sleeper_run};
 const struct scenario scenario_coschedule = {.name = "coschedule",
                                              .what = "a ticket lock in a VM beside hogs",
                                              .cpus = 4,
+                                             .cpus_fixed = true,
                                              .run = coschedule_run};

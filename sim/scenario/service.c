@@ -2,16 +2,18 @@
 /*
  * sim/scenario/service.c -- %SYS and %OVRLP on the whole kernel: interrupts that take time, and for whom.
  *
- * A timer of one CPU fires 1,000 times a second and each time works for 25 us before and after it
- * wakes a world. Two hogs of equal shares are what it interrupts. What the device costs has to appear as the
- * served world's %SYS and as the hogs' %OVRLP, to the nanosecond, and nowhere in what they are charged:
- * the CPU's time is divided among the three as shares say when system time counts and overlap does not.
+ * A timer of one CPU fires 1,000 times a second and each time works for 25 us before and after
+ * it wakes a world. Two hogs of equal shares are what it interrupts. What the device costs has
+ * to appear as the served world's %SYS and as the hogs' %OVRLP, to the nanosecond, and nowhere
+ * in what they are charged: the CPU's time is divided among the three as shares say when system
+ * time counts and overlap does not.
  *
- * A helper world serves the requests of a customer on a busy CPU and says so: its work is the customer's %SYS and
- * the helper's %OVRLP, and customer and hog are even in what they pay.
+ * A helper world serves the requests of a customer on a busy CPU and says so: its work is the
+ * customer's %SYS and the helper's %OVRLP, and customer and hog are even in what they pay.
  *
- * Then the same timer works for nobody, and longer, as the end of a quantum or a kick does where interrupts
- * are dear, and hits one hog only: then nothing is overlap, and the hogs are even in %RUN.
+ * Then the same timer works for nobody, and longer, as the end of a quantum or a kick does
+ * where interrupts are dear, and hits one hog only: then nothing is overlap, and the hogs are
+ * even in %RUN.
  *
  * Invariants
  *   - Every world's times add up at the end (scenario_check_times()).
@@ -141,7 +143,10 @@ static void charge_served(void)
 
     for (unsigned i = 0; i < 3; i++)
         show(i ? "hog" : "served", &before[i], &after[i]);
-    /* Cut at the ends: what a CPU has not told yet. What hits the served world itself is in its run. */
+    /*
+     * Cut at the ends: what a CPU has not told yet. What hits the served world itself is in its
+     * run.
+     */
     sim_check(used + 10 * d.cost >= work && used <= work + 10 * MS,
               "%llu us are charged for %llu", (unsigned long long)used / 1000,
               (unsigned long long)work / 1000);
@@ -259,7 +264,9 @@ static void charge_helper(void)
               (unsigned long long)shop.told / 1000);
     sim_check(s[2].overlap + MS >= shop.told && s[2].overlap <= shop.told + MS,
               "%%OVRLP is %llu us", (unsigned long long)s[2].overlap / 1000);
-    /* The customer and the hog are even in what they pay; the helper pays for nearly nothing. */
+    /*
+     * The customer and the hog are even in what they pay; the helper pays for nearly nothing.
+     */
     sim_check(s[0].used + 40 * MS >= s[1].used && s[1].used + 40 * MS >= s[0].used,
               "charged: customer %llu us, hog %llu", (unsigned long long)s[0].used / 1000,
               (unsigned long long)s[1].used / 1000);
@@ -315,4 +322,5 @@ static void service_run(unsigned host)
 const struct scenario scenario_service = {.name = "service",
                                           .what = "interrupt time: %SYS and %OVRLP",
                                           .cpus = 1,
+                                          .cpus_fixed = true,
                                           .run = service_run};

@@ -4,7 +4,8 @@
  *
  * shares      1:2:4 on one CPU; each within 1 % of the CPU after 1 s (one quantum is 1 %) and
  *             within 1 % of its due after 10 s
- * shares-smp  four worlds of each weight on four CPUs; each weight within 2 % of its due after 10 s
+ * shares-smp  four worlds of each weight on four CPUs; each weight within 2 % of its due after
+ *             10 s
  * two-vms     two machines of two vCPUs on three CPUs, one that sleeps now and then beside one
  *             that does not: 1:1 within 2 % when both only compute
  *
@@ -14,7 +15,10 @@
  */
 #include <stdio.h>
 
+#include "lib/rng.h"
 #include "sim/scenario/scenario.h"
+
+#define LATE 100000u  // ns; how late a world may begin
 
 struct burner {
     plat_ns until;
@@ -34,13 +38,21 @@ static void burn(void *argument)
     b->got = t.run;
 }
 
-/* Runs them from now for `length`; the starter sleeps and so is not counted. */
+/*
+ * Runs them from now for `length`, each after a delay that the seed gives; the starter sleeps
+ * and so is not counted.
+ */
 static plat_ns burn_all(struct burner *b, unsigned count, plat_ns length)
 {
     plat_ns end = plat_time_now() + length;
     plat_ns total = 0;
+    struct rng rng;
 
+    rng_init(&rng, sim_options_get()->seed, "burners", 0);
     for (unsigned i = 0; i < count; i++) {
+        const plat_ns begin = plat_time_now() + rng_below(&rng, LATE);
+
+        sim_check(world_sleep_until(begin) == VMK_OK, "sleep");
         b[i].until = end;
         b[i].id = scenario_spawn("burner", burn, &b[i], b[i].shares, 0);
     }
@@ -124,10 +136,16 @@ static void two_vms_run(unsigned host)
     }
 }
 
-const struct scenario scenario_shares = {
-    .name = "shares", .what = "1:2:4 on one CPU", .cpus = 1, .run = shares_run};
-const struct scenario scenario_shares_smp = {
-    .name = "shares-smp", .what = "1:2:4 on four CPUs", .cpus = 4, .run = shares_smp_run};
+const struct scenario scenario_shares = {.name = "shares",
+                                         .what = "1:2:4 on one CPU",
+                                         .cpus = 1,
+                                         .cpus_fixed = true,
+                                         .run = shares_run};
+const struct scenario scenario_shares_smp = {.name = "shares-smp",
+                                             .what = "1:2:4 on four CPUs",
+                                             .cpus = 4,
+                                             .cpus_fixed = true,
+                                             .run = shares_smp_run};
 const struct scenario scenario_two_vms = {.name = "two-vms",
                                           .what = "two 2-vCPU machines on three CPUs",
                                           .cpus = 3,

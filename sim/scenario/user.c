@@ -8,9 +8,12 @@
  * busybox-smp    the same on four CPUs
  * commands       tests/user/busybox.sh, several hundred commands, likewise
  * user-speed     rows for `make bench`: system calls, forks and a shell loop in CPU time
- * processes      a thousand processes at once, then 10,000 that come and go: nothing stays behind
- * nice           shell loops of nice 0, 10 and later 5 beside each other: time as their shares say
- * program        the program that ORRERY_PROGRAM names, with nothing else; its output and status
+ * processes      a thousand processes at once, then 10,000 that come and go: nothing stays
+ *                behind
+ * nice           shell loops of nice 0, 10 and later 5 beside each other: time as their shares
+ *                say
+ * program        the program that ORRERY_PROGRAM names, with nothing else; its output and
+ *                status
  * boot           init from /etc/inittab, rcS, a shell on the console; somebody types at it, the
  * shell
  *                starts programs and jobs, and poweroff ends the host
@@ -436,16 +439,19 @@ const struct scenario scenario_busybox = {.name = "busybox",
                                           .what =
                                               "a shell script prints what it prints on Linux",
                                           .cpus = 1,
+                                          .one_host = true,
                                           .prepare = busybox_prepare,
                                           .run = busybox_run};
 const struct scenario scenario_busybox_smp = {.name = "busybox-smp",
                                               .what = "the same on four CPUs",
                                               .cpus = 4,
+                                              .one_host = true,
                                               .prepare = busybox_prepare,
                                               .run = busybox_run};
 const struct scenario scenario_commands = {.name = "commands",
                                            .what = "several hundred commands, as on Linux",
                                            .cpus = 2,
+                                           .one_host = true,
                                            .prepare = commands_prepare,
                                            .run = commands_run};
 const struct scenario scenario_user_speed = {.name = "user-speed",
@@ -457,11 +463,14 @@ const struct scenario scenario_user_speed = {.name = "user-speed",
 const struct scenario scenario_nice = {.name = "nice",
                                        .what = "nice values of processes are shares",
                                        .cpus = 1,
+                                       .cpus_fixed = true,
+                                       .one_host = true,
                                        .prepare = speed_prepare,
                                        .run = nice_run};
 const struct scenario scenario_processes = {.name = "processes",
                                             .what = "1,000 processes, 10,000 forks, no leak",
                                             .cpus = 2,
+                                            .one_host = true,
                                             .prepare = speed_prepare,
                                             .run = processes_run};
 const struct scenario scenario_program = {.name = "program",
@@ -473,6 +482,7 @@ const struct scenario scenario_program = {.name = "program",
 const struct scenario scenario_boot = {.name = "boot",
                                        .what = "init, a shell that is typed at, poweroff",
                                        .cpus = 2,
+                                       .one_host = true,
                                        .prepare = boot_prepare,
                                        .run = boot_run,
                                        .check = boot_check};

@@ -2,17 +2,18 @@
 /*
  * sim/scenario/vmfs_crash.c -- vmfs-crash: every place where the power can go in a VMFS history.
  *
- * A history of random operations runs on the modelled disk (--ops N of them, default 200). Before each
- * block that the volume writes, the disk is forked (its memory is shared until it is written) and the
- * fork loses power there; of a run beyond RUN blocks, at a sample of places. It loses it once with all
- * earlier writes in order, and at every few blocks with random subsets of what no FLUSH has covered.
- * The fork is mounted, which replays, and judged (vmfs_judge.c).
+ * A history of random operations runs on the modelled disk (--ops N of them, default 200).
+ * Before each block that the volume writes, the disk is forked (its memory is shared until it
+ * is written) and the fork loses power there; of a run beyond RUN blocks, at a sample of
+ * places. It loses it once with all earlier writes in order, and at every few blocks with
+ * random subsets of what no FLUSH has covered. The fork is mounted, which replays, and judged
+ * (vmfs_judge.c).
  *
- * Now and then the power goes a second time, during the replay, and after the replay the volume is
- * worked with and checked once more.
+ * Now and then the power goes a second time, during the replay, and after the replay the volume
+ * is worked with and checked once more.
  *
- * Even seeds mount for this host alone, odd ones with on-disk locks. ORRERY_SAVE=FILE keeps the disk
- * of a failure.
+ * Even seeds mount for this host alone, odd ones with on-disk locks. ORRERY_SAVE=FILE keeps the
+ * disk of a failure.
  *
  * Locking    none: one world, and a disk without latency.
  * Start at   run(), before_write()
@@ -103,7 +104,10 @@ static void crash(uint64_t seed)
     disk_model_destroy(disk);
 }
 
-/* In a long run of blocks, data or zeros, one place is as another: far into it a sample will do. */
+/*
+ * In a long run of blocks, data or zeros, one place is as another: far into it a sample will
+ * do.
+ */
 static bool is_worth_it(uint64_t offset)
 {
     history.run = offset == history.next ? history.run + 1 : 0;
@@ -434,5 +438,6 @@ const struct scenario scenario_vmfs_crash = {
     .name = "vmfs-crash",
     .what = "a VMFS history with a power cut before every block it writes",
     .cpus = 1,
+    .one_host = true,
     .run = run,
 };

@@ -2,13 +2,15 @@
 /*
  * sim/scenario/vmfs_speed.c -- vmfs-speed: rows for make bench, VMFS against the disk below it.
  *
- * Equal modelled disks (100 us a request and 2 us a KiB, 8 at a time); one carries a datastore. The
- * same world does the same requests to the raw one and, by file_pread() and file_pwrite(), to an
- * eager-zeroed file on the other; virtual time is compared, so that every extra request of the file
- * system shows and the computer's own speed does not. The last rows are metadata operations in the
- * same time, and look-ups in a directory of 10,000 names. ORRERY_WRITES names a record of what an ext4 wrote for
- * the same (scripts/bench/ext4.sh): it is replayed on a third disk of the kind, every write as early as
- * the flushes allow, and without the reads, which the record has not.
+ * Equal modelled disks (100 us a request and 2 us a KiB, 8 at a time); one carries a datastore.
+ * The same world does the same requests to the raw one and, by file_pread() and file_pwrite(),
+ * to an eager-zeroed file on the other; virtual time is compared, so that every extra request
+ * of the file system shows and the computer's own speed does not. The last rows are metadata
+ * operations in the same time, and look-ups in a directory of 10,000 names: on a volume that
+ * other hosts may share, and on one that is this host's alone, as an ext4 is, because its disk
+ * cannot compare and write. ORRERY_WRITES names a record of what an ext4 wrote for the same
+ * (scripts/bench/ext4.sh): it is replayed on a disk of the kind, every write as early as the
+ * flushes allow, and without the reads, which the record has not.
  *
  * Invariants
  *   - One request at a time on both sides.
@@ -38,7 +40,13 @@
 #define FILES     10000u
 #define SAFE      500u
 
-static struct disk_model *disks[2];
+enum {
+    RAW,
+    SHARED,
+    OWN,
+    DISKS
+};
+static struct disk_model *disks[DISKS];
 static struct block_device *raw;
 static unsigned char data[LARGE];
 
@@ -54,7 +62,7 @@ static void disks_up(void)
     struct partition_table *table;
 
     must(storage_adapter_add("model", "nowhere", "the modelled disk", &adapter), "adapter");
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < DISKS; i++) {
         struct storage_inquiry inquiry = {.vendor = "Orrery", .model = "Speed"};
         struct partition wanted = {.kind = PARTITION_VMFS,
                                    .type = partition_kind_guid(PARTITION_VMFS),
@@ -62,6 +70,8 @@ static void disks_up(void)
 
         disks[i] = disk_model_create("speed", DISK_SIZE);
         disk_model_durable(disks[i]);
+        if (i == OWN)
+            disk_model_device(disks[i])->can_compare_write = false;
         must(storage_device_add(adapter, 0, i, 0, disk_model_device(disks[i]), &inquiry),
              "device");
         must(partition_table_new(disk_model_device(disks[i]), &id, &table), "table");
@@ -138,6 +148,8 @@ static void throughput(void)
     }
     file_put(on_file.file);
 }
+
+static const char *const kinds[DISKS] = {NULL, "VMFS", "VMFS of one host:"};
 
 static double per_second(unsigned count, plat_ns began)
 {
@@ -228,7 +240,7 @@ static bool entry(struct replay *r, FILE *log, bool *mark)
     return true;
 }
 
-static void replay_ext4(const char *path, const double *vmfs)
+static void replay_ext4(const char *path, const double rates[DISKS][2])
 {
     static const char *const names[] = {NULL, "creation of 1000 files",
                                         "creation of 500 files each durable"};
@@ -260,12 +272,13 @@ static void replay_ext4(const char *path, const double *vmfs)
         if (counts[part]) {
             double theirs = per_second(counts[part], began);
 
-            printf("VMFS %s beside ext4,simulation,%.0f,files/s,ext4: %.1f writes and %.2f "
-                   "flushes a file,%.0f,%.3f\n",
-                   names[part], vmfs[part - 1],
-                   (double)(raw->stats.writes - writes) / counts[part],
-                   (double)(raw->stats.flushes - flushes) / counts[part], theirs,
-                   vmfs[part - 1] / theirs);
+            for (unsigned i = SHARED; i < DISKS; i++)
+                printf("%s %s beside ext4,simulation,%.0f,files/s,ext4: %.1f writes and %.2f "
+                       "flushes a file,%.0f,%.3f\n",
+                       kinds[i], names[part], rates[i][part - 1],
+                       (double)(raw->stats.writes - writes) / counts[part],
+                       (double)(raw->stats.flushes - flushes) / counts[part], theirs,
+                       rates[i][part - 1] / theirs);
         }
         writes = raw->stats.writes;
         flushes = raw->stats.flushes;
@@ -280,94 +293,114 @@ static void replay_ext4(const char *path, const double *vmfs)
 }
 
 /* Each file durable before the next is made, in a directory of their own. */
-static double safe_files(void)
+static void safe_files(const char *volume)
 {
     const struct vfs_where where = vfs_where_kernel();
-    plat_ns began = plat_time_now();
     char path[64];
 
-    must(vfs_mkdir(&where, "/vmfs/volumes/speed/s", 0755), "mkdir");
+    snprintf(path, sizeof(path), "/vmfs/volumes/%s/s", volume);
+    must(vfs_mkdir(&where, path, 0755), "mkdir");
     for (unsigned i = 0; i < SAFE; i++) {
         struct file *file;
 
-        snprintf(path, sizeof(path), "/vmfs/volumes/speed/s/safe-%u", i);
+        snprintf(path, sizeof(path), "/vmfs/volumes/%s/s/safe-%u", volume, i);
         must(vfs_open(&where, path, VFS_O_RDWR | VFS_O_CREAT | VFS_O_EXCL, 0600, &file), path);
         must(file_fsync(file, false), "fsync");
         file_put(file);
     }
-    return per_second(SAFE, began);
+}
+
+/* A row of how many of them a second, and what each asked of the disk since `before`. */
+static double row(unsigned disk, const char *what, unsigned count, plat_ns began,
+                  const struct block_stats *before)
+{
+    const struct block_stats *now = &disk_model_device(disks[disk])->stats;
+    double rate = per_second(count, began);
+
+    printf("%s %s,simulation,%.0f,1/s (each %.2f reads %.2f writes %.2f swaps %.2f "
+           "flushes),,,\n",
+           kinds[disk], what, rate, (double)(now->reads - before->reads) / count,
+           (double)(now->writes - before->writes) / count,
+           (double)(now->compares - before->compares) / count,
+           (double)(now->flushes - before->flushes) / count);
+    return rate;
 }
 
 /* Times of the system's clock cannot be compared between runs; requests to the disk can. */
-static void metadata(double *vmfs)
+static void metadata(unsigned on, const char *volume, double *rates)
 {
     const struct vfs_where where = vfs_where_kernel();
-    struct block_device *disk = disk_model_device(disks[1]);
+    struct block_device *disk = disk_model_device(disks[on]);
     struct vfs_attr attr;
     char path[64];
     plat_ns began = plat_time_now();
     plat_ns before;
-    uint64_t reads;
+    struct block_stats start = disk->stats;
+    struct block_stats stats;
 
-    must(vfs_mkdir(&where, "/vmfs/volumes/speed/d", 0755), "mkdir");
+    snprintf(path, sizeof(path), "/vmfs/volumes/%s/d", volume);
+    must(vfs_mkdir(&where, path, 0755), "mkdir");
     for (unsigned i = 0; i < FILES; i++) {
         struct file *file;
 
-        snprintf(path, sizeof(path), "/vmfs/volumes/speed/d/file-%u", i);
+        snprintf(path, sizeof(path), "/vmfs/volumes/%s/d/file-%u", volume, i);
         must(vfs_open(&where, path, VFS_O_RDWR | VFS_O_CREAT | VFS_O_EXCL, 0600, &file), path);
         file_put(file);
         if (i == 999) {
             vfs_sync();
-            vmfs[0] = per_second(1000, began);
-            printf("VMFS creation of 1000 files,simulation,%.0f,files/s,,,\n", vmfs[0]);
+            rates[0] = row(on, "creation of 1000 files", 1000, began, &start);
             before = plat_time_now();
-            vmfs[1] = safe_files();
-            printf("VMFS creation of 500 files each durable,simulation,%.0f,files/s,,,\n",
-                   vmfs[1]);
-            began += plat_time_now() - before;
+            stats = disk->stats;
+            safe_files(volume);
+            rates[1] = row(on, "creation of 500 files each durable", SAFE, before, &stats);
+            vfs_sync();
+            start = disk->stats;
+            began = plat_time_now();
         }
     }
     vfs_sync();
-    printf("VMFS creation of 10000 files,simulation,%.0f,files/s,,,\n",
-           per_second(FILES, began));
+    (void)row(on, "creation of 9000 files more", FILES - 1000, began, &start);
     began = plat_time_now();
-    reads = disk->stats.reads;
+    stats = disk->stats;
     for (unsigned i = 0; i < 500; i++) {
-        snprintf(path, sizeof(path), "/vmfs/volumes/speed/d/file-%u", i * 7919 % FILES);
+        snprintf(path, sizeof(path), "/vmfs/volumes/%s/d/file-%u", volume, i * 7919 % FILES);
         must(vfs_stat(&where, path, 0, &attr), path);
     }
-    printf("VMFS look-up among 10000 names,simulation,%.0f,1/s (%.1f reads each),,,\n",
-           per_second(500, began), (double)(disk->stats.reads - reads) / 500);
+    (void)row(on, "look-up among 10000 names", 500, began, &stats);
     began = plat_time_now();
+    stats = disk->stats;
     for (unsigned i = 0; i < 500; i++) {
-        snprintf(path, sizeof(path), "/vmfs/volumes/speed/d/file-%u", i);
+        snprintf(path, sizeof(path), "/vmfs/volumes/%s/d/file-%u", volume, i);
         must(vfs_unlink(&where, path), path);
     }
     vfs_sync();
-    printf("VMFS removal among 10000 names,simulation,%.0f,files/s,,,\n",
-           per_second(500, began));
+    (void)row(on, "removal among 10000 names", 500, began, &stats);
 }
 
 static void run(unsigned host)
 {
     const char *writes = getenv("ORRERY_WRITES");
-    double vmfs[2];
+    static const char *const volumes[DISKS] = {NULL, "speed", "own"};
+    double rates[DISKS][2];
     char name[BLOCK_NAME_SIZE + 8];
 
     (void)host;
     must(fs_init(), "fs_init");
     must(vmfs_type_register(), "vmfs");
     disks_up();
-    snprintf(name, sizeof(name), "%s:1", disk_model_device(disks[1])->name);
-    must(datastore_create(name, "speed"), "datastore");
-    snprintf(name, sizeof(name), "%s:1", disk_model_device(disks[0])->name);
+    for (unsigned i = SHARED; i < DISKS; i++) {
+        snprintf(name, sizeof(name), "%s:1", disk_model_device(disks[i])->name);
+        must(datastore_create(name, volumes[i]), "datastore");
+    }
+    snprintf(name, sizeof(name), "%s:1", disk_model_device(disks[RAW])->name);
     must(storage_open(name, &raw), "raw");
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < DISKS; i++)
         disk_model_latency(disks[i], 100000, 2000, 8);
     throughput();
-    metadata(vmfs);
+    for (unsigned i = SHARED; i < DISKS; i++)
+        metadata(i, volumes[i], rates[i]);
     if (writes)
-        replay_ext4(writes, vmfs);
+        replay_ext4(writes, rates);
     storage_close(raw);
     sim_check(datastore_unmount_all() == 0, "not unmounted");
 }

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/vmfs/vmfs.h"
 #include "io/partition.h"
 #include "sim/model/disk.h"
 
@@ -63,6 +64,26 @@ uint64_t tool_random(void)
     if (random)
         fclose(random);
     return value;
+}
+
+struct block_device *tool_partition_of_disk(struct block_device *disk)
+{
+    struct vmfs_extent_info info;
+    struct partition_table *table;
+    struct block_device *part = disk;
+    unsigned number = 0;
+    unsigned count = 0;
+
+    if (vmfs_probe(disk, &info) == VMK_OK || partition_table_read(disk, NULL, &table) != VMK_OK)
+        return disk;
+    for (unsigned i = 0; i < table->count; i++) {
+        if (table->partitions[i].kind != PARTITION_VMFS || table->partitions[i].bad)
+            continue;
+        number = table->partitions[i].number;
+        count++;
+    }
+    partition_table_free(table);
+    return count == 1 && partition_open(disk, number, &part) == VMK_OK ? part : disk;
 }
 
 struct block_device *tool_device_open(const char *text, uint64_t size, bool read_only)

@@ -13,10 +13,12 @@ int tool_fail(const char *what, vmk_status status);
 /* A number with k, m, g or t behind it. */
 must_check bool tool_parse_size(const char *text, uint64_t *out);
 /*
- * An image file or device; "@OFFSET" behind its name: what lies there, "@pN": its partition N. Made if
- * `size` is not 0. Null and a message when it cannot.
+ * An image file or device; "@OFFSET" behind its name: what lies there, "@pN": its partition N.
+ * Made if `size` is not 0. Null and a message when it cannot.
  */
 struct block_device *tool_device_open(const char *text, uint64_t size, bool read_only);
+/* The only VMFS partition of a whole disk that holds no volume itself; else `disk`. */
+struct block_device *tool_partition_of_disk(struct block_device *disk);
 uint64_t tool_random(void);
 
 /* A VMFS volume at work. */

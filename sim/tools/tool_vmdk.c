@@ -2,8 +2,8 @@
 /*
  * sim/tools/tool_vmdk.c -- vmfs-tool's virtual disks: vmkfstools on a volume in an image, and raw bytes.
  *
- * A path that begins with ':' is in the volume, any other is a file of this computer, so a clone also
- * moves disks in and out. IMAGE "none" is no volume at all.
+ * A path that begins with ':' is in the volume, any other is a file of this computer, so a
+ * clone also moves disks in and out. IMAGE "none" is no volume at all.
  *
  * Locking    none: one thread.
  */
@@ -228,8 +228,8 @@ static int query(void *context, const char *path, bool human)
     if (status != VMK_OK)
         return tool_fail(path, status);
     vmfs_uuid_text(&s.uuid, uuid);
-    printf("VMFS-5.%u (Raw Major Version: %u) file system spanning %u partitions.\n", s.minor,
-           s.major, s.extents);
+    printf("VMFS-%u.%u (Raw Major Version: %u) file system spanning %u partitions.\n",
+           s.version, s.minor, s.major, s.extents);
     printf("File system label (if any): %s\nMode: public\n", s.label);
     if (human)
         printf("Capacity %.1f GB, %.1f GB available, file block size 1 MB, max supported file "
@@ -247,22 +247,17 @@ static int query(void *context, const char *path, bool human)
 static int dump_lock(void *context, const char *path)
 {
     const struct vmdk_store *store = context;
-    struct vmfs_lock_info lock;
-    char owner[VMFS_UUID_TEXT];
+    char text[VMFS_DESCRIBE_SIZE];
     vmfs_id id = {0};
     vmk_status status = VMK_BAD_PARAM;
 
     if (*path == ':' && store->context)
         status = vmfs_walk(store->context, path + 1, &id);
     if (status == VMK_OK)
-        status = vmfs_lock_info(store->context, id, &lock);
+        status = vmfs_describe(store->context, id, text, sizeof(text));
     if (status != VMK_OK)
         return tool_fail(path, status);
-    vmfs_uuid_text(&lock.owner, owner);
-    printf("Lock [type %08x offset %llu v %llu, hb offset %llu\ngen %llu, mode %u, owner %s]\n",
-           lock.type, (unsigned long long)lock.address, (unsigned long long)lock.token,
-           (unsigned long long)lock.heartbeat, (unsigned long long)lock.heartbeat_generation,
-           lock.mode, owner);
+    fputs(text, stdout);
     return 0;
 }
 

@@ -165,7 +165,7 @@ int tool_df(struct tool_volume *vol, int argc, char **argv)
     if (status != VMK_OK)
         return tool_fail(argv[0], status);
     vmfs_uuid_text(&s.uuid, uuid);
-    printf("%-24s VMFS-5.%u (%u extent%s) %s\n", s.label, s.minor, s.extents,
+    printf("%-24s VMFS-%u.%u (%u extent%s) %s\n", s.label, s.version, s.minor, s.extents,
            s.extents == 1 ? "" : "s", uuid);
     printf("%-16s %14s %14s %14s\n", "", "total", "used", "free");
     printf("%-16s %14llu %14llu %14llu\n", "MiB", (unsigned long long)(s.size >> 20),

@@ -25,9 +25,8 @@
 static const char usage[] =
     "usage: vmfs-tool IMAGE[,IMAGE...] COMMAND ...\n"
     "\n"
-    "An IMAGE is a file or device that holds one VMFS-5 extent (a partition, not a whole "
-    "disk);\n"
-    "append @OFFSET for one inside a larger file, @pN for partition N. Commands:\n"
+    "An IMAGE is a file or device that holds one VMFS-5 extent, or a whole disk with one VMFS\n"
+    "partition; append @OFFSET for one inside a larger file, @pN for partition N. Commands:\n"
     "\n"
     "  mkfs [-L LABEL] [-s SIZE]   make a volume; -s creates the image (273M, 1G, 2T ...)\n"
     "  ls [-l] [PATH]              list a directory\n"
@@ -80,8 +79,9 @@ static uint64_t wall_seconds(void)
 
 /* ---- devices ---- */
 
+/* `find`: in a whole disk, its one VMFS partition. */
 static bool devices_open(struct tool_volume *vol, const char *images, uint64_t size,
-                         bool read_only)
+                         bool read_only, bool find)
 {
     char *copy = strdup(images);
 
@@ -93,6 +93,8 @@ static bool devices_open(struct tool_volume *vol, const char *images, uint64_t s
         vol->devices[vol->count] = tool_device_open(word, size, read_only);
         if (!vol->devices[vol->count])
             return false;
+        if (find)
+            vol->devices[vol->count] = tool_partition_of_disk(vol->devices[vol->count]);
         vol->count++;
     }
     free(copy);
@@ -117,7 +119,7 @@ static int volume_open(struct tool_volume *vol, const char *images, bool write)
                                    .seconds = wall_seconds};
     vmk_status status;
 
-    if (!devices_open(vol, images, 0, !write))
+    if (!devices_open(vol, images, 0, !write, true))
         return 3;
     status = vmfs_mount(vol->devices, vol->count, &how, &vol->v);
     if (status != VMK_OK)
@@ -156,7 +158,7 @@ static int make_volume(const char *images, int argc, char **argv)
     }
     for (unsigned i = 0; i < ARRAY_COUNT(how.random); i++)
         how.random[i] = tool_random();
-    if (!devices_open(&vol, images, size, false))
+    if (!devices_open(&vol, images, size, false, false))
         return 3;
     status = vmfs_format(vol.devices, vol.count, &how);
     return status == VMK_OK ? 0 : tool_fail(images, status);

@@ -2,19 +2,20 @@
 /*
  * sim/workload/engine.c -- the event loop around the scheduler's state machine.
  *
- * The kernel in the simulation proves that the kernel works; this proves what the scheduler does,
- * some hundred times faster, because nothing runs but the machine itself. Time goes from event to
- * event: a burst ends, a deadline of a CPU is over, a world's timer is due. What happens at one
- * instant is worked off in a fixed order: CPUs that were kicked, lowest first, then worlds that
- * take their next step, lowest CPU first. A world's steps take no time, only `run`, spinning and
- * the costs do.
+ * The kernel in the simulation proves that the kernel works; this proves what the scheduler
+ * does, some hundred times faster, because nothing runs but the machine itself. Time goes from
+ * event to event: a burst ends, a deadline of a CPU is over, a world's timer is due. What
+ * happens at one instant is worked off in a fixed order: CPUs that were kicked, lowest first,
+ * then worlds that take their next step, lowest CPU first. A world's steps take no time, only
+ * `run`, spinning and the costs do.
  *
  *     event heap --> input --> sched_step() --> next, kick, deadline --> event heap
  *                      |            |
  *                      +-- trace <--+ (observer)
  *
- * Speeds: a CPU has a speed in Q16, below nominal beside a busy SMT sibling or away from a world's
- * home node. Costs (switch, migration) are burnt before the burst goes on and are not demand.
+ * Speeds: a CPU has a speed in Q16, below nominal beside a busy SMT sibling or away from a
+ * world's home node. Costs (switch, migration) are burnt before the burst goes on and are not
+ * demand.
  *
  * Invariants
  *   - A run is a function of program, options and build: no clock, no pointer, no hash order.
@@ -63,8 +64,10 @@ void *engine_allocated(size_t count, size_t size)
     return block;
 }
 
-/* Zeroed. In large pages if there are some, as the image maps all memory: by small ones 10,000 worlds
- * would measure this computer's TLB. */
+/*
+ * Zeroed. In large pages if there are some, as the image maps all memory: by small ones 10,000
+ * worlds would measure this computer's TLB.
+ */
 static struct engine_world *worlds_allocated(size_t count)
 {
     size_t align = 64;
@@ -202,12 +205,9 @@ static void switched(struct engine *e, unsigned cpu, struct sched_entity *next)
     if (w) {
         w->cost += e->program->source->costs.context_switch;
         if (w->wake_time != UINT64_MAX) {
-            uint64_t length = e->now - w->wake_time;
-
-            if (!w->wake_hist)
-                w->wake_hist = engine_allocated(ENGINE_HIST_SIZE, sizeof(*w->wake_hist));
-            w->wake_hist[engine_hist_index(length)]++;
-            w->wake_max = MAX(w->wake_max, length);
+            if (!w->wake)
+                w->wake = engine_allocated(1, sizeof(*w->wake));
+            hdr_add(w->wake, e->now - w->wake_time);
             w->wake_time = UINT64_MAX;
             w->wakes++;
         }
@@ -229,8 +229,8 @@ static void switched(struct engine *e, unsigned cpu, struct sched_entity *next)
 /* ---- the machine ---- */
 
 /*
- * Deadlines move at every switch, mostly to later. An event that is too early stays and finds out when
- * it comes (deadline_event()): that is one move in the heap for many.
+ * Deadlines move at every switch, mostly to later. An event that is too early stays and finds
+ * out when it comes (deadline_event()): that is one move in the heap for many.
  */
 static void deadline_set(struct engine *e, unsigned cpu, uint64_t deadline)
 {
@@ -495,10 +495,9 @@ static bool finish(struct engine *e)
         out->migrations = w->migrations;
         out->wakes = w->wakes;
         out->remote = w->remote;
-        out->wake_max = w->wake_max;
-        out->wake_hist = w->wake_hist;
+        out->wake = w->wake;
         out->ended = w->mode == MODE_ENDED;
-        w->wake_hist = NULL;
+        w->wake = NULL;
         if (t.run != w->measured)
             return engine_fail(
                 e, "world %s ran %llu ns by the scheduler's account, %llu by ours",
@@ -591,7 +590,7 @@ bool engine_run(const struct program *p, const struct engine_options *o,
         result->memory = memory_take_result(e->memory);
     memory_destroy(e->memory);
     for (uint32_t i = 0; i < p->world_count; i++)
-        free(e->worlds[i].wake_hist);
+        free(e->worlds[i].wake);
     for (uint32_t i = 0; i < p->pool_count; i++)
         free(e->pools[i]);
     evheap_free(&e->events);
@@ -606,38 +605,10 @@ bool engine_run(const struct program *p, const struct engine_options *o,
 void engine_result_free(struct engine_result *result)
 {
     for (uint32_t i = 0; result->worlds && i < result->world_count; i++)
-        free(result->worlds[i].wake_hist);
+        free(result->worlds[i].wake);
     free(result->worlds);
     free(result->skew);
     free(result->samples);
     free(result->memory.samples);
     *result = (struct engine_result){.world_count = 0};
-}
-
-uint64_t engine_hist_percentile(const uint64_t hist[ENGINE_HIST_SIZE], double part)
-{
-    uint64_t total = 0, seen = 0;
-
-    for (uint32_t i = 0; i < ENGINE_HIST_SIZE; i++)
-        total += hist[i];
-    for (uint32_t i = 0; i < ENGINE_HIST_SIZE; i++) {
-        seen += hist[i];
-        if (seen && (double)seen >= part * (double)total) {
-            uint32_t top = i / ENGINE_HIST_STEPS + 3;
-
-            if (i < ENGINE_HIST_STEPS)
-                return i;
-            return (ENGINE_HIST_STEPS + i % ENGINE_HIST_STEPS + 1ull) << (top - 4);
-        }
-    }
-    return 0;
-}
-
-uint64_t engine_wake_percentile(const struct engine_world_result *w, double part)
-{
-    uint64_t hist[ENGINE_HIST_SIZE] = {0};
-
-    for (uint32_t i = 0; w->wake_hist && i < ENGINE_HIST_SIZE; i++)
-        hist[i] = w->wake_hist[i];
-    return MIN(engine_hist_percentile(hist, part), w->wake_max);
 }

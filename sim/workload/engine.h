@@ -10,13 +10,10 @@
 #pragma once
 
 #include "core/trace.h"
+#include "lib/hdr.h"
 #include "sched/machine.h"
 #include "sim/workload/memory.h"
 #include "sim/workload/program.h"
-
-/* Lengths of wake-ups: 16 steps per power of two, so 6 % wide. */
-#define ENGINE_HIST_STEPS 16u
-#define ENGINE_HIST_SIZE  (40u * ENGINE_HIST_STEPS)
 
 /* What a world had, from its start or up to a sample. All ns. */
 struct engine_times {
@@ -30,9 +27,8 @@ struct engine_world_result {
     uint64_t used;      // the scheduler's %USED
     uint64_t created;
     uint64_t switches, migrations, wakes;
-    uint64_t remote;  // run time away from the home node
-    uint64_t wake_max;
-    uint32_t *wake_hist;  // null: never woken
+    uint64_t remote;   // run time away from the home node
+    struct hdr *wake;  // from wake-up to running, ns; null: never woken
     bool ended;
 };
 
@@ -69,17 +65,3 @@ struct engine_result {
 must_check bool engine_run(const struct program *p, const struct engine_options *o,
                            struct engine_result *result);
 void engine_result_free(struct engine_result *result);
-/* The length below which that part of the wake-ups was, in ns. */
-uint64_t engine_wake_percentile(const struct engine_world_result *w, double part);
-/* The same over the sum of several histograms. */
-uint64_t engine_hist_percentile(const uint64_t hist[ENGINE_HIST_SIZE], double part);
-static inline uint32_t engine_hist_index(uint64_t ns)
-{
-    unsigned top;
-
-    if (ns < ENGINE_HIST_STEPS)
-        return (uint32_t)ns;
-    top = 63 - (unsigned)__builtin_clzll(ns);
-    top = (top - 3) * ENGINE_HIST_STEPS + (unsigned)((ns >> (top - 4)) & 15);
-    return MIN(top, ENGINE_HIST_SIZE - 1);
-}

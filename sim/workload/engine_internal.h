@@ -31,8 +31,7 @@ struct engine_world {
     uint64_t cost;    // overhead to burn first: switch, migration
     uint64_t work, spin, ops, measured, remote;
     uint64_t wake_time;  // UINT64_MAX: not waiting to run
-    uint64_t wake_max;
-    uint32_t *wake_hist;
+    struct hdr *wake;    // null: never woken
     struct rng rng;
     uint64_t turn;  // for cycles
     uint64_t base;  // start time, for `every`

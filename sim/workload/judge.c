@@ -2,9 +2,10 @@
 /*
  * sim/workload/judge.c -- what the metrics of an expectation mean.
  *
- * A claim over windows (`each 1s`) is judged in every whole window between `from` and `to`, from
- * samples that the engine took at the windows' edges; the worst window is shown. Percentiles of
- * wake-ups, skew, switches and migrations are of the whole run whatever the window.
+ * A claim over windows (`each 1s`) is judged in every whole window between `from` and `to`,
+ * from samples that the engine took at the windows' edges; the worst window is shown.
+ * Percentiles of wake-ups, skew, switches and migrations are of the whole run whatever the
+ * window.
  *
  * Invariants
  *   - Every edge of a window is a sample: the sample period divides all lengths
@@ -137,22 +138,18 @@ static struct sums summed(const struct program *p, const struct engine_result *r
 }
 
 static double wake(const struct program *p, const struct engine_result *r, const char *name,
-                   double part)
+                   unsigned permille)
 {
-    uint64_t hist[ENGINE_HIST_SIZE] = {0}, most = 0;
-    bool any = false;
+    struct hdr all = {0};
 
     for (uint32_t i = 0; i < r->world_count; i++) {
-        if (!judge_matches(p, i, name) || !r->worlds[i].wake_hist)
+        if (!judge_matches(p, i, name) || !r->worlds[i].wake)
             continue;
-        any = true;
-        most = MAX(most, r->worlds[i].wake_max);
-        for (uint32_t k = 0; k < ENGINE_HIST_SIZE; k++)
-            hist[k] += r->worlds[i].wake_hist[k];
+        hdr_merge(&all, r->worlds[i].wake);
     }
-    if (!any)
+    if (!all.count)
         return NAN;
-    return (double)(part < 1 ? MIN(engine_hist_percentile(hist, part), most) : most) / 1e9;
+    return (double)hdr_permille(&all, permille) / 1e9;
 }
 
 /* The sum of a counter that exists for the whole run only. */
@@ -192,7 +189,9 @@ static double skew(const struct program *p, const struct engine_result *r, const
     return most;
 }
 
-/* Memory, second by second: amounts are means over the window, of all VMs that match together. */
+/*
+ * Memory, second by second: amounts are means over the window, of all VMs that match together.
+ */
 static double memory_metric(const struct program *p, const struct engine_result *r,
                             enum wl_metric metric, const char *name, uint64_t from, uint64_t to)
 {
@@ -274,10 +273,10 @@ double judge_metric(const struct program *p, const struct engine_result *r,
         return memory_metric(p, r, metric, name, from, to);
     switch (metric) {
     case WL_METRIC_ELAPSED: return elapsed / 1e9;
-    case WL_METRIC_WAKE_P50: return wake(p, r, name, 0.5);
-    case WL_METRIC_WAKE_P90: return wake(p, r, name, 0.9);
-    case WL_METRIC_WAKE_P99: return wake(p, r, name, 0.99);
-    case WL_METRIC_WAKE_MAX: return wake(p, r, name, 1);
+    case WL_METRIC_WAKE_P50: return wake(p, r, name, 500);
+    case WL_METRIC_WAKE_P90: return wake(p, r, name, 900);
+    case WL_METRIC_WAKE_P99: return wake(p, r, name, 990);
+    case WL_METRIC_WAKE_MAX: return wake(p, r, name, 1000);
     case WL_METRIC_SKEW: return skew(p, r, name);
     case WL_METRIC_SWITCHES:
     case WL_METRIC_MIGRATIONS:
@@ -297,6 +296,60 @@ double judge_metric(const struct program *p, const struct engine_result *r,
     case WL_METRIC_HIGH: return s.high / 1e9;
     default: return s.sum / 1e9;
     }
+}
+
+/* ---- names in claims ---- */
+
+static bool names_any(const struct program *p, const char *pattern)
+{
+    for (uint32_t i = 0; i < p->pool_count; i++) {
+        if (wl_name_matches(pattern, p->pools[i].name))
+            return true;
+    }
+    for (uint32_t i = 0; i < p->world_count; i++) {
+        if (wl_name_matches(pattern, p->worlds[i].name))
+            return true;
+    }
+    return false;
+}
+
+static bool names_variant(const struct workload *w, const char *name)
+{
+    for (uint32_t i = 0; i < w->variant_count; i++) {
+        if (!strcmp(w->variants[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+static bool names_check(const struct program *p, const struct wl_expr *e,
+                        struct wl_error *error)
+{
+    if (!e)
+        return true;
+    if (e->kind == WL_EXPR_METRIC && !names_any(p, e->name)) {
+        snprintf(error->text, sizeof(error->text), "no world, VM or pool is called %s",
+                 e->name);
+        return false;
+    }
+    if (e->kind == WL_EXPR_METRIC && e->variant[0] && !names_variant(p->source, e->variant)) {
+        snprintf(error->text, sizeof(error->text),
+                 "no variant %s: declare it by a line `variant NAME key=value`", e->variant);
+        return false;
+    }
+    return names_check(p, e->left, error) && names_check(p, e->right, error);
+}
+
+bool judge_names_check(const struct program *p, struct wl_error *error)
+{
+    for (uint32_t i = 0; i < p->source->expect_count; i++) {
+        const struct wl_expect *e = &p->source->expects[i];
+
+        *error = (struct wl_error){.line = e->line, .field = 2};
+        if (!names_check(p, e->left, error) || !names_check(p, e->right, error))
+            return false;
+    }
+    return true;
 }
 
 /* ---- claims ---- */

@@ -24,5 +24,7 @@ bool judge_needs_skew(const struct workload *w);
  * matches. */
 double judge_metric(const struct program *p, const struct engine_result *r,
                     enum wl_metric metric, const char *name, uint64_t from, uint64_t to);
+/* Are the names and variants of all claims there? False: *error has the first that is not. */
+must_check bool judge_names_check(const struct program *p, struct wl_error *error);
 /* Judges claim `i`; `why` (room) says the numbers of the worst window. */
 must_check bool judge_expect(const struct judge *j, uint32_t i, char *why, size_t room);

@@ -210,8 +210,8 @@ static void deflate(struct memory *m, struct memory_vm *vm, uint32_t target)
 }
 
 /*
- * The driver: the guest gives free pages first, then idle ones; what it works with last. A driver that is
- * unloaded or reset gives all back at once, without a word about single pages.
+ * The driver: the guest gives free pages first, then idle ones; what it works with last. A
+ * driver that is unloaded or reset gives all back at once, without a word about single pages.
  */
 static void balloon(struct memory *m, struct memory_vm *vm, uint32_t target)
 {
@@ -223,20 +223,12 @@ static void balloon(struct memory *m, struct memory_vm *vm, uint32_t target)
     }
 }
 
-/* Guest pages that are out, less what the cache takes: src/vmm/vm_swap.c counts so. */
-static uint32_t out_now(const struct memory_vm *vm)
-{
-    uint32_t out = vm->count[PAGE_SWAPPED] + vm->count[PAGE_COMPRESSED];
-
-    return out - memory_cache_frames(vm->count[PAGE_COMPRESSED]);
-}
-
 /* Victims are random: the host knows nothing better. */
 static void take_out(struct memory *m, struct memory_vm *vm, uint32_t target)
 {
     uint32_t tries = 4 * m->swap_rate;
 
-    while (tries-- && vm->out_left && out_now(vm) < target) {
+    while (tries-- && vm->out_left && memory_out_now(vm) < target) {
         if (!memory_take_out(m, vm, (uint32_t)rng_below(&vm->rng, vm->size)))
             continue;
         vm->out_left--;

@@ -46,6 +46,7 @@ struct memory_vm {
     uint32_t surplus_since;  // second in which the balloon was more than its target
     int64_t shared_parts;    // its parts of common frames, in 1/65536
     uint32_t out_left;       // pages that may go this second
+    uint32_t looked_at;      // second in which it last had its targets looked at, plus one
     struct rng rng;
     struct memory_page *pages;
     uint32_t count[PAGE_STATE_COUNT];
@@ -113,6 +114,13 @@ void memory_vm_drop(struct memory *m, struct memory_vm *vm);
 static inline uint32_t memory_cache_frames(uint32_t pages)
 {
     return (pages + 1) / 2;
+}
+/* Guest pages that are out, less what the cache takes: src/vmm/vm_swap.c counts so. */
+static inline uint32_t memory_out_now(const struct memory_vm *vm)
+{
+    const uint32_t packed = vm->count[PAGE_COMPRESSED];
+
+    return vm->count[PAGE_SWAPPED] + packed - memory_cache_frames(packed);
 }
 /* What the VM holds now, its cache included. */
 uint64_t memory_held_now(const struct memory_vm *vm);

@@ -90,7 +90,10 @@ uint64_t memory_held_now(const struct memory_vm *vm)
     return there > vm->now.shared ? there - vm->now.shared : 0;
 }
 
-/* As vmm_mem_is_short(): the host is at its floor and the VM has its reservation, or it is at its limit. */
+/*
+ * As vmm_mem_is_short(): the host is at its floor and the VM has its reservation, or it is at
+ * its limit.
+ */
 static bool is_short(const struct memory *m, const struct memory_vm *vm)
 {
     const struct memsched_node *n = memsched_find(&m->policy, vm->id);
@@ -104,20 +107,70 @@ static bool is_short(const struct memory *m, const struct memory_vm *vm)
            held >= n->min;
 }
 
-/* A VM that may not grow gives pages of its own for the one it needs. */
-static bool make_room(struct memory *m, struct memory_vm *vm)
+/* Up to `most` of its pages go, as fast as it may this second; how many did. */
+static uint32_t give(struct memory *m, struct memory_vm *vm, uint32_t most)
 {
-    const struct memsched_node *n = memsched_find(&m->policy, vm->id);
-    uint64_t held = memory_held_now(vm), above = held >= n->min ? held - n->min + 1 : 0;
-    uint32_t given = 0, most = (uint32_t)MIN(above, (uint64_t)FORCED);
+    uint32_t given = 0;
 
-    // No more than its reservation leaves, the page that comes in counted.
     for (uint32_t i = 0; i < FORCED_TRIES && given < most && vm->out_left; i++) {
         if (memory_take_out(m, vm, (uint32_t)rng_below(&vm->rng, vm->size))) {
             given++;
             vm->out_left--;
         }
     }
+    return given;
+}
+
+enum turn {
+    TURN_OWN,     // it has what is due to it, or the others cannot give
+    TURN_DONE,    // they gave
+    TURN_OTHERS,  // they gave what they can this second
+};
+
+/* As vm_swap.c: a VM that has less than is due to it waits for those who have too much. */
+static enum turn others_give(struct memory *m, const struct memory_vm *vm)
+{
+    const struct memsched_node *n = memsched_find(&m->policy, vm->id);
+    const uint64_t held = memory_held_now(vm);
+    bool later = false;
+    uint32_t given = 0;
+
+    if (held >= n->target.due || (n->target.cap < n->size && held >= n->target.cap))
+        return TURN_OWN;
+    for (uint32_t i = 0; i < m->vm_count; i++) {
+        struct memory_vm *other = &m->vms[i];
+        const uint32_t out = memory_out_now(other);
+
+        n = other->id && other != vm ? memsched_find(&m->policy, other->id) : NULL;
+        if (n && n->target.swap > out) {
+            given += give(m, other, MIN(n->target.swap - out, FORCED));
+            later = later || !other->out_left;
+        }
+    }
+    return given ? TURN_DONE : later ? TURN_OTHERS : TURN_OWN;
+}
+
+/* For a VM that may not grow others give pages, or it gives some of its own. */
+static bool make_room(struct memory *m, struct memory_vm *vm)
+{
+    const struct memsched_node *n = memsched_find(&m->policy, vm->id);
+    uint64_t held = memory_held_now(vm), above = held >= n->min ? held - n->min + 1 : 0;
+    uint32_t given = 0;
+    enum turn turn;
+
+    do {
+        turn = others_give(m, vm);
+        if (turn == TURN_OWN && held < n->target.due && vm->looked_at != m->second + 1) {
+            vm->looked_at = m->second + 1;  // the policy may not know yet how short it is
+            memory_tell_free(m);
+            turn = others_give(m, vm);
+        }
+    } while (turn == TURN_DONE && is_short(m, vm));
+    if (turn == TURN_DONE)
+        return true;
+    // No more than its reservation leaves, the page that comes in counted.
+    if (turn == TURN_OWN)
+        given = give(m, vm, (uint32_t)MIN(above, (uint64_t)FORCED));
     vm->now.stalled += !given;
     return given && !is_short(m, vm);
 }
@@ -222,7 +275,8 @@ static bool bring(struct memory *m, struct memory_vm *vm, uint32_t page)
     case PAGE_COMPRESSED:
     case PAGE_SWAPPED:
         content = from->content[p->where];
-        // Looked at before it is mapped: what cannot be read, or is another, no guest ever sees.
+        // Looked at before it is mapped: what cannot be read, or is another, no guest ever
+        // sees.
         if (p->state == PAGE_SWAPPED && (!is_read(m, vm) || p->sum != sum_of(content))) {
             vm->now.lost++;
             return false;

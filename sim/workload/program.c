@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fnv.h"
 #include "sim/workload/memory.h"
 
 /* Names to numbers: open addressing. */
@@ -62,11 +63,9 @@ static bool fail(struct linker *l, uint32_t line, const char *what, const char *
 
 static struct entry *slot(struct names *n, const char *name)
 {
-    uint64_t hash = 0xcbf29ce484222325ull;
+    const uint64_t hash = fnv1a_64(name, strlen(name));
     size_t i;
 
-    for (const char *c = name; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 0x100000001b3ull;
     for (i = (hash ^ hash >> 29) & (n->size - 1);
          n->entries[i].kind && strcmp(n->entries[i].name, name) != 0;)
         i = (i + 1) & (n->size - 1);
@@ -129,7 +128,9 @@ static void policy_note(struct program_resources *r)
         r->min_mhz = r->max_mhz;
 }
 
-/* --- pools and VMs -------------------------------------------------------------------------- */
+/*
+ * --- pools and VMs --------------------------------------------------------------------------
+ */
 
 static bool pool_enter(struct linker *l, const char *name, const char *parent, uint32_t line)
 {
@@ -183,7 +184,9 @@ static bool pools_link(struct linker *l)
     return true;
 }
 
-/* --- worlds --------------------------------------------------------------------------------- */
+/*
+ * --- worlds ---------------------------------------------------------------------------------
+ */
 
 static bool worlds_link(struct linker *l)
 {
@@ -238,7 +241,9 @@ static bool worlds_link(struct linker *l)
     return true;
 }
 
-/* --- objects -------------------------------------------------------------------------------- */
+/*
+ * --- objects --------------------------------------------------------------------------------
+ */
 
 static uint32_t object_add(struct program *p, struct program_object object)
 {
@@ -355,7 +360,9 @@ static bool target_link(struct linker *l, const struct wl_step *s, const char *s
     return fail(l, s->line, declare[wanted[s->kind]], name);
 }
 
-/* --- steps ---------------------------------------------------------------------------------- */
+/*
+ * --- steps ----------------------------------------------------------------------------------
+ */
 
 static bool body_link(struct linker *l, const struct wl_world *group, uint32_t i,
                       const char *self, struct program_op *ops)
@@ -446,7 +453,9 @@ static bool ops_link(struct linker *l)
     return true;
 }
 
-/* --- changes at run time -------------------------------------------------------------------- */
+/*
+ * --- changes at run time --------------------------------------------------------------------
+ */
 
 /* `mem.` settings are of the host, or of a VM or pool that has a mem line. */
 static bool change_memory_check(struct linker *l, const struct wl_change *c, bool is_pool)

@@ -108,6 +108,12 @@ static double yardstick(void)
 
 /* ---- the table ---- */
 
+/* The length that so many of a thousand wake-ups were below, in ns. */
+static uint64_t wake_permille(const struct engine_world_result *w, unsigned permille)
+{
+    return w->wake ? hdr_permille(w->wake, permille) : 0;
+}
+
 static const char *const columns =
     "world,shares,run_ms,ready_ms,limited_ms,costop_ms,wait_ms,work_ms,spin_ms,"
     "cpu_percent,"
@@ -126,8 +132,8 @@ static void row_csv(const struct program *p, const struct engine_result *r, uint
            (double)t->costop / 1e6, (double)t->wait / 1e6, (double)t->work / 1e6,
            (double)t->spin / 1e6, 100.0 * (double)t->run / (double)r->duration,
            (unsigned long long)w->switches, (unsigned long long)w->migrations,
-           (unsigned long long)w->wakes, (double)engine_wake_percentile(w, 0.5) / 1e3,
-           (double)engine_wake_percentile(w, 0.99) / 1e3, (double)w->wake_max / 1e3,
+           (unsigned long long)w->wakes, (double)wake_permille(w, 500) / 1e3,
+           (double)wake_permille(w, 990) / 1e3, (double)wake_permille(w, 1000) / 1e3,
            (unsigned long long)t->ops);
 }
 
@@ -141,8 +147,8 @@ static void row_text(const struct program *p, const struct engine_result *r, uin
            p->worlds[i].name, (double)t->run / elapsed, (double)t->ready / elapsed,
            (double)t->limited / elapsed, (double)t->costop / elapsed, (double)t->wait / elapsed,
            (unsigned long long)w->switches, (unsigned long long)w->migrations,
-           (double)engine_wake_percentile(w, 0.5) / 1e3,
-           (double)engine_wake_percentile(w, 0.99) / 1e3, (unsigned long long)t->ops);
+           (double)wake_permille(w, 500) / 1e3, (double)wake_permille(w, 990) / 1e3,
+           (unsigned long long)t->ops);
 }
 
 static void memory_table(const struct program *p, const struct engine_result *r);
@@ -218,8 +224,8 @@ static bool variant_needed(const struct wl_expr *e)
 }
 
 /*
- * Judges the claims that the run's policy makes; says those that fail, or when `all` each, with those that are not
- * claimed. Returns how many failed.
+ * Judges the claims that the run's policy makes; says those that fail, or when `all` each, with
+ * those that are not claimed. Returns how many failed.
  */
 static unsigned judged(const struct session *s, const struct judge *j, bool all,
                        unsigned *unclaimed)
@@ -383,7 +389,9 @@ static int session_run(struct session *s)
     }
     s->options.skew = judge_needs_skew(&s->workload);
     if (!judge_sample_period(&s->workload, &s->options.sample_period, &error) ||
-        !program_link(&s->workload, &s->program, &error)) {
+        !program_link(&s->workload, &s->program, &error) ||
+        !judge_names_check(&s->program, &error)) {
+        program_free(&s->program);
         wl_free(&s->workload);
         return fail(a->file, &error);
     }
@@ -417,6 +425,34 @@ static bool number(const char *text, uint64_t most, uint64_t *value)
     const char *end;
 
     return parse_u64(text, &end, value) && !*end && *value <= most;
+}
+
+/* What an option of that name takes, for who gave it something else. */
+static const char *wanted(const char *option)
+{
+    static const struct {
+        const char *option, *what;
+    } options[] = {
+        {"--cpus", "is a number from 1 to 64"},
+        {"--seeds", "is a number from 1 to 1000000"},
+        {"--seed", "is a number"},
+        {"--worlds", "is a number, 0 for all"},
+        {"--duration", "is a time with a unit, such as 20s"},
+        {"--policy", "is share, credit2, rr or edf"},
+        {"--memory", "is a setting, such as idle-tax=0"},
+        {"--variant", "is the name of a variant in the file"},
+        {"--trace", "is a directory, and of one run: not with --seeds"},
+        {"FILE", "is missing"},
+    };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(options); i++) {
+        size_t length = strlen(options[i].option);
+
+        if (!strncmp(option, options[i].option, length) &&
+            (!option[length] || option[length] == '='))
+            return options[i].what;
+    }
+    return "is not understood";
 }
 
 static bool arguments_read(struct arguments *a, int argc, char **argv, const char **bad)
@@ -457,7 +493,7 @@ static bool arguments_read(struct arguments *a, int argc, char **argv, const cha
         if (!good)
             return false;
     }
-    *bad = "FILE is missing";
+    *bad = !a->file ? "FILE" : "--trace";
     return a->file && !(a->trace && a->seeds);
 }
 
@@ -474,8 +510,8 @@ int replay_main(int argc, char **argv)
         }
     }
     if (!arguments_read(&a, argc, argv, &bad)) {
-        fprintf(stderr, "orrery-sim replay: %s: not understood; see orrery-sim replay --help\n",
-                bad);
+        fprintf(stderr, "orrery-sim replay: %s %s; see orrery-sim replay --help\n", bad,
+                wanted(bad));
         return STATUS_USAGE;
     }
     return session_run(&s);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sched/machine.h"
 #include "sim/workload/wl_internal.h"
 
 #define RESOURCE_KEYS(r)                                                                       \
@@ -124,6 +125,8 @@ static bool policy_keys(struct parser *p, uint32_t first, struct wl_policy *o)
         if (f->key == 6 && !memcmp(f->text, "policy", 6)) {
             if (!wl_name_field(p, i, f->text + 7, f->length - 7, false, "policy", o->policy))
                 return false;
+            if (sched_policy_by_name(o->policy) == SCHED_POLICY_COUNT)
+                return wl_fail(p, i, "no policy %s: share, credit2, rr or edf", o->policy);
             continue;
         }
         if (memory_field_is(f)) {
@@ -143,7 +146,11 @@ static bool policy_keys(struct parser *p, uint32_t first, struct wl_policy *o)
 static bool declare_policy(struct parser *p)
 {
     p->w->policy = (struct wl_policy){.tunable_count = 0};
-    return wl_name_here(p, "policy", p->w->policy.policy) && policy_keys(p, 2, &p->w->policy);
+    if (!wl_name_here(p, "policy", p->w->policy.policy))
+        return false;
+    if (sched_policy_by_name(p->w->policy.policy) == SCHED_POLICY_COUNT)
+        return wl_fail(p, 1, "no policy %s: share, credit2, rr or edf", p->w->policy.policy);
+    return policy_keys(p, 2, &p->w->policy);
 }
 
 static bool declare_variant(struct parser *p)
@@ -213,7 +220,8 @@ static bool declare_memory(struct parser *p)
     }
     if (p->count < 3)
         return wl_fail(p, 2, "mem needs keys, such as size=1024M");
-    free(*to);
+    if (*to)
+        return wl_fail(p, 1, "a second mem line of %s: leave one out", name);
     *to = wl_copied(p->field[2].text, (size_t)(last->text + last->length - p->field[2].text));
     return true;
 }
@@ -382,24 +390,25 @@ bool wl_declare(struct parser *p)
     static const struct {
         const char *word;
         bool (*read)(struct parser *p);
+        bool once;
     } words[] = {
-        {"workload", declare_workload},
-        {"source", declare_source},
-        {"loop", declare_replay},
-        {"duration", declare_duration},
-        {"host", declare_host},
-        {"cost", declare_cost},
-        {"policy", declare_policy},
-        {"variant", declare_variant},
-        {"pool", declare_pool},
-        {"vm", declare_vm},
-        {"memory", declare_memory_of_host},
-        {"mem", declare_memory},
-        {"world", declare_world},
-        {"recorded", declare_recorded},
-        {"selfreplay", declare_selfreplay},
-        {"at", declare_at},
-        {"expect", declare_expect},
+        {"workload", declare_workload, true},
+        {"source", declare_source, true},
+        {"loop", declare_replay, true},
+        {"duration", declare_duration, true},
+        {"host", declare_host, false},
+        {"cost", declare_cost, false},
+        {"policy", declare_policy, true},
+        {"variant", declare_variant, false},
+        {"pool", declare_pool, false},
+        {"vm", declare_vm, false},
+        {"memory", declare_memory_of_host, true},
+        {"mem", declare_memory, false},
+        {"world", declare_world, false},
+        {"recorded", declare_recorded, false},
+        {"selfreplay", declare_selfreplay, true},
+        {"at", declare_at, false},
+        {"expect", declare_expect, false},
     };
     const struct field *f = &p->field[0];
 
@@ -412,8 +421,12 @@ bool wl_declare(struct parser *p)
     if (wl_field_is(f, "barrier"))
         return declare_object(p, WL_OBJECT_BARRIER);
     for (unsigned i = 0; i < ARRAY_COUNT(words); i++) {
-        if (wl_field_is(f, words[i].word))
-            return words[i].read(p);
+        if (!wl_field_is(f, words[i].word))
+            continue;
+        if (words[i].once && p->declared & 1u << i)
+            return wl_fail(p, 0, "a second %s line: leave one out", words[i].word);
+        p->declared |= 1u << i;
+        return words[i].read(p);
     }
     for (unsigned i = 0; i < WL_STEP_COUNT; i++) {
         if (wl_field_is(f, wl_step_words[i]))

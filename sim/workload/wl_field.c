@@ -197,6 +197,8 @@ static bool key_value(struct parser *p, uint32_t i, const struct key *k, const c
 /* All key=value fields from `first` on, by the table. */
 bool wl_keys_read(struct parser *p, uint32_t first, const struct key *keys, size_t count)
 {
+    uint64_t used = 0;  // bits of keys
+
     for (uint32_t i = first; i < p->count; i++) {
         const struct field *f = &p->field[i];
         size_t k = 0;
@@ -209,14 +211,17 @@ bool wl_keys_read(struct parser *p, uint32_t first, const struct key *keys, size
             k++;
         if (k == count) {
             char known[160] = "";
-            size_t used = 0;
+            size_t length = 0;
 
-            for (k = 0; k < count && used < sizeof(known) - 24; k++)
-                used +=
-                    (size_t)snprintf(known + used, sizeof(known) - used, " %s", keys[k].name);
+            for (k = 0; k < count && length < sizeof(known) - 24; k++)
+                length += (size_t)snprintf(known + length, sizeof(known) - length, " %s",
+                                           keys[k].name);
             return wl_fail(p, i, "unknown key '%.*s'; known here:%s", (int)MIN(f->key, 24u),
                            f->text, known);
         }
+        if (used & 1ull << k)
+            return wl_fail(p, i, "%s stands twice on this line", keys[k].name);
+        used |= 1ull << k;
         if (!key_value(p, i, &keys[k], f->text + f->key + 1, f->length - f->key - 1))
             return false;
     }

@@ -24,6 +24,7 @@ struct parser {
     uint32_t line;
     struct field field[WL_FIELDS_MAX];
     uint32_t count;
+    uint32_t declared;  // bits of the declarations that stood already
     bool in_world, failed;
     uint32_t depth;
 };

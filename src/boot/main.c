@@ -2,20 +2,19 @@
 /*
  * boot/main.c -- the bring-up, in order, and the world that runs the virtual machines.
  *
- * Invariants: a step may use only what the steps above it made; nothing may block before
- * world_init(). Each CPU enables virtualization itself, before it runs its first world. The `init`
- * world starts process 1 and the VMs of the boot modules, awaits them (with a host shell: until somebody
- * switches the host off), and powers the host off.
+ * The options that the bring-up reads are in docs/kernel-options.md, like all others.
  *
- * Options (docs/kernel-options.md): log=, debug (core/log.c), vcpus=N (overrides every VM), stay (no power-off at the end),
- * init=PATH, console=PATH, batch (user_boot.c), fault=ADDRESS (writes there, to see the panic screen;
- * fault-late=ADDRESS: when files and dump partition are up),
- * blueScreenTimeout=SECONDS (core/panic.c), dumpPartition=NAME (fs/dump/dump.c),
- * disktest=SEED, diskbench=N, disk-timeout=MS (drivers/, io/disk.h).
- * tsc-error=PPM (the clock is measured that much wrong, to see that it is noticed).
- * No locks here: one CPU until start_cpus(), one world after it.
+ * Invariants
+ *   - A step uses only what the steps above it made; nothing blocks before world_init().
+ *   - Each CPU enables virtualization itself, before it runs its first world.
+ *   - The `init` world starts process 1 and, without a host shell, the VMs of the boot modules;
+ *     waits until somebody switches the host off or the last of them ends; and powers the host
+ *     off.
+ * Locking    none: one CPU until start_cpus(), one world after it.
+ * Start at   boot_main(), then init_world().
  */
 #include "arch/x86/arch.h"
+#include "boot/boot_options.h"
 #include "boot/driver_boot.h"
 #include "boot/user_boot.h"
 #include "boot/vm_boot.h"
@@ -35,10 +34,6 @@
 #include "vmm/vt.h"
 #include "world/trace_world.h"
 #include "world/world.h"
-
-#ifndef ORRERY_VERSION
-#define ORRERY_VERSION "0.1"
-#endif
 
 /* Virtualization on this CPU; a host without it still comes up. */
 static void enable_vt(void)
@@ -143,6 +138,7 @@ noreturn_fn void boot_main(void)
 
     core_init();
     vmk_log(VMK_LOG_INFO, "Boot: Orrery %s", ORRERY_VERSION);
+    boot_options_log();
     arch_report();
     mem_init();
     trace_init();

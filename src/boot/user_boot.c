@@ -2,10 +2,9 @@
 /*
  * boot/user_boot.c -- the boot's way into ring 3.
  *
- * Options: init=PATH[,ARGUMENT...] is process 1, else /sbin/init unless `batch` is there; console=PATH
- * is its terminal, else the console (COM1 and the screen). autoPartition=TRUE or FALSE: which
- * empty disks get a datastore (fs/vmfs/datastore.h). Tardisks that came as members of the module archive are loaded here,
- * because fs/ sees boot modules only; a host without files still runs its VMs.
+ * Process 1 is what init= names, else /sbin/init unless `batch` is there; its terminal is what
+ * console= names, else /dev/console. A host without files still runs its VMs. Tardisks that
+ * came as members of the module archive are loaded here, because fs/ sees boot modules only.
  *
  * Invariants
  *   - Process 1 exists before user_boot_start() says true.
@@ -54,7 +53,10 @@ static void load_member_tardisks(void)
     }
 }
 
-/* autoPartition=TRUE or FALSE; without it the first boot makes a datastore, but not for a batch run. */
+/*
+ * autoPartition=TRUE or FALSE; without it the first boot makes a datastore, but not for a batch
+ * run.
+ */
 static enum datastore_auto auto_partition(void)
 {
     char word[8];
@@ -179,6 +181,7 @@ enum user_end user_boot_wait(void)
 void user_boot_end(void)
 {
     log_console_levels_set(4);
+    user_swap_stop();
     vfs_sync();
     datastore_scratch_unmount();
     (void)datastore_unmount_all();

@@ -2,8 +2,8 @@
 /*
  * core/core.c -- bring-up of core/ and the boot command line.
  *
- * Everything here works on an all-zero struct core_state, so that a panic before core_init() still
- * prints; core_init() fills in what zero cannot say.
+ * Everything here works on an all-zero struct core_state, so that a panic before core_init()
+ * still prints; core_init() fills in what zero cannot say.
  *
  * Invariants
  *   - core_init() runs once per host, on CPU 0, before other CPUs start.
@@ -26,8 +26,7 @@ void core_init(void)
     core_timer_init();
 }
 
-/* The next word of the command line at *at, or false at its end. */
-static bool next_word(const char **at, const char **word, size_t *length)
+bool core_option_word(const char **at, const char **word, size_t *length)
 {
     const char *p = *at;
 
@@ -48,7 +47,7 @@ bool core_option(const char *key, char *value, size_t size)
     const char *word;
     size_t length;
 
-    while (at && next_word(&at, &word, &length)) {
+    while (at && core_option_word(&at, &word, &length)) {
         if (length <= key_length || strncmp(word, key, key_length) != 0 ||
             word[key_length] != '=')
             continue;
@@ -69,7 +68,7 @@ bool core_option_flag(const char *flag)
     const char *word;
     size_t length;
 
-    while (at && next_word(&at, &word, &length)) {
+    while (at && core_option_word(&at, &word, &length)) {
         if (length == flag_length && !strncmp(word, flag, length))
             return true;
     }

@@ -3,13 +3,13 @@
  * core/heap.c -- small kernel allocations with owners.
  *
  * Sizes up to 1 KB come from slabs: one page cut into equal objects, with the free list and one
- * owner byte per object in the page's own head. Larger ones are whole blocks of pages with a head
- * in front. Both heads start a page, so heap_free() finds them by rounding the pointer down. The
- * owner per object is what lets a VM that ended prove that it left nothing behind.
+ * owner byte per object in the page's own head. Larger ones are whole blocks of pages with a
+ * head in front. Both heads start a page, so heap_free() finds them by rounding the pointer
+ * down. The owner per object is what lets a VM that ended prove that it left nothing behind.
  *
  * Invariants
- *   - used + free objects of a slab = its capacity; the owner byte of a free object is OWNER_FREE
- *     (asserted in heap_free(), which so finds double frees).
+ *   - used + free objects of a slab = its capacity; the owner byte of a free object is
+ *     OWNER_FREE (asserted in heap_free(), which so finds double frees).
  *   - A slab is on its class's partial list exactly when it has a free object.
  *   - Each object is 16-byte aligned, 64-byte aligned when its size is 64 or more.
  * Locking    heap.lock (rank HEAP); the page callbacks run under it (rank PAGE is above).
@@ -26,6 +26,7 @@
 #define BIG_MAGIC  0x42494721u
 #define OWNER_FREE 0xffu
 #define FREED_BYTE 0xdf
+#define ORDER_MAX  20u  // 4 GB: more than mem/ hands out at once
 
 static const uint16_t class_sizes[HEAP_CLASS_COUNT] = {16,  32,  64,  128, 192,
                                                        256, 384, 512, 832, 1024};
@@ -125,10 +126,10 @@ static void *big_take(struct heap *heap, size_t size, enum mem_owner owner)
 {
     unsigned order = 0;
 
-    while ((PAGE_SIZE << order) < size + BIG_OFFSET) {
-        if (++order > 20)
-            return NULL;
-    }
+    if (size > (PAGE_SIZE << ORDER_MAX) - BIG_OFFSET)
+        return NULL;
+    while ((PAGE_SIZE << order) < size + BIG_OFFSET)
+        order++;
 
     struct heap_head *head = heap->take ? heap->take(order) : NULL;
 

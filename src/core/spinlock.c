@@ -3,16 +3,16 @@
  * core/spinlock.c -- ranked ticket locks.
  *
  * Tickets make the lock fair: with many CPUs on one lock a plain test-and-set starves the far
- * ones. The rank check costs a load and a compare and finds every possible deadlock on the first
- * run that takes two locks in the wrong order, on one CPU already. There is one lock type, it
- * turns interrupts off, so nothing can be preempted while holding one.
+ * ones. The rank check costs a load and a compare and finds every possible deadlock on the
+ * first run that takes two locks in the wrong order, on one CPU already. There is one lock
+ * type, it turns interrupts off, so nothing can be preempted while holding one.
  *
  * Invariants
- *   - The ranks on a CPU's held stack rise; equal ranks only through spin_lock_pair() and
- *     spin_try_lock_irqs_off() (asserted in push()).
+ *   - The ranks on a CPU's held stack rise; equal ranks only through
+ *     spin_try_lock_irqs_off(). There are at most CORE_HELD_MAX (order_panic()).
  *   - A CPU that panics waits for nobody: it takes what a stopped CPU holds (core_panicking()).
- *   - A lock on a CPU's held stack is not free; the CPU may change worlds while holding one (the
- *     scheduler's lock), so the stack belongs to the CPU.
+ *   - A lock on a CPU's held stack is not free; the CPU may change worlds while holding one
+ *     (the scheduler's lock), so the stack belongs to the CPU.
  * Locking    it is the locking. Held stacks: own CPU, irqs off.
  * Start at   spin_lock_irqs_off().
  * Sources    [MCS91] section 2 for tickets; docs/lock-order.md
@@ -50,20 +50,28 @@ static inline void push(struct core_cpu *cpu, struct spinlock *lock)
     cpu->held[cpu->held_count++] = lock;
 }
 
-static inline void take(struct core_cpu *cpu, unsigned self, struct spinlock *lock)
+/* Apart, so that the way to a free lock saves no registers. */
+static void __attribute__((noinline, cold))
+wait_turn(const struct spinlock *lock, uint32_t ticket)
 {
-    uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
-
-    while (__builtin_expect(__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket, 0)) {
+    while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket) {
         if (core_panicking())  // whoever has it is stopped
             break;
         plat_cpu_relax();
     }
+}
+
+static inline void take(struct core_cpu *cpu, unsigned self, struct spinlock *lock)
+{
+    uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+
+    if (__builtin_expect(__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket, 0))
+        wait_turn(lock, ticket);
     __atomic_store_n(&lock->holder, self + 1, __ATOMIC_RELAXED);
     push(cpu, lock);
 }
 
-void spin_lock_irqs_off(struct spinlock *lock)
+static inline __attribute__((always_inline)) void lock_now(struct spinlock *lock)
 {
 #ifndef ORRERY_METAL
     vmk_assert(!plat_irq_enabled());
@@ -79,11 +87,16 @@ void spin_lock_irqs_off(struct spinlock *lock)
     take(cpu, self, lock);
 }
 
+void spin_lock_irqs_off(struct spinlock *lock)
+{
+    lock_now(lock);
+}
+
 bool spin_lock(struct spinlock *lock)
 {
     bool were_on = plat_irq_save();
 
-    spin_lock_irqs_off(lock);
+    lock_now(lock);
     return were_on;
 }
 
@@ -100,12 +113,12 @@ static __attribute__((noinline, cold)) void held_remove(struct core_cpu *cpu,
         cpu->held[i - 1] = cpu->held[i];
 }
 
-void spin_unlock_irqs_off(struct spinlock *lock)
+static inline __attribute__((always_inline)) void unlock_now(struct spinlock *lock)
 {
     struct core_cpu *cpu = &this_host()->core->cpus[plat_cpu_self()];
     uint32_t i = cpu->held_count;
 
-    /* Nearly always the top one; a wait queue drops its lock from under the run queue's. */
+    /* Nearly always the top one; a wait queue drops its lock from under the scheduler's. */
     if (__builtin_expect(!i || cpu->held[i - 1] != lock, 0))
         held_remove(cpu, lock);
     else
@@ -114,9 +127,14 @@ void spin_unlock_irqs_off(struct spinlock *lock)
     __atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
 }
 
+void spin_unlock_irqs_off(struct spinlock *lock)
+{
+    unlock_now(lock);
+}
+
 void spin_unlock(struct spinlock *lock, bool irqs_were_on)
 {
-    spin_unlock_irqs_off(lock);
+    unlock_now(lock);
     plat_irq_restore(irqs_were_on);
 }
 
@@ -135,19 +153,6 @@ bool spin_try_lock_irqs_off(struct spinlock *lock)
     __atomic_store_n(&lock->holder, self + 1, __ATOMIC_RELAXED);
     push(cpu, lock);
     return true;
-}
-
-void spin_lock_pair(struct spinlock *a, struct spinlock *b)
-{
-    struct spinlock *first = a < b ? a : b;
-    struct spinlock *second = a < b ? b : a;
-
-    vmk_assert(a != b && a->rank == b->rank);
-    spin_lock_irqs_off(first);
-
-    unsigned self = plat_cpu_self();
-
-    take(&this_host()->core->cpus[self], self, second);
 }
 
 bool spin_held(const struct spinlock *lock)

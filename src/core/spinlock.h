@@ -2,8 +2,8 @@
 /*
  * core/spinlock.h -- ranked ticket locks, taken with interrupts off.
  *
- * Each CPU keeps a short stack of the locks it holds; taking one whose rank is not above the last
- * one panics at once, not on the day two CPUs meet.
+ * Each CPU keeps a short stack of the locks it holds; taking one whose rank is not above the
+ * last one panics at once, not on the day two CPUs meet.
  */
 #pragma once
 
@@ -22,6 +22,7 @@ struct spinlock {
     const char *name;
 };
 
+/* `name` is kept, not copied: it is for panics and gdb. */
 void spin_init(struct spinlock *lock, const char *name, enum lock_rank rank);
 
 /* Turns interrupts off and takes the lock; returns whether they were on, for spin_unlock(). */
@@ -37,9 +38,6 @@ void spin_unlock_irqs_off(struct spinlock *lock);
  * last held lock: it never waits, so it cannot deadlock. Irqs off.
  */
 must_check bool spin_try_lock_irqs_off(struct spinlock *lock);
-
-/* Two locks of one rank, ordered by address. Irqs off. */
-void spin_lock_pair(struct spinlock *a, struct spinlock *b);
 
 /* Does this CPU hold it? Irqs off. */
 bool spin_held(const struct spinlock *lock);

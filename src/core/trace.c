@@ -2,21 +2,21 @@
 /*
  * core/trace.c -- the recorder's rings: writing a record, changing packets, the hash.
  *
- * A record is a copy of three or four words behind the last one, with interrupts off. Everything
- * that costs is at the change of a packet, one in some 2,700 records. Two designs were turned down:
- * reserving by an atomic add, which lets an interrupt write in the middle of a record, costs more
- * than CLI and makes times in a stream step back; one ring for all CPUs is a cache line that all
- * fight for.
+ * A record is a copy of three or four words behind the last one, with interrupts off.
+ * Everything that costs is at the change of a packet, one in some 2,700 records. Two designs
+ * were turned down: reserving by an atomic add, which lets an interrupt write in the middle of
+ * a record, costs more than CLI and makes times in a stream step back; one ring for all CPUs is
+ * a cache line that all fight for.
  *
  * Invariants
  *   - Times in a stream never fall, whatever two CPUs' clocks say (write_in()).
  *   - A record lies whole in one packet; content_size is stored last.
- *   - What is not written is counted: discarded (no room, or an NMI in the middle of a record) or
- *     overwritten (flight recorder). The count in packet headers is cumulative.
- *   - Nothing here draws a random number, takes time, or switches worlds: a simulation runs the same
- *     whether it is recorded or not.
- * Locking    none on a CPU's own stream. `sys` has a lock of its own, outside the ranks: it is a leaf
- *            that is taken with anything held, by code that takes nothing more.
+ *   - What is not written is counted: discarded (no room, or an NMI in the middle of a record)
+ *     or overwritten (flight recorder). The count in packet headers is cumulative.
+ *   - Nothing here draws a random number, takes time, or switches worlds: a simulation runs the
+ *     same whether it is recorded or not.
+ * Locking    none on a CPU's own stream. `sys` has a lock of its own, outside the ranks: it is
+ *            a leaf that is taken with anything held, by code that takes nothing more.
  * Start at   write_in().
  * Sources    [CTF18] for the packet
  */
@@ -87,10 +87,10 @@ static uint64_t hash_joined(const struct trace_hash *h)
 static void checkpoint(struct trace_state *trace, plat_ns when);
 
 /*
- * Records are hashed in the order (time, CPU, order of writing). Records of one instant come from
- * several CPUs in any order, so each CPU's are gathered by themselves and joined, lowest CPU first,
- * when time goes on. A checkpoint therefore covers every record up to its time, and no record
- * of a CPU behind it has that time: a reader can form the same sum from the files.
+ * Records are hashed in the order (time, CPU, order of writing). Records of one instant come
+ * from several CPUs in any order, so each CPU's are gathered by themselves and joined, lowest
+ * CPU first, when time goes on. A checkpoint therefore covers every record up to its time, and
+ * no record of a CPU behind it has that time: a reader can form the same sum from the files.
  */
 static inline void hash_advance(struct trace_state *trace, plat_ns now)
 {
@@ -122,7 +122,9 @@ static inline plat_ns hash_time(struct trace_state *trace, plat_ns now)
     return now;
 }
 
-/* What this CPU's records of the instant are so far; it is the last that wrote one from now on. */
+/*
+ * What this CPU's records of the instant are so far; it is the last that wrote one from now on.
+ */
 static inline uint64_t hash_begin(struct trace_hash *h, unsigned cpu)
 {
     uint64_t value = HASH_SEED;
@@ -214,7 +216,7 @@ static bool packet_open(struct trace_state *trace, struct trace_stream *s, plat_
     p->events_discarded = (uint32_t)(s->discarded + s->refused);
     p->cpu_id = is_sys ? 0 : s->index;
     p->packet_seq_num = (uint32_t)s->head;
-    p->pad = 0;
+    p->sum = 0;
     s->opened = s->records;
     s->at = p->words;
     __atomic_store_n(&s->end, (trace_word *)(void *)(p + 1), __ATOMIC_RELAXED);
@@ -364,7 +366,7 @@ static void *take_from_heap(size_t size)
     return heap_alloc(size, MEM_OWNER_TRACE);
 }
 
-/* What it got stays with the host if it is not enough: there is one try at boot. */
+/* False: what it got is in the stream all the same, for streams_drop(). */
 static bool stream_make(struct trace_state *trace, unsigned index, void *(*take)(size_t size))
 {
     struct trace_stream *s = &trace->streams[index];
@@ -373,6 +375,30 @@ static bool stream_make(struct trace_state *trace, unsigned index, void *(*take)
     s->slots = take((size_t)trace->slot_count * TRACE_PACKET_SIZE);
     s->counts = take(trace->slot_count * sizeof(*s->counts));
     return s->slots && s->counts;
+}
+
+static bool streams_make(struct trace_state *trace, void *(*take)(size_t size))
+{
+    for (unsigned i = 0; i < trace->stream_count; i++) {
+        if (!stream_make(trace, i, take))
+            return false;
+    }
+    return stream_make(trace, TRACE_SYS, take);
+}
+
+/*
+ * Gives back what was not enough: a host that cannot record has its memory, and may try with
+ * less.
+ */
+static void streams_drop(struct trace_state *trace)
+{
+    for (unsigned i = 0; i < TRACE_STREAMS; i++) {
+        struct trace_stream *s = &trace->streams[i];
+
+        heap_free(s->slots);
+        heap_free(s->counts);
+        *s = (struct trace_stream){0};
+    }
 }
 
 vmk_status trace_setup_on(struct trace_state *trace, const struct trace_config *config,
@@ -392,12 +418,11 @@ vmk_status trace_setup_on(struct trace_state *trace, const struct trace_config *
     trace->hash = (struct trace_hash){.value = HASH_SEED};
     trace->finished = false;
     memcpy(trace->uuid, config->uuid, sizeof(trace->uuid));
-    for (unsigned i = 0; i < trace->stream_count; i++) {
-        if (!stream_make(trace, i, take))
-            return VMK_NO_MEMORY;
-    }
-    if (!stream_make(trace, TRACE_SYS, take))
+    if (!streams_make(trace, take)) {
+        if (!config->take)
+            streams_drop(trace);
         return VMK_NO_MEMORY;
+    }
     trace->ready = true;
     __atomic_store_n(&trace->mask, config->classes | TRACE_CLASS_SYS, __ATOMIC_RELEASE);
     return VMK_OK;
@@ -430,8 +455,8 @@ vmk_status trace_classes_set(uint32_t classes)
 }
 
 /*
- * A packet whose end is null has no room: its writer goes on to the next by itself. `sys` may not be
- * written for long, but has a lock: it is completed here.
+ * A packet whose end is null has no room: its writer goes on to the next by itself. `sys` may
+ * not be written for long, but has a lock: it is completed here.
  */
 void trace_packets_cut(void)
 {

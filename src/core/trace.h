@@ -2,17 +2,19 @@
 /*
  * core/trace.h -- the recorder: TRACE(event, .field = value, ...) puts one record into this CPU's ring.
  *
- * The events are the rows of trace/events.def, and a record is struct record_NAME of trace/event.h.
- * A class of events that is off costs one load, one test and one branch. What is on is written with
- * interrupts off into a packet of 64 KiB that is CTF already: whoever takes a full packet copies it
- * and translates nothing.
+ * The events are the rows of trace/events.def, and a record is struct record_NAME of
+ * trace/event.h.
+ * A class of events that is off costs one load, one test and one branch. What is on is written
+ * with interrupts off into a packet of 64 KiB that is CTF already: whoever takes a full packet
+ * copies it and translates nothing.
  *
- * Streams: one per CPU, and `sys` for class SYS (names, configuration, checkpoints, counters), which
- * is written seldom, so that its records outlive the others in a flight recorder.
+ * Streams: one per CPU, and `sys` for class SYS (names, configuration, checkpoints, counters),
+ * which is written seldom, so that its records outlive the others in a flight recorder.
  *
- * Which body of time: TRACE() stamps plat_time_now(). A decision of the scheduler is stamped with the
- * `now` that its state machine was given, by TRACE_AT(); that must not be earlier than the last
- * record of this CPU (the machine's time never falls, and it is recorded with interrupts off).
+ * Which body of time: TRACE() stamps plat_time_now(). A decision of the scheduler is stamped
+ * with the `now` that its state machine was given, by TRACE_AT(); that must not be earlier than
+ * the last record of this CPU (the machine's time never falls, and it is recorded with
+ * interrupts off).
  * TRACE_ON() names recorder and CPU too, for engines that have no current host.
  */
 #pragma once
@@ -39,14 +41,16 @@ enum {
 };
 
 #define TRACE_PACKET_SIZE 65536u
-/* What stands behind a packet's uuid and stream id, and in front of each record, in TSDL; ts56_t and
- * ts64_t are the clock's. */
+/*
+ * What stands behind a packet's uuid and stream id, and in front of each record, in TSDL;
+ * ts56_t and ts64_t are the clock's.
+ */
 #define TRACE_PACKET_TSDL                                                                      \
     "    packet.context := struct {\n"                                                         \
     "        ts64_t timestamp_begin; ts64_t timestamp_end;\n"                                  \
     "        uint32_t content_size; uint32_t packet_size;\n"                                   \
     "        uint32_t events_discarded; uint32_t cpu_id;\n"                                    \
-    "        uint32_t packet_seq_num; uint32_t pad;\n"                                         \
+    "        uint32_t packet_seq_num; uint32_t sum;\n"                                         \
     "    };\n"                                                                                 \
     "    event.header := struct { uint8_t id; ts56_t timestamp; };\n"
 #define TRACE_STREAMS (PLAT_CPUS_MAX + 1)  // one per CPU and `sys`

@@ -5,9 +5,9 @@
  *   records --> [slot 0][slot 1] ... [slot N-1]      each 64 KiB, one CTF packet
  *                 ^tail           ^head: being filled
  *
- * Packets are numbered from 0; packet `n` lies in slot n % slots. The writer alone moves head, with
- * release, when a packet is complete; the reader alone moves tail. A flight recorder has no reader:
- * there head runs over the oldest packet.
+ * Packets are numbered from 0; packet `n` lies in slot n % slots. The writer alone moves head,
+ * with release, when a packet is complete; the reader alone moves tail. A flight recorder has
+ * no reader: there head runs over the oldest packet.
  */
 #pragma once
 
@@ -28,18 +28,17 @@ struct trace_packet {
     uint32_t events_discarded;
     uint32_t cpu_id;
     uint32_t packet_seq_num;
-    uint32_t pad;
+    uint32_t sum;  // 0, who writes it to a file forms it: trace_packet_sum()
     trace_word words[(TRACE_PACKET_SIZE - TRACE_HEADER) / 8];
 } packed_layout aligned_to(8);
 _Static_assert(sizeof(struct trace_packet) == TRACE_PACKET_SIZE, "a packet is 64 KiB");
 
 /* One stream. Written by its CPU alone with interrupts off; `sys` under its lock. */
 struct trace_stream {
-    trace_word *at;  // where the next record goes; null: no packet is open
-    trace_word *
-        end;  // (a) behind the open packet; null: it is to be completed, see trace_packets_cut()
-    plat_ns last;  // timestamp of the last record
-    bool busy;     // a record is being written: an NMI that finds this set keeps out
+    trace_word *at;   // where the next record goes; null: no packet is open
+    trace_word *end;  // (a) behind the open packet; null: trace_packets_cut() completes it
+    plat_ns last;     // timestamp of the last record
+    bool busy;        // a record is being written: an NMI that finds this set keeps out
     uint32_t index;
     uint64_t head;       // (a) packets completed
     uint64_t records;    // written, the lost ones not
@@ -128,7 +127,9 @@ void trace_quiesce(struct trace_state *trace);
 void trace_hash_end(struct trace_state *trace);
 
 /* ---- trace_out.c ---- */
-/* Sends a part of the oldest complete packet; false: there is none, or the way out is closed. */
+/*
+ * Sends a part of the oldest complete packet; false: there is none, or the way out is closed.
+ */
 bool trace_out_part(struct trace_state *trace, struct trace_stream *s);
 /* The same from a panic: nobody else runs, locks are as they were. */
 void trace_out_everything(struct trace_state *trace, bool panic);

@@ -2,20 +2,20 @@
 /*
  * core/trace_out.c -- packets out of the image: frames on a disk or a serial line.
  *
- * A frame is a head of 56 bytes and at most 16 KiB of a packet or a text. It says what it is, where
- * it belongs and how many frames came before it, and carries sums of body and head, so that whoever
- * takes the stream apart (scripts/trace-split.c) finds every byte that is missing, and finds frames
- * between other text on a console. Frames are small because one is sent with interrupts off: no
- * world can be stopped in the middle of one, so a CPU whose ring is full can always go on sending
- * where another left off (lossless mode).
+ * A frame is a head of 56 bytes and at most 16 KiB of a packet or a text. It says what it is,
+ * where it belongs and how many frames came before it, and carries sums of body and head, so
+ * that whoever takes the stream apart (scripts/trace-split.c) finds every byte that is missing,
+ * and finds frames between other text on a console. Frames are small because one is sent with
+ * interrupts off: no world can be stopped in the middle of one, so a CPU whose ring is full can
+ * always go on sending where another left off (lossless mode).
  *
  *      METADATA...  PACKET PACKET ...  INFO  END
  *
  * Invariants
  *   - Parts of one packet are sent in order; packets of one stream are sent in order.
  *   - A way out that failed is not used again, and everything after is counted as lost.
- * Locking    out_lock, a leaf outside the ranks, interrupts off: taken under anything, held for one
- *            frame. A panic breaks it.
+ * Locking    out_lock, a leaf outside the ranks, interrupts off: taken under anything, held for
+ *            one frame. A panic breaks it.
  * Start at   trace_out_part().
  */
 #include "core/core.h"
@@ -165,7 +165,9 @@ bool trace_drain(void)
     return false;
 }
 
-/* One packet more is lost than fits in what readers see: say so in the packets that are left. */
+/*
+ * One packet more is lost than fits in what readers see: say so in the packets that are left.
+ */
 static void tell_overwritten(struct trace_state *trace, struct trace_stream *s)
 {
     for (uint64_t n = s->tail; n != s->head; n++)
@@ -276,9 +278,11 @@ void trace_out_open(struct trace_state *trace, const char *where)
     trace->out_text = heap_alloc(TRACE_METADATA_MAX, MEM_OWNER_TRACE);
     trace->out_open = trace->out_text && plat_trace_out_open(where);
     trace->out_is_com2 = trace->out_open && strcmp(where, "com2") == 0;
-    if (!trace->out_open)
-        vmk_log(
-            VMK_LOG_WARN,
+    if (trace->out_open)
+        return;
+    heap_free(trace->out_text);
+    trace->out_text = NULL;
+    vmk_log(VMK_LOG_WARN,
             "Trace: trace.to=%s: no such device here (a disk whose model is \"%s\", or com2); "
             "recording into memory only",
             where, PLAT_TRACE_DISK_MODEL);

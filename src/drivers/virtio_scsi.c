@@ -2,15 +2,17 @@
 /*
  * drivers/virtio_scsi.c -- SCSI disks behind a virtio host adapter; they may come off while in use.
  *
- * Targets 0 to 15 and their LUNs 0 to 7 are asked for once, at attach. A disk that is pulled out is
- * announced on the event queue; what is in flight then is answered "bad target", and so NO_DEVICE.
+ * Targets 0 to 15 and their LUNs 0 to 7 are asked for once, at attach. A disk that is pulled
+ * out is announced on the event queue; what is in flight then is answered "bad target", and so
+ * NO_DEVICE.
  *
  * Invariants
  *   - Each command owns a slot for good, chosen by its tag: headers, sense, descriptor table.
  *   - A disk's unit is target << 8 | LUN.
- * Locking    disk_queue.lock around its virtqueue; the event queue is used by the handler of queue 0.
- * Sources    VIRTIO "SCSI Host Device"; SPC4 "Sense data"; SBC3 "READ (16)", "WRITE (16)", "UNMAP",
- *            "COMPARE AND WRITE", "Block Limits VPD page"
+ * Locking    disk_queue.lock around its virtqueue; the event queue is used by the handler of
+ *            queue 0.
+ * Sources    VIRTIO "SCSI Host Device"; SPC4 "Sense data"; SBC3 "READ (16)", "WRITE (16)",
+ *            "UNMAP", "COMPARE AND WRITE", "Block Limits VPD page"
  */
 #include "core/log.h"
 #include "drivers/drivers.h"
@@ -33,6 +35,8 @@ enum {
 };
 enum {
     SCSI_INQUIRY = 0x12,
+    SCSI_RESERVE_6 = 0x16,
+    SCSI_RELEASE_6 = 0x17,
     SCSI_SYNCHRONIZE_CACHE = 0x35,
     SCSI_UNMAP = 0x42,
     SCSI_READ_16 = 0x88,
@@ -50,6 +54,7 @@ enum {  // sense keys
 #define RESPONSE_BAD_TARGET 3u
 #define STATUS_GOOD         0u
 #define STATUS_CHECK        2u
+#define STATUS_RESERVED     0x18u
 
 #define RING_MAX            128u
 #define DEPTH               64u
@@ -133,6 +138,8 @@ static enum disk_result result_of(const struct response *r)
         return DISK_GONE;
     if (r->response != RESPONSE_OK)
         return DISK_TRANSIENT;
+    if (r->status == STATUS_RESERVED)
+        return DISK_RESERVED;
     if (r->status != STATUS_CHECK)
         return r->status == STATUS_GOOD ? DISK_OK : DISK_TRANSIENT;
     key = (r->sense[0] & 0x7e) == 0x72 ? r->sense[1] & 15 : r->sense[2] & 15;
@@ -186,6 +193,8 @@ static void issue(struct disk_queue *q, struct disk_command *c)
     s->request.tag = c->tag;
     switch (c->op) {
     case BLOCK_FLUSH: cdb[0] = SCSI_SYNCHRONIZE_CACHE; break;
+    case BLOCK_RESERVE: cdb[0] = SCSI_RESERVE_6; break;
+    case BLOCK_RELEASE: cdb[0] = SCSI_RELEASE_6; break;
     case BLOCK_DISCARD:
         cdb[0] = SCSI_UNMAP;
         big_endian(cdb + 7, 2, sizeof(s->unmap));
@@ -349,7 +358,9 @@ static const struct disk_driver ops = {
     .silence = silence,
 };
 
-/* One command by polling, the answer in v->buffer; before interrupts. World context. [switch] */
+/*
+ * One command by polling, the answer in v->buffer; before interrupts. World context. [switch]
+ */
 static bool ask(struct vscsi *v, unsigned unit, const uint8_t *cdb, unsigned cdb_size,
                 uint32_t size)
 {
@@ -407,7 +418,10 @@ static void read_name(struct vscsi *v, unsigned unit, struct storage_inquiry *q)
     }
 }
 
-/* Page B0h: what the device takes in one COMPARE AND WRITE; 0: it does not know it, or does not say. */
+/*
+ * Page B0h: what the device takes in one COMPARE AND WRITE; 0: it does not know it, or does not
+ * say.
+ */
 static bool can_compare_write(struct vscsi *v, unsigned unit)
 {
     static const uint8_t page_b0[6] = {SCSI_INQUIRY, 1, 0xb0, 0, INQUIRY_SIZE};
@@ -439,6 +453,7 @@ static bool read_disk(struct vscsi *v, unsigned unit, struct disk *disk,
         disk->block.block_size > 65536 || disk->block.block_size & (disk->block.block_size - 1))
         return false;
     disk->block.size = blocks * disk->block.block_size;
+    disk->block.can_reserve = true;  // one that cannot answers ILLEGAL REQUEST
     disk->block.can_discard = b[14] & 0x80;
     disk->block.rotational = true;
     disk->unit = unit;

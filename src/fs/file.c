@@ -2,13 +2,14 @@
 /*
  * fs/file.c -- open files: offsets, appending, and the operations of regular files and directories.
  *
- * The system calls see only struct file. Each call here checks what POSIX wants checked for every
- * kind of file (was it opened for that, has it an offset) and then asks the file's own table; regular
- * files and directories share vfs's table, which locks the vnode and calls the file system.
+ * The system calls see only struct file. Each call here checks what POSIX wants checked for
+ * every kind of file (was it opened for that, has it an offset) and then asks the file's own
+ * table; regular files and directories share vfs's table, which locks the vnode and calls the
+ * file system.
  *
  * Invariants
- *   - file.offset moves only under offset_lock; reads and writes at the offset hold it throughout, so
- *     two processes that share a file never read the same bytes.
+ *   - file.offset moves only under offset_lock; reads and writes at the offset hold it
+ *     throughout, so two processes that share a file never read the same bytes.
  *   - An append finds the end and writes under one hold of vnode.lock.
  * Locking    offset_lock, then vnode.lock.
  * Start at   file_read_iov(), file_write_iov().
@@ -256,6 +257,7 @@ void file_put(struct file *file)
             break;
         watch->gone(watch);
     }
+    notify_file(file, file_may_write(file) ? NOTIFY_CLOSE_WRITE : NOTIFY_CLOSE_NOWRITE);
     if (file->vnode)
         file_locks_drop(file->vnode, file);
     if (file->ops->release)
@@ -336,7 +338,12 @@ vmk_status file_read_iov(struct file *file, struct vfs_iov *iov, bool at_offset)
         return VMK_BAD_SEEK;
     if (!file_may_read(file))
         return VMK_BAD_HANDLE;
-    return move_bytes(file, iov, at_offset, file->ops->read);
+
+    vmk_status status = move_bytes(file, iov, at_offset, file->ops->read);
+
+    if (iov->done)
+        notify_file(file, NOTIFY_ACCESS);
+    return status;
 }
 
 vmk_status file_write_iov(struct file *file, struct vfs_iov *iov, bool at_offset)
@@ -346,7 +353,12 @@ vmk_status file_write_iov(struct file *file, struct vfs_iov *iov, bool at_offset
         return VMK_BAD_SEEK;
     if (!file_may_write(file))
         return VMK_BAD_HANDLE;
-    return move_bytes(file, iov, at_offset, file->ops->write);
+
+    vmk_status status = move_bytes(file, iov, at_offset, file->ops->write);
+
+    if (iov->done)
+        notify_file(file, NOTIFY_MODIFY);
+    return status;
 }
 
 vmk_status file_read(struct file *file, void *to, size_t size, size_t *done)
@@ -428,6 +440,8 @@ vmk_status file_readdir(struct file *file, struct vfs_dir_sink *sink)
     mutex_lock(&file->offset_lock);
     status = file->ops->readdir(file, &file->offset, sink);
     mutex_unlock(&file->offset_lock);
+    if (status == VMK_OK)
+        notify_file(file, NOTIFY_ACCESS);
     return status;
 }
 
@@ -464,7 +478,9 @@ size_t vfs_ioctl_shape(uint32_t request, unsigned *direction)
             return old_ioctls[i].size;
         }
     }
-    /* Bits 31:30 direction as the user sees it (1 writes), 29:16 size, 15:8 kind, 7:0 number. */
+    /*
+     * Bits 31:30 direction as the user sees it (1 writes), 29:16 size, 15:8 kind, 7:0 number.
+     */
     *direction = request >> 30;
     return *direction ? (request >> 16) & 0x3fffu : 0;
 }
@@ -519,6 +535,8 @@ vmk_status file_allocate(struct file *file, uint64_t size)
     mutex_lock(&vnode->lock);
     status = vnode->ops->allocate(vnode, size);
     mutex_unlock(&vnode->lock);
+    if (status == VMK_OK)
+        notify_file(file, NOTIFY_MODIFY);
     return status;
 }
 
@@ -576,14 +594,19 @@ vmk_status file_path(struct vnode *root, struct file *file, char *out, size_t si
                            file->vnode ? (unsigned long long)file->vnode->inode : 0ull);
         return VMK_OK;
     }
+
+    struct vfs_attr attr;
+    bool is_gone = vnode_getattr(file->vnode, &attr) == VMK_OK && attr.link_count == 0;
+
     status = vfs_path_of(root, file->dir, out, size);
     if (status != VMK_OK)
         return status;
     length = strlen(out);
     if (length == 1)
         length = 0;  // "/" itself
-    if (length + strlen(file->name) + 2 > size)
+    if (length + strlen(file->name) + sizeof("/ (deleted)") > size)
         return VMK_NAME_TOO_LONG;
-    (void)vmk_snprintf(out + length, size - length, "/%s", file->name);
+    (void)vmk_snprintf(out + length, size - length, "/%s%s", file->name,
+                       is_gone ? " (deleted)" : "");
     return VMK_OK;
 }

@@ -2,15 +2,18 @@
 /*
  * fs/mount.c -- the tree of mounts.
  *
- * A mount covers a directory: walks that reach the directory go on at the mount's root, and ".." of
- * that root goes on at the directory. The covered vnode points to its mount and back, both under the
- * fs lock. A mount may go when nobody but its own root reference holds one of its vnodes: that one
- * counter (mount.users) also covers mounts below it, whose covered vnodes are references.
+ * A mount covers a directory: walks that reach the directory go on at the mount's root, and
+ * ".." of that root goes on at the directory. The covered vnode points to its mount and back,
+ * both under the fs lock. A mount may go when nobody but its own root reference holds one of
+ * its vnodes: that one counter (mount.users) also covers mounts below it, whose covered vnodes
+ * are references.
  *
  * Invariants
  *   - mount.covers->mounted_here = mount, for all but the root of all.
- *   - After unmount began, no walk can enter: mounted_here is cleared under the lock that counted.
- * Locking    mount_lock (a mutex) serializes mounts and unmounts; fs_state.lock guards the links.
+ *   - After unmount began, no walk can enter: mounted_here is cleared under the lock that
+ *     counted.
+ * Locking    mount_lock (a mutex) serializes mounts and unmounts; fs_state.lock guards the
+ *            links.
  * Start at   vfs_mount(), vfs_unmount().
  */
 #include "core/assert.h"
@@ -208,6 +211,7 @@ vmk_status vfs_unmount(const struct vfs_where *where, const char *path)
             vmk_log(VMK_LOG_ERROR, "FS: %s: not everything could be written: %s", m->target,
                     vmk_status_text(status));
     }
+    notify_unmount(m, 2);
     status = detach(fs, m);
     vnode_put(root);
     if (status == VMK_OK) {

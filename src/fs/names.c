@@ -3,8 +3,9 @@
  * fs/names.c -- making, removing and moving names: the checks that are the same for each file system.
  *
  * A call walks to the directory, locks it, looks the name up again under the lock and only then
- * decides, because until the lock anybody may have changed the name. The file system is called with
- * everything decided: it checks only what only it knows (is that directory empty, is there room).
+ * decides, because until the lock anybody may have changed the name. The file system is called
+ * with everything decided: it checks only what only it knows (is that directory empty, is there
+ * room).
  *
  * Invariants
  *   - No file system sees ".", "..", an empty name or a name longer than VFS_NAME_MAX here.
@@ -29,8 +30,10 @@ static vmk_status look(struct vnode *dir, const char *name, size_t length, struc
     return status == VMK_NOT_FOUND ? VMK_OK : status;
 }
 
-/* May that person add or remove names here? Directory locked. Search permission comes first: without
- * it not even existence may be told. */
+/*
+ * May that person add or remove names here? Directory locked. Search permission comes first:
+ * without it not even existence may be told.
+ */
 static vmk_status may_change(struct vnode *dir, const struct vfs_cred *cred)
 {
     struct vfs_attr attr;
@@ -137,6 +140,10 @@ static vmk_status make_checked(struct walk *w, const struct make *m)
     }
     mutex_unlock(&w->dir->lock);
     vnode_put(there);
+    if (status == VMK_OK && m->linked)
+        notify_object(m->linked, NULL, NULL, 0, NOTIFY_ATTRIB);
+    if (status == VMK_OK)
+        notify_name(w->dir, w->name, w->length, NOTIFY_CREATE, is_dir);
     return status;
 }
 
@@ -242,15 +249,23 @@ static vmk_status remove_checked(struct walk *w, bool directory)
         mutex_lock(&victim->lock);
         status = remove_decide(w, victim, directory);
         if (status == VMK_OK) {
+            bool last = notify_on() && notify_is_last_name(victim);
+
             if (directory)
                 status = w->dir->ops->rmdir(w->dir, w->name, w->length, victim);
             else
                 status = w->dir->ops->unlink(w->dir, w->name, w->length, victim);
+            if (status == VMK_OK && last)
+                __atomic_store_n(&victim->nameless, true, __ATOMIC_RELAXED);
         }
         mutex_unlock(&victim->lock);
     }
     mutex_unlock(&w->dir->lock);
-    vnode_put(victim);
+    if (status == VMK_OK && !directory)
+        notify_object(victim, NULL, NULL, 0, NOTIFY_ATTRIB);
+    vnode_put(victim);  // which tells who watches it, if nobody else uses it
+    if (status == VMK_OK)
+        notify_name(w->dir, w->name, w->length, NOTIFY_DELETE, directory);
     return status;
 }
 
@@ -286,8 +301,10 @@ vmk_status vfs_rmdir(const struct vfs_where *where, const char *path)
 
 /* ---- rename ---- */
 
-/* Is `above` the directory `below` or over it, inside one mount? Under the rename lock, so that no
- * directory moves meanwhile. */
+/*
+ * Is `above` the directory `below` or over it, inside one mount? Under the rename lock, so that
+ * no directory moves meanwhile.
+ */
 static vmk_status is_above(struct vnode *above, struct vnode *below, bool *yes)
 {
     struct vnode *at = below;
@@ -315,10 +332,13 @@ struct rename {
     struct vnode *moved, *victim;
     bool moved_above_new;   // the moved directory is above the new place
     bool victim_above_old;  // the replaced directory is above the old place
+    bool done;              // the names changed
 };
 
-/* Everything locked that exists. OK: the file system may do it. EXISTS with moved = victim: nothing
- * to do. */
+/*
+ * Everything locked that exists. OK: the file system may do it. EXISTS with moved = victim:
+ * nothing to do.
+ */
 static vmk_status rename_decide(const struct rename *r, unsigned flags)
 {
     const struct vfs_cred *cred = r->from.where->cred;
@@ -395,13 +415,14 @@ static vmk_status look_both(struct rename *r)
 }
 
 /*
- * With the rename lock held no directory of the mount changes its place, so what is above what stays
- * true while the locks are taken; the names may still change and are looked up again afterwards.
+ * With the rename lock held no directory of the mount changes its place, so what is above what
+ * stays true while the locks are taken; the names may still change and are looked up again
+ * afterwards.
  */
 static vmk_status rename_locked(struct rename *r, unsigned flags)
 {
     struct vnode *a = r->from.dir, *b = r->to.dir;
-    bool a_above_b = false, b_above_a = false;
+    bool a_above_b = false, b_above_a = false, last = false;
     struct vnode *expected_moved, *expected_victim;
     vmk_status status = is_above(a, b, &a_above_b);
 
@@ -452,9 +473,14 @@ again:
     if (status == VMK_OK && r->moved != r->victim) {
         lock_children(r->moved, r->victim);
         status = rename_decide(r, flags);
+        if (status == VMK_OK && r->victim)
+            last = notify_on() && notify_is_last_name(r->victim);
         if (status == VMK_OK)
             status = a->ops->rename(a, r->from.name, r->from.length, b, r->to.name,
                                     r->to.length, r->moved, r->victim);
+        r->done = status == VMK_OK;
+        if (r->done && last)
+            __atomic_store_n(&r->victim->nameless, true, __ATOMIC_RELAXED);
         unlock_children(r->moved, r->victim);
     } else if (status == VMK_OK) {
         status = (flags & VFS_RENAME_NOREPLACE) ? VMK_EXISTS : VMK_OK;  // two names of one file
@@ -463,6 +489,20 @@ again:
     if (a != b)
         mutex_unlock(&b->lock);
     return status;
+}
+
+/* Nothing locked. */
+static void rename_notify(const struct rename *r)
+{
+    bool is_dir = vnode_is_dir(r->moved);
+    uint32_t cookie = notify_cookie();
+
+    notify_name_slow(r->from.dir, r->from.name, r->from.length, NOTIFY_MOVED_FROM, is_dir,
+                     cookie);
+    notify_name_slow(r->to.dir, r->to.name, r->to.length, NOTIFY_MOVED_TO, is_dir, cookie);
+    if (r->victim)
+        notify_object(r->victim, NULL, NULL, 0, NOTIFY_ATTRIB);
+    notify_object(r->moved, NULL, NULL, 0, NOTIFY_MOVE_SELF);
 }
 
 vmk_status vfs_rename(const struct vfs_where *old_where, const char *old_path,
@@ -486,6 +526,8 @@ vmk_status vfs_rename(const struct vfs_where *old_where, const char *old_path,
         mutex_lock(&mount->rename_lock);
         status = rename_locked(&r, flags);
         mutex_unlock(&mount->rename_lock);
+        if (r.done && notify_on())
+            rename_notify(&r);
         put_children(&r);
     }
     walk_end(&r.from);

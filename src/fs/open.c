@@ -2,13 +2,14 @@
 /*
  * fs/open.c -- open(2): from path and flags to a file.
  *
- * Opening has two halves: finding or making the vnode (open_path()), where O_CREAT, O_EXCL and links
- * meet, and opening what was found (vfs_open_vnode()), where permissions, O_TRUNC and the kind of
- * object decide. A fresh file is opened without a permission check, since its mode counts only from
- * the next open on.
+ * Opening has two halves: finding or making the vnode (open_path()), where O_CREAT, O_EXCL and
+ * links meet, and opening what was found (vfs_open_vnode()), where permissions, O_TRUNC and the
+ * kind of object decide. A fresh file is opened without a permission check, since its mode
+ * counts only from the next open on.
  *
  * Invariants
- *   - With O_CREAT | O_EXCL the file did not exist: the look and the creation are under one lock.
+ *   - With O_CREAT | O_EXCL the file did not exist: the look and the creation are under one
+ *     lock.
  * Locking    the directory's vnode.lock while a file is made.
  */
 #include "core/assert.h"
@@ -131,7 +132,9 @@ static vmk_status find_or_make(struct walk *w, uint32_t flags, uint32_t mode,
     return VMK_OK;
 }
 
-/* A link to something that has no vnode (a pipe behind /proc/<pid>/fd): that same file again. */
+/*
+ * A link to something that has no vnode (a pipe behind /proc/<pid>/fd): that same file again.
+ */
 static vmk_status open_object(struct vnode *link, struct file **out)
 {
     struct vnode *vnode = NULL;
@@ -143,15 +146,16 @@ static vmk_status open_object(struct vnode *link, struct file **out)
     status = link->ops->follow(link, &vnode, &file);
     if (status != VMK_OK)
         return status;
-    if (!file) {
-        vnode_put(vnode);
+    vnode_put(vnode);
+    if (!file)
         return VMK_NOT_FOUND;
-    }
     *out = file;
     return VMK_OK;
 }
 
-/* Walks to the last part; what it is, made if asked for. Sets *object instead for such a link. */
+/*
+ * Walks to the last part; what it is, made if asked for. Sets *object instead for such a link.
+ */
 static vmk_status open_path(struct walk *w, const char *path, const struct vfs_where *where,
                             uint32_t flags, uint32_t mode, struct vnode **out, bool *made,
                             struct file **object)
@@ -216,12 +220,18 @@ vmk_status vfs_open(const struct vfs_where *where, const char *path, uint32_t fl
         vnode_put(vnode);
         status = VMK_EXISTS;
     } else if (status == VMK_OK) {
+        if (made)
+            notify_name(w.dir, w.name, w.length, NOTIFY_CREATE, false);
         status = vfs_open_vnode(vnode, made ? flags & ~VFS_O_TRUNC : flags,
                                 made ? NULL : where->cred, out);
         if (status == VMK_OK)
             (*out)->by_root = where->cred->uid == 0;
         if (status == VMK_OK && w.last == WALK_LAST_NAME)
             file_name_set(*out, w.dir, w.name, w.length);
+        if (status == VMK_OK)
+            notify_file(*out, NOTIFY_OPEN);
+        if (status == VMK_OK && !made && (flags & VFS_O_TRUNC))
+            notify_file(*out, NOTIFY_MODIFY);
         vnode_put(vnode);
     }
     walk_end(&w);

@@ -2,16 +2,16 @@
 /*
  * fs/pipe.c -- pipes and FIFOs.
  *
- * One object with a ring of bytes, a count of readers and a count of writers; a FIFO is the same
- * object hung on a vnode while anybody has it open. The bytes live in pages that come and go with the
- * fill (ring.c), so an idle pipe costs 200 bytes.
+ * One object with a ring of bytes, a count of readers and a count of writers; a FIFO is the
+ * same object hung on a vnode while anybody has it open. The bytes live in pages that come and
+ * go with the fill (ring.c), so an idle pipe costs 200 bytes.
  *
  * Invariants
  *   - A write of up to VFS_PIPE_ATOMIC bytes goes in whole, at one moment.
  *   - No writers and nothing left: end of file. No readers: BROKEN_PIPE.
  *   - A FIFO's pipe is freed when its last opener is gone and takes unread bytes with it.
- * Locking    pipe.lock (mutex, after vnode.lock); changed counts for those who wait; poll_notify()
- *            after the mutex is dropped.
+ * Locking    pipe.lock (mutex, after vnode.lock); changed counts for those who wait;
+ *            poll_notify() after the mutex is dropped.
  * Start at   pipe_read(), pipe_write(), fifo_open().
  */
 #include "core/assert.h"
@@ -63,21 +63,45 @@ static void tell(struct pipe *p, unsigned events)
     poll_notify(&p->poll, events);
 }
 
-static vmk_status pipe_read(struct file *file, struct vfs_iov *iov)
+/*
+ * Lock held, which it lets go of while it waits: until there is something to read, or nobody
+ * left to write it.
+ */
+static vmk_status wait_for_bytes(struct pipe *p, bool nonblock)
 {
-    struct pipe *p = file->private;
     vmk_status status = VMK_OK;
 
-    if (iov->size == 0)
-        return VMK_OK;
-    mutex_lock(&p->lock);
     while (ring_used(&p->ring) == 0 && p->writers > 0 && status == VMK_OK) {
         uint32_t count = fs_event_count(&p->changed);
 
         mutex_unlock(&p->lock);
-        status = iov->nonblock ? VMK_AGAIN : fs_event_wait(&p->changed, count, PLAT_NS_NEVER);
+        status = nonblock ? VMK_AGAIN : fs_event_wait(&p->changed, count, PLAT_NS_NEVER);
         mutex_lock(&p->lock);
     }
+    return status;
+}
+
+vmk_status pipe_peek(struct file *file, struct vfs_iov *iov)
+{
+    struct pipe *p = file->private;
+    vmk_status status;
+
+    mutex_lock(&p->lock);
+    status = wait_for_bytes(p, iov->nonblock);
+    iov->done = ring_peek(&p->ring, iov->to, iov->size);
+    mutex_unlock(&p->lock);
+    return iov->done ? VMK_OK : status;
+}
+
+static vmk_status pipe_read(struct file *file, struct vfs_iov *iov)
+{
+    struct pipe *p = file->private;
+    vmk_status status;
+
+    if (iov->size == 0)
+        return VMK_OK;
+    mutex_lock(&p->lock);
+    status = wait_for_bytes(p, iov->nonblock);
     iov->done = ring_read(&p->ring, iov->to, iov->size);
     mutex_unlock(&p->lock);
     if (iov->done)
@@ -85,7 +109,9 @@ static vmk_status pipe_read(struct file *file, struct vfs_iov *iov)
     return iov->done ? VMK_OK : status;
 }
 
-/* Lock held. What may go in now: all of a small write or nothing, else what there is room for. */
+/*
+ * Lock held. What may go in now: all of a small write or nothing, else what there is room for.
+ */
 static size_t room_for(const struct pipe *p, size_t left, size_t whole)
 {
     size_t room = ring_room(&p->ring);
@@ -249,6 +275,11 @@ static const struct file_ops fifo_ops = {
     .ioctl = pipe_ioctl,
     .release = fifo_release,
 };
+
+bool file_is_pipe(const struct file *file)
+{
+    return file->ops == &pipe_ops || file->ops == &fifo_ops;
+}
 
 vmk_status pipe_create(uint32_t flags, struct file **read_end, struct file **write_end)
 {

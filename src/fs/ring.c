@@ -3,7 +3,8 @@
  * fs/ring.c -- a queue of bytes in pages that come and go with what is in it.
  *
  * A shell makes many pipes and most are nearly empty. So a page is taken when the first byte is
- * written to it and given back when the last is read, except one, which stays for the next line.
+ * written to it and given back when the last is read, except one, which stays for the next
+ * line.
  *
  * Invariants
  *   - Each page between head and head + used is there.
@@ -38,6 +39,21 @@ void ring_drop(struct ring *ring)
 {
     ring_end(ring);
     ring->head = ring->used = 0;
+}
+
+size_t ring_peek(const struct ring *ring, void *to, size_t size)
+{
+    size_t length = MIN(size, (size_t)ring->used), done = 0;
+
+    while (done < length) {
+        uint32_t from = (uint32_t)((ring->head + done) % ring->size);
+        uint32_t at = from % (uint32_t)PAGE_SIZE;
+        size_t chunk = MIN(length - done, PAGE_SIZE - at);
+
+        memcpy((char *)to + done, (char *)ring->pages[from / (uint32_t)PAGE_SIZE] + at, chunk);
+        done += chunk;
+    }
+    return done;
 }
 
 size_t ring_read(struct ring *ring, void *to, size_t size)

@@ -17,7 +17,9 @@ struct ring {
     void *pages[RING_PAGES_MAX];
 };
 
+/* Takes no memory yet. `size` is a multiple of the page, at most RING_PAGES_MAX pages. */
 void ring_init(struct ring *ring, uint32_t size);
+/* Gives its pages back. */
 void ring_end(struct ring *ring);
 /* Throws away what is in it. */
 void ring_drop(struct ring *ring);
@@ -31,5 +33,7 @@ static inline size_t ring_room(const struct ring *ring)
 }
 /* As many as are there. */
 size_t ring_read(struct ring *ring, void *to, size_t size);
+/* The same, and they stay. */
+size_t ring_peek(const struct ring *ring, void *to, size_t size);
 /* As many as there is room and memory for. */
 size_t ring_write(struct ring *ring, const void *from, size_t size);

@@ -4,7 +4,8 @@
  *
  * Invariants
  *   - Everything mutable of fs/ that is no object of its own hangs from struct fs_state.
- * Locking    fs_state.lock (rank VFS), a spin lock: never held across a call into a file system.
+ * Locking    fs_state.lock (rank VFS), a spin lock: never held across a call into a file
+ *            system.
  * Start at   fs_init() in fs_init.c; vfs.h has the picture.
  */
 #include "fs/vfs.h"
@@ -31,6 +32,7 @@ void vfs_init(void)
     list_init(&fs->abstract);
     mutex_init(&fs->sockets, "sockets");
     file_locks_init();
+    notify_init();
     for (unsigned i = 0; i < FS_VNODE_BUCKETS; i++)
         list_init(&fs->vnodes[i]);
     wait_queue_init(&fs->released, "vnode released");

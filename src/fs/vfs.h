@@ -12,29 +12,31 @@
  * implements mount_ops and vnode_ops and nothing else: the walk, permissions, sticky bits, O_*
  * flags, "." and "..", mount crossings, offsets and O_APPEND are done once, here.
  *
- * Who locks. Each vnode has a sleeping lock; the callers of vnode_ops in vfs take it, exclusively,
- * around the calls marked (L) below, so a file system needs no lock of its own for an inode. Order:
+ * Who locks. Each vnode has a sleeping lock; the callers of vnode_ops in vfs take it,
+ * exclusively, around the calls marked (L) below, so a file system needs no lock of its own for
+ * an inode. Order:
  *     mount.rename_lock
  *       < directory vnodes, ancestors first, else by address
  *         < the other vnodes of the call (victim, moved, target), else by address
  *           < what the file system keeps for the whole volume (bitmaps, journal)
  *             < spin locks (core/lock_rank.def)
- * Everything that may wait runs in a world, with no spin lock held. Calls that copy data take kernel
- * memory: the system-call layer copies to and from user space outside, so no copy can fault inside a
- * file system, and page_get() on a file that is being read cannot deadlock.
+ * Everything that may wait runs in a world, with no spin lock held. Calls that copy data take
+ * kernel memory: the system-call layer copies to and from user space outside, so no copy can
+ * fault inside a file system, and page_get() on a file that is being read cannot deadlock.
  *
- * References. vnode_ref()/vnode_put(), file_ref()/file_put(), mount_ref()/mount_put() are atomic. A
- * file holds its vnode; a vnode that somebody holds keeps its mount from being unmounted. Functions
- * that hand out a vnode, a file or a mount hand out one reference; parameters are borrowed for the
- * call.
+ * References. vnode_ref()/vnode_put(), file_ref()/file_put(), mount_ref()/mount_put() are
+ * atomic. A file holds its vnode; a vnode that somebody holds keeps its mount from being
+ * unmounted. Functions that hand out a vnode, a file or a mount hand out one reference;
+ * parameters are borrowed for the call.
  *
- * Errors, as user/ maps them: BAD_PARAM EINVAL, NOT_FOUND ENOENT, EXISTS EEXIST, BUSY EBUSY, AGAIN
- * EAGAIN, INTERRUPTED EINTR (or restart), NO_PERMISSION EACCES, NOT_OWNER EPERM, NOT_DIR ENOTDIR,
- * IS_DIR EISDIR, NOT_EMPTY ENOTEMPTY, NAME_TOO_LONG ENAMETOOLONG, TOO_MANY_LINKS ELOOP (EMLINK from
- * link), CROSS_DEVICE EXDEV, READ_ONLY EROFS, NO_SPACE ENOSPC, OVER_QUOTA EDQUOT, TOO_BIG EFBIG,
- * NOT_TTY ENOTTY, BAD_SEEK ESPIPE, BROKEN_PIPE EPIPE (and SIGPIPE, raised by user/), NO_DEVICE ENXIO,
- * IO_ERROR and CORRUPT EIO, BAD_HANDLE EBADF (not open for that), LIMIT EMFILE or ENFILE, NO_MEMORY
- * ENOMEM, UNSUPPORTED EOPNOTSUPP, KILLED: the world is ending, unwind.
+ * Errors, as user/ maps them: BAD_PARAM EINVAL, NOT_FOUND ENOENT, EXISTS EEXIST, BUSY EBUSY,
+ * AGAIN EAGAIN, INTERRUPTED EINTR (or restart), NO_PERMISSION EACCES, NOT_OWNER EPERM, NOT_DIR
+ * ENOTDIR, IS_DIR EISDIR, NOT_EMPTY ENOTEMPTY, NAME_TOO_LONG ENAMETOOLONG, TOO_MANY_LINKS ELOOP
+ * (EMLINK from link), CROSS_DEVICE EXDEV, READ_ONLY EROFS, NO_SPACE ENOSPC, OVER_QUOTA EDQUOT,
+ * TOO_BIG EFBIG, NOT_TTY ENOTTY, BAD_SEEK ESPIPE, BROKEN_PIPE EPIPE (and SIGPIPE, raised by
+ * user/), NO_DEVICE ENXIO, IO_ERROR and CORRUPT EIO, BAD_HANDLE EBADF (not open for that),
+ * LIMIT EMFILE or ENFILE, NO_MEMORY ENOMEM, UNSUPPORTED EOPNOTSUPP, KILLED: the world is
+ * ending, unwind.
  */
 #pragma once
 
@@ -142,14 +144,14 @@ extern const struct vfs_cred vfs_cred_root;
 #define VFS_POLLRDHUP  0x2000u
 
 /*
- * Readiness. What can become ready embeds a poll_head and calls poll_notify() after each change. Who
- * waits links a poll_entry into the head of every file it waits for, and gets `woken` called: in any
- * context, under the head's lock (rank POLL), so it may only take locks of higher rank (EPOLL, WAITQ)
- * and must not call back into the file. The pattern of poll():
+ * Readiness. What can become ready embeds a poll_head and calls poll_notify() after each
+ * change. Who waits links a poll_entry into the head of every file it waits for, and gets
+ * `woken` called: in any context, under the head's lock (rank POLL), so it may only take locks
+ * of higher rank (EPOLL, WAITQ) and must not call back into the file. The pattern of poll():
  *
  *     for each file:  events = file_poll(file, table)   // table->add() links an entry per head
- *     if nothing is ready: wait on the poller's own wait_queue, then file_poll(file, NULL) again
- *     for each entry: poll_entry_remove()
+ *     if nothing is ready: wait on the poller's own wait_queue, then file_poll(file, NULL)
+ *     again for each entry: poll_entry_remove()
  *
  * Linking before looking loses no event. An edge-triggered epoll keeps its entries linked and
  * remembers `events` of each call.
@@ -170,12 +172,15 @@ struct poll_table {
     void (*add)(struct poll_table *table, struct poll_head *head);
 };
 
+/* `name` is kept, not copied. */
 void poll_head_init(struct poll_head *head, const char *name);
 /* Any context that may take rank POLL. */
 void poll_notify(struct poll_head *head, unsigned events);
 void poll_entry_add(struct poll_head *head, struct poll_entry *entry);
-/* When it returns, woken() is not running and will not run. Unlinked already: nothing. The head must
- * still be there: hold a reference on the file, or use file_watch_add(). */
+/*
+ * When it returns, woken() is not running and will not run. Unlinked already: nothing. The head
+ * must still be there: hold a reference on the file, or use file_watch_add().
+ */
 void poll_entry_remove(struct poll_entry *entry);
 /* For file_ops.poll: registers with a table that may be null. */
 static inline void poll_wait_on(struct poll_table *table, struct poll_head *head)
@@ -186,8 +191,10 @@ static inline void poll_wait_on(struct poll_table *table, struct poll_head *head
 
 /* ---- I/O requests ---- */
 
-/* One transfer, in kernel memory. `done` is set even when the status is not OK: a call that moved
- * some bytes and then would wait or fail says OK and a short count. */
+/*
+ * One transfer, in kernel memory. `done` is set even when the status is not OK: a call that
+ * moved some bytes and then would wait or fail says OK and a short count.
+ */
 struct vfs_iov {
     union {
         void *to;          // read
@@ -223,11 +230,13 @@ struct file;
 
 struct vnode_ops {
     /*
-     * Names. (L) on `dir`. `name` is `length` bytes, 1..VFS_NAME_MAX, no '/', no NUL behind it, and
-     * never "." ; ".." only in lookup, and never in a mount's root. Each result is one reference.
-     * create makes a regular file, mknod anything else but directory and link; mode has the type.
+     * Names. (L) on `dir`. `name` is `length` bytes, 1..VFS_NAME_MAX, no '/', no NUL behind it,
+     * and never "." ; ".." only in lookup, and never in a mount's root. Each result is one
+     * reference. create makes a regular file, mknod anything else but directory and link; mode
+     * has the type.
      * The new object belongs to `cred` (the group is the directory's if that has SETGID).
-     * Null members answer UNSUPPORTED (READ_ONLY on a read-only mount; checked before the call).
+     * Null members answer UNSUPPORTED (READ_ONLY on a read-only mount; checked before the
+     * call).
      */
     vmk_status (*lookup)(struct vnode *dir, const char *name, size_t length,
                          struct vnode **out);
@@ -242,73 +251,89 @@ struct vnode_ops {
     /* (L) also on `target`, which is no directory and of this mount. */
     vmk_status (*link)(struct vnode *dir, const char *name, size_t length,
                        struct vnode *target);
-    /* (L) also on `victim`, what lookup found: no directory; a directory for rmdir, which answers
-     * NOT_EMPTY. Open files keep the data until the last vnode_put(). */
+    /*
+     * (L) also on `victim`, what lookup found: no directory; a directory for rmdir, which
+     * answers NOT_EMPTY. Open files keep the data until the last vnode_put().
+     */
     vmk_status (*unlink)(struct vnode *dir, const char *name, size_t length,
                          struct vnode *victim);
     vmk_status (*rmdir)(struct vnode *dir, const char *name, size_t length,
                         struct vnode *victim);
     /*
      * (L) on both directories (maybe the same), on `moved` and, if the new name is taken, on
-     * `victim`, which it replaces atomically. Checked already: same mount, `moved` and `victim` are
-     * both directories or neither, are not the same, and no directory goes below itself.
+     * `victim`, which it replaces atomically. Checked already: same mount, `moved` and `victim`
+     * are both directories or neither, are not the same, and no directory goes below itself.
      * The file system checks that a victim directory is empty and sets ".." of a moved one.
      */
     vmk_status (*rename)(struct vnode *old_dir, const char *old_name, size_t old_length,
                          struct vnode *new_dir, const char *new_name, size_t new_length,
                          struct vnode *moved, struct vnode *victim);
-    /* (L). Emits entries from *position on, without "." and "..", and moves *position behind the last
-     * one taken. Positions are the file system's own, from 2 up; one stays good while entries come
-     * and go: no entry that was there all the time is missed or seen twice. */
+    /*
+     * (L). Emits entries from *position on, without "." and "..", and moves *position behind
+     * the last one taken. Positions are the file system's own, from 2 up; one stays good while
+     * entries come and go: no entry that was there all the time is missed or seen twice.
+     */
     vmk_status (*readdir)(struct vnode *dir, uint64_t *position, struct vfs_dir_sink *sink);
 
     /* Links. (L). At most `size` bytes, no NUL; *length is what the whole target has. */
     vmk_status (*readlink)(struct vnode *link, char *out, size_t size, size_t *length);
 
-    /* Attributes. (L). setattr gets a checked request and updates ctime; SIZE comes as truncate. */
+    /*
+     * Attributes. (L). setattr gets a checked request and updates ctime; SIZE comes as
+     * truncate.
+     */
     vmk_status (*getattr)(struct vnode *vnode, struct vfs_attr *out);
     vmk_status (*setattr)(struct vnode *vnode, const struct vfs_attr *attr, unsigned what);
 
-    /* Data of regular files. (L). A read beyond the end is OK with done = 0; a write may extend the
-     * file, holes read as zeros. size may be 0. truncate also extends. */
+    /*
+     * Data of regular files. (L). A read beyond the end is OK with done = 0; a write may extend
+     * the file, holes read as zeros. size may be 0. truncate also extends.
+     */
     vmk_status (*read)(struct vnode *vnode, struct vfs_iov *iov);
     vmk_status (*write)(struct vnode *vnode, struct vfs_iov *iov);
     vmk_status (*truncate)(struct vnode *vnode, uint64_t size);
-    /* The file gets all space of [0, size), so that writing there cannot want for any, and is at least that
-     * long. NO_SPACE: as much as there was may stay. Null: space comes with what is written. */
+    /*
+     * The file gets all space of [0, size), so that writing there cannot want for any, and is
+     * at least that long. NO_SPACE: as much as there was may stay. Null: space comes with what
+     * is written.
+     */
     vmk_status (*allocate)(struct vnode *vnode, uint64_t size);
     vmk_status (*fsync)(struct vnode *vnode, bool data_only);
 
     /*
-     * Pages for mmap. (L). page_get makes sure that page `index` of the file is in memory, counts one
-     * more user of it and hands it out. It stays that machine page, with the file's bytes, until as
-     * many page_put; also if the file is truncated or unlinked meanwhile. `for_write`: the holder
-     * will write through a shared mapping (space is allocated, and the page counts as dirty until
-     * the next fsync). Beyond the end of file: BAD_PARAM (SIGBUS); the rest of the last page is zero.
-     * A private mapping takes it for reading, copies it at the first write and puts it back.
-     * Null: the file system cannot map (then user/ reads into private pages).
+     * Pages for mmap. (L). page_get makes sure that page `index` of the file is in memory,
+     * counts one more user of it and hands it out. It stays that machine page, with the file's
+     * bytes, until as many page_put; also if the file is truncated or unlinked meanwhile.
+     * `for_write`: the holder will write through a shared mapping (space is allocated, and the
+     * page counts as dirty until the next fsync). Beyond the end of file: BAD_PARAM (SIGBUS);
+     * the rest of the last page is zero. A private mapping takes it for reading, copies it at
+     * the first write and puts it back. Null: the file system cannot map (then user/ reads into
+     * private pages).
      */
     vmk_status (*page_get)(struct vnode *vnode, uint64_t index, bool for_write, mpn_t *out);
     void (*page_put)(struct vnode *vnode, uint64_t index, mpn_t page);
-    /* One more user of a page that the caller already uses (fork). Neither of these two takes (L): any
-     * context that may take rank FILEPAGE, so with the address space locked; they never block. */
+    /*
+     * One more user of a page that the caller already uses (fork). Neither of these two takes
+     * (L): any context that may take rank FILEPAGE, so with the address space locked; they
+     * never block.
+     */
     void (*page_ref)(struct vnode *vnode, uint64_t index, mpn_t page);
 
     /*
-     * A link that leads to an object and not to a path (/proc/<pid>/fd/N). Exactly one of the two
-     * results is set, referenced: a file only if it has no vnode. Null: the walk uses readlink.
+     * A link that leads to an object and not to a path (/proc/<pid>/fd/N). The vnode is set,
+     * referenced; also the file, if it has no vnode of its own. Null: the walk uses readlink.
      */
     vmk_status (*follow)(struct vnode *link, struct vnode **vnode, struct file **file);
 
     /*
-     * When a file is opened and closed, no lock held. open may set file->ops and file->private to
-     * take over all further calls (devices and generated files do); may be null.
+     * When a file is opened and closed, no lock held. open may set file->ops and file->private
+     * to take over all further calls (devices and generated files do); may be null.
      */
     vmk_status (*open)(struct vnode *vnode, struct file *file);
     /*
-     * The last reference is gone: write back what must be, free the blocks of the inode if it has no
-     * name left, then vnode_end(), then free the memory. vnode_find() of that number waits until
-     * vnode_end(). May block. No lock held.
+     * The last reference is gone: write back what must be, free the blocks of the inode if it
+     * has no name left, then vnode_end(), then free the memory. vnode_find() of that number
+     * waits until vnode_end(). May block. No lock held.
      */
     void (*release)(struct vnode *vnode);
 };
@@ -324,32 +349,38 @@ struct vnode {
     struct mount *mounted_here;  // vfs lock (spin); the mount that covers this directory
     struct list hash_link;       // vfs lock; on the table of vnode_find()
     bool dying;                  // vfs lock
-    void *endpoint;     // lock; the pipe of an open FIFO, the socket bound to this name
-    struct list locks;  // fs.locks_mutex; file_lock.c
-    uint32_t mapped;    // (a) mappings of processes that ask for its pages; user/mm.c
-    void *private;      // the file system's
+    void *endpoint;       // lock; the pipe of an open FIFO, the socket bound to this name
+    struct list locks;    // fs.locks_mutex; file_lock.c
+    uint32_t mapped;      // (a) mappings of processes that ask for its pages; user/mm.c
+    struct list watches;  // notify lock; notify.c
+    uint32_t watch_refs;  // (a) written under the notify lock; how many those are
+    bool nameless;        // (a) the last name went while somebody watched something
+    void *private;        // the file system's
 };
 
-/* Fills a vnode that the caller allocated (usually inside its own inode struct): one reference. */
+/*
+ * Fills a vnode that the caller allocated (usually inside its own inode struct): one reference.
+ */
 void vnode_init(struct vnode *vnode, struct mount *mount, const struct vnode_ops *ops,
                 uint64_t inode, uint32_t type, uint64_t node_device);
 void vnode_ref(struct vnode *vnode);
 void vnode_put(struct vnode *vnode);  // null is fine; may block in release()
 
 /*
- * For file systems whose inodes live on disk: one vnode per inode number. vnode_find() answers a
- * referenced vnode of that number, or null; waits while it is being released. vnode_publish() puts a
- * prepared one into the table, or, if somebody was faster, leaves it alone (the caller discards it
- * with vnode_end()) and answers the other, referenced. File systems in memory need neither.
+ * For file systems whose inodes live on disk: one vnode per inode number. vnode_find() answers
+ * a referenced vnode of that number, or null; waits while it is being released. vnode_publish()
+ * puts a prepared one into the table, or, if somebody was faster, leaves it alone (the caller
+ * discards it with vnode_end()) and answers the other, referenced. File systems in memory need
+ * neither.
  */
 struct vnode *vnode_find(struct mount *mount, uint64_t inode);
 struct vnode *vnode_publish(struct vnode *fresh);
 /* The last call on a vnode, by release() or for a fresh one that was not published. */
 void vnode_end(struct vnode *vnode);
 /*
- * For file systems in memory, whose vnodes live as long as the inode has a name: vnode_keep() turns the
- * caller's reference into one of the file system's own, which does not keep the volume from being
- * unmounted; vnode_unkeep() turns it back, to be put.
+ * For file systems in memory, whose vnodes live as long as the inode has a name: vnode_keep()
+ * turns the caller's reference into one of the file system's own, which does not keep the
+ * volume from being unmounted; vnode_unkeep() turns it back, to be put.
  */
 void vnode_keep(struct vnode *vnode);
 void vnode_unkeep(struct vnode *vnode);
@@ -369,8 +400,11 @@ struct mount_ops {
     vmk_status (*statfs)(struct mount *mount, struct vfs_statfs *out);
     /* Changes flags or options of a mounted file system. May be null (flags only). */
     vmk_status (*remount)(struct mount *mount, uint32_t flags, const char *options);
-    /* The last step, after sync(): nobody holds a vnode any more; mount->root was put just before.
-     * Frees the kept vnodes and mount->private. What could not be written is logged. */
+    /*
+     * The last step, after sync(): nobody holds a vnode any more; mount->root was put just
+     * before.
+     * Frees the kept vnodes and mount->private. What could not be written is logged.
+     */
     void (*unmount)(struct mount *mount);
 };
 
@@ -415,19 +449,26 @@ struct vfs_where {
 };
 /* Is there a root? Not on a host that runs VMs only. */
 bool vfs_is_up(void);
-/* Root user at the root of all: for the kernel's own calls, borrowed, valid while it is mounted. */
+/*
+ * Root user at the root of all: for the kernel's own calls, borrowed, valid while it is
+ * mounted.
+ */
 struct vfs_where vfs_where_kernel(void);
 
-/* Brings fs/ up: after world_init(), in a world. Mounts visorfs on /, devfs on /dev, procfs on /proc.
- * Loads the tardisks among the boot modules. */
+/*
+ * Brings fs/ up: after world_init(), in a world. Mounts visorfs on /, devfs on /dev, procfs on
+ * /proc.
+ * Loads the tardisks among the boot modules.
+ */
 must_check vmk_status fs_init(void);
 
 /*
  * ---- paths ----
  *
- * Each walks `path` with where->cred's permissions, may block, and answers what the walk does besides its
- * own: NOT_FOUND (also for an empty path), NOT_DIR, NO_PERMISSION, NAME_TOO_LONG, TOO_MANY_LINKS, and what
- * the file system says. Results are referenced and the caller's; on failure they are not set.
+ * Each walks `path` with where->cred's permissions, may block, and answers what the walk does
+ * besides its own: NOT_FOUND (also for an empty path), NOT_DIR, NO_PERMISSION, NAME_TOO_LONG,
+ * TOO_MANY_LINKS, and what the file system says. Results are referenced and the caller's; on
+ * failure they are not set.
  */
 
 #define VFS_WALK_NOFOLLOW  1u  // a link as the last part is the answer itself
@@ -464,13 +505,17 @@ must_check vmk_status vfs_path_of(struct vnode *root, struct vnode *dir, char *o
                                   size_t size);
 
 /*
- * mount(2): root only (NOT_OWNER). `where` null: the kernel mounts the root of all. `source` and `options`
- * are the file system's; VFS_MOUNT_REMOUNT changes flags of what is mounted there. NO_DEVICE: no such type.
+ * mount(2): root only (NOT_OWNER). `where` null: the kernel mounts the root of all. `source`
+ * and `options` are the file system's; VFS_MOUNT_REMOUNT changes flags of what is mounted
+ * there. NO_DEVICE: no such type.
  */
 must_check vmk_status vfs_mount(const struct vfs_where *where, const char *type,
                                 const char *source, const char *path, uint32_t flags,
                                 const char *options);
-/* umount(2): root only. BUSY while somebody holds a vnode of it. What could not be written is logged. */
+/*
+ * umount(2): root only. BUSY while somebody holds a vnode of it. What could not be written is
+ * logged.
+ */
 must_check vmk_status vfs_unmount(const struct vfs_where *where, const char *path);
 /* sync(2): every mount. */
 void vfs_sync(void);
@@ -479,20 +524,29 @@ must_check bool vfs_mount_at(size_t index, struct mount **out);
 
 /* ---- on vnodes ---- */
 
+/* Is it the group, or one of the groups? */
+must_check bool vfs_in_group(const struct vfs_cred *cred, uint32_t gid);
 /* What the permission bits say, for `may` of VFS_MAY_*. */
 must_check bool vfs_attr_allows(const struct vfs_attr *attr, unsigned may,
                                 const struct vfs_cred *cred);
-/* OK or NO_PERMISSION (READ_ONLY for writing on a read-only mount). Root may everything, but execute
- * only what somebody may execute. */
+/*
+ * OK or NO_PERMISSION (READ_ONLY for writing on a read-only mount). Root may everything, but
+ * execute only what somebody may execute.
+ */
 must_check vmk_status vnode_access(struct vnode *vnode, unsigned may,
                                    const struct vfs_cred *cred);
 /* Attributes as they are; no permission is needed. Takes vnode->lock; may block. */
 must_check vmk_status vnode_getattr(struct vnode *vnode, struct vfs_attr *out);
-/* Checks ownership and applies the rules: chmod by owner or root, chown by root (chgrp by the owner
- * into his groups), set-id bits fall off; sizes need write permission. cred null: no checks. */
+/*
+ * Checks ownership and applies the rules: chmod by owner or root, chown by root (chgrp by the
+ * owner into his groups), set-id bits fall off; sizes need write permission. cred null: no
+ * checks.
+ */
 must_check vmk_status vnode_setattr(struct vnode *vnode, const struct vfs_attr *attr,
                                     unsigned what, const struct vfs_cred *cred);
-/* At most `size` bytes of a link's target, no NUL; *length is what it has. BAD_PARAM: no link. */
+/*
+ * At most `size` bytes of a link's target, no NUL; *length is what it has. BAD_PARAM: no link.
+ */
 must_check vmk_status vnode_readlink(struct vnode *vnode, char *out, size_t size,
                                      size_t *length);
 must_check vmk_status vnode_statfs(struct vnode *vnode, struct vfs_statfs *out);
@@ -507,9 +561,9 @@ void vnode_page_ref(struct vnode *vnode, uint64_t index, mpn_t page);
 /* ---- open files ---- */
 
 /*
- * What a file does. Regular files and directories use vfs's own table over vnode_ops. Any member may
- * be null: then the call answers UNSUPPORTED (read, write), BAD_SEEK (seek), NOT_TTY (ioctl), or does
- * the obvious (poll: always ready; fsync: BAD_PARAM).
+ * What a file does. Regular files and directories use vfs's own table over vnode_ops. Any
+ * member may be null: then the call answers UNSUPPORTED (read, write), BAD_SEEK (seek), NOT_TTY
+ * (ioctl), or does the obvious (poll: always ready; fsync: BAD_PARAM).
  * No lock is held around these, but file->offset_lock for files that have an offset.
  */
 struct file_ops {
@@ -534,7 +588,9 @@ struct file_ops {
     int (*describe)(struct file *file, char *out, size_t size);
     /* O_NONBLOCK and its like changed. May be null. */
     void (*flags_changed)(struct file *file);
-    /* A descriptor of it was closed; `owner` is the table that had it. May be null, may block. */
+    /*
+     * A descriptor of it was closed; `owner` is the table that had it. May be null, may block.
+     */
     void (*closed)(struct file *file, const void *owner);
     /* The last reference went. May block. */
     void (*release)(struct file *file);
@@ -563,10 +619,14 @@ struct file {
 /* A file without a name: pipes, eventfds, sockets. */
 must_check vmk_status file_create(const struct file_ops *ops, void *private, uint32_t flags,
                                   struct file **out);
+/* Remembers where it was opened, if that is not known yet; failing is harmless. */
+void file_name_set(struct file *file, struct vnode *dir, const char *name, size_t length);
 void file_ref(struct file *file);
 void file_put(struct file *file);  // null is fine; may block
-/* file_put() for a reference that was a descriptor: what the table of descriptors `owner` had by it, such as
- * record locks, goes. Null is fine. */
+/*
+ * file_put() for a reference that was a descriptor: what the table of descriptors `owner` had
+ * by it, such as record locks, goes. Null is fine.
+ */
 void file_close(struct file *file, const void *owner);
 
 static inline bool file_may_read(const struct file *file)
@@ -581,7 +641,9 @@ static inline bool file_may_write(const struct file *file)
            (file->flags & (VFS_O_ACCMODE | VFS_O_PATH)) == VFS_O_RDWR;
 }
 
-/* At the file's offset, which they move (O_APPEND: at the end). BAD_HANDLE: not open for that. */
+/*
+ * At the file's offset, which they move (O_APPEND: at the end). BAD_HANDLE: not open for that.
+ */
 must_check vmk_status file_read(struct file *file, void *to, size_t size, size_t *done);
 must_check vmk_status file_write(struct file *file, const void *from, size_t size,
                                  size_t *done);
@@ -597,16 +659,25 @@ must_check vmk_status file_write_iov(struct file *file, struct vfs_iov *iov, boo
 #define VFS_SEEK_SET 0
 #define VFS_SEEK_CUR 1
 #define VFS_SEEK_END 2
+/*
+ * lseek(2): *position is the new offset. BAD_SEEK: a pipe, socket or terminal. BAD_PARAM:
+ * before 0.
+ */
 must_check vmk_status file_seek(struct file *file, int64_t by, unsigned whence,
                                 uint64_t *position);
-/* getdents: the sink gets "." and ".." too. OK with nothing emitted: the end. The caller finds out
- * that one entry did not fit by its own sink. */
+/*
+ * getdents: the sink gets "." and ".." too. OK with nothing emitted: the end. The caller finds
+ * out that one entry did not fit by its own sink.
+ */
 must_check vmk_status file_readdir(struct file *file, struct vfs_dir_sink *sink);
 must_check vmk_status file_ioctl(struct file *file, uint32_t request, uint64_t argument,
                                  void *data);
-/* How many bytes the third argument of that request points to, and which way they go: bit 0 from
- * the user, bit 1 to the user. 0 bytes: the argument is a number (or none). */
+/*
+ * How many bytes the third argument of that request points to, and which way they go: bit 0
+ * from the user, bit 1 to the user. 0 bytes: the argument is a number (or none).
+ */
 size_t vfs_ioctl_shape(uint32_t request, unsigned *direction);
+/* VFS_POLL* that are true now; `table` may be null, else it learns which heads to watch. */
 unsigned file_poll(struct file *file, struct poll_table *table);
 must_check vmk_status file_fsync(struct file *file, bool data_only);
 must_check vmk_status file_truncate(struct file *file, uint64_t size);
@@ -632,12 +703,17 @@ must_check bool file_watch_remove(struct file *file, struct file_watch *watch);
 /* flags: VFS_O_NONBLOCK. A write without readers answers BROKEN_PIPE. */
 must_check vmk_status pipe_create(uint32_t flags, struct file **read_end,
                                   struct file **write_end);
+/* A pipe's end, or an open FIFO. */
+bool file_is_pipe(const struct file *file);
+/* As a read of such a file, but what is read stays there. */
+must_check vmk_status pipe_peek(struct file *file, struct vfs_iov *iov);
 
 /* ---- devices ---- */
 
 /*
- * A character or block device: opening a node with that number calls `open`, which sets file->ops and
- * file->private (the file's vnode stays the node). Registered ones appear in /dev by themselves.
+ * A character or block device: opening a node with that number calls `open`, which sets
+ * file->ops and file->private (the file's vnode stays the node). Registered ones appear in /dev
+ * by themselves.
  */
 struct vfs_device_driver {
     const char *name;  // below /dev, folders are made: "pts/0"
@@ -649,12 +725,16 @@ struct vfs_device_driver {
     struct list link;
     uint32_t opening;  // fs lock; calls of open() that run
 };
+/* `driver` is kept. EXISTS: the number is taken. Unregistering waits for
+ * an open() that runs. World context, nothing locked. [switch] */
 must_check vmk_status vfs_device_register(struct vfs_device_driver *driver);
 void vfs_device_unregister(struct vfs_device_driver *driver);
 
 /* Random bytes, as /dev/urandom has them. Any context. */
 void vfs_random(void *out, size_t size);
-/* Nanoseconds since 1970: the wall clock, which the RTC set at boot and vfs_time_move() since. */
+/*
+ * Nanoseconds since 1970: the wall clock, which the RTC set at boot and vfs_time_move() since.
+ */
 int64_t vfs_time_now(void);
 /* What it is ahead of plat_time_now(). */
 int64_t vfs_time_offset(void);

@@ -6,6 +6,7 @@
 
 #include "core/heap.h"
 #include "core/host.h"
+#include "fs/notify.h"
 #include "fs/proc/procfs.h"
 #include "fs/tty.h"
 #include "fs/vfs.h"
@@ -14,8 +15,9 @@
 #define FS_PTYS_MAX      64u
 
 /*
- * Waiting for a change of something that a mutex guards. The waiter reads the count under the mutex, drops the mutex and waits until the count is another;
- * who changes something signals after it. No change is lost, because it counts.
+ * Waiting for a change of something that a mutex guards. The waiter reads the count under the
+ * mutex, drops the mutex and waits until the count is another; who changes something signals
+ * after it. No change is lost, because it counts.
  */
 struct fs_event {
     struct wait_queue queue;
@@ -58,6 +60,10 @@ struct fs_state {
     struct fs_event locks_changed;  // its own lock
     struct list lock_waiters;       // locks_mutex
     uint32_t lock_count;            // locks_mutex
+    struct spinlock notify_lock;    // rank VFS; notify.c
+    struct list watches;            // notify_lock; struct vfs_watch.all_link
+    uint32_t watch_count;           // (a)
+    uint32_t notify_cookie;         // (a)
     struct mutex sockets;           // every unix-domain socket
     struct list abstract;           // sockets; those with a name that is no path
     uint8_t host_uuid[16];  // mount_lock; in VMFS heartbeats; zero until a volume is mounted
@@ -104,12 +110,17 @@ struct walk {
     enum walk_last last;
     bool trailing_slash;
 };
-/* Walks all but the last part. Then w->dir is searchable; walk_end() is due, also after a failure. */
+/*
+ * Walks all but the last part. Then w->dir is searchable; walk_end() is due, also after a
+ * failure.
+ */
 must_check vmk_status walk_parent(struct walk *w, const struct vfs_where *where,
                                   const char *path);
 /* What the last part is now. */
 must_check vmk_status walk_last(struct walk *w, struct vnode **out);
-/* The last part is the link `link` in w->dir: goes where it leads, again up to the last part. */
+/*
+ * The last part is the link `link` in w->dir: goes where it leads, again up to the last part.
+ */
 must_check vmk_status walk_link(struct walk *w, struct vnode *link);
 void walk_end(struct walk *w);
 /* One part from `dir`: "." ".." and names, crossing mounts both ways. No lock held. */
@@ -120,8 +131,6 @@ must_check vmk_status walk_step(const struct vfs_where *where, struct vnode *dir
 /* A file of that vnode with vfs's own operations, not opened in the file system yet. */
 must_check vmk_status file_of_vnode(struct vnode *vnode, uint32_t flags, struct file **out);
 void file_free(struct file *file);
-/* Remembers where it was opened; failing is harmless. */
-void file_name_set(struct file *file, struct vnode *dir, const char *name, size_t length);
 
 /* ---- pipe.c, devfs.c, socket.c ---- */
 must_check vmk_status fifo_open(struct vnode *vnode, struct file *file);
@@ -136,6 +145,52 @@ void fs_anonymous_attr(struct vfs_attr *out, uint32_t mode, uint64_t inode);
 
 /* ---- file_lock.c ---- */
 void file_locks_init(void);
+
+/* ---- notify.c: hooks, called with no vnode locked ---- */
+void notify_init(void);
+void notify_object_slow(struct vnode *vnode, struct vnode *dir, const char *name, size_t length,
+                        uint32_t what);
+void notify_name_slow(struct vnode *dir, const char *name, size_t length, uint32_t what,
+                      bool is_dir, uint32_t cookie);
+void notify_file_slow(struct file *file, uint32_t what);
+void notify_attributes_slow(struct vnode *vnode, uint32_t what);
+void notify_unused_slow(struct vnode *vnode);
+bool notify_is_last_name(struct vnode *vnode);
+uint32_t notify_cookie(void);
+/* About to be unmounted: ends the watches, if nothing but they and `others` use it. */
+void notify_unmount(struct mount *mount, uint32_t others);
+
+/* Does anybody watch anything? */
+static inline bool notify_on(void)
+{
+    return __builtin_expect(__atomic_load_n(&fs_state()->watch_count, __ATOMIC_ACQUIRE) != 0,
+                            0);
+}
+/* To the object and, by that name, to the directory; either may be null. */
+static inline void notify_object(struct vnode *vnode, struct vnode *dir, const char *name,
+                                 size_t length, uint32_t what)
+{
+    if (notify_on())
+        notify_object_slow(vnode, dir, name, length, what);
+}
+/* To the directory only. */
+static inline void notify_name(struct vnode *dir, const char *name, size_t length,
+                               uint32_t what, bool is_dir)
+{
+    if (notify_on())
+        notify_name_slow(dir, name, length, what, is_dir, 0);
+}
+static inline void notify_file(struct file *file, uint32_t what)
+{
+    if (notify_on())
+        notify_file_slow(file, what);
+}
+/* To the object and to the directory it is in, which the caller does not know. */
+static inline void notify_attributes(struct vnode *vnode, uint32_t what)
+{
+    if (what && notify_on())
+        notify_attributes_slow(vnode, what);
+}
 
 /* ---- tty ---- */
 must_check vmk_status tty_devices_init(void);

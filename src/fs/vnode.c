@@ -2,10 +2,10 @@
 /*
  * fs/vnode.c -- vnodes: references, the table of those that live on disk, attributes, permissions.
  *
- * The last reference can only go under the fs lock, where vnode_find() also looks; so a vnode is
- * either found with a reference more or not at all. One that is being released stays in the table
- * marked `dying` until the file system has written it back, because a second vnode of the same inode
- * would read from disk what the first has yet to write.
+ * The last reference can only go under the fs lock, where vnode_find() also looks; so a vnode
+ * is either found with a reference more or not at all. One that is being released stays in the
+ * table marked `dying` until the file system has written it back, because a second vnode of the
+ * same inode would read from disk what the first has yet to write.
  *
  * Invariants
  *   - refs > 0 for every vnode that anybody can reach; dying implies refs = 0.
@@ -30,6 +30,7 @@ void vnode_init(struct vnode *vnode, struct mount *mount, const struct vnode_ops
     mutex_init(&vnode->lock, "vnode");
     list_init(&vnode->hash_link);
     list_init(&vnode->locks);
+    list_init(&vnode->watches);
     __atomic_add_fetch(&mount->users, 1, __ATOMIC_RELAXED);
 }
 
@@ -63,6 +64,14 @@ void vnode_put(struct vnode *vnode)
 
     vmk_assert(refs > 0);
     while (refs > 1) {
+        uint32_t watches = __atomic_load_n(&vnode->watch_refs, __ATOMIC_RELAXED);
+
+        if (watches && refs == watches + 1 &&
+            __atomic_load_n(&vnode->nameless, __ATOMIC_RELAXED)) {
+            notify_unused_slow(vnode);
+            refs = __atomic_load_n(&vnode->refs, __ATOMIC_RELAXED);
+            continue;
+        }
         if (__atomic_compare_exchange_n(&vnode->refs, &refs, refs - 1, true, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED)) {
             __atomic_sub_fetch(&mount->users, 1, __ATOMIC_RELEASE);
@@ -105,8 +114,8 @@ static struct vnode *table_find(struct fs_state *fs, const struct mount *mount, 
 }
 
 /*
- * With the fs lock held, finds a vnode that lives; while one is dying, waits without the lock. The
- * queue's lock is taken before the fs lock goes, so vnode_end() cannot slip in between.
+ * With the fs lock held, finds a vnode that lives; while one is dying, waits without the lock.
+ * The queue's lock is taken before the fs lock goes, so vnode_end() cannot slip in between.
  */
 static struct vnode *table_find_live(struct fs_state *fs, const struct mount *mount,
                                      uint64_t inode)
@@ -202,7 +211,7 @@ void vnode_lock_dirs(struct vnode *a, struct vnode *b, bool a_above_b, bool b_ab
 
 /* ---- permissions ---- */
 
-static bool vfs_in_group(const struct vfs_cred *cred, uint32_t gid)
+bool vfs_in_group(const struct vfs_cred *cred, uint32_t gid)
 {
     if (cred->gid == gid)
         return true;
@@ -232,8 +241,12 @@ bool vfs_attr_allows(const struct vfs_attr *attr, unsigned may, const struct vfs
 vmk_status vnode_access_locked(struct vnode *vnode, unsigned may, const struct vfs_cred *cred)
 {
     struct vfs_attr attr;
-    vmk_status status = vnode->ops->getattr(vnode, &attr);
+    vmk_status status;
 
+    /* Root may search any directory: what has its attributes on a disk need not look. */
+    if (may == VFS_MAY_EXEC && cred->uid == 0 && vnode_is_dir(vnode))
+        return VMK_OK;
+    status = vnode->ops->getattr(vnode, &attr);
     if (status != VMK_OK)
         return status;
     if ((may & VFS_MAY_WRITE) && (vnode->mount->flags & VFS_MOUNT_RDONLY) &&
@@ -265,8 +278,14 @@ vmk_status vnode_getattr(struct vnode *vnode, struct vfs_attr *out)
     vmk_status status = vnode->ops->getattr(vnode, out);
 
     mutex_unlock(&vnode->lock);
-    out->inode = vnode->inode;
-    out->device = vnode->mount->device;
+    /*
+     * One that tells of another inode stands for something elsewhere: a pipe behind
+     * /proc/<pid>/fd.
+     */
+    if (!out->inode || out->inode == vnode->inode) {
+        out->inode = vnode->inode;
+        out->device = vnode->mount->device;
+    }
     out->node_device = vnode->node_device;
     return status;
 }
@@ -370,6 +389,21 @@ static vmk_status setattr_locked(struct vnode *vnode, const struct vfs_attr *att
     return status;
 }
 
+/* What such a change is called. */
+static uint32_t change_of(unsigned what)
+{
+    const unsigned times = what & (VFS_SET_ATIME | VFS_SET_MTIME);
+    uint32_t change = what & VFS_SET_SIZE ? NOTIFY_MODIFY : 0;
+
+    if (what & (VFS_SET_MODE | VFS_SET_UID | VFS_SET_GID))
+        change |= NOTIFY_ATTRIB;
+    if (times == (VFS_SET_ATIME | VFS_SET_MTIME))
+        change |= NOTIFY_ATTRIB;
+    else if (times)
+        change |= times == VFS_SET_ATIME ? NOTIFY_ACCESS : NOTIFY_MODIFY;
+    return change;
+}
+
 vmk_status vnode_setattr(struct vnode *vnode, const struct vfs_attr *attr, unsigned what,
                          const struct vfs_cred *cred)
 {
@@ -378,6 +412,8 @@ vmk_status vnode_setattr(struct vnode *vnode, const struct vfs_attr *attr, unsig
     vmk_status status = setattr_locked(vnode, attr, what, cred);
 
     mutex_unlock(&vnode->lock);
+    if (status == VMK_OK)
+        notify_attributes(vnode, change_of(what));
     return status;
 }
 

@@ -2,10 +2,11 @@
 /*
  * fs/walk.c -- from a path to a vnode, and back.
  *
- * One step looks a name up in a directory with only that directory locked; between steps nothing is
- * locked, so a walk and a rename can pass each other, and each step is right at its moment. A link
- * replaces the rest of the path: target, slash, what was left, in a buffer of its own. There is no
- * cache of names: directories in memory are hashed, and a cache would be a second truth.
+ * One step looks a name up in a directory with only that directory locked; between steps
+ * nothing is locked, so a walk and a rename can pass each other, and each step is right at its
+ * moment. A link replaces the rest of the path: target, slash, what was left, in a buffer of
+ * its own. There is no cache of names: directories in memory are hashed, and a cache would be a
+ * second truth.
  *
  * Invariants
  *   - A walk never leaves where->root upwards (walk_step() on "..").
@@ -134,8 +135,8 @@ static vmk_status splice(struct walk *w, const char *target, size_t length, cons
 }
 
 /*
- * Goes to where the link says: w->dir is where the walk goes on, w->buffer what is left of it. An
- * object link moves there at once and leaves only `rest`; *reached says so.
+ * Goes to where the link says: w->dir is where the walk goes on, w->buffer what is left of it.
+ * An object link moves there at once and leaves only `rest`; *reached says so.
  */
 static vmk_status expand(struct walk *w, struct vnode *link, const char *rest, bool *reached)
 {
@@ -153,8 +154,6 @@ static vmk_status expand(struct walk *w, struct vnode *link, const char *rest, b
         if (status != VMK_OK)
             return status;
         file_put(file);
-        if (!vnode)
-            return VMK_NOT_FOUND;
         go(w, vnode);
         *reached = true;
         return splice(w, "", 0, rest);

@@ -2,19 +2,20 @@
 /*
  * io/disk.c -- from block requests to commands a disk's hardware takes, and back.
  *
- * A request becomes one command after the other, each as large as the hardware allows; how far it
- * has come is kept in the request itself (`lower`). Memory the hardware cannot reach or cannot
- * reach at that alignment goes through a bounce buffer. A disk without FUA gets a FLUSH after the
- * write.
+ * A request becomes one command after the other, each as large as the hardware allows; how far
+ * it has come is kept in the request itself (`lower`). Memory the hardware cannot reach or
+ * cannot reach at that alignment goes through a bounce buffer. A disk without FUA gets a FLUSH
+ * after the write.
  *
- * Commands end in interrupt context and so do requests: done() runs there, after the queue's lock is
- * let go. A world between would cost two switches per request and every done() of the tree is short
- * (it wakes somebody or submits more). Errors that need waiting are the recovery world's: see
- * disk_recover.c.
+ * Commands end in interrupt context and so do requests: done() runs there, after the queue's
+ * lock is let go. A world between would cost two switches per request and every done() of the
+ * tree is short (it wakes somebody or submits more). Errors that need waiting are the recovery
+ * world's: see disk_recover.c.
  *
  * Invariants
  *   - A request is on waiting, or has exactly one command in flight, or is over: nothing else.
- *   - Every command in flight is on issued, oldest deadline first, since all have the same allowance.
+ *   - Every command in flight is on issued, oldest deadline first, since all have the same
+ *     allowance.
  *   - done() is called with no lock held.
  * Locking    disk_queue.lock (rank IO), one at a time; done() may submit again.
  * Start at   submit(), start_waiting(), disk_command_done().
@@ -32,7 +33,9 @@
 
 #define BOUNCE_ORDER 4u  // 64 KB, less when memory is short
 
-/* ---- how far a request has come: bytes, tries of the current command, the flush of a FUA ---- */
+/*
+ * ---- how far a request has come: bytes, tries of the current command, the flush of a FUA ----
+ */
 #define STATE_BYTES  0xffffffffffffull
 #define STATE_TRIES  48
 #define STATE_FLUSH  BIT(63)
@@ -102,7 +105,9 @@ static void copy_data(const struct block_request *request, uint64_t at, char *wi
     }
 }
 
-/* Adds a piece of memory to the command's extents; returns how much of it the hardware takes. */
+/*
+ * Adds a piece of memory to the command's extents; returns how much of it the hardware takes.
+ */
 static uint64_t add_extent(struct disk_command *c, const struct disk_limits *limits,
                            uint64_t address, uint64_t size)
 {
@@ -209,6 +214,11 @@ static void drop_bounce(struct disk_command *c)
     c->bounce = NULL;
 }
 
+static bool has_no_data(enum block_op op)
+{
+    return op == BLOCK_FLUSH || op == BLOCK_RESERVE || op == BLOCK_RELEASE;
+}
+
 /* Fills a command with the next part of its request. False: no memory to bounce through. */
 static bool build(struct disk_command *c, struct block_request *request)
 {
@@ -224,7 +234,7 @@ static bool build(struct disk_command *c, struct block_request *request)
     c->extent_count = 0;
     c->size = 0;
     c->blamed = false;
-    if (c->op == BLOCK_FLUSH)
+    if (has_no_data(c->op))
         return true;
     if (c->op == BLOCK_DISCARD) {
         most = limits->discard_max ? limits->discard_max : 1u << 30;
@@ -388,7 +398,15 @@ static void submit(struct block_device *device, struct block_request *request)
     disk_queue_leave(q, irqs);
 }
 
-static const struct block_ops block_ops = {.submit = submit, .panic_write = disk_panic_write};
+/* The port is reset as a whole: these adapters know nothing smaller. */
+static vmk_status reset(struct block_device *device)
+{
+    disk_port_fail(container_of(device, struct disk, block)->port);
+    return block_flush(device);  // it works again
+}
+
+static const struct block_ops block_ops = {
+    .submit = submit, .reset = reset, .panic_write = disk_panic_write};
 
 /* ---- the end of a command ---- */
 
@@ -410,7 +428,7 @@ static void succeeded(struct disk_queue *q, struct disk_command *c)
 
     if (c->bounce && c->op == BLOCK_READ)
         copy_data(request, state_bytes(request), c->bounce, c->size, true);
-    if (c->op == BLOCK_FLUSH || c->op == BLOCK_COMPARE_WRITE) {
+    if (has_no_data(c->op) || c->op == BLOCK_COMPARE_WRITE) {
         finish(q, c->disk, request, VMK_OK);
     } else if (bytes < request->size) {
         state_set(request, bytes, 0, false);
@@ -471,6 +489,7 @@ void disk_command_done(struct disk_queue *q, struct disk_command *c, enum disk_r
         break;
     case DISK_MISCOMPARE: status = VMK_AGAIN; break;
     case DISK_PROTECTED: status = VMK_READ_ONLY; break;
+    case DISK_RESERVED: status = VMK_BUSY; break;
     case DISK_UNSUPPORTED: status = VMK_UNSUPPORTED; break;
     case DISK_GONE: status = VMK_NO_DEVICE; break;
     }
@@ -499,7 +518,8 @@ void disk_queue_fail_waiting(struct disk_queue *q, struct disk *disk)
 
 const char *disk_op_name(enum block_op op)
 {
-    static const char *const names[] = {"read", "write", "flush", "discard", "compare-write"};
+    static const char *const names[] = {"read",          "write",   "flush",  "discard",
+                                        "compare-write", "reserve", "release"};
 
     return names[op];
 }

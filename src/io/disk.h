@@ -3,9 +3,9 @@
  * io/disk.h -- what every disk driver shares: queues of commands, splitting and bouncing for DMA,
  * time-outs, retries, resets, and what an error means to whoever asked.
  *
- * A port is what is reset as a whole: an NVMe controller, an AHCI port, an ATA channel, a virtio
- * device. It has one or more queues, each with a fixed number of commands, and disks whose requests
- * go through them. The driver only starts commands and reports how they ended.
+ * A port is what is reset as a whole: an NVMe controller, an AHCI port, an ATA channel, a
+ * virtio device. It has one or more queues, each with a fixed number of commands, and disks
+ * whose requests go through them. The driver only starts commands and reports how they ended.
  */
 #pragma once
 
@@ -31,6 +31,7 @@ enum disk_result {
     DISK_TRANSIENT,    // busy, transfer error, aborted with others: again
     DISK_MISCOMPARE,   // COMPARE_WRITE found something else
     DISK_PROTECTED,    // write-protected
+    DISK_RESERVED,     // another initiator's reservation is in the way
     DISK_UNSUPPORTED,  // the device does not know the command
     DISK_GONE,         // there is no device any more
 };
@@ -108,12 +109,13 @@ struct disk_driver {
     /* Queue lock held: takes what has ended, as the interrupt handler does. */
     void (*poll)(struct disk_queue *queue);
     /*
-     * World context, nothing locked. True: the command is not with the device any more (it is tried
-     * again by others). May be null: a reset is the only way.
+     * World context, nothing locked. True: the command is not with the device any more (it is
+     * tried again by others). May be null: a reset is the only way.
      */
     bool (*abort)(struct disk_queue *queue, struct disk_command *command);
     /*
-     * World context, nothing locked, nothing is issued and no interrupt handled until it returns.
+     * World context, nothing locked, nothing is issued and no interrupt handled until it
+     * returns.
      * OK: the device works and has no command. It may have ended some by disk_command_done().
      * NO_DEVICE: it is gone for good.
      */
@@ -149,11 +151,15 @@ struct disk_port {
 must_check vmk_status disk_port_init(struct disk_port *port, const char *name,
                                      const struct disk_driver *ops, void *driver,
                                      unsigned queue_count, unsigned depth);
-/* A disk of the port: fills block's ops and context; the caller has filled its sizes and limits, and
- * names it by storage_device_add() afterwards. NO_SPACE. */
+/*
+ * A disk of the port: fills block's ops and context; the caller has filled its sizes and
+ * limits, and names it by storage_device_add() afterwards. NO_SPACE.
+ */
 must_check vmk_status disk_add(struct disk_port *port, struct disk *disk);
-/* What an interrupt means: polls the driver, starts what can start, tells who waits. False: the port is being
- * reset, and the driver may quiet its device, nothing more. */
+/*
+ * What an interrupt means: polls the driver, starts what can start, tells who waits. False: the
+ * port is being reset, and the driver may quiet its device, nothing more.
+ */
 bool disk_queue_interrupt(struct disk_queue *queue);
 /* The halves of it. Takes the lock if the port is not being reset. */
 must_check bool disk_queue_enter(struct disk_queue *queue, bool *irqs);

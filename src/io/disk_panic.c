@@ -2,10 +2,11 @@
 /*
  * io/disk_panic.c -- a disk written by a host that panicked: one command at a time, by looking.
  *
- * The other CPUs were stopped wherever they were: in the middle of a driver, with its lock, with half a
- * command in a ring. So nothing of the port is believed. Its queues are forgotten, what was in flight is never
- * answered, and the driver resets the hardware as it does after any fault; then one command is issued at a
- * time and the driver asked for its end. The pieces are those of every day: reset(), issue(), poll().
+ * The other CPUs were stopped wherever they were: in the middle of a driver, with its lock,
+ * with half a command in a ring. So nothing of the port is believed. Its queues are forgotten,
+ * what was in flight is never answered, and the driver resets the hardware as it does after any
+ * fault; then one command is issued at a time and the driver asked for its end. The pieces are
+ * those of every day: reset(), issue(), poll().
  *
  * Invariants
  *   - Runs on the panicking CPU alone, interrupts off, and waits only on the clock.
@@ -15,8 +16,6 @@
 #include "core/core.h"
 #include "io/disk_internal.h"
 #include "plat/plat.h"
-
-#define TIMEOUT 10000000000ull  // as much as a disk gets otherwise
 
 static vmk_status take_over(struct disk_port *port)
 {
@@ -62,7 +61,7 @@ vmk_status disk_panic_write(struct block_device *device, uint64_t offset, const 
     if (port->failed || port->dead)
         return VMK_IO_ERROR;
     device->ops->submit(device, &request);
-    until = plat_time_now() + TIMEOUT;
+    until = plat_time_now() + port->timeout;
     while (!done && !port->failed && plat_time_now() < until) {
         for (unsigned i = 0; i < port->queue_count; i++)
             (void)disk_queue_interrupt(&port->queues[i]);

@@ -7,7 +7,8 @@
 #include "world/waitq.h"
 
 struct io_state {
-    struct wait_queue waiters[16];  // by request: who waits in block_io()
+    struct wait_queue waiters[16];  // each batch takes the next: who waits in block_batch_end()
+    uint32_t batches;               // (a)
 };
 
 /* After world_init(), before the first request. */

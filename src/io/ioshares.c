@@ -2,18 +2,19 @@
 /*
  * io/ioshares.c -- start-time fair queueing with a depth, SFQ(D), as a block device.
  *
- * Each request gets a start tag, the later of the disk's virtual time and its client's last finish
- * tag, and a finish tag, its cost over the client's shares later. Requests leave in order of start
- * tags, `depth` of them at a time; the virtual time is the start tag of the last that left. So a
- * client that was away comes back at the present: it neither pays for its absence nor gains by it.
+ * Each request gets a start tag, the later of the disk's virtual time and its client's last
+ * finish tag, and a finish tag, its cost over the client's shares later. Requests leave in
+ * order of start tags, `depth` of them at a time; the virtual time is the start tag of the last
+ * that left. So a client that was away comes back at the present: it neither pays for its
+ * absence nor gains by it.
  *
- * The cost is what a disk's time goes for: a fixed part per request, as much as 16 KB of data, and
- * the data. Turned down: counting requests, which favours who asks for much at a time, and counting
- * bytes, which favours who asks for little.
+ * The cost is what a disk's time goes for: a fixed part per request, as much as 16 KB of data,
+ * and the data. Turned down: counting requests, which favours who asks for much at a time, and
+ * counting bytes, which favours who asks for little.
  *
  * Invariants
- *   - A request that waits is on its client's list, its start tag in `lower`; one that is with the
- *     disk has a slot. So nothing is allocated on the way.
+ *   - A request that waits is on its client's list, its start tag in `lower`; one that is with
+ *     the disk has a slot. So nothing is allocated on the way.
  *   - in_flight <= depth; while anybody waits, in_flight == depth.
  *   - done() of the request is the submitter's own, called with nothing locked.
  * Locking    ioshares.lock (rank IO); the disk below is called without it.
@@ -41,7 +42,9 @@ struct client {
     bool used;
 };
 
-/* What goes down in the request's place, so that its own fields stay the submitter's and ours. */
+/*
+ * What goes down in the request's place, so that its own fields stay the submitter's and ours.
+ */
 struct slot {
     struct block_request below;
     struct block_request *request;
@@ -68,7 +71,9 @@ uint64_t ioshares_cost(const struct block_request *request)
     case BLOCK_WRITE: return COST_FIXED + request->size;
     case BLOCK_FLUSH: return COST_FLUSH;
     case BLOCK_DISCARD:
-    case BLOCK_COMPARE_WRITE: break;
+    case BLOCK_COMPARE_WRITE:
+    case BLOCK_RESERVE:
+    case BLOCK_RELEASE: break;
     }
     return COST_FIXED;
 }
@@ -192,8 +197,15 @@ static vmk_status panic_write(struct block_device *device, uint64_t offset, cons
     return block_panic_write(s->disk, offset, from, size);
 }
 
+static vmk_status reset(struct block_device *device)
+{
+    struct ioshares *s = device->context;
+
+    return block_reset(s->disk);
+}
+
 static const struct block_ops ops = {
-    .submit = submit, .destroy = destroy, .panic_write = panic_write};
+    .submit = submit, .reset = reset, .destroy = destroy, .panic_write = panic_write};
 
 struct ioshares *ioshares_create(struct block_device *disk, unsigned depth)
 {

@@ -2,14 +2,15 @@
 /*
  * io/partition.c -- tables of partitions in memory, and a partition as a block device.
  *
- * Which scheme a disk has is decided by sector 0, as firmware does: an entry of type EE announces a
- * GPT. A GPT without that entry counts only where sector 0 holds no partitions of its own, so that an
- * old GPT does not come back to life on a disk that was made MBR since.
+ * Which scheme a disk has is decided by sector 0, as firmware does: an entry of type EE
+ * announces a GPT. A GPT without that entry counts only where sector 0 holds no partitions of
+ * its own, so that an old GPT does not come back to life on a disk that was made MBR since.
  *
  * Invariants
- *   - What a caller gets through partition_open() lies on the disk and overlaps no other partition.
- *   - A request reaches the disk as a copy: the submitter's own stays as it was, so that it can be
- *     submitted again.
+ *   - What a caller gets through partition_open() lies on the disk and overlaps no other
+ *     partition.
+ *   - A request reaches the disk as a copy: the submitter's own stays as it was, so that it can
+ *     be submitted again.
  * Locking    none: a table belongs to its caller; devices hold nothing that changes.
  * Start at   partition_table_read(), partition_open().
  * Sources    UEFI "GUID Partition Table (GPT) Disk Layout"; PARTEDUTIL for ESXi's types.
@@ -227,6 +228,14 @@ void partition_table_check(struct partition_table *table, const struct partition
     }
 }
 
+static void no_line(void *argument, const char *text)
+{
+    (void)argument;
+    (void)text;
+}
+
+const struct partition_report partition_report_none = {.line = no_line};
+
 vmk_status partition_table_read(struct block_device *disk,
                                 const struct partition_report *report,
                                 struct partition_table **out)
@@ -288,7 +297,9 @@ const struct partition *partition_find(const struct partition_table *table, unsi
 
 /* ---- changing a table in memory ---- */
 
-/* The first free place of at least `size` bytes at or behind `from`; its whole length in *room. */
+/*
+ * The first free place of at least `size` bytes at or behind `from`; its whole length in *room.
+ */
 static uint64_t gap_find(const struct partition_table *table, uint64_t from, uint64_t size,
                          uint64_t *room)
 {

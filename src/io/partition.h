@@ -2,9 +2,9 @@
 /*
  * io/partition.h -- GPT and MBR: read, check, repair, write; a partition as a block device.
  *
- * A table is read whole into memory, with every contradiction reported in a line of its own. What is
- * contradictory is listed and not opened. Both GPT headers and both arrays are checked; the good one
- * serves, and repairs the other when asked to.
+ * A table is read whole into memory, with every contradiction reported in a line of its own.
+ * What is contradictory is listed and not opened. Both GPT headers and both arrays are checked;
+ * the good one serves, and repairs the other when asked to.
  */
 #pragma once
 
@@ -18,6 +18,7 @@ struct partition_guid {
     uint8_t raw[16];  // as on disk: the first three fields little-endian
 };
 #define PARTITION_GUID_TEXT 37u  // with the final zero
+/* 8-4-4-4-12 hexadecimal digits, upper case. */
 void partition_guid_text(const struct partition_guid *guid, char out[PARTITION_GUID_TEXT]);
 /* With or without dashes. False: no GUID, or more behind it. */
 must_check bool partition_guid_parse(const char *text, struct partition_guid *out);
@@ -94,10 +95,12 @@ struct partition_report {
     void (*line)(void *argument, const char *text);
     void *argument;
 };
+/* For who reads a table that somebody else has reported on. */
+extern const struct partition_report partition_report_none;
 
 /*
- * Reads a disk's table. A disk without one is OK with PARTITION_SCHEME_NONE. NO_MEMORY, the device's
- * error, CORRUPT (a GPT of which neither copy checks; reported). [block]
+ * Reads a disk's table. A disk without one is OK with PARTITION_SCHEME_NONE. NO_MEMORY, the
+ * device's error, CORRUPT (a GPT of which neither copy checks; reported). [block]
  */
 must_check vmk_status partition_table_read(struct block_device *disk,
                                            const struct partition_report *report,
@@ -106,8 +109,8 @@ void partition_table_free(struct partition_table *table);
 const struct partition *partition_find(const struct partition_table *table, unsigned number);
 
 /*
- * Writes the good copy of a GPT over the damaged one, puts the backup at the end of the disk and the
- * protective MBR at its beginning. BAD_FORMAT: there is no GPT. [block]
+ * Writes the good copy of a GPT over the damaged one, puts the backup at the end of the disk
+ * and the protective MBR at its beginning. BAD_FORMAT: there is no GPT. [block]
  */
 must_check vmk_status partition_table_repair(struct block_device *disk,
                                              const struct partition_report *report);
@@ -120,26 +123,28 @@ must_check vmk_status partition_table_new(const struct block_device *disk,
 must_check vmk_status partition_table_new_mbr(const struct block_device *disk,
                                               uint32_t signature, struct partition_table **out);
 /*
- * Adds a partition in memory. number 0: the lowest free one; offset 0: the first aligned place where
- * it fits; size 0: all that is free there up to an aligned end (with offset 0 too: the largest gap). The result is in
- * *wanted. EXISTS (number), NO_SPACE, BAD_PARAM (bounds, overlap, name), LIMIT. An MBR takes primary partitions
- * only, of a kind or an mbr_type: UNSUPPORTED.
+ * Adds a partition in memory. number 0: the lowest free one; offset 0: the first aligned place
+ * where it fits; size 0: all that is free there up to an aligned end (with offset 0 too: the
+ * largest gap). The result is in *wanted. EXISTS (number), NO_SPACE, BAD_PARAM (bounds,
+ * overlap, name), LIMIT. An MBR takes primary partitions only, of a kind or an mbr_type:
+ * UNSUPPORTED.
  */
 must_check vmk_status partition_add(struct partition_table *table, struct partition *wanted);
 /* NOT_FOUND; UNSUPPORTED: a logical partition of an MBR. */
 must_check vmk_status partition_remove(struct partition_table *table, unsigned number);
 /*
- * Writes the table. A GPT: the backup copy first, then the primary, then the protective MBR, each durable before
- * the next. An MBR is one block: boot code and extended partition stay, and a GPT that was there is wiped.
- * A power cut leaves the old table or the new one. BAD_FORMAT: bad partitions. [block]
+ * Writes the table. A GPT: the backup copy first, then the primary, then the protective MBR,
+ * each durable before the next. An MBR is one block: boot code and extended partition stay, and
+ * a GPT that was there is wiped. A power cut leaves the old table or the new one. BAD_FORMAT:
+ * bad partitions. [block]
  */
 must_check vmk_status partition_table_write(struct block_device *disk,
                                             const struct partition_table *table);
 
 /*
- * A device over partition `number` of `disk`, which must stay open longer. NOT_FOUND, BAD_FORMAT (the
- * partition is bad), or what partition_table_read() answers. Closed by partition_close() or
- * ops->destroy. [block]
+ * A device over partition `number` of `disk`, which must stay open longer. NOT_FOUND,
+ * BAD_FORMAT (the partition is bad), or what partition_table_read() answers. Closed by
+ * partition_close() or ops->destroy. [block]
  */
 must_check vmk_status partition_open(struct block_device *disk, unsigned number,
                                      struct block_device **out);

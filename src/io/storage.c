@@ -7,10 +7,10 @@
  * counted and nothing locked.
  *
  * Invariants
- *   - A name belongs to one entry. A second disk that claims a world-wide name that is taken (two
- *     disks of one serial number, as cheap ones have) goes by its path.
- *   - An entry is freed, and its block device destroyed, when it is gone and nobody has it open;
- *     whoever makes that true does it.
+ *   - A name belongs to one entry. A second disk that claims a world-wide name that is taken
+ *     (two disks of one serial number, as cheap ones have) goes by its path.
+ *   - An entry is freed, and its block device destroyed, when it is gone and nobody has it
+ *     open; whoever makes that true does it.
  *   - Adapter numbers are never used twice; adapters stay for as long as the host is up.
  * Locking    storage.lock (rank IO) guards all of it; nothing else is taken under it.
  * Start at   storage_device_add(), storage_open().
@@ -203,8 +203,10 @@ vmk_status storage_device_add(struct storage_adapter *adapter, unsigned channel,
     return VMK_OK;
 }
 
-/* With the lock held: takes the entry out if its time has come; what is returned is destroyed by
- * the caller after the lock. */
+/*
+ * With the lock held: takes the entry out if its time has come; what is returned is destroyed
+ * by the caller after the lock.
+ */
 static struct entry take_if_over(struct entry *e)
 {
     struct entry over = *e;
@@ -277,8 +279,17 @@ static void close_disk(struct block_device *disk)
     destroy(&over);
 }
 
-/* Where ":N" at the end of a name begins, N a decimal number from 1; null without one. */
-static const char *number_at_end(const char *name, uint64_t *number)
+bool storage_names_meet(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    // "disk" and "disk:1" meet, "disk" and "disk1" do not.
+    return (!*a && (!*b || *b == ':')) || (!*b && *a == ':');
+}
+
+const char *storage_number_at_end(const char *name, uint64_t *number)
 {
     const char *colon = NULL;
     const char *end;
@@ -326,7 +337,7 @@ vmk_status storage_open(const char *name, struct block_device **out)
         *out = disk;
         return VMK_OK;
     }
-    colon = number_at_end(name, &number);
+    colon = storage_number_at_end(name, &number);
     disk = colon ? open_disk(name, (size_t)(colon - name)) : NULL;
     if (!disk)
         return VMK_NOT_FOUND;
@@ -360,11 +371,25 @@ void storage_close(struct block_device *device)
     heap_free(found);
 }
 
+vmk_status storage_table_read(const char *disk, const struct partition_report *report,
+                              struct partition_table **out)
+{
+    struct block_device *device;
+    vmk_status status = storage_open(disk, &device);
+
+    *out = NULL;
+    if (status != VMK_OK)
+        return status;
+    status = partition_table_read(device, report, out);
+    storage_close(device);
+    return status;
+}
+
 vmk_status storage_shares_set(const char *name, uint32_t client, uint32_t shares)
 {
     struct block_device *disk = open_disk(name, strlen(name));
     uint64_t number;
-    const char *colon = disk ? NULL : number_at_end(name, &number);
+    const char *colon = disk ? NULL : storage_number_at_end(name, &number);
     vmk_status status = VMK_OK;
 
     if (colon)

@@ -15,6 +15,7 @@
 #include "lib/format.h"
 
 #include "lib/ascii.h"
+
 struct sink {
     char *out;
     size_t size;
@@ -25,6 +26,7 @@ struct spec {
     bool left, zero, alternate, plus, space, upper, negative;
     int width;
     int precision;  // -1: none
+    int longs;      // -2 hh, -1 h, 1 l, 2 ll, z, j, t
 };
 
 static void put(struct sink *s, char c)
@@ -96,7 +98,7 @@ static void put_number(struct sink *s, const struct spec *spec, uint64_t value, 
         put_many(s, ' ', pad);
 }
 
-/* A width or precision: digits, or `*` for the next argument (done by the caller). */
+/* A width or precision in digits. */
 static int read_digits(const char **f)
 {
     int value = 0;
@@ -120,6 +122,100 @@ static bool read_flag(struct spec *spec, char c)
     }
 }
 
+/* Flags, width, precision and length of a conversion; *f ends at its letter. */
+static struct spec read_spec(const char **f, va_list *arguments)
+{
+    struct spec spec = {.precision = -1};
+
+    while (read_flag(&spec, **f))
+        (*f)++;
+    if (**f == '*') {
+        (*f)++;
+        spec.width = va_arg(*arguments, int);
+        if (spec.width < 0) {
+            spec.left = true;
+            spec.width = -spec.width;
+        }
+    } else {
+        spec.width = read_digits(f);
+    }
+    if (**f == '.') {
+        (*f)++;
+        if (**f == '*') {
+            (*f)++;
+            spec.precision = va_arg(*arguments, int);
+        } else {
+            spec.precision = read_digits(f);
+        }
+    }
+    for (; **f == 'h' || **f == 'l' || **f == 'z' || **f == 'j' || **f == 't'; (*f)++)
+        spec.longs = **f == 'h' ? spec.longs - 1 : **f == 'l' ? spec.longs + 1 : 2;
+    return spec;
+}
+
+static void put_signed(struct sink *s, struct spec *spec, va_list *arguments)
+{
+    int64_t number = spec->longs > 0 ? va_arg(*arguments, int64_t) : va_arg(*arguments, int);
+
+    if (spec->longs == -1)
+        number = (int16_t)number;
+    else if (spec->longs < -1)
+        number = (int8_t)number;
+    spec->negative = number < 0;
+    put_number(s, spec, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, 10);
+}
+
+static void put_unsigned(struct sink *s, struct spec *spec, va_list *arguments, unsigned base)
+{
+    uint64_t value =
+        spec->longs > 0 ? va_arg(*arguments, uint64_t) : va_arg(*arguments, unsigned);
+
+    if (spec->longs == -1)
+        value = (uint16_t)value;
+    else if (spec->longs < -1)
+        value = (uint8_t)value;
+    spec->plus = spec->space = false;
+    put_number(s, spec, value, base);
+}
+
+static void put_character(struct sink *s, const struct spec *spec, char c)
+{
+    const char text[2] = {c, 0};
+
+    if (c)
+        put_text(s, spec, text);
+    else
+        put(s, 0);
+}
+
+/* One conversion; `f` is behind its %. Returns where its letter is. */
+static const char *convert(struct sink *s, const char *f, va_list *arguments)
+{
+    struct spec spec = read_spec(&f, arguments);
+
+    switch (*f) {
+    case 'd':
+    case 'i': put_signed(s, &spec, arguments); break;
+    case 'u': put_unsigned(s, &spec, arguments, 10); break;
+    case 'o': put_unsigned(s, &spec, arguments, 8); break;
+    case 'X': spec.upper = true; fall_through;
+    case 'x': put_unsigned(s, &spec, arguments, 16); break;
+    case 'p':
+        spec.alternate = true;
+        put_number(s, &spec, (uintptr_t)va_arg(*arguments, void *), 16);
+        break;
+    case 's': put_text(s, &spec, va_arg(*arguments, const char *)); break;
+    case 'c': put_character(s, &spec, (char)va_arg(*arguments, int)); break;
+    case '%': put(s, '%'); break;
+    case 0: return f - 1;  // a lone % at the end
+    default:
+        put(s, '%');
+        put(s, *f);
+        break;
+    }
+    return f;
+}
+
 int vmk_vsnprintf(char *out, size_t size, const char *f, va_list arguments)
 {
     struct sink s = {.out = out, .size = size};
@@ -127,85 +223,10 @@ int vmk_vsnprintf(char *out, size_t size, const char *f, va_list arguments)
 
     va_copy(a, arguments);
     for (; *f; f++) {
-        if (*f != '%') {
+        if (*f == '%')
+            f = convert(&s, f + 1, &a);
+        else
             put(&s, *f);
-            continue;
-        }
-
-        struct spec spec = {.precision = -1};
-        int longs = 0;  // -2 hh, -1 h, 1 l, 2 ll or z
-
-        for (f++; read_flag(&spec, *f);)
-            f++;
-        if (*f == '*') {
-            f++;
-            spec.width = va_arg(a, int);
-            if (spec.width < 0) {
-                spec.left = true;
-                spec.width = -spec.width;
-            }
-        } else {
-            spec.width = read_digits(&f);
-        }
-        if (*f == '.') {
-            f++;
-            if (*f == '*') {
-                f++;
-                spec.precision = va_arg(a, int);
-            } else {
-                spec.precision = read_digits(&f);
-            }
-        }
-        for (; *f == 'h' || *f == 'l' || *f == 'z' || *f == 'j' || *f == 't'; f++)
-            longs = *f == 'h' ? longs - 1 : *f == 'l' ? longs + 1 : 2;
-
-        uint64_t value = 0;
-        int64_t number;
-
-        switch (*f) {
-        case 'd':
-        case 'i':
-            number = longs > 0 ? va_arg(a, int64_t) : va_arg(a, int);
-            if (longs == -1)
-                number = (int16_t)number;
-            else if (longs < -1)
-                number = (int8_t)number;
-            spec.negative = number < 0;
-            put_number(&s, &spec, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, 10);
-            break;
-        case 'X': spec.upper = true; __attribute__((fallthrough));
-        case 'u':
-        case 'x':
-        case 'o':
-            value = longs > 0 ? va_arg(a, uint64_t) : va_arg(a, unsigned);
-            if (longs == -1)
-                value = (uint16_t)value;
-            else if (longs < -1)
-                value = (uint8_t)value;
-            spec.plus = spec.space = false;
-            put_number(&s, &spec, value, *f == 'u' ? 10 : *f == 'o' ? 8 : 16);
-            break;
-        case 'p':
-            spec.alternate = true;
-            put_number(&s, &spec, (uintptr_t)va_arg(a, void *), 16);
-            break;
-        case 's': put_text(&s, &spec, va_arg(a, const char *)); break;
-        case 'c': {
-            char text[2] = {(char)va_arg(a, int), 0};
-
-            if (text[0])
-                put_text(&s, &spec, text);
-            else
-                put(&s, 0);
-            break;
-        }
-        case '%': put(&s, '%'); break;
-        case 0: f--; break;  // a lone % at the end
-        default:
-            put(&s, '%');
-            put(&s, *f);
-            break;
-        }
     }
     va_end(a);
     if (size)

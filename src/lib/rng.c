@@ -13,13 +13,12 @@
  */
 #include "lib/rng.h"
 
+#include "lib/fnv.h"
+#include "lib/string.h"
+
 void rng_init(struct rng *r, uint64_t seed, const char *name, uint64_t index)
 {
-    uint64_t hash = 0xcbf29ce484222325ull;
-
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3ull;
-    r->state = seed ^ hash;
+    r->state = seed ^ fnv1a_64(name, strlen(name));
     r->state = rng_next(r) ^ index;
     (void)rng_next(r);
 }

@@ -9,24 +9,7 @@
 #define PARAM_MOST 9999u
 #define OTHER      '?'  // a character that is not ASCII
 
-static void set_cell(struct text_screen *s, unsigned row, unsigned column, uint8_t c)
-{
-    uint8_t attribute = s->attribute;
-    uint16_t cell;
-
-    if (row >= s->rows || column >= s->columns)
-        return;
-    if (s->reverse)
-        attribute = (uint8_t)((attribute & 0x88) | (attribute & 7) << 4 | (attribute >> 4 & 7));
-    cell = (uint16_t)(attribute << 8 | c);
-    if (s->cells[row][column] == cell)
-        return;
-    s->cells[row][column] = cell;
-    if (s->draw)
-        s->draw(s, row, column);
-}
-
-static void copy_cell(struct text_screen *s, unsigned row, unsigned column, uint16_t cell)
+static void set_cell(struct text_screen *s, unsigned row, unsigned column, uint16_t cell)
 {
     if (row >= s->rows || column >= s->columns || s->cells[row][column] == cell)
         return;
@@ -41,7 +24,7 @@ static void erase(struct text_screen *s, unsigned row, unsigned from, unsigned t
     const uint16_t blank = (uint16_t)(s->attribute << 8 | ' ');
 
     for (unsigned column = from; column < to; column++)
-        copy_cell(s, row, column, blank);
+        set_cell(s, row, column, blank);
 }
 
 /* Rows top..bottom move by `count`: up where it is positive. What comes in is blank. */
@@ -59,7 +42,7 @@ static void scroll(struct text_screen *s, unsigned top, unsigned bottom, int cou
             continue;
         }
         for (unsigned column = 0; column < s->columns; column++)
-            copy_cell(s, to, column, s->cells[from][column]);
+            set_cell(s, to, column, s->cells[from][column]);
     }
 }
 
@@ -102,13 +85,22 @@ void text_screen_init(struct text_screen *s, unsigned rows, unsigned columns, ui
 
 /* ---- characters ---- */
 
+/* The attribute in force, its colours exchanged while reverse video is on. */
+static uint16_t cell_of(const struct text_screen *s, uint8_t c)
+{
+    const uint8_t a = s->attribute;
+    const unsigned reversed = (a & 0x88u) | (a & 7u) << 4 | (a >> 4 & 7u);
+
+    return (uint16_t)((s->reverse ? reversed : a) << 8 | c);
+}
+
 static void show(struct text_screen *s, uint8_t c)
 {
     if (s->column >= s->columns) {
         s->column = 0;
         line_feed(s);
     }
-    set_cell(s, s->row, s->column, c);
+    set_cell(s, s->row, s->column, cell_of(s, c));
     s->column++;
 }
 
@@ -186,12 +178,14 @@ static void shift_line(struct text_screen *s, unsigned count, bool right)
     for (unsigned i = 0; i + count < width; i++) {
         const unsigned to = right ? s->columns - 1 - i : from + i;
 
-        copy_cell(s, row, to, s->cells[row][right ? to - count : to + count]);
+        set_cell(s, row, to, s->cells[row][right ? to - count : to + count]);
     }
     erase(s, row, right ? from : s->columns - count, right ? from + count : s->columns);
 }
 
-/* [ECMA-48] "SGR". Colours are numbered red 1, green 2, blue 4; VGA's blue 1, green 2, red 4. */
+/*
+ * [ECMA-48] "SGR". Colours are numbered red 1, green 2, blue 4; VGA's blue 1, green 2, red 4.
+ */
 static void rendition(struct text_screen *s)
 {
     static const uint8_t vga[8] = {0, 4, 2, 6, 1, 5, 3, 7};

@@ -2,11 +2,12 @@
 /*
  * lib/x86.h -- control registers, MSRs and page table entries: numbers of the architecture.
  *
- * Here because three folders need the same ones and may not include each other: arch/x86 for the
- * machine itself, vmm and the simulator's engine for a guest's. For C and for the assembler.
+ * Here because three folders need the same ones and may not include each other: arch/x86 for
+ * the machine itself, vmm and the simulator's engine for a guest's. For C and for the
+ * assembler.
  *
- * Names as in the manuals. Sources: SDM-3A "System Architecture Overview", "Paging"; SDM-4; APM-2
- * "System Resources", "MSR Cross-Reference".
+ * Names as in the manuals. Sources: SDM-3A "System Architecture Overview", "Paging"; SDM-4;
+ * APM-2 "System Resources", "MSR Cross-Reference".
  */
 #pragma once
 
@@ -14,6 +15,12 @@
 #define BIT(n) (1 << (n))  // the assembler counts in 64 bits
 #else
 #include "lib/types.h"
+
+/* Are bits 63 to 47 alike? */
+static inline bool x86_is_canonical(uint64_t address)
+{
+    return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
 #endif
 
 #define CR0_PE               BIT(0)
@@ -62,6 +69,14 @@
 #define RFLAGS_RF            BIT(16)
 #define RFLAGS_VM            BIT(17)
 #define RFLAGS_AC            BIT(18)
+
+#define DR6_HITS             0xfull  // of the four breakpoints
+#define DR6_BD               BIT(13)
+#define DR6_BS               BIT(14)
+#define DR6_BT               BIT(15)
+#define DR6_FIXED            0xffff0ff0ull
+#define DR7_ENABLED          0xffull  // L0 to G3
+#define DR7_GD               BIT(13)
 
 /* Exceptions, by their vectors. */
 #define VECTOR_DE            0

@@ -2,13 +2,13 @@
 /*
  * mem/aspace.c -- a user address space: its life, and how ranges are mapped, changed and taken away.
  *
- * The list of regions (aspace_region.c) says what may be there; the page tables (aspace_table.c) say
- * what is there.
+ * The list of regions (aspace_region.c) says what may be there; the page tables
+ * (aspace_table.c) say what is there.
  *
- * Whoever takes a range away first unlinks its regions, so that faults find nothing, then clears the
- * tables in batches: each batch waits until no CPU has the pages any more, without the lock, because
- * that CPU may want it. Nobody can map the range again meanwhile, because map changes come one at a
- * time.
+ * Whoever takes a range away first unlinks its regions, so that faults find nothing, then
+ * clears the tables in batches: each batch waits until no CPU has the pages any more, without
+ * the lock, because that CPU may want it. Nobody can map the range again meanwhile, because map
+ * changes come one at a time.
  *
  * Invariants
  *   - A present entry belongs to a region, or its range is being taken away right now.
@@ -20,7 +20,12 @@
 #include "core/assert.h"
 #include "mem/aspace_internal.h"
 
-/* Clears the entries of [start, end), all in `r`, which is unlinked, or which faults may fill again. */
+#define ZAP_MAX 512u  // entries with the lock held
+
+/*
+ * Clears the entries of [start, end), all in `r`, which is unlinked, or which faults may fill
+ * again.
+ */
 static void zap(struct aspace *as, const struct region *r, uint64_t start, uint64_t end)
 {
     struct tlb_gather gather;
@@ -32,13 +37,12 @@ static void zap(struct aspace *as, const struct region *r, uint64_t start, uint6
         bool irqs = spin_lock(&as->lock);
         uint64_t from = va;
 
-        while (gather.count < GATHER_MAX) {
+        for (unsigned i = 0; i < ZAP_MAX && gather.count < GATHER_MAX; i++) {
             entry = aspace_entry_next(as, &va, end);
             if (!entry)
                 break;
-            aspace_gather_add(&gather, r, va, *entry);
+            aspace_entry_drop(as, &gather, r, va, *entry);
             __atomic_store_n(entry, 0, __ATOMIC_RELEASE);
-            as->use.resident_pages--;
             va += PAGE_SIZE;
         }
         if (gather.count)
@@ -110,7 +114,10 @@ void aspace_limits_set(struct aspace *as, const struct aspace_limits *limits)
 
 /* ---- unmapping ---- */
 
-/* Makes sure that no region crosses `at`. Two spare regions are passed in because the lock is held. */
+/*
+ * Makes sure that no region crosses `at`. Two spare regions are passed in because the lock is
+ * held.
+ */
 static void cut_at(struct aspace *as, uint64_t at, struct region **spare)
 {
     struct region *r = aspace_region_find(as, at);
@@ -189,7 +196,9 @@ vmk_status aspace_discard(struct aspace *as, uint64_t address, uint64_t size)
     if (!aspace_range_valid(address, size))
         return VMK_BAD_PARAM;
 
-    /* Only map changes alter the list, and this is one: regions stay while the lock is dropped. */
+    /*
+     * Only map changes alter the list, and this is one: regions stay while the lock is dropped.
+     */
     uint64_t end = address + size;
 
     for (uint64_t at = address; at < end;) {
@@ -210,7 +219,10 @@ void aspace_object_cut(struct aspace *as,
                        bool (*is_it)(const struct aspace_object *object, const void *what),
                        const void *what, uint64_t first)
 {
-    /* Only map changes alter the list, and this keeps them out: regions stay while it is unlocked. */
+    /*
+     * Only map changes alter the list, and this keeps them out: regions stay while it is
+     * unlocked.
+     */
     list_for_each (node, &as->regions) {
         const struct region *r = list_entry(node, struct region, link);
         uint64_t skip = first > r->offset ? first - r->offset : 0;
@@ -261,6 +273,7 @@ vmk_status aspace_map(struct aspace *as, const struct aspace_map *map, uint64_t 
         return VMK_NO_MEMORY;
     r->protection = map->protection;
     r->shared = map->shared;
+    r->never_write = map->never_write;
     r->kind = map->kind;
     r->object = map->object;
     r->offset = map->offset;
@@ -279,8 +292,7 @@ vmk_status aspace_map(struct aspace *as, const struct aspace_map *map, uint64_t 
         heap_free(r);
         return status;
     }
-    if (r->object)
-        r->object->ops->ref(r->object);
+    aspace_region_hold(r);
     r->end = r->start + size;
     r->locked = as->lock_future;
     *address = r->start;
@@ -303,6 +315,9 @@ static bool reprotect(struct aspace *as, const struct region *r, uint64_t start,
     bool changed = false;
 
     for (; (entry = aspace_entry_next(as, &va, end)); va += PAGE_SIZE) {
+        if (!(*entry & PTE_P))
+            continue;  // when it comes back the region says what is allowed
+
         mpn_t mpn = paddr_to_mpn(paddr_make(*entry & PTE_ADDRESS));
         /* Never more than before: a write that needs care has to fault. */
         uint64_t value =
@@ -345,6 +360,10 @@ vmk_status aspace_protect(struct aspace *as, uint64_t address, uint64_t size,
 
         if (!r) {
             status = VMK_NO_MEMORY;  // as Linux does: what came before the hole is changed
+            break;
+        }
+        if (r->never_write && (protection & ASPACE_WRITE)) {
+            status = VMK_NO_PERMISSION;
             break;
         }
 
@@ -469,7 +488,6 @@ uint64_t aspace_heap_move(struct aspace *as, uint64_t end, uint64_t size_max)
     return end;
 }
 
-/* ---- mremap ---- */
 /* ---- what /proc shows ---- */
 
 bool aspace_region_next(struct aspace *as, uint64_t from, struct aspace_region_info *out)
@@ -485,7 +503,7 @@ bool aspace_region_next(struct aspace *as, uint64_t from, struct aspace_region_i
                                            .shared = r->shared,
                                            .kind = r->kind,
                                            .offset = r->offset << PAGE_SHIFT};
-        object = r->object;
+        out->object = object = r->object;
         if (object)
             object->ops->ref(object);
     }

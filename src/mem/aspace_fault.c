@@ -3,16 +3,19 @@
  * mem/aspace_fault.c -- page faults of ring 3 and of checked copies: demand zero, files,
  * copy-on-write.
  *
- * The fault finds the region and brings one page. Anonymous pages are made under the lock. A page of
- * an object may need a disk, so the lock is dropped, the page fetched, and everything looked at
- * again: the map's generation says whether the region is still the one it was.
+ * The fault finds the region and brings one page. Anonymous pages are made under the lock. A
+ * page of an object may need a disk, so the lock is dropped, the page fetched, and everything
+ * looked at again: the map's generation says whether the region is still the one it was.
  *
+ *      entry names a slot             the pager reads it into a page of ours
+ *      the page leaves                it stays
  *      entry absent   anonymous            a zeroed page, writable at once
  *                     object, shared       the object's page
  *                     object, private      the object's page read-only; for a write, a copy
  *      entry present  write, private       the page itself if nobody else holds it, else a copy
  *                     write, shared        the object is told, then writable
- *                     allowed              another CPU was faster, or a stale translation: again
+ *                     allowed              another CPU was faster, or a stale translation:
+ *                                          again
  *
  * Invariants
  *   - A writable entry of a private region holds a page with one reference.
@@ -29,20 +32,29 @@ struct fault {
     uint64_t va;  // page aligned
     unsigned access;
     bool force;
+    bool is_short;  // of memory: aspace_pager.wait() first
+    bool reserve;   // that is of no use: it may take what there is
     struct tlb_gather gather;
 };
 
-/* A page for user memory, if the host's bound allows. */
-static vmk_status new_page(const struct aspace *as, mpn_t *out)
+/* A page for user memory, if the host's bound allows. BUSY, and is_short. */
+static vmk_status new_page(struct fault *f, mpn_t *out)
 {
-    if (as->limits.host_pages && page_owned_count(MEM_OWNER_USER) >= as->limits.host_pages)
+    const struct aspace_limits *limits = &f->as->limits;
+    const struct aspace_pager *pager = aspace_pager();
+
+    if (pager && !f->reserve && pager->is_short()) {
+        f->is_short = true;
+        return VMK_BUSY;
+    }
+    if (limits->host_pages && page_owned_count(MEM_OWNER_USER) >= limits->host_pages)
         return VMK_NO_MEMORY;
     return page_alloc(0, MEM_OWNER_USER, out);
 }
 
-static vmk_status copy_page(const struct aspace *as, mpn_t from, mpn_t *out)
+static vmk_status copy_page(struct fault *f, mpn_t from, mpn_t *out)
 {
-    vmk_status status = new_page(as, out);
+    vmk_status status = new_page(f, out);
 
     if (status == VMK_OK)
         memcpy(mpn_map(*out), mpn_map(from), PAGE_SIZE);
@@ -53,7 +65,7 @@ static vmk_status copy_page(const struct aspace *as, mpn_t from, mpn_t *out)
 static vmk_status demand_zero(struct fault *f, const struct region *r, uint64_t *entry)
 {
     mpn_t mpn;
-    vmk_status status = new_page(f->as, &mpn);
+    vmk_status status = new_page(f, &mpn);
 
     if (status != VMK_OK)
         return status;
@@ -76,7 +88,7 @@ static vmk_status copy_on_write(struct fault *f, const struct region *r, uint64_
         return VMK_OK;
     }
 
-    vmk_status status = copy_page(f->as, old, &copy);
+    vmk_status status = copy_page(f, old, &copy);
 
     if (status != VMK_OK)
         return status;
@@ -89,19 +101,22 @@ static vmk_status copy_on_write(struct fault *f, const struct region *r, uint64_
 }
 
 /*
- * The lock is held again and the region is still that one. Says in *used whether the page went into
- * the tables; if not, the caller puts it back.
+ * The lock is held again and the region is still that one. Says in *used whether the page went
+ * into the tables; if not, the caller puts it back.
  */
 static vmk_status place_object_page(struct fault *f, const struct region *r, mpn_t mpn,
                                     bool *used)
 {
     uint64_t *entry = aspace_entry(f->as, f->va, true);
     bool write = f->access & ASPACE_WRITE;
+    vmk_status status;
     mpn_t copy;
 
     *used = false;
     if (!entry)
         return VMK_NO_MEMORY;
+    if (*entry && !(*entry & PTE_P))
+        return VMK_OK;  // a private copy came, and went out again: the next look finds it
     if (*entry & PTE_P) {
         /* A shared page that is written for the first time; the object knows now. */
         if (r->shared && write && (*entry & PTE_ADDRESS) == mpn_to_paddr(mpn).raw)
@@ -114,15 +129,17 @@ static vmk_status place_object_page(struct fault *f, const struct region *r, mpn
         *used = true;
         return VMK_OK;
     }
-    if (copy_page(f->as, mpn, &copy) != VMK_OK)
-        return VMK_NO_MEMORY;
+    status = copy_page(f, mpn, &copy);
+    if (status != VMK_OK)
+        return status;
     aspace_entry_install(f->as, entry, copy, r->protection | (f->force ? ASPACE_WRITE : 0u),
                          true, false);
     return VMK_OK;
 }
 
 /*
- * Fetches the object's page with the lock dropped and places it. AGAIN: the map changed meanwhile.
+ * Fetches the object's page with the lock dropped and places it. AGAIN: the map changed
+ * meanwhile.
  * Lock held on call, not on return.
  */
 static vmk_status from_object(struct fault *f, const struct region *r, bool irqs)
@@ -151,6 +168,53 @@ static vmk_status from_object(struct fault *f, const struct region *r, bool irqs
             object->ops->page_put(object, index, mpn);
     }
     object->ops->unref(object);
+    return status;
+}
+
+/*
+ * Reads a page that is in the pager's store with the lock dropped, and places it if it still
+ * belongs there. Lock held on call, not on return.
+ */
+static vmk_status from_store(struct fault *f, uint64_t entry, bool irqs)
+{
+    const struct aspace_pager *pager = aspace_pager();
+    const uint32_t slot = aspace_entry_slot(entry);
+    struct aspace *as = f->as;
+    vmk_status status;
+    bool used = false;
+    mpn_t mpn;
+
+    // Of our own, so that nobody else's page gets into the slot while it is read.
+    if (!pager->slot_share(slot)) {
+        spin_unlock(&as->lock, irqs);
+        return VMK_NO_MEMORY;
+    }
+    spin_unlock(&as->lock, irqs);
+    status = new_page(f, &mpn);
+    if (status != VMK_OK) {
+        pager->slot_put(slot);
+        return status;
+    }
+    status = pager->slot_read(slot, mpn_map(mpn));
+    if (status == VMK_OK) {
+        const struct region *r;
+        uint64_t *now;
+
+        irqs = spin_lock(&as->lock);
+        r = aspace_region_find(as, f->va);
+        now = aspace_entry(as, f->va, false);
+        used = r && now && *now == entry;
+        if (used) {
+            *now = 0;
+            aspace_entry_install(as, now, mpn, r->protection, true, false);
+            as->use.swapped_pages--;
+            pager->slot_put(slot);
+        }
+        spin_unlock(&as->lock, irqs);
+    }
+    pager->slot_put(slot);
+    if (!used)
+        page_put(mpn);
     return status;
 }
 
@@ -193,6 +257,10 @@ static vmk_status fault_once(struct fault *f)
         } else {
             plat_user_tlb_flush(as->root, f->va, 1);
         }
+    } else if (aspace_entry_is_swapped(*entry)) {
+        return from_store(f, *entry, irqs);
+    } else if (aspace_entry_is_leaving(*entry)) {
+        aspace_entry_keep(r, entry);
     } else if (r->object) {
         return from_object(f, r, irqs);
     } else {
@@ -202,22 +270,36 @@ static vmk_status fault_once(struct fault *f)
     return status;
 }
 
-vmk_status aspace_fault_force(struct aspace *as, uint64_t address, unsigned access, bool force)
+static vmk_status fault(struct aspace *as, uint64_t address, unsigned access, bool force,
+                        bool signals)
 {
-    struct fault f = {as, round_down(address, PAGE_SIZE), access, force, {.count = 0}};
+    struct fault f = {
+        .as = as, .va = round_down(address, PAGE_SIZE), .access = access, .force = force};
     vmk_status status;
 
     if (address < ASPACE_LOWEST || address >= ASPACE_END)
         return VMK_FAULT;
     gather_init(&f.gather);
-    do
+    do {
         status = fault_once(&f);
-    while (status == VMK_AGAIN);
+        if (status != VMK_BUSY || !f.is_short)
+            continue;
+        f.is_short = false;
+        status = aspace_pager()->wait(signals);
+        f.reserve = status == VMK_BUSY;
+        if (status == VMK_OK || status == VMK_BUSY)
+            status = VMK_AGAIN;
+    } while (status == VMK_AGAIN);
     aspace_gather_finish(as, &f.gather);
     return status;
 }
 
+vmk_status aspace_fault_force(struct aspace *as, uint64_t address, unsigned access, bool force)
+{
+    return fault(as, address, access, force, false);
+}
+
 vmk_status aspace_fault(struct aspace *as, uint64_t address, unsigned access)
 {
-    return aspace_fault_force(as, address, access, false);
+    return fault(as, address, access, false, true);
 }

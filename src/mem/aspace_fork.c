@@ -2,16 +2,19 @@
 /*
  * mem/aspace_fork.c -- the copy of a user address space that fork() makes.
  *
- * The child gets copies of the regions and the same private pages, which both may then only read; the
- * first write of either makes a copy (aspace_fault.c). Pages of shared regions come from their objects
- * when the child touches them.
+ * The child gets copies of the regions and the same private pages, which both may then only
+ * read; the first write of either makes a copy (aspace_fault.c). A page that is swapped out
+ * stays out for both. Pages of shared regions come from their objects when the child touches
+ * them.
  *
  * Locking    the parent's aspace.lock, region by region; the child is nobody's yet.
  * Start at   aspace_fork()
  */
 #include "mem/aspace_internal.h"
 
-/* Gives the child the parent's pages of one region. Lock of the parent held; the child is new. */
+/*
+ * Gives the child the parent's pages of one region. Lock of the parent held; the child is new.
+ */
 static vmk_status share_pages(struct aspace *parent, struct aspace *child,
                               const struct region *r, bool *changed)
 {
@@ -19,7 +22,7 @@ static vmk_status share_pages(struct aspace *parent, struct aspace *child,
     uint64_t *entry;
 
     for (; (entry = aspace_entry_next(parent, &va, r->end)); va += PAGE_SIZE) {
-        mpn_t mpn = paddr_to_mpn(paddr_make(*entry & PTE_ADDRESS));
+        const mpn_t mpn = paddr_to_mpn(paddr_make(*entry & PTE_ADDRESS));
         uint64_t *copy;
 
         if (r->shared)
@@ -27,6 +30,15 @@ static vmk_status share_pages(struct aspace *parent, struct aspace *child,
         copy = aspace_entry(child, va, true);
         if (!copy)
             return VMK_NO_MEMORY;
+        if (aspace_entry_is_swapped(*entry)) {
+            if (!aspace_pager()->slot_share(aspace_entry_slot(*entry)))
+                return VMK_NO_MEMORY;
+            *copy = *entry;
+            child->use.swapped_pages++;
+            continue;
+        }
+        if (aspace_entry_is_leaving(*entry))
+            aspace_entry_keep(r, entry);
         if (*entry & PTE_OBJECT)
             r->object->ops->page_ref(r->object, r->offset + ((va - r->start) >> PAGE_SHIFT),
                                      mpn);
@@ -54,7 +66,10 @@ vmk_status aspace_fork(struct aspace *parent, struct aspace **out)
     child->heap_start = parent->heap_start;
     child->heap_end = parent->heap_end;
     gather_init(&gather);
-    /* Region by region, so that interrupts are not off for long; only the stack may grow meanwhile. */
+    /*
+     * Region by region, so that interrupts are not off for long; only the stack may grow
+     * meanwhile.
+     */
     while (status == VMK_OK) {
         bool changed = false;
         bool irqs = spin_lock(&parent->lock);

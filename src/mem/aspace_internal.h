@@ -10,15 +10,22 @@
 #include "plat/plat_user.h"
 
 /* Bits of table entries that lib/x86.h does not have. */
-#define PTE_OBJECT 0x200ull  // ours: the page belongs to the region's object
-#define PTE_TABLE  (PTE_P | PTE_W | PTE_U)
+#define PTE_OBJECT  0x200ull  // ours: the page belongs to the region's object
+#define PTE_TABLE   (PTE_P | PTE_W | PTE_U)
+/*
+ * Of entries that are not present: the slot is where an address would be; the page that leaves
+ * is still there.
+ */
+#define PTE_SWAPPED 0x400ull
+#define PTE_LEAVING 0x800ull
 
 struct region {
     struct list link;
     uint64_t start, end;  // [start, end), page aligned
     unsigned protection;
     bool shared;
-    bool locked;  // mlock: nothing is ever taken away, so it is only counted and shown
+    bool locked;  // mlock: nothing is taken away
+    bool never_write;
     enum aspace_region_kind kind;
     struct aspace_object *object;  // one reference, or null
     uint64_t offset;               // of `start` in the object, in pages
@@ -52,21 +59,26 @@ struct aspace {
 #define ASPACE_REGIONS_MAX 16384u
 
 /* ---- aspace_table.c: all with the lock held ---- */
-/* The entry of that page, or null if its table is missing (and `make` is false or memory is out). */
+/*
+ * The entry of that page, or null if its table is missing (and `make` is false or memory is
+ * out).
+ */
 uint64_t *aspace_entry(struct aspace *as, uint64_t va, bool make);
 uint64_t aspace_entry_make(mpn_t mpn, unsigned protection, bool writable);
-/* Puts `mpn`, whose reference it takes over, into an entry that is not present; `object`: the page
- * is the object's. */
+/*
+ * Puts `mpn`, whose reference it takes over, into an entry that is not present; `object`: the
+ * page is the object's.
+ */
 void aspace_entry_install(struct aspace *as, uint64_t *entry, mpn_t mpn, unsigned protection,
                           bool writable, bool object);
 void aspace_tables_free(struct aspace *as);
-/* The first entry at or after *va and before `end` that is present; null: none. */
+/* The first entry at or after *va and before `end` that is not empty; null: none. */
 uint64_t *aspace_entry_next(struct aspace *as, uint64_t *va, uint64_t end);
 
 /* ---- aspace_tlb.c ---- */
 /*
- * Pages taken out of the tables wait here until no CPU can reach them: fill it under the lock, then
- * flush, drop the lock and finish. It never holds more than GATHER_MAX pages.
+ * Pages taken out of the tables wait here until no CPU can reach them: fill it under the lock,
+ * then flush, drop the lock and finish. It never holds more than GATHER_MAX pages.
  */
 #define GATHER_MAX 64u
 struct gathered {
@@ -104,6 +116,29 @@ static inline bool aspace_range_valid(uint64_t address, uint64_t size)
            address >= ASPACE_LOWEST && address <= ASPACE_END - size;
 }
 
+/* ---- aspace_swap.c ---- */
+static inline bool aspace_entry_is_swapped(uint64_t entry)
+{
+    return (entry & (PTE_P | PTE_SWAPPED)) == PTE_SWAPPED;
+}
+static inline bool aspace_entry_is_leaving(uint64_t entry)
+{
+    return (entry & (PTE_P | PTE_LEAVING)) == PTE_LEAVING;
+}
+static inline uint32_t aspace_entry_slot(uint64_t entry)
+{
+    return (uint32_t)(entry >> PAGE_SHIFT);
+}
+const struct aspace_pager *aspace_pager(void);
+/* Lock held: a page that leaves stays. */
+void aspace_entry_keep(const struct region *r, uint64_t *entry);
+/*
+ * Lock held: what the entry holds, about to be cleared or replaced, goes: a page waits in
+ * `gather`.
+ */
+void aspace_entry_drop(struct aspace *as, struct tlb_gather *gather, const struct region *r,
+                       uint64_t va, uint64_t entry);
+
 /* ---- aspace_region.c: lock held, where nothing else is said ---- */
 /* The region with that address in it, or null. */
 struct region *aspace_region_find(struct aspace *as, uint64_t va);
@@ -118,9 +153,13 @@ void aspace_region_count(struct aspace *as, const struct region *r, bool add);
 /* Into the list at its place, with its size counted; and out again. */
 void aspace_region_link(struct aspace *as, struct region *r);
 void aspace_region_unlink(struct aspace *as, struct region *r);
+/* The region uses its object from now on, if it has one; aspace_regions_free() ends that. */
+void aspace_region_hold(const struct region *r);
 /* A copy on no list, with a reference to the object of its own; null: no memory. */
 struct region *aspace_region_copy(const struct region *r);
-/* Cuts a region in two at `at`, which it contains; `upper`, of any contents, becomes the rest. */
+/*
+ * Cuts a region in two at `at`, which it contains; `upper`, of any contents, becomes the rest.
+ */
 void aspace_region_cut(struct aspace *as, struct region *r, struct region *upper, uint64_t at);
 /* Merges r with its neighbours where they agree; what is left over goes to `dead`. */
 void aspace_region_merge(struct aspace *as, struct region *r, struct list *dead);

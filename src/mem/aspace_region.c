@@ -2,9 +2,10 @@
 /*
  * mem/aspace_region.c -- the list of regions of a user address space.
  *
- * A region is a range of pages with one meaning: protection, private or shared, anonymous or with an
- * object behind it. A sorted list is enough: programs have dozens of regions, and the one found last
- * is remembered. Regions are cut where a change begins or ends, and merged again where they agree.
+ * A region is a range of pages with one meaning: protection, private or shared, anonymous or
+ * with an object behind it. A sorted list is enough: programs have dozens of regions, and the
+ * one found last is remembered. Regions are cut where a change begins or ends, and merged again
+ * where they agree.
  *
  * Invariants
  *   - Regions are sorted, disjoint, page aligned, inside [ASPACE_LOWEST, ASPACE_END).
@@ -102,8 +103,19 @@ void aspace_region_unlink(struct aspace *as, struct region *r)
     aspace_region_count(as, r, false);
 }
 
+void aspace_region_hold(const struct region *r)
+{
+    if (!r->object)
+        return;
+    r->object->ops->ref(r->object);
+    if (r->object->ops->mapped)
+        r->object->ops->mapped(r->object, true);
+}
+
 static void aspace_region_free(struct region *r)
 {
+    if (r->object && r->object->ops->mapped)
+        r->object->ops->mapped(r->object, false);
     if (r->object)
         r->object->ops->unref(r->object);
     heap_free(r);
@@ -126,8 +138,7 @@ struct region *aspace_region_copy(const struct region *r)
     *copy = *r;
     copy->locked = false;  // the copy is a child's
     list_init(&copy->link);
-    if (copy->object)
-        copy->object->ops->ref(copy->object);
+    aspace_region_hold(copy);
     return copy;
 }
 
@@ -139,11 +150,11 @@ void aspace_region_cut(struct aspace *as, struct region *r, struct region *upper
                              .protection = r->protection,
                              .shared = r->shared,
                              .locked = r->locked,
+                             .never_write = r->never_write,
                              .kind = r->kind,
                              .object = r->object,
                              .offset = r->offset + ((at - r->start) >> PAGE_SHIFT)};
-    if (upper->object)
-        upper->object->ops->ref(upper->object);
+    aspace_region_hold(upper);
     r->end = at;
     aspace_region_count(as, r, true);
     list_init(&upper->link);
@@ -155,6 +166,7 @@ static bool mergeable(const struct region *a, const struct region *b)
 {
     return a->end == b->start && a->protection == b->protection && a->shared == b->shared &&
            a->kind == b->kind && a->object == b->object && a->locked == b->locked &&
+           a->never_write == b->never_write &&
            (!a->object || a->offset + aspace_region_pages(a) == b->offset);
 }
 

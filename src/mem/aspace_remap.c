@@ -26,11 +26,14 @@ static vmk_status move_entries(struct aspace *as, uint64_t from, uint64_t to, ui
             status = VMK_NO_MEMORY;
             break;
         }
-        /* A fault may have been faster there, on the new region; nobody has seen that page's use. */
-        if (*target & PTE_P) {
-            aspace_gather_add(&gather, aspace_region_find(as, to), to + (va - from), *target);
+        /*
+         * A fault may have been faster there, on the new region; nobody has seen that page's
+         * use.
+         */
+        if (*target) {
+            aspace_entry_drop(as, &gather, aspace_region_find(as, to), to + (va - from),
+                              *target);
             *target = 0;
-            as->use.resident_pages--;
             aspace_flush_locked(as, &gather, to + (va - from), 1);
             if (gather.count == GATHER_MAX) {
                 spin_unlock(&as->lock, irqs);
@@ -39,6 +42,8 @@ static vmk_status move_entries(struct aspace *as, uint64_t from, uint64_t to, ui
                 continue;
             }
         }
+        if (aspace_entry_is_leaving(*entry))
+            aspace_entry_keep(aspace_region_find(as, va), entry);
         *target = *entry;
         *entry = 0;
         va += PAGE_SIZE;
@@ -69,8 +74,9 @@ static bool extend(struct aspace *as, uint64_t end, uint64_t new_end)
 }
 
 vmk_status aspace_remap(struct aspace *as, uint64_t address, uint64_t old_size,
-                        uint64_t new_size, bool may_move, const uint64_t *fixed, uint64_t *out)
+                        uint64_t new_size, unsigned flags, const uint64_t *fixed, uint64_t *out)
 {
+    const bool may_move = flags & ASPACE_REMAP_MAY_MOVE, keep = flags & ASPACE_REMAP_KEEP;
     struct aspace_map map = {0};
     vmk_status status;
 
@@ -90,6 +96,7 @@ vmk_status aspace_remap(struct aspace *as, uint64_t address, uint64_t old_size,
         map.size = new_size;
         map.protection = r->protection;
         map.shared = r->shared;
+        map.never_write = r->never_write;
         map.kind = r->kind == ASPACE_REGION_STACK ? ASPACE_REGION_PLAIN : r->kind;
         map.object = r->object;
         map.offset = r->offset + ((address - r->start) >> PAGE_SHIFT);
@@ -102,10 +109,10 @@ vmk_status aspace_remap(struct aspace *as, uint64_t address, uint64_t old_size,
 
     *out = address;
     status = VMK_OK;
-    if (!fixed && new_size <= old_size) {
+    if (!fixed && !keep && new_size <= old_size) {
         if (new_size < old_size)
             status = aspace_unmap(as, address + new_size, old_size - new_size);
-    } else if (!fixed && extend(as, address + old_size, address + new_size)) {
+    } else if (!fixed && !keep && extend(as, address + old_size, address + new_size)) {
         status = VMK_OK;
     } else if (!may_move) {
         status = VMK_NO_MEMORY;
@@ -115,7 +122,7 @@ vmk_status aspace_remap(struct aspace *as, uint64_t address, uint64_t old_size,
         status = aspace_map(as, &map, out);
         if (status == VMK_OK)
             status = move_entries(as, address, *out, MIN(old_size, new_size));
-        if (status == VMK_OK)
+        if (status == VMK_OK && !keep)
             status = aspace_unmap(as, address, old_size);
     }
     if (map.object)

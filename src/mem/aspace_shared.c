@@ -2,12 +2,12 @@
 /*
  * mem/aspace_shared.c -- anonymous memory that several address spaces share.
  *
- * What MAP_SHARED | MAP_ANONYMOUS makes: an array of pages, made when first touched and kept until
- * the last mapping is gone.
+ * What MAP_SHARED | MAP_ANONYMOUS makes: an array of pages, made when first touched and kept
+ * until the last mapping is gone.
  *
  * Invariants
- *   - A page that was made stays until the object goes, and every mapping holds the object: so pages
- *     need no count of their own.
+ *   - A page that was made stays until the object goes, and every mapping holds the object: so
+ *     pages need no count of their own.
  * Locking    object.lock (rank ASPACE) for the array; refs is atomic.
  */
 #include "core/heap.h"
@@ -20,9 +20,10 @@
 struct shared {
     struct aspace_object object;
     struct spinlock lock;
-    uint32_t refs;   // (a)
-    uint64_t pages;  // (i)
-    mpn_t *mpns;     // (w) MPN_NONE_RAW: not made yet
+    uint32_t refs;      // (a)
+    uint64_t pages;     // (i)
+    uint64_t resident;  // lock; how many were made
+    mpn_t *mpns;        // (w) MPN_NONE_RAW: not made yet
 };
 
 static struct shared *shared_of(struct aspace_object *object)
@@ -39,11 +40,17 @@ static vmk_status page_get(struct aspace_object *object, uint64_t index, bool wr
     if (index >= s->pages)
         return VMK_NOT_FOUND;
 
+    status = aspace_memory_wait(false);
+    if (status != VMK_OK)
+        return status;
+
     bool irqs = spin_lock(&s->lock);
     mpn_t *mpn = &s->mpns[index];
 
-    if (mpn->raw == MPN_NONE_RAW)
+    if (mpn->raw == MPN_NONE_RAW) {
         status = page_alloc_zeroed(0, MEM_OWNER_USER, mpn);
+        s->resident += status == VMK_OK;
+    }
     if (status == VMK_OK)
         *out = *mpn;
     spin_unlock(&s->lock, irqs);
@@ -87,10 +94,24 @@ static void describe(struct aspace_object *object, char *name, size_t size, uint
     *inode = 0;
 }
 
+uint64_t aspace_shared_resident(const struct aspace_object *object)
+{
+    struct shared *s = shared_of((struct aspace_object *)object);
+    bool irqs = spin_lock(&s->lock);
+    uint64_t resident = s->resident;
+
+    spin_unlock(&s->lock, irqs);
+    return resident;
+}
+
 vmk_status aspace_shared_create(uint64_t pages, struct aspace_object **out)
 {
-    static const struct aspace_object_ops ops = {page_get, page_stays, page_stays, ref,
-                                                 unref,    NULL,       describe};
+    static const struct aspace_object_ops ops = {.page_get = page_get,
+                                                 .page_put = page_stays,
+                                                 .page_ref = page_stays,
+                                                 .ref = ref,
+                                                 .unref = unref,
+                                                 .describe = describe};
     struct shared *s;
 
     if (pages == 0 || pages > PAGES_MAX)

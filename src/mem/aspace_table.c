@@ -2,16 +2,19 @@
 /*
  * mem/aspace_table.c -- the page tables of a user address space.
  *
- * Four levels of 512 entries in machine pages, reached through the direct map. Only the lower half
- * is ours; plat_user_root_init() fills the upper half with what ring 0 needs. Tables are made on
- * demand and kept until the space is freed: an unmapped range is often mapped again, and freeing a
- * table would need the same care with other CPUs' paging-structure caches as a page.
+ * Four levels of 512 entries in machine pages, reached through the direct map. Only the lower
+ * half is ours; plat_user_root_init() fills the upper half with what ring 0 needs. Tables are
+ * made on demand and kept until the space is freed: an unmapped range is often mapped again,
+ * and freeing a table would need the same care with other CPUs' paging-structure caches as a
+ * page.
  *
  * Invariants
- *   - Every present entry holds one reference to its page: page_share(), or the object's page_ref()
- *     if PTE_OBJECT is set.
- *   - An entry is writable only if a write needs nothing else: the page is this space's alone, or
- *     the region is shared and its object knows of the write.
+ *   - Every present entry holds one reference to its page: page_share(), or the object's
+ *     page_ref() if PTE_OBJECT is set.
+ *   - An entry that is not present is empty, names a slot of the pager's store of which it has
+ *     a reference, or holds a page that leaves (aspace_swap.c).
+ *   - An entry is writable only if a write needs nothing else: the page is this space's alone,
+ *     or the region is shared and its object knows of the write.
  *   - Upper levels allow everything; the last level decides.
  * Locking    aspace.lock for all of it, except aspace_tables_free(): the last user is gone.
  * Sources    SDM-3A "4-Level Paging and 5-Level Paging"
@@ -72,7 +75,7 @@ uint64_t *aspace_entry_next(struct aspace *as, uint64_t *va, uint64_t end)
             continue;
         }
         for (unsigned i = index_at(*va, 0); i < ENTRIES && *va < end; i++, *va += PAGE_SIZE) {
-            if (table[i] & PTE_P)
+            if (table[i])
                 return &table[i];
         }
     }
@@ -94,12 +97,13 @@ uint64_t aspace_entry_make(mpn_t mpn, unsigned protection, bool writable)
 void aspace_entry_install(struct aspace *as, uint64_t *entry, mpn_t mpn, unsigned protection,
                           bool writable, bool object)
 {
-    vmk_assert(!(*entry & PTE_P));
+    vmk_assert(!*entry);
     if (protection & ASPACE_EXEC)
         plat_user_code_changed(mpn_to_paddr(mpn), PAGE_SIZE);
     /* The page's contents are written before its address can be read by a table walk. */
     __atomic_store_n(entry,
-                     aspace_entry_make(mpn, protection, writable) | (object ? PTE_OBJECT : 0u),
+                     aspace_entry_make(mpn, protection, writable) | PTE_A |
+                         (object ? PTE_OBJECT : 0u),
                      __ATOMIC_RELEASE);
     as->use.resident_pages++;
     if (as->use.resident_pages > as->use.peak_pages)
@@ -109,8 +113,12 @@ void aspace_entry_install(struct aspace *as, uint64_t *entry, mpn_t mpn, unsigne
 static void free_level(uint64_t *table, unsigned level, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (!(table[i] & PTE_P))
+        if (!table[i])
             continue;
+        if (aspace_entry_is_swapped(table[i])) {
+            aspace_pager()->slot_put(aspace_entry_slot(table[i]));
+            continue;
+        }
 
         mpn_t mpn = paddr_to_mpn(paddr_make(table[i] & PTE_ADDRESS));
 

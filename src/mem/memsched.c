@@ -115,13 +115,32 @@ static bool level_follow(struct memsched *m)
     return m->level != before;
 }
 
+/* Does it want so much more of what is due to it that others must give more? */
+static bool has_grown(const struct memsched *m, const struct memsched_node *vm)
+{
+    const uint64_t change =
+        memsched_percent(m->min_free, memsched_tune(m, MEMSCHED_TUNABLE_CHANGE));
+    const uint64_t wanted = MIN((uint64_t)vm->touched - vm->saved, (uint64_t)vm->max);
+
+    return vm->target.entitlement < vm->target.due && wanted > vm->target.entitlement + change;
+}
+
+bool memsched_is_outgrown(const struct memsched *m)
+{
+    bool any = false;
+
+    for (unsigned i = 1; m->level >= MEMSCHED_SOFT && !any && i < MEMSCHED_NODES_MAX; i++)
+        any = m->nodes[i].id && !m->nodes[i].is_pool && has_grown(m, &m->nodes[i]);
+    return any;
+}
+
 static void free_changed(struct memsched *m, uint64_t free)
 {
     uint64_t moved = free > m->free_at_reallocation ? free - m->free_at_reallocation
                                                     : m->free_at_reallocation - free;
 
     m->free = free;
-    if (level_follow(m) ||
+    if (level_follow(m) || memsched_is_outgrown(m) ||
         moved > memsched_percent(m->min_free, memsched_tune(m, MEMSCHED_TUNABLE_CHANGE)))
         memsched_reallocate(m);
 }
@@ -134,6 +153,11 @@ uint64_t memsched_mark(const struct memsched *m)
 uint64_t memsched_floor(const struct memsched *m)
 {
     return bound(m, MEMSCHED_LOW, 0);
+}
+
+uint64_t memsched_hard_mark(const struct memsched *m)
+{
+    return bound(m, MEMSCHED_HARD, 0);
 }
 
 /* ---- nodes ---- */

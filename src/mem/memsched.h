@@ -2,28 +2,34 @@
 /*
  * mem/memsched.h -- the memory scheduler as one pure state machine: who is entitled to how much.
  *
- * (state, input) in, targets out. It reads no clock, no page table and no lock, allocates nothing
- * and calls nobody but its observer, so that a run is repeated by repeating its inputs. It moves no
- * page: mechanisms (sharing, balloon, compression, swap) tell it what is, and it tells them what
- * should be.
+ * (state, input) in, targets out. It reads no clock, no page table and no lock, allocates
+ * nothing and calls nobody but its observer, so that a run is repeated by repeating its inputs.
+ * It moves no page: mechanisms (sharing, balloon, compression, swap) tell it what is, and it
+ * tells them what should be.
  *
  *      what is                                                       what should be
  *   USAGE of a VM, FREE pages,     ──►  memsched_step()  ──►  level, and for each VM: entitlement,
- *   SAMPLE of a working set, TICK                             balloon and swap target, blocked or not
+ *   SAMPLE of a working set, TICK                             balloon and swap target, blocked
+ *   or not
  *
- * The rule is min-funding revocation with an idle tax. A VM with S shares that holds P pages, A of
- * them active, pays for P = A + idle as if it were A + k * idle, k = 1 / (1 - tax); who pays least
- * shares for a page loses it. In balance all VMs between their bounds pay one price, so the
- * machine looks for that price instead of taking page by page: what a VM gets at a price is a
- * monotonous function, and the sum over the VMs is what there is. Pools are VMs to their parent.
+ * The rule is min-funding revocation with an idle tax. A VM with S shares that holds P pages, A
+ * of them active, pays for P = A + idle as if it were A + k * idle, k = 1 / (1 - tax); who pays
+ * least shares for a page loses it. In balance all VMs between their bounds pay one price, so
+ * the machine looks for that price instead of taking page by page: what a VM gets at a price is
+ * a monotonous function, and the sum over the VMs is what there is. Pools are VMs to their
+ * parent. A VM that pays more than the others' price has all it touched, and may grow at their
+ * expense until it pays as little (`due`).
  *
  * Invariants
- *   - No target is below a VM's reservation or above what it has touched.
- *   - The caps of VMs below a pool sum up to at most the pool's limit; limits hold at every level.
- *   - The targets of one reallocation sum up to at most what is there, unless the reservations alone
- *     are more (then they are the targets).
+ *   - No target is below a VM's reservation or above what it has touched; what is due to a VM
+ *     is no less.
+ *   - The caps of VMs below a pool sum up to at most the pool's limit; limits hold at every
+ *     level.
+ *   - The targets of one reallocation sum up to at most what is there, unless the reservations
+ *     alone are more (then they are the targets).
  *   - Levels go one step at a time.
- *   - Targets depend only on the inputs so far: ties break by place in the table; integers only.
+ *   - Targets depend only on the inputs so far: ties break by place in the table; integers
+ *     only.
  *   - A refused input changes nothing.
  * Locking    the caller's.
  * Start at   memsched_step(), memsched_reallocate().
@@ -52,15 +58,16 @@
  *   SET_MIN                      any    pages
  *   SET_MAX                      any    pages (UNLIMITED)
  *   USAGE       balloon's most,  VM     touched      ballooned  swapped     saved by sharing
- *               % of the VM                                                     (and e: compressed)
+ *               % of the VM                                                     (and e:
+ *               compressed)
  *   SAMPLE      1: period ended  VM     touched      sampled
  *   FREE                                free
  *   TICK                                                      time to reallocate
  *   TUNE        enum tunable            value
  *
- * `touched` of USAGE counts guest pages that hold something, wherever it is now. NOT_FOUND: no such
- * id; EXISTS: the id is taken; BAD_PARAM: out of range; NO_SPACE: no more nodes; LIMIT: admission
- * control refused (memsched_admission_text()).
+ * `touched` of USAGE counts guest pages that hold something, wherever it is now. NOT_FOUND: no
+ * such id; EXISTS: the id is taken; BAD_PARAM: out of range; NO_SPACE: no more nodes; LIMIT:
+ * admission control refused (memsched_admission_text()).
  */
 enum memsched_op {
     MEMSCHED_HOST,
@@ -108,6 +115,7 @@ struct memsched_active {
 struct memsched_target {
     uint32_t entitlement;  // machine pages it should hold
     uint32_t cap;          // machine pages that limits let it hold; UNLIMITED
+    uint32_t due;          // machine pages up to which others give for it
     uint32_t balloon;      // guest pages that should be in its balloon
     uint32_t swap;         // guest pages that should be compressed or swapped
     uint32_t price;        // shares per page of charged memory, Q16: lower loses first
@@ -127,21 +135,23 @@ struct memsched_node {
     uint32_t balloon_max;  // pages; 0: no driver
     struct memsched_active active;
     struct memsched_target target;
-    // Only within one division: bounds, active pages, reserved ones not touched yet, what it has or may
-    // claim, what it gets.
-    uint64_t low, high, hot, later, claim, given;
+    // Only within one division: bounds, active pages, reserved ones not touched yet, what it
+    // has or may claim, what it gets, and what it could get by asking for more.
+    uint64_t low, high, hot, later, claim, given, due;
 };
 
 enum memsched_event_kind {
     MEMSCHED_EVENT_LEVEL,  // a = free, small = level
-    MEMSCHED_EVENT_TARGET,  // id, a = entitlement, b = balloon, c = swap, d = price, e = cap, small = blocked
-    MEMSCHED_EVENT_ACTIVE,  // id, a = active pages, b, c = slow, fast average in Q16
-    MEMSCHED_EVENT_REFUSED,  // id, small = status; LIMIT: a = pages wanted, b = left, c = of swap
+    // id, a = entitlement, b = balloon, c = swap, d = price, e = cap, f = due,
+    // small = blocked
+    MEMSCHED_EVENT_TARGET,
+    MEMSCHED_EVENT_ACTIVE,   // id, a = active pages, b, c = slow, fast average in Q16
+    MEMSCHED_EVENT_REFUSED,  // id, small = status; LIMIT: a = wanted, b = left, c = of swap
 };
 struct memsched_event {
     uint32_t kind;
     uint16_t small;
-    uint32_t id, a, b, c, d, e;
+    uint32_t id, a, b, c, d, e, f;
 };
 struct memsched_observer {
     /* Called inside memsched_step(): must not call the machine. */
@@ -174,6 +184,10 @@ uint64_t memsched_held(const struct memsched_node *vm);
 uint64_t memsched_mark(const struct memsched *m);
 /* The bound of the level low: below it, only who is short of his reservation gets memory. */
 uint64_t memsched_floor(const struct memsched *m);
+/* Free memory below which it compresses and swaps. */
+uint64_t memsched_hard_mark(const struct memsched *m);
+/* Did a VM grow so far on a short host that the next FREE makes all targets anew? */
+bool memsched_is_outgrown(const struct memsched *m);
 /* The estimate that counts: the largest of the three. Pages. */
 uint64_t memsched_active_pages(const struct memsched_node *vm);
 /* minFree of a host of so many pages, by ESX's sliding scale. */

@@ -55,7 +55,7 @@ static void observed(void *context, const struct memsched_event *e)
     case MEMSCHED_EVENT_LEVEL: PUT(r, mem_state, .host_free = e->a, .level = e->small); break;
     case MEMSCHED_EVENT_TARGET:
         PUT(r, mem_target, .vm = e->id, .entitlement = e->a, .balloon_target = e->b,
-            .swap_target = e->c, .price = e->d, .blocked = e->small, .cap = e->e);
+            .swap_target = e->c, .price = e->d, .blocked = e->small, .cap = e->e, .due = e->f);
         break;
     case MEMSCHED_EVENT_ACTIVE:
         PUT(r, mem_sample, .vm = e->id, .est_active = e->a, .slow = e->b, .fast = e->c);
@@ -93,7 +93,7 @@ static void put_node(struct memsched_record *r, unsigned slot)
         .fast = n->active.fast, .partial = n->active.with_partial,
         .entitlement = n->target.entitlement, .balloon_target = n->target.balloon,
         .swap_target = n->target.swap, .price = n->target.price, .cap = n->target.cap,
-        .reserved = n->reserved, .name = r->name[slot]);
+        .due = n->target.due, .reserved = n->reserved, .name = r->name[slot]);
 }
 
 void memsched_record_state(struct memsched_record *r)
@@ -123,7 +123,7 @@ static bool repeats(const struct memsched_record *r, const struct memsched_input
     const struct memsched_node *n;
 
     if (in->op == MEMSCHED_FREE)
-        return r->free_told && in->a == r->machine->free;
+        return r->free_told && in->a == r->machine->free && !memsched_is_outgrown(r->machine);
     if (in->op != MEMSCHED_USAGE)
         return false;
     n = memsched_find(r->machine, in->id);
@@ -237,6 +237,7 @@ bool memsched_restore_node(struct memsched_record *r, const struct record_mem_no
                    .with_partial = n->partial},
         .target = {.entitlement = n->entitlement,
                    .cap = n->cap,
+                   .due = n->due,
                    .balloon = n->balloon_target,
                    .swap = n->swap_target,
                    .price = n->price,

@@ -2,8 +2,8 @@
 /*
  * mem/memsched_target.c -- the division of memory: one price for a page, and what follows from it.
  *
- * At price p (pages of charge per share) a node with S shares may be charged S * p pages. Its active
- * pages are charged once, idle ones k = 1 / (1 - tax) times, so
+ * At price p (pages of charge per share) a node with S shares may be charged S * p pages. Its
+ * active pages are charged once, idle ones k = 1 / (1 - tax) times, so
  *
  *     pages │            ╱ slope 1 - tax         pages(p) grows with p, and so does the sum over
  *           │        _.-'                        all siblings: a binary search finds the price at
@@ -11,11 +11,13 @@
  *           │   ╱  slope 1
  *           └─────────────── charge S * p
  *
- * Taking pages one at a time from who pays least (the paper's way) ends at the same point.
+ * Taking pages one at a time from who pays least (the paper's way) ends at the same point. A
+ * node whose pages are charged less than S * p at that price loses none. It may have as many
+ * active ones more as the rest pays for, before it is its own turn: those are due to it.
  *
  * Invariants
- *   - low <= given <= high of each node; the given of siblings sum up to at most what they divide,
- *     or all of them have their low (divide()).
+ *   - low <= given <= high of each node; the given of siblings sum up to at most what they
+ *     divide, or all of them have their low (divide()).
  * Locking    the caller's.
  * Start at   memsched_reallocate().
  * Sources    [WALDSPURGER02] sections 5.1 and 5.2
@@ -27,11 +29,18 @@
 #define PRICE_TOP  59u           // a price at which one share pays for everything
 #define CHARGE_MAX (1ull << 40)  // more than any host has pages, k = 100
 
+/* What it pays for at a price. */
+static uint64_t paid_at(const struct memsched_node *n, uint64_t price)
+{
+    unsigned __int128 charge = ((unsigned __int128)n->shares * price) >> PRICE_BITS;
+
+    return charge > CHARGE_MAX ? CHARGE_MAX : (uint64_t)charge;
+}
+
 static uint64_t pages_at(const struct memsched *m, const struct memsched_node *n,
                          uint64_t price)
 {
-    unsigned __int128 charge = ((unsigned __int128)n->shares * price) >> PRICE_BITS;
-    uint64_t c = charge > CHARGE_MAX ? CHARGE_MAX : (uint64_t)charge;
+    uint64_t c = paid_at(n, price);
     uint64_t left = 100 - memsched_tune(m, MEMSCHED_TUNABLE_IDLE_TAX);
     uint64_t pages = c <= n->hot ? c : n->hot + memsched_percent(c - n->hot, left);
 
@@ -51,8 +60,11 @@ static uint64_t sum_at(struct memsched *m, const struct memsched_node *pool, uin
     return sum;
 }
 
-/* The highest price that siblings can pay with `amount`; what is left by rounding goes in order. */
-static void divide(struct memsched *m, const struct memsched_node *pool, uint64_t amount)
+/*
+ * The highest price that siblings can pay with `amount`; what is left by rounding goes in
+ * order. Returns it.
+ */
+static uint64_t divide(struct memsched *m, const struct memsched_node *pool, uint64_t amount)
 {
     uint64_t price = 0, rest;
 
@@ -72,6 +84,7 @@ static void divide(struct memsched *m, const struct memsched_node *pool, uint64_
         rest -= more;
         vmk_assert(n->given >= n->low && n->given <= n->high);
     }
+    return price;
 }
 
 /* Bounds and active pages, from the leaves up. */
@@ -104,11 +117,38 @@ static void bounds(struct memsched *m, struct memsched_node *n)
     n->claim = MAX(claim, (uint64_t)n->min);
 }
 
+/* What a node that gets `given` is charged. */
+static uint64_t charge_of(const struct memsched *m, const struct memsched_node *n)
+{
+    uint64_t idle = n->given > n->hot ? n->given - n->hot : 0;
+
+    return MIN(n->given, n->hot) +
+           idle * 100 / (100 - memsched_tune(m, MEMSCHED_TUNABLE_IDLE_TAX));
+}
+
+/*
+ * Nothing is taken from a node that gets all it touched: then more is due to it, as far as it
+ * would pay the price for active pages, and as far as more is due to the pool it is in.
+ */
+static uint64_t due_at(const struct memsched *m, const struct memsched_node *n, uint64_t price,
+                       uint64_t room)
+{
+    uint64_t paid = paid_at(n, price), charge = charge_of(m, n), due = n->given;
+    uint64_t most = n->is_pool ? n->max : MIN((uint64_t)n->size, (uint64_t)n->max);
+
+    if (n->given == n->high && paid > charge)
+        due += MIN(paid - charge, room);
+    return MAX(MIN(due, most), n->given);
+}
+
 static void divide_below(struct memsched *m, const struct memsched_node *pool, uint64_t amount)
 {
-    divide(m, pool, amount);
+    const uint64_t price = divide(m, pool, amount);
+    const uint64_t room = pool == &m->nodes[0] ? CHARGE_MAX : pool->due - pool->given;
+
     for_each_child(m, n, pool)
     {
+        n->due = due_at(m, n, price, room);
         if (n->is_pool)
             divide_below(m, n, n->given);
     }
@@ -116,9 +156,7 @@ static void divide_below(struct memsched *m, const struct memsched_node *pool, u
 
 static uint32_t price_of(const struct memsched *m, const struct memsched_node *vm)
 {
-    uint64_t idle = vm->given > vm->hot ? vm->given - vm->hot : 0;
-    uint64_t charge = MIN(vm->given, vm->hot) +
-                      idle * 100 / (100 - memsched_tune(m, MEMSCHED_TUNABLE_IDLE_TAX));
+    uint64_t charge = charge_of(m, vm);
     uint64_t price = ((uint64_t)vm->shares << 16) / MAX(charge, 1ull);
 
     return (uint32_t)MIN(price, UINT32_MAX);
@@ -135,7 +173,8 @@ static void target_tell(const struct memsched *m, const struct memsched_node *vm
                                          .b = t->balloon,
                                          .c = t->swap,
                                          .d = t->price,
-                                         .e = t->cap};
+                                         .e = t->cap,
+                                         .f = t->due};
 
     if (m->observer.event &&
         (t->entitlement != before->entitlement || t->balloon != before->balloon ||
@@ -152,10 +191,10 @@ static bool is_capped(const struct memsched_node *vm)
 }
 
 /*
- * What each VM below `pool` may hold when the pool may hold `cap`. A limited pool divides what it has by
- * the price that holds for the host, and keeps what reservations may still claim. Each child may grow
- * by an equal part of what is left over, but not before its siblings gave back what they have too
- * much; the next USAGE divides again.
+ * What each VM below `pool` may hold when the pool may hold `cap`. A limited pool divides what
+ * it has by the price that holds for the host, and keeps what reservations may still claim.
+ * Each child may grow by an equal part of what is left over, but not before its siblings gave
+ * back what they have too much; the next USAGE divides again.
  */
 static void caps_below(struct memsched *m, const struct memsched_node *pool, uint64_t cap)
 {
@@ -208,8 +247,8 @@ static uint64_t above_cap(const struct memsched_node *vm, uint64_t keep_free)
 }
 
 /*
- * What limits ask for, at any level of the host: the balloon begins below the limit, so that compression
- * and swapping find nothing to do unless it is slow, refuses or is not there.
+ * What limits ask for, at any level of the host: the balloon begins below the limit, so that
+ * compression and swapping find nothing to do unless it is slow, refuses or is not there.
  */
 static void limit_raise(const struct memsched *m, struct memsched_node *vm)
 {
@@ -231,7 +270,10 @@ static void limit_raise(const struct memsched *m, struct memsched_node *vm)
     vm->target.blocked |= memsched_held(vm) >= MAX(vm->target.cap, vm->min);
 }
 
-/* Who takes it: the balloon what it can, swapping the rest, each only when the level asks for it. */
+/*
+ * Who takes it: the balloon what it can, swapping the rest, each only when the level asks for
+ * it.
+ */
 static void target_set(struct memsched *m, struct memsched_node *vm,
                        const struct memsched_target *before)
 {
@@ -239,6 +281,7 @@ static void target_set(struct memsched *m, struct memsched_node *vm,
     uint64_t out = (uint64_t)vm->swapped + vm->compressed;
     uint64_t balloon = MIN(gone > out ? gone - out : 0, (uint64_t)vm->balloon_max);
     uint64_t swap = gone > vm->ballooned ? gone - vm->ballooned : 0;
+
     if (m->level < MEMSCHED_SOFT || !memsched_tune(m, MEMSCHED_TUNABLE_BALLOON))
         balloon = MIN(balloon, (uint64_t)vm->ballooned);
     if (m->level < MEMSCHED_HARD || !memsched_tune(m, MEMSCHED_TUNABLE_SWAP))
@@ -246,6 +289,7 @@ static void target_set(struct memsched *m, struct memsched_node *vm,
     vm->target = (struct memsched_target){
         .entitlement = (uint32_t)vm->given,
         .cap = vm->target.cap,
+        .due = (uint32_t)vm->due,
         .balloon = (uint32_t)balloon,
         .swap = (uint32_t)swap,
         .price = price_of(m, vm),
@@ -256,10 +300,10 @@ static void target_set(struct memsched *m, struct memsched_node *vm,
 }
 
 /*
- * Between two reallocations a guest may touch what was taken, or free its balloon, and each mechanism
- * works without knowing of the other. Below the level at which one may take, it is not to take that
- * again; and both together are to take no more than the VM has above its entitlement. Limits hold at
- * all levels.
+ * Between two reallocations a guest may touch what was taken, or free its balloon, and each
+ * mechanism works without knowing of the other. Below the level at which one may take, it is
+ * not to take that again; and both together are to take no more than the VM has above its
+ * entitlement. Limits hold at all levels.
  */
 static void follow(const struct memsched *m, struct memsched_node *vm,
                    const struct memsched_target *before)
@@ -281,6 +325,15 @@ static void follow(const struct memsched *m, struct memsched_node *vm,
     target_tell(m, vm, before);
 }
 
+/* What limits let each VM hold, anew; `before` gets all targets as they were. */
+static void caps_anew(struct memsched *m, struct memsched_target before[MEMSCHED_NODES_MAX])
+{
+    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++)
+        before[i] = m->nodes[i].target;
+    bounds(m, &m->nodes[0]);
+    caps_below(m, &m->nodes[0], MEMSCHED_UNLIMITED);
+}
+
 void memsched_target_follow(struct memsched *m, struct memsched_node *vm)
 {
     struct memsched_target before[MEMSCHED_NODES_MAX];
@@ -290,10 +343,7 @@ void memsched_target_follow(struct memsched *m, struct memsched_node *vm)
         follow(m, vm, &before[0]);
         return;
     }
-    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++)
-        before[i] = m->nodes[i].target;
-    bounds(m, &m->nodes[0]);
-    caps_below(m, &m->nodes[0], MEMSCHED_UNLIMITED);
+    caps_anew(m, before);
     for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
         if (m->nodes[i].id && !m->nodes[i].is_pool)
             follow(m, &m->nodes[i], &before[i]);
@@ -306,10 +356,7 @@ void memsched_reallocate(struct memsched *m)
     uint64_t there = m->free;
     struct memsched_target before[MEMSCHED_NODES_MAX];
 
-    for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++)
-        before[i] = m->nodes[i].target;
-    bounds(m, &m->nodes[0]);
-    caps_below(m, &m->nodes[0], MEMSCHED_UNLIMITED);
+    caps_anew(m, before);
     for (unsigned i = 1; i < MEMSCHED_NODES_MAX; i++) {
         if (m->nodes[i].id && !m->nodes[i].is_pool)
             there += memsched_held(&m->nodes[i]);

@@ -2,7 +2,8 @@
 /*
  * mem/p2m.c -- the book of a VM's pages: chunks and counts.
  *
- * An entry changes in one store of 8 bytes, so who looks without the lock sees the old or the new.
+ * An entry changes in one store of 8 bytes, so who looks without the lock sees the old or the
+ * new.
  *
  * Invariants, locking: mem/p2m.h.
  */
@@ -39,15 +40,13 @@ void p2m_destroy(struct p2m *p)
     p->chunks = NULL;
 }
 
-vmk_status p2m_reserve(struct p2m *p, uint64_t index)
+vmk_status p2m_chunk_make(struct p2m *p, uint64_t index)
 {
     struct p2m_page **chunk = &p->chunks[index / P2M_CHUNK].pages;
     vmk_status status;
     mpn_t mpn;
 
     vmk_assert(index < p->page_count);
-    if (*chunk)
-        return VMK_OK;
     status = page_alloc_zeroed(0, MEM_OWNER_P2M, &mpn);
     if (status == VMK_OK)
         __atomic_store_n(chunk, (struct p2m_page *)mpn_map(mpn), __ATOMIC_RELEASE);

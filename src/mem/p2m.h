@@ -2,9 +2,9 @@
 /*
  * mem/p2m.h -- a VM's memory, page by page: where each guest page is now.
  *
- * An entry of 8 bytes for each page of RAM, in chunks of 512 that are made when the first page of
- * theirs is set, so that a large VM costs what it touches. What a state means for mappings is the
- * VMM's affair; this is the book.
+ * An entry of 8 bytes for each page of RAM, in chunks of 512 that are made when the first page
+ * of theirs is set, so that a large VM costs what it touches. What a state means for mappings
+ * is the VMM's affair; this is the book.
  *
  *            touched                      given away, guest's wish
  *     NONE ──────────► PRESENT ─────────────────────────► BALLOONED
@@ -15,12 +15,12 @@
  *     PRESENT ──► LEAVING ──► COMPRESSED ──► SWAPPED       the way out; any touch brings it back
  *
  * Invariants
- *   - value is a machine page number where p2m_has_page(), the place of a page that is COMPRESSED or
- *     SWAPPED, else 0.
+ *   - value is a machine page number where p2m_has_page(), the place of a page that is
+ *     COMPRESSED or SWAPPED, else 0.
  *   - count[s] is the number of entries in state s.
  *   - No entry of a chunk that is large changes: it is made small first (vmm/vm_large.c).
- *   - A machine page that is not SHARED has a reference more for each device transfer that uses it
- *     (page_pin()); it is PRESENT then, and stays.
+ *   - A machine page that is not SHARED has a reference more for each device transfer that uses
+ *     it (page_pin()); it is PRESENT then, and stays.
  * Locking    the VM's lock, but for p2m_look(), which may be called without.
  */
 #pragma once
@@ -33,7 +33,8 @@ enum p2m_state {
     P2M_NONE,  // never touched, or given back as zeroes
     P2M_PRESENT,
     P2M_SAMPLED,  // there, and the next touch is counted: not mapped
-    P2M_LEAVING,  // there, and goes unless it is touched before all vCPUs have seen that: not mapped
+    // There, and goes unless it is touched before all vCPUs have seen that: not mapped.
+    P2M_LEAVING,
     P2M_FROZEN,  // there, and somebody looks whether it can be shared: read-only
     P2M_SHARED,  // read-only, with others or not
     P2M_BALLOONED,
@@ -103,12 +104,21 @@ static inline struct p2m_page p2m_look(const struct p2m *p, uint64_t index)
     return both.page;
 }
 /* Makes the chunk of that page, so that setting it cannot fail. NO_MEMORY. */
-must_check vmk_status p2m_reserve(struct p2m *p, uint64_t index);
+must_check vmk_status p2m_chunk_make(struct p2m *p, uint64_t index);
+must_check static inline vmk_status p2m_reserve(struct p2m *p, uint64_t index)
+{
+    return __builtin_expect(p->chunks[index / P2M_CHUNK].pages != NULL, 1)
+               ? VMK_OK
+               : p2m_chunk_make(p, index);
+}
 /* p2m_reserve() was there before. */
 void p2m_set(struct p2m *p, uint64_t index, enum p2m_state state, mpn_t mpn);
 /* The same for a page that is kept elsewhere: COMPRESSED or SWAPPED. */
 void p2m_set_away(struct p2m *p, uint64_t index, enum p2m_state state, uint32_t value);
-/* The machine pages from `mpn` on become the chunk's, all PRESENT, and it is large. It was untouched. */
+/*
+ * The machine pages from `mpn` on become the chunk's, all PRESENT, and it is large. It was
+ * untouched.
+ */
 void p2m_set_large(struct p2m *p, uint64_t index, mpn_t mpn);
 /* Whether the chunk of this page is mapped by one entry. */
 static inline bool p2m_is_large(const struct p2m *p, uint64_t index)

@@ -2,13 +2,14 @@
 /*
  * mem/page.c -- the machine pages: a binary buddy allocator with an owner per page block.
  *
- * Large pages for guests need big aligned blocks, so the allocator is a buddy system. Its books are
- * four bytes per machine page (owner; state and order; references), in an array at the start of the
- * biggest RAM region; the free lists' links live in the free pages themselves, which the direct map reaches.
- * With the owner of every block the kernel can say at shut-down who leaked what.
+ * Large pages for guests need big aligned blocks, so the allocator is a buddy system. Its books
+ * are four bytes per machine page (owner; state and order; references), in an array at the
+ * start of the biggest RAM region; the free lists' links live in the free pages themselves,
+ * which the direct map reaches. With the owner of every block the kernel can say at shut-down
+ * who leaked what.
  *
- * Memory below 1 MB is never handed out (firmware and the CPU start-up page live there), so machine
- * page 0 can mean "none".
+ * Memory below 1 MB is never handed out (firmware and the CPU start-up page live there), so
+ * machine page 0 can mean "none".
  *
  * Invariants
  *   - Every page of `total` is in exactly one block; free blocks are on their order's list.
@@ -70,10 +71,10 @@ static void insert_block(struct mem_state *mem, uint64_t page, unsigned order)
     list_add_head(&mem->free[order], links_of(page));
 }
 
-static void remove_block(struct mem_state *mem, uint64_t page)
+static void remove_block(struct mem_state *mem, uint64_t page, struct list *links)
 {
     mem->frames[page].state = STATE_ABSENT;
-    list_remove(links_of(page));
+    list_remove(links);
 }
 
 static void free_block(struct mem_state *mem, uint64_t page, unsigned order)
@@ -85,7 +86,7 @@ static void free_block(struct mem_state *mem, uint64_t page, unsigned order)
 
         if (buddy >= mem->frame_count || mem->frames[buddy].state != (STATE_FREE | order))
             break;
-        remove_block(mem, buddy);
+        remove_block(mem, buddy, links_of(buddy));
         page &= ~(1ull << order);
     }
     insert_block(mem, page, order);
@@ -201,9 +202,10 @@ vmk_status page_alloc(unsigned order, enum mem_owner owner, mpn_t *out)
         return VMK_NO_MEMORY;
     }
 
-    uint64_t page = page_of(mem->free[from].next);
+    struct list *links = mem->free[from].next;
+    uint64_t page = page_of(links);
 
-    remove_block(mem, page);
+    remove_block(mem, page, links);
     while (from > order) {
         from--;
         insert_block(mem, page + (1ull << from), from);

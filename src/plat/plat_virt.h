@@ -2,9 +2,10 @@
 /*
  * plat/plat_virt.h -- the instructions of VT-x and AMD-V, and the FPU swap around a guest.
  *
- * Formats (VMCS encodings, VMCB layout) are ordinary code in vmm/vtx and vmm/svm; only instructions
- * are here. On metal most are one instruction; in hosted builds sim/platform/virt.c keeps a VMCS as
- * an array by encoding so that the format code can be tested.
+ * Formats (VMCS encodings, VMCB layout) are ordinary code in vmm/vtx and vmm/svm; only
+ * instructions are here. On metal most are one instruction; in hosted builds
+ * sim/platform/virt.c keeps a VMCS as an array by encoding so that the format code can be
+ * tested.
  */
 #pragma once
 
@@ -18,6 +19,7 @@ struct plat_cpuid {
     uint32_t eax, ebx, ecx, edx;
 };
 struct plat_cpuid plat_cpuid(uint32_t leaf, uint32_t subleaf);
+/* An MSR that this CPU does not have ends in a panic: ask CPUID, or try. */
 uint64_t plat_msr_read(uint32_t index);
 void plat_msr_write(uint32_t index, uint64_t value);
 /* Like the above but a fault returns false. */
@@ -40,6 +42,7 @@ must_check bool plat_vmptrld(paddr_t vmcs);
 must_check bool plat_vmread(uint32_t field, uint64_t *value);
 must_check bool plat_vmwrite(uint32_t field, uint64_t value);
 #endif
+/* `type` as the instruction has it: 1 one context, 2 all; of INVVPID also 0, one address. */
 void plat_invept(uint64_t type, uint64_t eptp);
 void plat_invvpid(uint64_t type, uint16_t vpid, uint64_t address);
 /*
@@ -61,8 +64,8 @@ void plat_nmi_dispatch(void);
 /* ---- AMD-V; irqs off ---- */
 /*
  * CLGI; VMSAVE host; VMLOAD guest; VMRUN; VMSAVE guest; VMLOAD host; STGI. RAX, RSP, RIP and
- * RFLAGS live in the VMCB. regs->gpr other than RAX and RSP are loaded and saved. With irqs off and
- * V_INTR_MASKING set the host interrupt that ended the guest stays pending: see
+ * RFLAGS live in the VMCB. regs->gpr other than RAX and RSP are loaded and saved. With irqs off
+ * and V_INTR_MASKING set the host interrupt that ended the guest stays pending: see
  * plat_irq_window().
  */
 void plat_svm_enter(struct plat_guest_regs *regs, paddr_t guest_vmcb, paddr_t host_save);
@@ -80,3 +83,5 @@ void plat_fpu_load(const void *area, uint64_t xcr0);  // also sets XCR0
 void plat_fpu_area_init(void *area);                  // the state after reset
 /* What XCR0 holds now: QEMU's AMD-V lets a guest write it without an exit. Irqs off. */
 uint64_t plat_xcr0_read(void);
+/* Does XSAVEC leave an area that XRSTOR loads? Not in each emulator; false without AVX, too. */
+bool plat_xsavec_usable(void);

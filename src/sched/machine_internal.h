@@ -3,7 +3,8 @@
  * sched/machine_internal.h -- what the files of the state machine share.
  *
  *   times.c      the times of an entity, exact
- *   machine.c    inputs, states, the switch, kicks
+ *   machine.c    inputs, setting up
+ *   switch.c     states, queues, who pays, the switch, kicks
  *   tree.c       pools: where nodes hang, who is active
  *   admit.c      admission control of reservations
  *   limit.c      limits: buckets of CPU time
@@ -42,9 +43,11 @@ struct sched_policy {
                    plat_ns slack);
     /* Should `a`, who has just woken up, run at once instead of the running `b`? */
     bool (*preempts)(struct sched_machine *m, struct sched_entity *a, struct sched_entity *b);
-    /* What makes CPUs fair to each other: of those queued there, who lacks most of its part, and does
-     * `a` lack more than `b` by `slack`? What goes before all parts (a reservation) does not count:
-     * it is kept on each CPU by itself. Null: first() and before(). */
+    /*
+     * What makes CPUs fair to each other: of those queued there, who lacks most of its part,
+     * and does `a` lack more than `b` by `slack`? What goes before all parts (a reservation)
+     * does not count: it is kept on each CPU by itself. Null: first() and before().
+     */
     struct sched_entity *(*neediest)(struct sched_machine *m, uint32_t cpu);
     bool (*needier)(struct sched_machine *m, struct sched_entity *a, struct sched_entity *b,
                     plat_ns slack);
@@ -98,8 +101,10 @@ static inline void link_insert(struct prioq *q, struct sched_link *l, struct sch
     prioq_insert(q, &l->node, key);
 }
 
-/* It will probably be the next one: of thousands of worlds most are in no cache, and each group of its
- * fields would be waited for in turn. */
+/*
+ * It will probably be the next one: of thousands of worlds most are in no cache, and each group
+ * of its fields would be waited for in turn.
+ */
 static inline void machine_expect(const struct sched_entity *e)
 {
     __builtin_prefetch(e->queue_link.node.left);
@@ -127,7 +132,7 @@ static inline bool state_is_runnable(uint32_t state)
 /* For each pool above a node, the root last: for_each_above (p, n) */
 #define for_each_above(p, n) for (struct sched_pool *p = (n)->parent; p; p = (p)->node.parent)
 
-/* ---- machine.c ---- */
+/* ---- switch.c ---- */
 void machine_tell(struct sched_machine *m, const struct sched_event *event);
 /* Books the time since the last move. */
 void machine_book(struct sched_entity *e, plat_ns now);
@@ -141,6 +146,12 @@ void machine_enqueue(struct sched_machine *m, struct sched_entity *e);
 void machine_dequeue(struct sched_machine *m, struct sched_entity *e);
 /* The current entity of a CPU has run until now: it pays. */
 void machine_charge(struct sched_machine *m, uint32_t cpu);
+/* Everything about the current entity of the input's CPU is exact after this. */
+void machine_settle(struct sched_machine *m, uint32_t cpu);
+/* A switching input, after the current entity was charged and given the state it asked for. */
+void machine_reschedule(struct sched_machine *m, uint32_t cpu, bool yields);
+/* The next time this CPU has to think, given who runs. */
+plat_ns machine_deadline(struct sched_machine *m, uint32_t cpu);
 /* It runs on that CPU from now on, or no more: in every pool above. */
 void machine_running(struct sched_entity *e, uint32_t cpu, bool runs);
 /* That CPU must make a RESCHED input. */
@@ -190,7 +201,10 @@ uint64_t tree_least(const struct sched_machine *m, const struct sched_entity *e)
 uint64_t tree_scale(uint64_t a, uint64_t b, uint64_t c);
 
 /* ---- admit.c ---- */
-/* What a node takes from its parent, with that minimum and so much promised to children; as it is. */
+/*
+ * What a node takes from its parent, with that minimum and so much promised to children; as it
+ * is.
+ */
 uint32_t admit_taken(const struct sched_node *n, uint32_t min, uint32_t reserved);
 uint32_t admit_taken_now(const struct sched_node *n);
 /* A child of p takes `now` MHz instead of `before`: applied if it may. */
@@ -205,7 +219,10 @@ void reserve_charge(const struct sched_machine *m, struct sched_node *n, plat_ns
 void reserve_charge_all(const struct sched_machine *m, struct sched_entity *e, plat_ns used);
 /* Is a reservation at or above it due at `when`? */
 bool reserve_is_due(const struct sched_node *n, plat_ns when);
-/* For flat policies: on, off the CPU's queue of reserved entities; the first of it and when it is due. */
+/*
+ * For flat policies: on, off the CPU's queue of reserved entities; the first of it and when it
+ * is due.
+ */
 void reserve_enqueue(struct sched_machine *m, struct sched_entity *e);
 void reserve_dequeue(struct sched_machine *m, struct sched_entity *e);
 struct sched_entity *reserve_first(struct sched_machine *m, uint32_t cpu, plat_ns *due);
@@ -251,8 +268,10 @@ bool cosched_stop(struct sched_machine *m, uint32_t cpu);
 void cosched_start(struct sched_machine *m, struct sched_pool *vm);
 /* It waits for a CPU while siblings run: they should look at their lead soon. */
 void cosched_stalled(struct sched_machine *m, struct sched_entity *e);
-/* It has just woken up and is to run on that CPU at once: if it does not after all, siblings have to
- * know. The CPU has decided. */
+/*
+ * It has just woken up and is to run on that CPU at once: if it does not after all, siblings
+ * have to know. The CPU has decided.
+ */
 void cosched_woken(struct sched_machine *m, uint32_t cpu, struct sched_entity *e);
 void cosched_decided(struct sched_machine *m, uint32_t cpu);
 /* When to look at the current entity's lead. */

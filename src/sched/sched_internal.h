@@ -47,8 +47,15 @@ static inline struct sched_local *sched_own(void)
     return &this_host()->sched->local[plat_cpu_self()];
 }
 
-/* Takes the scheduler's lock; the current world leaves its CPU in that state (a WAIT, or ZOMBIE).
- * Irqs off; sched_switch_away() has to follow. */
+/* One input of this CPU, and all of its decision but the switch. Lock held. */
+struct sched_decision sched_tell_locked(struct sched_state *sched, struct sched_input in);
+/* The same by itself, for inputs that switch nothing. Takes the lock. Any context. */
+vmk_status sched_tell(struct sched_input in);
+/*
+ * Takes the scheduler's lock; the current world leaves its CPU in that state (a WAIT, or
+ * ZOMBIE).
+ * Irqs off; sched_switch_away() has to follow.
+ */
 void sched_current_stop(enum sched_world_state state);
 /* The first thing after a context switch: drops the lock that came along. */
 void sched_arrived(void);
@@ -58,8 +65,10 @@ void sched_cpu_online(struct world *idle);
 void sched_idle_once(void);
 /* All this CPU owes becomes inputs. Takes the lock. Irqs off. */
 void sched_service_tell(void);
-/* In an interrupt: what was done since the last call, or since it began, was for that world. Nothing
- * outside of interrupts. Irqs off. */
+/*
+ * In an interrupt: what was done since the last call, or since it began, was for that world.
+ * Nothing outside of interrupts. Irqs off.
+ */
 void sched_service_for(uint32_t world, plat_ns now);
 /* A world's place in the machine: its first, with what it may use; its last. */
 must_check vmk_status sched_world_add(struct world *w, const struct sched_params *params,

@@ -2,9 +2,9 @@
 /*
  * user/clone.c -- fork, vfork, clone: a new process or a new thread.
  *
- * Both are a new struct thread with the caller's registers and FPU; they differ in what is copied
- * and what is shared. A vfork parent waits, unkillable only for as long as its child uses its
- * memory: until the child calls execve or ends.
+ * Both are a new struct thread with the caller's registers and FPU; they differ in what is
+ * copied and what is shared. A vfork parent waits, unkillable only for as long as its child
+ * uses its memory: until the child calls execve or ends.
  *
  * Locking    none across steps; each part has its own.
  */
@@ -47,6 +47,7 @@ static void copy_context(const struct thread *t, struct thread *child,
         child->regs.gpr[4] = c->stack;
     if (c->flags & L_CLONE_SETTLS)
         child->regs.fs_base = c->tls;
+    memcpy(child->name, t->name, sizeof(child->name));
     child->blocked = t->blocked;
     child->affinity = t->affinity;
     if (!(c->flags & L_CLONE_VM) || (c->flags & L_CLONE_VFORK))
@@ -140,6 +141,7 @@ static int64_t clone_process(struct thread *t, const struct clone_request *c)
     if (status != VMK_OK)
         goto discard_process;
     copy_context(t, child, c);
+    memcpy(p->name, t->name, sizeof(p->name));
     pid = p->pid;
     if (p->limits[L_RLIMIT_CPU].current != L_RLIM_INFINITY)
         cpu_timers_changed(p);
@@ -213,5 +215,32 @@ int64_t sys_vfork(struct thread *t, const uint64_t *a)
     const struct clone_request c = {.flags = L_SIGCHLD | L_CLONE_VM | L_CLONE_VFORK};
 
     (void)a;
+    return clone_act(t, &c);
+}
+
+/*
+ * Handlers made default, a file that stands for the child, chosen numbers and control groups
+ * are refused.
+ */
+int64_t sys_clone3(struct thread *t, const uint64_t *a)
+{
+    struct l_clone_args args = {0};
+
+    if (a[1] < L_CLONE_ARGS_SIZE_FIRST)
+        return -L_EINVAL;
+    if (a[1] > sizeof(args))
+        return -L_E2BIG;
+    if (user_in(t, &args, a[0], a[1]))
+        return -L_EFAULT;
+    if ((args.flags & L_CSIGNAL) || args.exit_signal > L_NSIG || args.set_tid_size ||
+        !args.stack != !args.stack_size || args.stack > UINT64_MAX - args.stack_size)
+        return -L_EINVAL;
+
+    const struct clone_request c = {.flags = args.flags | args.exit_signal,
+                                    .stack = args.stack + args.stack_size,
+                                    .parent_tid = args.parent_tid,
+                                    .child_tid = args.child_tid,
+                                    .tls = args.tls};
+
     return clone_act(t, &c);
 }

@@ -2,14 +2,16 @@
 /*
  * user/exec.c -- execve: a new program in place of the old.
  *
- * Everything that can fail happens in a new address space while the old one still runs: opening,
- * reading headers, mapping segments (exec_image.c), copying strings (exec_stack.c). Only then are the
- * other threads ended and the spaces exchanged, which cannot fail. A script (#!) makes its
- * interpreter the program and puts words in front of the arguments, at most a few levels deep.
+ * Everything that can fail happens in a new address space while the old one still runs:
+ * opening, reading headers, mapping segments (exec_image.c), copying strings (exec_stack.c).
+ * Only then are the other threads ended and the spaces exchanged, which cannot fail. A script
+ * (#!) makes its interpreter the program and puts words in front of the arguments, at most a
+ * few levels deep.
  *
  * Locking    none; the new space is nobody's until mm_switch().
  * Start at   exec().
  */
+#include "lib/format.h"
 #include "lib/string.h"
 #include "user/exec_internal.h"
 
@@ -39,7 +41,9 @@ static vmk_status add_extra(struct loader *l, const char *text, size_t length)
     return VMK_OK;
 }
 
-/* The interpreter's line, if the file starts with one: *interpreter is the file to run instead. */
+/*
+ * The interpreter's line, if the file starts with one: *interpreter is the file to run instead.
+ */
 static vmk_status script_line(struct loader *l, const char *path, struct file *file,
                               char *interpreter, bool *is_script)
 {
@@ -85,11 +89,18 @@ static vmk_status script_line(struct loader *l, const char *path, struct file *f
 
 /* ---- the exchange ---- */
 
-/* /proc/self/exe leads to a file without a name; the running program's own file has one. */
-static void keep_name(struct thread *t, struct file **file)
+/*
+ * /proc/self/exe and /proc/self/fd/N lead to a file without a name; the running program's own
+ * file, or the one that execveat named, has one.
+ */
+static void keep_name(struct thread *t, const struct file *named, struct file **file)
 {
     struct user_mm *mm = t->process->mm;
 
+    if ((*file)->name)
+        return;
+    if (named && named->vnode == (*file)->vnode && named->name)
+        file_name_set(*file, named->dir, named->name, strlen(named->name));
     if ((*file)->name || !mm || !mm->exe || mm->exe->vnode != (*file)->vnode)
         return;
     file_put(*file);
@@ -97,7 +108,8 @@ static void keep_name(struct thread *t, struct file **file)
     file_ref(*file);
 }
 
-static vmk_status open_program(struct thread *t, const char *path, struct file **out)
+static vmk_status open_program(struct thread *t, const char *path, const struct file *named,
+                               struct file **out)
 {
     struct user_path where;
     struct vnode *vnode;
@@ -114,29 +126,31 @@ static vmk_status open_program(struct thread *t, const char *path, struct file *
             status = VMK_NO_PERMISSION;
         if (status == VMK_OK)
             status = vnode_access(vnode, VFS_MAY_EXEC, where.where.cred);
-        /* By name, so that /proc/<pid>/exe can say it; who may execute need not be able to read. */
+        /*
+         * By name, so that /proc/<pid>/exe can say it; who may execute need not be able to
+         * read.
+         */
         where.where.cred = &vfs_cred_root;
         if (status == VMK_OK)
             status = vfs_open(&where.where, path, VFS_O_RDONLY, 0, out);
         if (status == VMK_OK)
-            keep_name(t, out);
+            keep_name(t, named, out);
         vnode_put(vnode);
     }
     path_put(&where);
     return status;
 }
 
-static void name_set(struct process *p, const char *path)
+static void name_set(struct thread *t, const char *path)
 {
+    char text[USER_NAME_SIZE] = {0};
     const char *name = path;
 
     for (const char *c = path; *c; c++)
         name = *c == '/' && c[1] ? c + 1 : name;
 
-    size_t length = MIN(strlen(name), sizeof(p->name) - 1);
-
-    memset(p->name, 0, sizeof(p->name));
-    memcpy(p->name, name, length);
+    memcpy(text, name, MIN(strlen(name), sizeof(text) - 1));
+    thread_name_set(t, text);
 }
 
 /* Handlers of the old program mean nothing in the new one. */
@@ -234,7 +248,7 @@ static int64_t exchange(struct loader *l, const char *path, struct file *file)
     l->mm = NULL;
     process_vfork_release(t);
     fds_close_on_exec(p->fds);
-    name_set(p, path);
+    name_set(t, path);
     memset(p->reported_missing, 0, sizeof(p->reported_missing));
     p->execed = true;
     registers_set(t, l);
@@ -248,8 +262,8 @@ static int64_t exec_errno(vmk_status status)
     return status == VMK_TOO_BIG ? -L_E2BIG : user_errno(status);
 }
 
-static int64_t exec(struct thread *t, const char *first_path, const struct words *argv,
-                    const struct words *envp)
+static int64_t exec(struct thread *t, const char *first_path, const struct file *named,
+                    const struct words *argv, const struct words *envp)
 {
     struct loader l = {
         .t = t, .p = t->process, .old = t->process->mm ? t->process->mm->as : NULL};
@@ -266,7 +280,8 @@ static int64_t exec(struct thread *t, const char *first_path, const struct words
 
         file_put(file);
         file = NULL;
-        status = level > EXEC_SCRIPT_LEVELS ? VMK_TOO_MANY_LINKS : open_program(t, path, &file);
+        status = level > EXEC_SCRIPT_LEVELS ? VMK_TOO_MANY_LINKS
+                                            : open_program(t, path, named, &file);
         if (status == VMK_OK)
             status = script_line(&l, path, file, next, &is_script);
         if (status != VMK_OK)
@@ -305,7 +320,7 @@ int64_t process_exec_kernel(struct thread *t, const char *path, const char *cons
 {
     const struct words a = {.kernel = argv}, e = {.kernel = envp};
 
-    return exec(t, path, &a, &e);
+    return exec(t, path, NULL, &a, &e);
 }
 
 int64_t sys_execve(struct thread *t, const uint64_t *a)
@@ -316,7 +331,60 @@ int64_t sys_execve(struct thread *t, const uint64_t *a)
 
     if (result)
         return result;
-    result = exec(t, path.text, &argv, &envp);
+    result = exec(t, path.text, NULL, &argv, &envp);
+    path_put(&path);
+    return result;
+}
+
+/*
+ * The program that `fd` is, or that `text` names from there; as on Linux by a path through
+ * /dev/fd.
+ */
+static int64_t exec_from(struct thread *t, int fd, const char *text, const struct words *argv,
+                         const struct words *envp)
+{
+    struct file *file = user_fd_get(t, (uint64_t)(int64_t)fd);
+    size_t size = strlen(text) + 32;
+    char *path = heap_alloc(size, MEM_OWNER_USER);
+    int64_t result = !file ? -L_EBADF : !path ? -L_ENOMEM : 0;
+
+    if (!result) {
+        (void)vmk_snprintf(path, size, "/dev/fd/%d%s%s", fd, *text ? "/" : "", text);
+        result = exec(t, path, *text ? NULL : file, argv, envp);
+    }
+    heap_free(path);
+    file_put(file);
+    return result;
+}
+
+int64_t sys_execveat(struct thread *t, const uint64_t *a)
+{
+    const struct words argv = {.user = a[2]}, envp = {.user = a[3]};
+    int dir = (int)a[0];
+    bool empty_ok = a[4] & L_AT_EMPTY_PATH;
+    struct user_path path;
+    int64_t result;
+
+    if (a[4] & ~(uint64_t)(L_AT_EMPTY_PATH | L_AT_SYMLINK_NOFOLLOW))
+        return -L_EINVAL;
+    if (a[4] & L_AT_SYMLINK_NOFOLLOW) {
+        struct vnode *vnode;
+
+        result = path_vnode(t, dir, a[1], empty_ok, VFS_WALK_NOFOLLOW, &vnode);
+        if (result)
+            return result;
+        result = vnode->type == VFS_TYPE_LINK ? -L_ELOOP : 0;
+        vnode_put(vnode);
+        if (result)
+            return result;
+    }
+    result = path_get_flags(t, dir, a[1], empty_ok, &path);
+    if (result)
+        return result;
+    if (path.text[0] == '/' || dir == L_AT_FDCWD)
+        result = path.text[0] ? exec(t, path.text, NULL, &argv, &envp) : -L_EACCES;
+    else
+        result = exec_from(t, dir, path.text, &argv, &envp);
     path_put(&path);
     return result;
 }

@@ -153,7 +153,9 @@ vmk_status exec_stack_make(struct loader *l, const char *path, const struct word
     if (!v.words)
         return VMK_NO_MEMORY;
 
-    /* The addresses are collected where the vector will be: argv from 1, envp behind its null. */
+    /*
+     * The addresses are collected where the vector will be: argv from 1, envp behind its null.
+     */
     size_t argv_count = l->extra_count + argc - first;
     uint64_t *argv_words = v.words + 1, *envp_words = argv_words + argv_count + 1;
 
@@ -186,6 +188,7 @@ vmk_status exec_stack_make(struct loader *l, const char *path, const struct word
     vector_add(&v, 0);
     v.count += envc;
     vector_add(&v, 0);
+    first = v.count;  // of the auxiliary vector
     vector_pair(&v, L_AT_HWCAP, plat_cpuid(1, 0).edx);
     vector_pair(&v, L_AT_PAGESZ, PAGE_SIZE);
     vector_pair(&v, L_AT_CLKTCK, L_HZ);
@@ -207,6 +210,8 @@ vmk_status exec_stack_make(struct loader *l, const char *path, const struct word
     l->sp = round_down(l->sp - v.count * 8, 16);
     status = aspace_copy_out(l->as, l->sp, v.words, v.count * 8);
     l->mm->stack_start = l->sp;
+    l->mm->auxv_start = l->sp + first * 8;
+    l->mm->auxv_end = l->sp + v.count * 8;
 out:
     heap_free(v.words);
     return status;

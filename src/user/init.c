@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "sched/sched.h"
 #include "user/user_internal.h"
+#include "user/user_swap.h"
 #include "user/vmk_device.h"
 
 uint32_t nice_shares(int nice)
@@ -46,12 +47,15 @@ static void make_links(void)
 void user_init(void)
 {
     process_init();
+    user_swap_init();
     futex_init();
     job_init();
     user_proc_init();
     mutex_init(&user_state()->epoll_nesting, "epoll nesting");
     mutex_init(&user_state()->vms_mutex, "making VMs");
     mqueue_init();
+    sysv_init();
+    inotify_init();
     vmk_device_init();
     make_links();
 }

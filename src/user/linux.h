@@ -48,6 +48,8 @@
 #define L_ENOSYS                38
 #define L_ENOTEMPTY             39
 #define L_ELOOP                 40
+#define L_ENOMSG                42
+#define L_EIDRM                 43
 #define L_EOVERFLOW             75
 #define L_ENOTSOCK              88
 #define L_EMSGSIZE              90
@@ -71,6 +73,8 @@
 
 /* ---- signals ---- */
 #define L_NSIG                  64u
+#define L_CSIGNAL               0xffu  // clone: what the child sends when it ends
+#define L_POSIX_FADV_LAST       5u
 #define L_SIGHUP                1
 #define L_SIGINT                2
 #define L_SIGQUIT               3
@@ -244,22 +248,44 @@ _Static_assert(sizeof(struct l_sigframe) == 8 + 304 + 128, "struct rt_sigframe")
      L_CLONE_PARENT_SETTID | L_CLONE_CHILD_CLEARTID | L_CLONE_DETACHED | L_CLONE_UNTRACED |    \
      L_CLONE_CHILD_SETTID)
 
-#define L_WNOHANG    1u
-#define L_WUNTRACED  2u
-#define L_WEXITED    4u
-#define L_WCONTINUED 8u
-#define L_WNOWAIT    0x01000000u
-#define L_P_ALL      0
-#define L_P_PID      1
-#define L_P_PGID     2
+#define L_WNOHANG               1u
+#define L_WUNTRACED             2u
+#define L_WEXITED               4u
+#define L_WCONTINUED            8u
+#define L_WNOWAIT               0x01000000u
+#define L_P_ALL                 0
+#define L_P_PID                 1
+#define L_P_PGID                2
 
 /* ---- time ---- */
+/* clone3; the first form ended with tls. */
+#define L_CLONE_ARGS_SIZE_FIRST 64u
+struct l_clone_args {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+    uint64_t set_tid, set_tid_size, cgroup;
+};
 struct l_timespec {
     int64_t sec, nsec;
 };
 struct l_timeval {
     int64_t sec, usec;
 };
+#define L_ADJ_OFFSET_SS_READ 0xa001u
+#define L_STA_UNSYNC         0x40
+#define L_TIME_ERROR         5
+#define L_TIMEX_ERROR_MAX    16000000  // microseconds: unknown
+struct l_timex {
+    uint32_t modes;
+    int64_t offset, freq, maxerror, esterror;
+    int32_t status;
+    int64_t constant, precision, tolerance;
+    struct l_timeval time;
+    int64_t tick, ppsfreq, jitter;
+    int32_t shift;
+    int64_t stabil, jitcnt, calcnt, errcnt, stbcnt;
+    int32_t tai, reserved[11];
+};
+_Static_assert(sizeof(struct l_timex) == 208, "struct timex");
 struct l_itimerval {
     struct l_timeval interval, value;
 };
@@ -342,6 +368,7 @@ struct l_rlimit {
 #define L_MAP_FIXED_NOREPLACE 0x100000u
 #define L_MREMAP_MAYMOVE      1u
 #define L_MREMAP_FIXED        2u
+#define L_MREMAP_DONTUNMAP    4u
 #define L_MS_INVALIDATE       2u
 #define L_MADV_DONTNEED       4
 #define L_MADV_FREE           8

@@ -2,10 +2,10 @@
 /*
  * user/mm.c -- the memory of a process: an address space, its map lock, and mapped files.
  *
- * mem/ knows regions and pages; here is what it needs from above: a sleeping lock around changes of
- * the map, limits of the process, and files behind mappings. A file system that can map hands out
- * its own pages, so all processes share one copy of busybox; for the others a private mapping reads
- * into pages of its own.
+ * mem/ knows regions and pages; here is what it needs from above: a sleeping lock around
+ * changes of the map, limits of the process, and files behind mappings. A file system that can
+ * map hands out its own pages, so all processes share one copy of busybox; for the others a
+ * private mapping reads into pages of its own.
  *
  * Invariants
  *   - process.mm changes only while the process has one thread, which does it (mm_switch()).
@@ -35,7 +35,10 @@ static struct file_object *file_object_of(struct aspace_object *object)
 static vmk_status page_read(struct file *file, uint64_t index, mpn_t *out)
 {
     size_t done = 0;
-    vmk_status status = page_alloc_zeroed(0, MEM_OWNER_USER, out);
+    vmk_status status = aspace_memory_wait(false);
+
+    if (status == VMK_OK)
+        status = page_alloc_zeroed(0, MEM_OWNER_USER, out);
 
     if (status != VMK_OK)
         return status;
@@ -139,8 +142,7 @@ static bool maps_vnode(const struct aspace_object *object, const void *vnode)
            container_of(object, const struct file_object, object)->file->vnode == vnode;
 }
 
-/* The memory of the first process after `pid`, referenced; null: there is none. */
-static struct user_mm *mm_after(uint32_t *pid)
+struct user_mm *mm_after(uint32_t *pid)
 {
     struct user_state *user = user_state();
     const struct process *next = NULL;
@@ -255,6 +257,8 @@ vmk_status mm_fork(struct user_mm *from, struct user_mm **out)
     mm->code_start = from->code_start;
     mm->code_end = from->code_end;
     mm->stack_start = from->stack_start;
+    mm->auxv_start = from->auxv_start;
+    mm->auxv_end = from->auxv_end;
     *out = mm;
     return VMK_OK;
 }

@@ -2,9 +2,9 @@
 /*
  * user/proc.c -- what /proc/<pid> says: the provider behind fs/proc.
  *
- * Each function finds the process anew and answers NOT_FOUND when it is gone, so a file that is open
- * keeps nothing alive. Formats are Linux's, field by field as proc(5) lists them; fields that mean
- * nothing here are 0.
+ * Each function finds the process anew and answers NOT_FOUND when it is gone, so a file that is
+ * open keeps nothing alive. Formats are Linux's, field by field as proc(5) lists them; fields
+ * that mean nothing here are 0.
  *
  * Locking    the user lock while a process is looked at; text is made without it.
  */
@@ -27,15 +27,28 @@ struct view {
     int32_t foreground;
     uint64_t utime, stime;
     uint64_t pending, blocked, ignored, caught;
+    uint64_t own_pending;  // of the thread, in the view of one
     struct aspace_use use;
 };
 
-static vmk_status view_get(uint32_t pid, struct view *v)
+/* What is the thread's own. User lock held. */
+static void view_thread_locked(struct thread *t, struct view *v)
+{
+    memcpy(v->name, t->name, sizeof(v->name));
+    v->state = thread_state_letter_locked(t);
+    v->blocked = t->blocked;
+    v->own_pending = t->pending.set;
+    thread_times(t, &v->utime, &v->stime);
+}
+
+/* Of a process, or (`of_thread`) of a thread with that number. */
+static vmk_status view_get_of(uint32_t pid, bool of_thread, struct view *v)
 {
     struct user_state *user = user_state();
     struct tty *tty = NULL;
     bool irqs = spin_lock(&user->lock);
-    struct process *p = process_find_locked(pid);
+    struct thread *t = of_thread ? thread_find_locked(pid) : NULL;
+    struct process *p = t ? t->process : of_thread ? NULL : process_find_locked(pid);
 
     if (!p) {
         spin_unlock(&user->lock, irqs);
@@ -66,16 +79,24 @@ static vmk_status view_get(uint32_t pid, struct view *v)
         v->ignored |= handler == L_SIG_IGN ? 1ull << i : 0;
         v->caught |= handler > L_SIG_IGN ? 1ull << i : 0;
     }
+    if (t)
+        view_thread_locked(t, v);
     spin_unlock(&user->lock, irqs);
     if (tty) {
         v->tty = tty_device(tty);
         v->foreground = (int32_t)tty_foreground(tty);
         tty_put(tty);
     }
-    process_times(p, &v->utime, &v->stime);
+    if (!of_thread)
+        process_times(p, &v->utime, &v->stime);
     if (v->mm)
         aspace_use_get(v->mm->as, &v->use);
     return VMK_OK;
+}
+
+static vmk_status view_get(uint32_t pid, struct view *v)
+{
+    return view_get_of(pid, false, v);
 }
 
 static void view_put(struct view *v)
@@ -87,10 +108,10 @@ static void view_put(struct view *v)
 
 /* ---- files ---- */
 
-static vmk_status show_stat(struct procfs_text *out, uint32_t pid)
+static vmk_status print_stat(struct procfs_text *out, uint32_t pid, bool of_thread)
 {
     struct view v;
-    vmk_status status = view_get(pid, &v);
+    vmk_status status = view_get_of(pid, of_thread, &v);
 
     if (status != VMK_OK)
         return status;
@@ -116,6 +137,16 @@ static vmk_status show_stat(struct procfs_text *out, uint32_t pid)
     return VMK_OK;
 }
 
+static vmk_status show_stat(struct procfs_text *out, uint32_t pid)
+{
+    return print_stat(out, pid, false);
+}
+
+static vmk_status show_thread_stat(struct procfs_text *out, uint32_t tid)
+{
+    return print_stat(out, tid, true);
+}
+
 static const char *state_word(char state)
 {
     switch (state) {
@@ -127,10 +158,10 @@ static const char *state_word(char state)
     }
 }
 
-static vmk_status show_status(struct procfs_text *out, uint32_t pid)
+static vmk_status print_status(struct procfs_text *out, uint32_t pid, bool of_thread)
 {
     struct view v;
-    vmk_status status = view_get(pid, &v);
+    vmk_status status = view_get_of(pid, of_thread, &v);
     uint64_t kb = PAGE_SIZE >> 10;
 
     if (status != VMK_OK)
@@ -138,8 +169,8 @@ static vmk_status show_status(struct procfs_text *out, uint32_t pid)
     procfs_printf(out,
                   "Name:\t%s\nState:\t%c (%s)\nTgid:\t%u\nPid:\t%u\nPPid:\t%u\n"
                   "TracerPid:\t0\nUid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n",
-                  v.name, v.state, state_word(v.state), pid, pid, v.ppid, v.p->uid, v.p->euid,
-                  v.p->suid, v.p->euid, v.p->gid, v.p->egid, v.p->sgid, v.p->egid);
+                  v.name, v.state, state_word(v.state), v.p->pid, pid, v.ppid, v.p->uid,
+                  v.p->euid, v.p->suid, v.p->euid, v.p->gid, v.p->egid, v.p->sgid, v.p->egid);
     procfs_printf(out, "Groups:\t");
     for (uint32_t i = 0; i < v.p->cred.group_count; i++)
         procfs_printf(out, "%u ", v.p->cred.groups[i]);
@@ -149,19 +180,29 @@ static vmk_status show_status(struct procfs_text *out, uint32_t pid)
             out,
             "VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmHWM:\t%8llu kB\n"
             "VmRSS:\t%8llu kB\nVmData:\t%8llu kB\nVmStk:\t%8llu kB\n"
-            "VmExe:\t%8llu kB\nVmPTE:\t%8llu kB\n",
+            "VmExe:\t%8llu kB\nVmPTE:\t%8llu kB\nVmSwap:\t%8llu kB\n",
             ULL(v.use.virtual_pages * kb), ULL(v.use.virtual_pages * kb),
             ULL(v.use.locked_pages * kb), ULL(v.use.peak_pages * kb),
             ULL(v.use.resident_pages * kb), ULL(v.use.heap_pages * kb),
             ULL(v.use.stack_pages * kb), ULL(v.use.exec_pages * kb),
-            ULL(v.use.table_pages * kb));
+            ULL(v.use.table_pages * kb), ULL(v.use.swapped_pages * kb));
     procfs_printf(out,
                   "Threads:\t%u\nSigQ:\t%u/%u\nSigPnd:\t%016llx\nShdPnd:\t%016llx\n"
                   "SigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
-                  v.threads, v.p->queued, USER_SIGNALS_QUEUED, 0ull, ULL(v.pending),
-                  ULL(v.blocked), ULL(v.ignored), ULL(v.caught));
+                  v.threads, v.p->queued, USER_SIGNALS_QUEUED, ULL(v.own_pending),
+                  ULL(v.pending), ULL(v.blocked), ULL(v.ignored), ULL(v.caught));
     view_put(&v);
     return VMK_OK;
+}
+
+static vmk_status show_status(struct procfs_text *out, uint32_t pid)
+{
+    return print_status(out, pid, false);
+}
+
+static vmk_status show_thread_status(struct procfs_text *out, uint32_t tid)
+{
+    return print_status(out, tid, true);
 }
 
 static vmk_status show_statm(struct procfs_text *out, uint32_t pid)
@@ -178,10 +219,10 @@ static vmk_status show_statm(struct procfs_text *out, uint32_t pid)
     return VMK_OK;
 }
 
-static vmk_status show_comm(struct procfs_text *out, uint32_t pid)
+static vmk_status print_comm(struct procfs_text *out, uint32_t pid, bool of_thread)
 {
     struct view v;
-    vmk_status status = view_get(pid, &v);
+    vmk_status status = view_get_of(pid, of_thread, &v);
 
     if (status != VMK_OK)
         return status;
@@ -190,8 +231,24 @@ static vmk_status show_comm(struct procfs_text *out, uint32_t pid)
     return VMK_OK;
 }
 
+static vmk_status show_comm(struct procfs_text *out, uint32_t pid)
+{
+    return print_comm(out, pid, false);
+}
+
+static vmk_status show_thread_comm(struct procfs_text *out, uint32_t tid)
+{
+    return print_comm(out, tid, true);
+}
+
+enum part {
+    PART_ARGUMENTS,
+    PART_ENVIRONMENT,
+    PART_AUXV,
+};
+
 /* A range of the process's memory, at most 64 KB of it. */
-static vmk_status show_memory(struct procfs_text *out, uint32_t pid, bool environment)
+static vmk_status show_memory(struct procfs_text *out, uint32_t pid, enum part part_of)
 {
     struct view v;
     uint8_t bytes[256];
@@ -201,9 +258,12 @@ static vmk_status show_memory(struct procfs_text *out, uint32_t pid, bool enviro
     if (status != VMK_OK)
         return status;
     if (v.mm) {
-        at = environment ? v.mm->env_start : v.mm->arg_start;
-        end = environment ? v.mm->env_end : v.mm->arg_end;
-        end = MIN(end, at + 65536);
+        const uint64_t ranges[][2] = {[PART_ARGUMENTS] = {v.mm->arg_start, v.mm->arg_end},
+                                      [PART_ENVIRONMENT] = {v.mm->env_start, v.mm->env_end},
+                                      [PART_AUXV] = {v.mm->auxv_start, v.mm->auxv_end}};
+
+        at = ranges[part_of][0];
+        end = MIN(ranges[part_of][1], at + 65536);
         while (at < end) {
             size_t part = (size_t)MIN(end - at, sizeof(bytes));
             size_t done = aspace_copy_in_some(v.mm->as, bytes, at, part);
@@ -220,12 +280,24 @@ static vmk_status show_memory(struct procfs_text *out, uint32_t pid, bool enviro
 
 static vmk_status show_cmdline(struct procfs_text *out, uint32_t pid)
 {
-    return show_memory(out, pid, false);
+    return show_memory(out, pid, PART_ARGUMENTS);
 }
 
 static vmk_status show_environ(struct procfs_text *out, uint32_t pid)
 {
-    return show_memory(out, pid, true);
+    return show_memory(out, pid, PART_ENVIRONMENT);
+}
+
+/* As the program was given it. */
+static vmk_status show_auxv(struct procfs_text *out, uint32_t pid)
+{
+    return show_memory(out, pid, PART_AUXV);
+}
+
+static vmk_status show_mounts(struct procfs_text *out, uint32_t pid)
+{
+    (void)pid;
+    return procfs_mounts_show(out, NULL);
 }
 
 static const char *region_name(const struct aspace_region_info *info)
@@ -523,10 +595,16 @@ void user_proc_init(void)
 {
     static const struct procfs_process_file files[] = {
         {"stat", 0444, show_stat, NULL},       {"status", 0444, show_status, NULL},
-        {"statm", 0444, show_statm, NULL},     {"comm", 0444, show_comm, NULL},
+        {"statm", 0444, show_statm, NULL},     {"comm", 0644, show_comm, proc_comm_store},
         {"cmdline", 0444, show_cmdline, NULL}, {"environ", 0400, show_environ, NULL},
         {"maps", 0444, show_maps, NULL},       {"smaps", 0444, show_smaps, NULL},
-        {"limits", 0444, show_limits, NULL},
+        {"limits", 0444, show_limits, NULL},   {"auxv", 0400, show_auxv, NULL},
+        {"mounts", 0444, show_mounts, NULL},
+    };
+    static const struct procfs_process_file thread_files[] = {
+        {"stat", 0444, show_thread_stat, NULL},
+        {"status", 0444, show_thread_status, NULL},
+        {"comm", 0644, show_thread_comm, proc_comm_store},
     };
     static const struct procfs_process_link links[] = {
         {"exe", exe_path, exe_target},
@@ -545,6 +623,10 @@ void user_proc_init(void)
         .link_count = ARRAY_COUNT(links),
         .fd_next = fd_next,
         .fd_file = fd_file,
+        .thread_next = proc_thread_next,
+        .thread_process = proc_thread_process,
+        .thread_files = thread_files,
+        .thread_file_count = ARRAY_COUNT(thread_files),
     };
 
     procfs_processes_set(&processes);

@@ -2,13 +2,15 @@
 /*
  * user/process.c -- processes and threads: their tables, how they begin, what they say of themselves.
  *
- * A process is what its threads share: memory, descriptors, signals, a parent that will ask how it
- * ended. A thread is a world. How they end is in process_exit.c.
+ * A process is what its threads share: memory, descriptors, signals, a parent that will ask how
+ * it ended. A thread is a world. How they end is in process_exit.c.
  *
- *      process_create() --thread_start()--> RUNNING --last thread_exit()--> ZOMBIE --wait--> freed
+ *      process_create() --thread_start()--> RUNNING --last thread_exit()--> ZOMBIE --wait-->
+ *      freed
  *
  * Invariants
- *   - Numbers are not reused while a process or thread of that number, a group or a session exists.
+ *   - Numbers are not reused while a process or thread of that number, a group or a session
+ *     exists.
  *   - thread_count is the number of threads on the list.
  *   - A process has one reference for the tables, one per thread struct and one per visitor.
  * Locking    the user lock (rank USER) for tables, family, state and signals of all processes.
@@ -297,6 +299,7 @@ vmk_status thread_create(struct process *process, struct thread **out)
     t->fpu = mpn_map(fpu);
     t->syscall = -1;
     t->process = process;
+    memcpy(t->name, process->name, sizeof(t->name));
     t->altstack.flags = L_SS_DISABLE;
     pending_init(&t->pending);
     list_init(&t->process_link);
@@ -386,6 +389,13 @@ void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns)
     spin_unlock(&user->lock, irqs);
 }
 
+char thread_state_letter_locked(const struct thread *t)
+{
+    if (t->process->stopped)
+        return 'T';
+    return t->world && !__atomic_load_n(&t->world->waiting_on, __ATOMIC_RELAXED) ? 'R' : 'S';
+}
+
 char process_state_letter_locked(const struct process *p)
 {
     if (p->state == PROCESS_ZOMBIE)
@@ -393,12 +403,26 @@ char process_state_letter_locked(const struct process *p)
     if (p->stopped)
         return 'T';
     list_for_each (node, &p->threads) {
-        const struct thread *t = list_entry(node, struct thread, process_link);
-
-        if (t->world && !__atomic_load_n(&t->world->waiting_on, __ATOMIC_RELAXED))
+        if (thread_state_letter_locked(list_entry(node, struct thread, process_link)) == 'R')
             return 'R';
     }
     return 'S';
+}
+
+void thread_name_set_locked(struct thread *t, const char *name)
+{
+    memcpy(t->name, name, sizeof(t->name));
+    if (t->tid == t->process->pid)
+        memcpy(t->process->name, name, sizeof(t->name));
+}
+
+void thread_name_set(struct thread *t, const char *name)
+{
+    struct user_state *user = user_state();
+    bool irqs = spin_lock(&user->lock);
+
+    thread_name_set_locked(t, name);
+    spin_unlock(&user->lock, irqs);
 }
 
 void process_init(void)
@@ -420,7 +444,9 @@ void process_init(void)
     wait_queue_init(&user->kernel_wait, "user wait");
     memcpy(user->hostname, "localhost", 10);
     memcpy(user->domainname, "(none)", 7);
-    /* User worlds together get at most three quarters of what is free now: the host stays up. */
+    /*
+     * User worlds together get at most three quarters of what is free now: the host stays up.
+     */
     user->host_pages = page_free_count() / 4 * 3;
     if (world_create(&params, &id) != VMK_OK)
         vmk_panic("no world to collect user worlds");

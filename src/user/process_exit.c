@@ -2,9 +2,9 @@
 /*
  * user/process_exit.c -- how threads and processes end, and who collects what they leave.
  *
- * The last thread of a process to end makes it a zombie and tells the parent; wait4 (sys_wait.c)
- * takes the zombie off the tables. The world of a thread cannot free its own stack, so a kernel
- * world, the reaper, collects them.
+ * The last thread of a process to end makes it a zombie and tells the parent; wait4
+ * (sys_wait.c) takes the zombie off the tables. The world of a thread cannot free its own
+ * stack, so a kernel world, the reaper, collects them.
  *
  * A thread that ends gives up the address space (thread_detach()) before it leaves the count of
  * threads: so when the last one frees the memory no CPU can have it loaded.
@@ -301,6 +301,7 @@ static void process_end(struct process *p)
     cpu_timers_stop(p);
     posix_timers_delete(p);
     process_release(p);
+    sysv_process_end(p);
 
     bool irqs = spin_lock(&user->lock);
 

@@ -2,8 +2,8 @@
 /*
  * user/sys_copy.c -- system calls that move bytes from file to file: sendfile, copy_file_range, splice.
  *
- * All three copy through a buffer in the kernel. What was read and cannot be written is given back to a
- * file that has an offset; a pipe cannot take it back.
+ * All three copy through a buffer in the kernel. What was read and cannot be written is given
+ * back to a file that has an offset; a pipe cannot take it back.
  *
  * Invariants
  *   - A call that moved some bytes returns how many, whatever came after.
@@ -78,9 +78,9 @@ int64_t sys_sendfile(struct thread *t, const uint64_t *a)
 }
 
 /*
- * splice: between a pipe and something, through a buffer. What was taken out of one and the other does not
- * take would be lost, so it is written to the end whatever O_NONBLOCK says; who asks not to block has to
- * find the other side ready.
+ * splice: between a pipe and something, through a buffer. What was taken out of one and the
+ * other does not take would be lost, so it is written to the end whatever O_NONBLOCK says; who
+ * asks not to block has to find the other side ready.
  */
 #define SPLICE_NONBLOCK 2u
 #define SPLICE_KNOWN    15u
@@ -149,6 +149,44 @@ int64_t sys_splice(struct thread *t, const uint64_t *a)
     struct file *in = user_fd_get(t, a[0]), *out = user_fd_get(t, a[2]);
     int64_t result = in && out ? splice(t, a, in, out) : -L_EBADF;
 
+    file_put(in);
+    file_put(out);
+    return result;
+}
+
+/* What is in one pipe, and stays there, once more into another. */
+static int64_t tee(struct thread *t, struct file *in, struct file *out, size_t size,
+                   bool nonblock)
+{
+    uint8_t *buffer = buffer_get();
+    struct vfs_iov from = {.to = buffer, .size = MIN(size, (size_t)VFS_PIPE_ATOMIC)};
+    struct vfs_iov to = {.from = buffer};
+    vmk_status status;
+
+    if (!buffer)
+        return -L_ENOMEM;
+    from.nonblock = nonblock || (in->flags & VFS_O_NONBLOCK);
+    status = pipe_peek(in, &from);
+    to.size = from.done;
+    to.nonblock = nonblock || (out->flags & VFS_O_NONBLOCK);
+    if (status == VMK_OK && to.size)
+        status = file_write_iov(out, &to, false);
+    buffer_put(buffer);
+    return to.done ? (int64_t)to.done : transfer_error(t, status);
+}
+
+int64_t sys_tee(struct thread *t, const uint64_t *a)
+{
+    struct file *in = user_fd_get(t, a[0]), *out = user_fd_get(t, a[1]);
+    int64_t result;
+
+    if (!in || !out || !file_may_read(in) || !file_may_write(out))
+        result = -L_EBADF;
+    else if ((a[3] & ~(uint64_t)SPLICE_KNOWN) || !file_is_pipe(in) || !file_is_pipe(out) ||
+             in->private == out->private)
+        result = -L_EINVAL;
+    else
+        result = a[2] ? tee(t, in, out, (size_t)a[2], a[3] & SPLICE_NONBLOCK) : 0;
     file_put(in);
     file_put(out);
     return result;

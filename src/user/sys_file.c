@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * user/sys_file.c -- system calls on descriptors: read, write, seek, dup, fcntl, ioctl, pipes.
+ * user/sys_file.c -- system calls on an open file's bytes: read, write, seek, truncate, sync.
  *
- * vfs moves bytes in kernel memory, so data goes through a buffer: small requests through one on the
- * stack, others through 16 KB from the pool, round by round. After the first round a file that is
- * not seekable is only asked again if it is ready, so that a long read from a pipe does not wait for
- * bytes that nobody sends.
+ * vfs moves bytes in kernel memory, so data goes through a buffer: small requests through one
+ * on the stack, others through 16 KB from the pool, round by round. After the first round a
+ * file that is not seekable is only asked again if it is ready, so that a long read from a pipe
+ * does not wait for bytes that nobody sends.
  *
  * Invariants
  *   - A call that moved some bytes returns how many, whatever came after.
@@ -52,7 +52,9 @@ static int64_t size_limit(struct transfer *x, uint64_t *size)
     return 0;
 }
 
-/* One piece, at most a buffer. Returns bytes moved or minus an errno; sets *end at a short one. */
+/*
+ * One piece, at most a buffer. Returns bytes moved or minus an errno; sets *end at a short one.
+ */
 static int64_t move_piece(struct transfer *x, uint64_t user, size_t size, bool *end)
 {
     struct vfs_iov iov = {.size = size, .offset = x->offset};
@@ -172,8 +174,10 @@ static int64_t transfer(struct thread *t, uint64_t fd, const struct l_iovec *iov
     return x.done ? (int64_t)x.done : error;
 }
 
-/* readv and writev with small pieces: gathered first, so that what a program writes in one call goes
- * to a pipe or a terminal in one piece. */
+/*
+ * readv and writev with small pieces: gathered first, so that what a program writes in one call
+ * goes to a pipe or a terminal in one piece.
+ */
 static int64_t transfer_vector(struct thread *t, uint64_t fd, uint64_t at, uint64_t count,
                                bool write, bool at_offset, uint64_t offset)
 {
@@ -349,16 +353,24 @@ int64_t sys_fdatasync(struct thread *t, const uint64_t *a)
     return sync_file(t, a[0], true);
 }
 
-static int64_t truncate_file(struct thread *t, struct file *file, uint64_t size)
+/* May a file of this process get that size? */
+static int64_t size_check(struct thread *t, uint64_t size)
 {
-    vmk_status status;
-
     if ((int64_t)size < 0)
         return -L_EINVAL;
-    if (size > t->process->limits[L_RLIMIT_FSIZE].current) {
-        signal_send(t->process, t, L_SIGXFSZ, NULL);
-        return -L_EFBIG;
-    }
+    if (size <= t->process->limits[L_RLIMIT_FSIZE].current)
+        return 0;
+    signal_send(t->process, t, L_SIGXFSZ, NULL);
+    return -L_EFBIG;
+}
+
+static int64_t truncate_file(struct thread *t, struct file *file, uint64_t size)
+{
+    int64_t error = size_check(t, size);
+    vmk_status status;
+
+    if (error)
+        return error;
     if (!file_may_write(file))
         return -L_EINVAL;
     status = file_truncate(file, size);
@@ -381,14 +393,22 @@ int64_t sys_ftruncate(struct thread *t, const uint64_t *a)
 
 int64_t sys_truncate(struct thread *t, const uint64_t *a)
 {
-    struct file *file;
-    int64_t result = path_open(t, L_AT_FDCWD, a[0], VFS_O_WRONLY | VFS_O_NONBLOCK, 0, &file);
+    const struct vfs_attr attr = {.size = a[1]};
+    struct vnode *vnode;
+    vmk_status status;
+    int64_t error = path_vnode(t, L_AT_FDCWD, a[0], false, 0, &vnode);
 
-    if (result)
-        return result;
-    result = truncate_file(t, file, a[1]);
-    file_put(file);
-    return result;
+    if (error)
+        return error;
+    error = size_check(t, a[1]);
+    if (!error) {
+        status = vnode_setattr(vnode, &attr, VFS_SET_SIZE, &t->process->cred);
+        if (status == VMK_OK)
+            mm_file_cut(vnode, a[1]);
+        error = status == VMK_UNSUPPORTED ? -L_EINVAL : user_errno(status);
+    }
+    vnode_put(vnode);
+    return error;
 }
 
 int64_t sys_fallocate(struct thread *t, const uint64_t *a)
@@ -422,7 +442,14 @@ static int64_t granted(struct thread *t, uint64_t fd)
 
 int64_t sys_fadvise64(struct thread *t, const uint64_t *a)
 {
-    return granted(t, a[0]);
+    struct file *file = user_fd_get(t, a[0]);
+    int64_t result = !file                                ? -L_EBADF
+                     : file_is_pipe(file)                 ? -L_ESPIPE
+                     : (uint32_t)a[3] > L_POSIX_FADV_LAST ? -L_EINVAL
+                                                          : 0;
+
+    file_put(file);
+    return result;
 }
 
 int64_t sys_readahead(struct thread *t, const uint64_t *a)
@@ -442,297 +469,4 @@ int64_t sys_syncfs(struct thread *t, const uint64_t *a)
     if (!result)
         vfs_sync();
     return result;
-}
-
-/* ---- descriptors ---- */
-
-int64_t sys_close(struct thread *t, const uint64_t *a)
-{
-    return user_fd_close(t, a[0] <= UINT32_MAX ? a[0] : UINT64_MAX);
-}
-
-int64_t sys_close_range(struct thread *t, const uint64_t *a)
-{
-    uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1], fd;
-    struct user_fds *fds = t->process->fds;
-
-    if (first > last || (a[2] & ~4ull))
-        return -L_EINVAL;
-    while (fds_next(fds, first, &fd, NULL) && fd <= last) {
-        if (a[2] & 4) {  // CLOSE_RANGE_CLOEXEC
-            bool irqs = spin_lock(&fds->lock);
-
-            if (fd < fds->size)
-                fds->entries[fd].cloexec = true;
-            spin_unlock(&fds->lock, irqs);
-        } else {
-            (void)user_fd_close(t, fd);
-        }
-        if (fd == UINT32_MAX)
-            break;
-        first = fd + 1;
-    }
-    return 0;
-}
-
-int64_t sys_dup(struct thread *t, const uint64_t *a)
-{
-    struct file *file = user_fd_get(t, a[0]);
-
-    return file ? user_fd_install(t, file, 0, false) : -L_EBADF;
-}
-
-static int64_t dup_to(struct thread *t, uint64_t from, uint64_t to, bool cloexec)
-{
-    struct file *file = user_fd_get(t, from);
-
-    if (!file)
-        return -L_EBADF;
-    return user_fd_replace(t, file, to, cloexec);
-}
-
-int64_t sys_dup2(struct thread *t, const uint64_t *a)
-{
-    if (a[0] == a[1]) {
-        struct file *file = user_fd_get(t, a[0]);
-
-        file_put(file);
-        return file ? (int64_t)a[1] : -L_EBADF;
-    }
-    return dup_to(t, a[0], a[1], false);
-}
-
-int64_t sys_dup3(struct thread *t, const uint64_t *a)
-{
-    if (a[0] == a[1] || (a[2] & ~(uint64_t)VFS_O_CLOEXEC))
-        return -L_EINVAL;
-    return dup_to(t, a[0], a[1], a[2] & VFS_O_CLOEXEC);
-}
-
-static int64_t make_pipe(struct thread *t, uint64_t at, uint64_t flags)
-{
-    struct file *ends[2];
-    int32_t fds[2];
-    int64_t result;
-    vmk_status status;
-
-    if (flags & ~(uint64_t)(VFS_O_CLOEXEC | VFS_O_NONBLOCK | VFS_O_DIRECT))
-        return -L_EINVAL;
-    status = pipe_create((uint32_t)flags & VFS_O_NONBLOCK, &ends[0], &ends[1]);
-    if (status != VMK_OK)
-        return user_errno(status);
-    result = user_fd_install(t, ends[0], 0, flags & VFS_O_CLOEXEC);
-    if (result < 0) {
-        file_put(ends[1]);
-        return result;
-    }
-    fds[0] = (int32_t)result;
-    result = user_fd_install(t, ends[1], 0, flags & VFS_O_CLOEXEC);
-    if (result < 0) {
-        (void)user_fd_close(t, (uint64_t)fds[0]);
-        return result;
-    }
-    fds[1] = (int32_t)result;
-    result = user_out(t, at, fds, sizeof(fds));
-    if (result) {
-        (void)user_fd_close(t, (uint64_t)fds[0]);
-        (void)user_fd_close(t, (uint64_t)fds[1]);
-    }
-    return result;
-}
-
-int64_t sys_pipe(struct thread *t, const uint64_t *a)
-{
-    return make_pipe(t, a[0], 0);
-}
-
-int64_t sys_pipe2(struct thread *t, const uint64_t *a)
-{
-    return make_pipe(t, a[0], a[1]);
-}
-
-static int64_t fd_flags(struct thread *t, uint64_t fd, const bool *set)
-{
-    struct user_fds *fds = t->process->fds;
-    bool irqs = spin_lock(&fds->lock);
-    int64_t result = -L_EBADF;
-
-    if (fd < fds->size && fds->entries[fd].file) {
-        result = set ? 0 : fds->entries[fd].cloexec;
-        if (set)
-            fds->entries[fd].cloexec = *set;
-    }
-    spin_unlock(&fds->lock, irqs);
-    return result;
-}
-
-int64_t sys_fcntl(struct thread *t, const uint64_t *a)
-{
-    struct file *file = user_fd_get(t, a[0]);
-    bool cloexec = a[2] & L_FD_CLOEXEC;
-    int64_t result = -L_EINVAL;
-
-    if (!file)
-        return -L_EBADF;
-    switch (a[1]) {
-    case L_F_DUPFD:
-    case L_F_DUPFD_CLOEXEC:
-        if (a[2] >= t->process->limits[L_RLIMIT_NOFILE].current)
-            break;
-        return user_fd_install(t, file, (uint32_t)a[2], a[1] == L_F_DUPFD_CLOEXEC);
-    case L_F_GETFD: result = fd_flags(t, a[0], NULL); break;
-    case L_F_SETFD: result = fd_flags(t, a[0], &cloexec); break;
-    case L_F_GETFL:
-        result = (int64_t)(__atomic_load_n(&file->flags, __ATOMIC_RELAXED) | VFS_O_LARGEFILE);
-        break;
-    case L_F_SETFL:
-        file_flags_set(file, (uint32_t)a[2]);
-        result = 0;
-        break;
-    case L_F_GETLK:
-    case L_F_OFD_GETLK: result = fcntl_lock_get(t, file, a[2], a[1] == L_F_OFD_GETLK); break;
-    case L_F_SETLK:
-    case L_F_SETLKW:
-        result = fcntl_lock_set(t, a[0], file, a[2], false, a[1] == L_F_SETLKW);
-        break;
-    case L_F_OFD_SETLK:
-    case L_F_OFD_SETLKW:
-        result = fcntl_lock_set(t, a[0], file, a[2], true, a[1] == L_F_OFD_SETLKW);
-        break;
-    case L_F_SETOWN: result = 0; break;
-    case L_F_GETOWN: result = 0; break;
-    case L_F_GETPIPE_SZ: result = 65536; break;
-    default: break;
-    }
-    file_put(file);
-    return result;
-}
-
-#define IOCTL_DATA_MAX 4096u
-
-int64_t sys_ioctl(struct thread *t, const uint64_t *a)
-{
-    struct file *file = user_fd_get(t, a[0]);
-    uint32_t request = (uint32_t)a[1];
-    uint8_t small[256];
-    void *data = NULL;
-    unsigned direction = 0;
-    bool on = request == L_FIOCLEX;
-    vmk_status status;
-    int64_t result = 0;
-    size_t size;
-
-    if (!file)
-        return -L_EBADF;
-    if (request == L_FIOCLEX || request == L_FIONCLEX) {
-        file_put(file);
-        return fd_flags(t, a[0], &on);
-    }
-    if (request == L_FIONBIO) {
-        int32_t value;
-
-        result = user_in(t, &value, a[2], sizeof(value));
-        if (!result)
-            file_flags_set(file, value ? file->flags | VFS_O_NONBLOCK
-                                       : file->flags & ~VFS_O_NONBLOCK);
-        file_put(file);
-        return result;
-    }
-    size = vfs_ioctl_shape(request, &direction);
-    if (size > IOCTL_DATA_MAX)
-        result = -L_EINVAL;
-    else if (size > sizeof(small))
-        data = heap_alloc(size, MEM_OWNER_USER);
-    else if (size)
-        data = memset(small, 0, sizeof(small));
-    if (!result && size && !data)
-        result = -L_ENOMEM;
-    if (!result && (direction & 1))
-        result = user_in(t, data, a[2], size);
-    if (!result) {
-        status = file_ioctl(file, request, a[2], data);
-        result = status == VMK_UNSUPPORTED ? -L_ENOTTY : user_errno_restart(status);
-    }
-    if (!result && (direction & 2))
-        result = user_out(t, a[2], data, size);
-    if (data != small)
-        heap_free(data);
-    file_put(file);
-    return result;
-}
-
-/* ---- directories ---- */
-
-struct dents_sink {
-    struct vfs_dir_sink sink;
-    uint8_t *buffer;
-    size_t room, used;
-    bool old;   // getdents: the type is the last byte
-    bool full;  // an entry did not fit
-};
-
-static bool dents_emit(struct vfs_dir_sink *sink, const char *name, size_t length,
-                       uint64_t inode, uint32_t type, uint64_t next)
-{
-    struct dents_sink *s = container_of(sink, struct dents_sink, sink);
-    size_t head = s->old ? 18 : offsetof(struct l_dirent64, name);
-    size_t size = (size_t)round_up(head + length + 1 + (s->old ? 1 : 0), 8);
-    uint8_t *at = s->buffer + s->used;
-    uint16_t record = (uint16_t)size;
-    uint8_t kind = (uint8_t)((type & VFS_TYPE_MASK) >> 12);
-
-    if (size > s->room - s->used) {
-        s->full = true;
-        return false;
-    }
-    memset(at, 0, size);
-    memcpy(at, &inode, 8);
-    memcpy(at + 8, &next, 8);
-    memcpy(at + 16, &record, 2);
-    if (!s->old)
-        at[18] = kind;
-    memcpy(at + head, name, length);
-    if (s->old)
-        at[size - 1] = kind;
-    s->used += size;
-    return true;
-}
-
-static int64_t read_directory(struct thread *t, const uint64_t *a, bool old)
-{
-    struct file *file = user_fd_get(t, a[0]);
-    struct dents_sink s = {.sink = {dents_emit}, .old = old};
-    int64_t result;
-    vmk_status status;
-
-    if (!file)
-        return -L_EBADF;
-    s.buffer = buffer_get();
-    if (!s.buffer) {
-        file_put(file);
-        return -L_ENOMEM;
-    }
-    s.room = (size_t)MIN(a[2] & UINT32_MAX, (uint64_t)USER_BUFFER_SIZE);
-    status = file_readdir(file, &s.sink);
-    if (status == VMK_UNSUPPORTED)
-        status = VMK_NOT_DIR;
-    if (status != VMK_OK && !s.used)
-        result = user_errno(status);
-    else if (s.used == 0 && s.full)
-        result = -L_EINVAL;
-    else
-        result = user_out(t, a[1], s.buffer, s.used);
-    buffer_put(s.buffer);
-    file_put(file);
-    return result ? result : (int64_t)s.used;
-}
-
-int64_t sys_getdents64(struct thread *t, const uint64_t *a)
-{
-    return read_directory(t, a, false);
-}
-
-int64_t sys_getdents(struct thread *t, const uint64_t *a)
-{
-    return read_directory(t, a, true);
 }

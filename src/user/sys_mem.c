@@ -18,8 +18,11 @@ static int64_t mmap_errno(vmk_status status)
     return status == VMK_EXISTS ? -L_EEXIST : user_errno(status);
 }
 
-/* What stands behind the mapping: *object has one reference, or is null for private anonymous. */
-static int64_t mmap_object(struct thread *t, const uint64_t *a, struct aspace_object **object)
+/*
+ * What stands behind the mapping: map->object has one reference, or is null for private
+ * anonymous.
+ */
+static int64_t mmap_object(struct thread *t, const uint64_t *a, struct aspace_map *map)
 {
     bool shared = (a[3] & L_MAP_TYPE) != L_MAP_PRIVATE;
     struct vfs_attr attr;
@@ -27,12 +30,11 @@ static int64_t mmap_object(struct thread *t, const uint64_t *a, struct aspace_ob
     vmk_status status;
     mpn_t page;
 
-    *object = NULL;
     if (a[3] & L_MAP_ANONYMOUS) {
         if (!shared)
             return 0;
         return user_errno(
-            aspace_shared_create(round_up(a[1], PAGE_SIZE) >> PAGE_SHIFT, object));
+            aspace_shared_create(round_up(a[1], PAGE_SIZE) >> PAGE_SHIFT, &map->object));
     }
     file = user_fd_get(t, a[4]);
     if (!file)
@@ -54,7 +56,8 @@ static int64_t mmap_object(struct thread *t, const uint64_t *a, struct aspace_ob
             status = status == VMK_UNSUPPORTED ? VMK_NO_DEVICE : VMK_OK;
     }
     if (status == VMK_OK)
-        status = mm_file_object(file, shared && (a[2] & L_PROT_WRITE), object);
+        status = mm_file_object(file, shared && (a[2] & L_PROT_WRITE), &map->object);
+    map->never_write = shared && !file_may_write(file);
     if (status == VMK_OK && (attr.mode & VFS_TYPE_MASK) == VFS_TYPE_REGULAR && attr.size) {
         uint8_t byte;
         struct vfs_iov iov = {.to = &byte, .size = 1};
@@ -88,7 +91,7 @@ int64_t sys_mmap(struct thread *t, const uint64_t *a)
         return -L_EINVAL;
     if (a[1] > ASPACE_END || a[5] + a[1] < a[5])
         return a[1] > ASPACE_END ? -L_ENOMEM : -L_EOVERFLOW;
-    result = mmap_object(t, a, &map.object);
+    result = mmap_object(t, a, &map);
     if (result)
         return result;
     if (a[3] & L_MAP_ANONYMOUS)
@@ -144,11 +147,13 @@ int64_t sys_mremap(struct thread *t, const uint64_t *a)
     uint64_t address;
     vmk_status status;
 
-    if ((a[3] & ~3ull) || ((a[3] & L_MREMAP_FIXED) && !(a[3] & L_MREMAP_MAYMOVE)) ||
-        a[2] == 0 || a[1] == 0)
+    if ((a[3] & ~7ull) || ((a[3] & 6) && !(a[3] & L_MREMAP_MAYMOVE)) || a[2] == 0 ||
+        a[1] == 0 || ((a[3] & L_MREMAP_DONTUNMAP) && a[1] != a[2]))
         return -L_EINVAL;
     mutex_lock(&mm->map_lock);
-    status = aspace_remap(mm->as, a[0], a[1], a[2], a[3] & L_MREMAP_MAYMOVE,
+    status = aspace_remap(mm->as, a[0], a[1], a[2],
+                          (a[3] & L_MREMAP_MAYMOVE ? ASPACE_REMAP_MAY_MOVE : 0) |
+                              (a[3] & L_MREMAP_DONTUNMAP ? ASPACE_REMAP_KEEP : 0),
                           a[3] & L_MREMAP_FIXED ? &a[4] : NULL, &address);
     mutex_unlock(&mm->map_lock);
     return status == VMK_OK ? (int64_t)address : user_errno(status);
@@ -187,7 +192,9 @@ static bool range_mapped(struct aspace *as, uint64_t at, uint64_t size)
     return true;
 }
 
-/* Shared file pages are the file's own, so what is written is in the file; on disk after fsync. */
+/*
+ * Shared file pages are the file's own, so what is written is in the file; on disk after fsync.
+ */
 int64_t sys_msync(struct thread *t, const uint64_t *a)
 {
     uint64_t size = round_up(MIN(a[1], ASPACE_END), PAGE_SIZE);
@@ -216,7 +223,7 @@ int64_t sys_mincore(struct thread *t, const uint64_t *a)
     return 0;
 }
 
-/* No page of a user world is ever taken away: locking marks the pages and keeps to RLIMIT_MEMLOCK. */
+/* Locked pages are not swapped, and those that were come back. */
 static int64_t lock_range(struct thread *t, const uint64_t *a, bool lock)
 {
     struct user_mm *mm = t->process->mm;
@@ -242,6 +249,8 @@ static int64_t lock_range(struct thread *t, const uint64_t *a, bool lock)
         return 0;
     mutex_lock(&mm->map_lock);
     status = aspace_lock(mm->as, start, end - start, lock);
+    if (status == VMK_OK && lock)
+        status = aspace_bring_back(mm->as, start, end - start);
     mutex_unlock(&mm->map_lock);
     return user_errno(status);
 }
@@ -256,13 +265,17 @@ int64_t sys_munlock(struct thread *t, const uint64_t *a)
     return lock_range(t, a, false);
 }
 
-static void lock_all(struct thread *t, bool now, bool future)
+static vmk_status lock_all(struct thread *t, bool now, bool future)
 {
     struct user_mm *mm = t->process->mm;
+    vmk_status status = VMK_OK;
 
     mutex_lock(&mm->map_lock);
     aspace_lock_all(mm->as, now, future);
+    if (now)
+        status = aspace_bring_back(mm->as, ASPACE_LOWEST, ASPACE_END - ASPACE_LOWEST);
     mutex_unlock(&mm->map_lock);
+    return status;
 }
 
 #define MCL_CURRENT 1u
@@ -282,13 +295,11 @@ int64_t sys_mlockall(struct thread *t, const uint64_t *a)
     aspace_use_get(t->process->mm->as, &use);
     if (t->process->euid && (a[0] & MCL_CURRENT) && use.virtual_pages << PAGE_SHIFT > limit)
         return -L_ENOMEM;
-    lock_all(t, a[0] & MCL_CURRENT, a[0] & MCL_FUTURE);
-    return 0;
+    return user_errno(lock_all(t, a[0] & MCL_CURRENT, a[0] & MCL_FUTURE));
 }
 
 int64_t sys_munlockall(struct thread *t, const uint64_t *a)
 {
     (void)a;
-    lock_all(t, false, false);
-    return 0;
+    return user_errno(lock_all(t, false, false));
 }

@@ -238,6 +238,20 @@ static int64_t deadline_in(struct thread *t, uint64_t at, plat_ns *deadline)
     return error;
 }
 
+/*
+ * What is left until then, where the duration was read: Linux says so. One that cannot be
+ * written back is no error.
+ */
+static void remaining_out(struct thread *t, uint64_t at, plat_ns deadline, plat_ns unit)
+{
+    plat_ns now = plat_time_now(), left = deadline > now ? deadline - now : 0;
+    const int64_t pair[2] = {(int64_t)(left / 1000000000u),
+                             (int64_t)(left % 1000000000u / unit)};  // timespec or timeval
+
+    if (at && deadline != PLAT_NS_NEVER && deadline)
+        (void)!user_out(t, at, pair, sizeof(pair));
+}
+
 int64_t sys_ppoll(struct thread *t, const uint64_t *a)
 {
     plat_ns deadline;
@@ -248,6 +262,7 @@ int64_t sys_ppoll(struct thread *t, const uint64_t *a)
     if (result)
         return result;
     result = do_poll(t, a[0], a[1], deadline);
+    remaining_out(t, a[2], deadline, 1);
     temporary_mask_end(t, result);
     return result;
 }
@@ -350,7 +365,11 @@ int64_t sys_select(struct thread *t, const uint64_t *a)
                 ? deadline_after((plat_ns)tv.sec * 1000000000u + (plat_ns)tv.usec * 1000u)
                 : 0;
     }
-    return do_select(t, a, deadline);
+
+    int64_t result = do_select(t, a, deadline);
+
+    remaining_out(t, a[4], deadline, 1000);
+    return result;
 }
 
 int64_t sys_pselect6(struct thread *t, const uint64_t *a)
@@ -366,6 +385,7 @@ int64_t sys_pselect6(struct thread *t, const uint64_t *a)
     if (result)
         return result;
     result = do_select(t, a, deadline);
+    remaining_out(t, a[4], deadline, 1);
     temporary_mask_end(t, result);
     return result;
 }

@@ -143,7 +143,10 @@ static int64_t id_set(struct process *p, const struct ids *ids, uint32_t id)
     return 0;
 }
 
-/* setreuid: the saved id follows when the real one is set, or the effective one to something new. */
+/*
+ * setreuid: the saved id follows when the real one is set, or the effective one to something
+ * new.
+ */
 static int64_t reid_set(struct process *p, const struct ids *ids, uint32_t real,
                         uint32_t effective)
 {
@@ -564,9 +567,9 @@ int64_t sys_prctl(struct thread *t, const uint64_t *a)
         if (aspace_copy_string(t->as, name, a[1], sizeof(name), &length) == VMK_FAULT)
             return -L_EFAULT;
         name[sizeof(name) - 1] = 0;
-        memcpy(p->name, name, sizeof(name));
+        thread_name_set(t, name);
         return 0;
-    case PR_GET_NAME: return user_out(t, a[1], p->name, sizeof(p->name));
+    case PR_GET_NAME: return user_out(t, a[1], t->name, sizeof(t->name));
     case PR_SET_NO_NEW_PRIVS:
         if (a[1] != 1 || a[2] || a[3] || a[4])
             return -L_EINVAL;

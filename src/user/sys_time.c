@@ -2,8 +2,8 @@
 /*
  * user/sys_time.c -- clocks, sleeps, the alarm.
  *
- * Clock numbers are the ABI's. The wall clock is wall_clock.c's; CPU clocks are what the scheduler
- * counts of a thread, or of all threads of a process.
+ * Clock numbers are the ABI's. The wall clock is wall_clock.c's; CPU clocks are what the
+ * scheduler counts of a thread, or of all threads of a process.
  *
  * Locking    the user lock for a process's alarm.
  */
@@ -356,7 +356,7 @@ int64_t sys_setitimer(struct thread *t, const uint64_t *a)
     if (!timeval_to(&it.value, &value) || !timeval_to(&it.interval, &interval))
         return -L_EINVAL;
     if (a[0] == L_ITIMER_REAL) {
-        alarm_set(t->process, value, interval, &left, &old_interval);
+        alarm_set(t->process, value, value ? interval : 0, &left, &old_interval);
     } else {
         cpu_itimer_get(t->process, (unsigned)a[0] - 1, &left, &old_interval);
         cpu_itimer_set(t->process, (unsigned)a[0] - 1, value, interval);
@@ -434,4 +434,35 @@ int64_t sys_getrusage(struct thread *t, const uint64_t *a)
     usage.stime = timeval_of(stime);
     usage.maxrss = (int64_t)(use.peak_pages << (PAGE_SHIFT - 10));
     return user_out(t, a[1], &usage, sizeof(usage));
+}
+
+/* Nobody disciplines this clock: it can be asked, not adjusted. */
+static int64_t adjust(struct thread *t, uint64_t at)
+{
+    struct l_timex tx;
+    int64_t now = vfs_time_now();
+    uint32_t modes;
+
+    if (user_in(t, &modes, at, sizeof(modes)))
+        return -L_EFAULT;
+    if (modes && modes != L_ADJ_OFFSET_SS_READ)
+        return t->process->euid ? -L_EPERM : -L_EINVAL;
+    tx = (struct l_timex){.modes = modes,
+                          .maxerror = L_TIMEX_ERROR_MAX,
+                          .esterror = L_TIMEX_ERROR_MAX,
+                          .status = L_STA_UNSYNC,
+                          .precision = 1,
+                          .time = {now / SECOND, now % SECOND / 1000},
+                          .tick = 10000};
+    return user_out(t, at, &tx, sizeof(tx)) ? -L_EFAULT : L_TIME_ERROR;
+}
+
+int64_t sys_adjtimex(struct thread *t, const uint64_t *a)
+{
+    return adjust(t, a[0]);
+}
+
+int64_t sys_clock_adjtime(struct thread *t, const uint64_t *a)
+{
+    return (int)a[0] == L_CLOCK_REALTIME ? adjust(t, a[1]) : -L_EINVAL;
 }

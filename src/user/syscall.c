@@ -2,13 +2,13 @@
 /*
  * user/syscall.c -- from a trap to the function that does it.
  *
- * One table (syscall.def) says what there is. A call nobody has written answers ENOSYS and is logged
- * once per program, so that what a program lacks is seen without drowning the log.
+ * One table (syscall.def) says what there is. A call nobody has written answers ENOSYS and is
+ * logged once per program, so that what a program lacks is seen without drowning the log.
  *
  * Invariants
  *   - A handler gets the six arguments as they came and returns a value or minus an errno.
- *   - thread.syscall is the call's number from here until the thread is on its way back, so that a
- *     signal can restart it (signal.c).
+ *   - thread.syscall is the call's number from here until the thread is on its way back, so
+ *     that a signal can restart it (signal.c).
  * Locking    none.
  * Start at   syscall_dispatch().
  */
@@ -16,9 +16,15 @@
 #include "core/trace.h"
 #include "lib/string.h"
 #include "user/user_internal.h"
+#include "user/user_swap.h"
 
 static const syscall_handler table[] = {
 #define SYSCALL(number, name, parameters, handler, note) [number] = handler,
+#include "user/syscall.def"
+};
+
+enum {
+#define SYSCALL(number, name, parameters, handler, note) SYS_##name = number,
 #include "user/syscall.def"
 };
 
@@ -96,17 +102,38 @@ static int64_t missing(struct thread *t, uint64_t number)
     return -L_ENOSYS;
 }
 
+/*
+ * Calls that make the VMkernel take memory which is not a user page: processes, files, pipes,
+ * sockets.
+ */
+static const bool takes_memory[ARRAY_COUNT(table)] = {
+    [SYS_write] = true,    [SYS_pwrite64] = true,   [SYS_writev] = true,  [SYS_pwritev] = true,
+    [SYS_open] = true,     [SYS_openat] = true,     [SYS_creat] = true,   [SYS_mkdir] = true,
+    [SYS_mkdirat] = true,  [SYS_pipe] = true,       [SYS_pipe2] = true,   [SYS_socket] = true,
+    [SYS_clone] = true,    [SYS_socketpair] = true, [SYS_fork] = true,    [SYS_vfork] = true,
+    [SYS_execve] = true,   [SYS_sendto] = true,     [SYS_sendmsg] = true, [SYS_mmap] = true,
+    [SYS_sendfile] = true, [SYS_ftruncate] = true,  [SYS_shmget] = true,  [SYS_semget] = true,
+    [SYS_msgget] = true,   [SYS_msgsnd] = true,
+};
+
 void syscall_dispatch(struct thread *t)
 {
     struct plat_user_regs *r = &t->regs;
     const uint64_t arguments[6] = {r->gpr[7],  r->gpr[6], r->gpr[2],
                                    r->gpr[10], r->gpr[8], r->gpr[9]};
     uint64_t number = r->gpr[0];
+    vmk_status status = VMK_OK;
     int64_t result;
 
     t->syscall = (int64_t)MIN(number, (uint64_t)INT64_MAX);
     TRACE(sys_enter, .tid = t->tid, .number = (uint32_t)number, .arg0 = arguments[0]);
-    if (number < ARRAY_COUNT(table) && table[number])
+    if (number < ARRAY_COUNT(table) && takes_memory[number] && user_swap_is_short())
+        status = aspace_memory_wait(true);
+    if (status == VMK_INTERRUPTED)
+        result = -L_ERESTARTSYS;
+    else if (status != VMK_OK)
+        result = user_errno(status);
+    else if (number < ARRAY_COUNT(table) && table[number])
         result = table[number](t, arguments);
     else
         result = missing(t, number);

@@ -2,8 +2,9 @@
 /*
  * user/user.h -- user worlds from outside: start programs and wait for them.
  *
- * A user world is a process with one or more threads, each thread a world of the scheduler. It runs
- * static ELF programs that speak the Linux x86-64 system-call ABI; docs/syscalls.md lists the calls.
+ * A user world is a process with one or more threads, each thread a world of the scheduler. It
+ * runs static ELF programs that speak the Linux x86-64 system-call ABI; docs/syscalls.md lists
+ * the calls.
  */
 #pragma once
 
@@ -14,9 +15,9 @@
 void user_init(void);
 
 /*
- * Starts a program as process 1 if there is none yet, else as a child of process 1, with the file
- * `console` (a path, may be null) as its descriptors 0, 1 and 2 and as its controlling terminal.
- * argv and envp end with null. A status, and the reason is in the log.
+ * Starts a program as process 1 if there is none yet, else as a child of process 1, with the
+ * file `console` (a path, may be null) as its descriptors 0, 1 and 2 and as its controlling
+ * terminal. argv and envp end with null. A status, and the reason is in the log.
  */
 must_check vmk_status user_start(const char *path, const char *const *argv,
                                  const char *const *envp, const char *console, uint32_t *pid);
@@ -24,14 +25,18 @@ must_check vmk_status user_start(const char *path, const char *const *argv,
  * NOT_FOUND. [switch] */
 must_check vmk_status user_wait(uint32_t pid, int *status);
 
+/* The end of the host: nothing is swapped any more, and the file is gone. World context. */
+void user_swap_stop(void);
+
 enum user_end {
     USER_END_EXIT,       // the process is gone
     USER_END_POWER_OFF,  // a program asks for it: reboot(2)
     USER_END_RESET,
 };
 /*
- * The same, or until a program asks for the host to be switched off or restarted, which then is the
- * caller's to do; without anybody here the platform does it at once. *status is set for EXIT only.
+ * The same, or until a program asks for the host to be switched off or restarted, which then is
+ * the caller's to do; without anybody here the platform does it at once. *status is set for
+ * EXIT only.
  * NOT_FOUND. [switch]
  */
 must_check vmk_status user_wait_end(uint32_t pid, enum user_end *end, int *status);

@@ -35,7 +35,7 @@ struct user_mm {
     // Set by execve, before anybody else sees it.
     struct file *exe;  // referenced; may be null
     uint64_t arg_start, arg_end, env_start, env_end;
-    uint64_t code_start, code_end, stack_start;
+    uint64_t code_start, code_end, stack_start, auxv_start, auxv_end;
 };
 
 struct user_fd {
@@ -96,7 +96,9 @@ struct wait_deadline {
     struct clock_watch watch;
 };
 
-/* ITIMER_VIRTUAL and ITIMER_PROF: due when the process has used that much CPU time; 0: not set. */
+/*
+ * ITIMER_VIRTUAL and ITIMER_PROF: due when the process has used that much CPU time; 0: not set.
+ */
 struct cpu_itimer {
     plat_ns at, interval;
 };
@@ -155,6 +157,7 @@ struct process {
     int nice;
     int sched_policy, sched_priority;
     bool dumpable, no_new_privileges;
+    bool sem_undo;  // sysv.sem.mutex; may have changes of semaphores to take back
     uint64_t reported_missing[8];  // system calls it was told about: one bit each
 
     // alarm, setitimer(ITIMER_REAL)
@@ -184,6 +187,7 @@ struct thread {
     struct list process_link;
     struct list hash_link;
     struct list dead_link;
+    char name[USER_NAME_SIZE];  // user lock; the first thread's is the process's, too
     world_id world_id;
     struct world *world;  // user lock; null until it runs, and when it ends
     uint32_t on_cpu;      // (a) CPU + 1 while its world has one
@@ -259,11 +263,16 @@ struct user_state {
     struct list mqueues, mqueue_charges;  // mqueue_mutex; with a name; all
     uint32_t mqueue_count;                // mqueue_mutex
 
+    struct sysv *sysv;  // (i) after user_init(); sysv.h
+
+    struct list inotifies;  // notify lock; inotify.c
+
     struct mutex vms_mutex;  // a VM is admitted and made
 
     char hostname[65], domainname[65];
     uint64_t cpu_user_tsc[PLAT_CPUS_MAX];  // (a) ticks of ring 3; written by the CPU itself
     uint64_t host_pages;                   // bound for all user worlds together
+    struct user_swap *swap;                // (i) after user_init()
     struct list clock_watches;             // user lock
     struct list signalfds;                 // user lock
     plat_ns report_window;                 // of core reports
@@ -278,23 +287,36 @@ struct thread *thread_current(void);  // null in a kernel world
 
 /* ---- process.c ---- */
 /*
- * A process with a number, on the tables, without threads, memory, descriptors or directories; what a
- * child inherits by value comes from `parent`. Null: it leads a session of its own. The reference is the
- * tables'. NO_MEMORY, LIMIT (RLIMIT_NPROC, or too many threads on the host).
+ * A process with a number, on the tables, without threads, memory, descriptors or directories;
+ * what a child inherits by value comes from `parent`. Null: it leads a session of its own. The
+ * reference is the tables'. NO_MEMORY, LIMIT (RLIMIT_NPROC, or too many threads on the host).
  */
 must_check vmk_status process_create(struct process *parent, struct process **out);
-/* A thread on the tables, with FPU state as after exec, not yet running. NO_MEMORY, LIMIT (or it ends). */
+/*
+ * A thread on the tables, with FPU state as after exec, not yet running. NO_MEMORY, LIMIT (or
+ * it ends).
+ */
 must_check vmk_status thread_create(struct process *process, struct thread **out);
-/* Makes it a world and lets it run; it may have ended and be gone on return. On failure nothing has changed. */
+/*
+ * Makes it a world and lets it run; it may have ended and be gone on return. On failure nothing
+ * has changed.
+ */
 must_check vmk_status thread_start(struct thread *t);
 void process_ref(struct process *p);
 void process_put(struct process *p);
 /* The one with that number, or null; not referenced. User lock held. */
 struct process *process_find_locked(uint32_t pid);
 struct thread *thread_find_locked(uint32_t tid);
+/* `name` has USER_NAME_SIZE bytes. */
+void thread_name_set(struct thread *t, const char *name);
+void thread_name_set_locked(struct thread *t, const char *name);  // user lock held
+/* R, S, T or Z, as process_state_letter_locked(). */
+char thread_state_letter_locked(const struct thread *t);
 /* Referenced, or null. */
 struct process *process_find(uint32_t pid);
-/* CPU time of all its threads, also of those that ended: in ring 3, and for it in the kernel. */
+/*
+ * CPU time of all its threads, also of those that ended: in ring 3, and for it in the kernel.
+ */
 void process_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void process_times_locked(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void thread_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns);
@@ -302,7 +324,10 @@ void thread_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns);
 char process_state_letter_locked(const struct process *p);
 /* Joins the session, with a reference to it. User lock held. */
 void process_session_set_locked(struct process *p, struct user_session *session);
-/* Gives one back, null is fine; *tty_to_put, if not null, is put after the lock. User lock held. */
+/*
+ * Gives one back, null is fine; *tty_to_put, if not null, is put after the lock. User lock
+ * held.
+ */
 void session_put_locked(struct user_session *session, struct tty **tty_to_put);
 
 void process_init(void);
@@ -318,7 +343,9 @@ void process_exit_begin(struct process *p, int status);
 must_check bool process_single_thread(struct thread *t);
 /* Lets the parent go on that waits in vfork() for this thread, if one does. */
 void process_vfork_release(struct thread *t);
-/* Takes a zombie off the tables; the caller puts the tty and then the process. User lock held. */
+/*
+ * Takes a zombie off the tables; the caller puts the tty and then the process. User lock held.
+ */
 void process_collect_locked(struct process *p, struct tty **tty);
 /* The kernel world that frees the threads that ended. */
 noreturn_fn void process_reaper(void *argument);
@@ -332,13 +359,20 @@ must_check vmk_status mm_create(const struct process *p, struct user_mm **out);
 must_check vmk_status mm_fork(struct user_mm *mm, struct user_mm **out);
 void mm_ref(struct user_mm *mm);
 void mm_put(struct user_mm *mm);
+/*
+ * The memory of the process with the least number above *pid, referenced; null: there is none.
+ */
+struct user_mm *mm_after(uint32_t *pid);
 /* The process, which runs now, goes on in that memory; the old one is put. */
 void mm_switch(struct process *p, struct user_mm *mm);
 void mm_limits_apply(struct process *p);
 /* A mapping of a file: one reference. */
 must_check vmk_status mm_file_object(struct file *file, bool shared_write,
                                      struct aspace_object **out);
-/* The file was cut to that size: what processes mapped beyond it is SIGBUS from now on. May block. */
+/*
+ * The file was cut to that size: what processes mapped beyond it is SIGBUS from now on. May
+ * block.
+ */
 void mm_file_cut(struct vnode *vnode, uint64_t size);
 
 /* ---- fd.c ---- */
@@ -370,8 +404,11 @@ must_check int64_t path_get(struct thread *t, int dirfd, uint64_t address,
 must_check int64_t path_get_flags(struct thread *t, int dirfd, uint64_t address, bool empty_ok,
                                   struct user_path *out);
 void path_put(struct user_path *path);
-/* The object that a path of the user leads to, referenced. `empty_ok`: "" is the directory itself;
- * `walk`: VFS_WALK_ flags. 0 or minus an errno. May block. */
+/*
+ * The object that a path of the user leads to, referenced. `empty_ok`: "" is the directory
+ * itself;
+ * `walk`: VFS_WALK_ flags. 0 or minus an errno. May block.
+ */
 must_check int64_t path_vnode(struct thread *t, int dirfd, uint64_t address, bool empty_ok,
                               unsigned walk, struct vnode **out);
 /* The same, opened as vfs_open() does; the caller has the reference. */
@@ -389,12 +426,14 @@ int64_t transfer_error(struct thread *t, vmk_status status);
 
 /* ---- buffers for copies: 16 KB, from a pool ---- */
 #define USER_BUFFER_SIZE 16384u
+/* Null: no memory. Goes back by buffer_put(), also null. World context. */
 void *buffer_get(void);
 void buffer_put(void *buffer);
 
 /* ---- signal.c ---- */
 #define SIGNAL_BIT(n)      (1ull << ((n)-1))
 #define SIGNAL_UNBLOCKABLE (SIGNAL_BIT(L_SIGKILL) | SIGNAL_BIT(L_SIGSTOP))
+/* A set of pending signals: empty; emptied again, its details freed. */
 void pending_init(struct user_pending *pending);
 void pending_flush(struct user_pending *pending);
 /* User lock held. `t` null: to the process, any thread. info may be null (SI_KERNEL). */
@@ -424,6 +463,10 @@ void signalfds_tell_locked(int signal);
 
 /* ---- netlink.c ---- */
 #define NETLINK_NOTE_SIZE 32u
+/*
+ * The socket that mq_notify(2) of a C library makes; what netlink_put() notes is read from it.
+ * A seventeenth unread note is lost.
+ */
 must_check vmk_status netlink_create(uint32_t flags, struct file **out);
 bool netlink_is(const struct file *file);
 void netlink_put(struct file *file, const uint8_t note[NETLINK_NOTE_SIZE]);
@@ -455,7 +498,9 @@ void syscall_dispatch(struct thread *t);
 
 /* ---- futex.c ---- */
 void futex_init(void);
-/* What a thread that ends leaves to others: robust futexes, the word of CLONE_CHILD_CLEARTID. */
+/*
+ * What a thread that ends leaves to others: robust futexes, the word of CLONE_CHILD_CLEARTID.
+ */
 void futex_thread_exit(struct thread *t);
 
 /* ---- job.c ---- */
@@ -466,10 +511,18 @@ void job_check_orphans_locked(struct process *p, struct process *parent);
 
 /* ---- proc.c ---- */
 void user_proc_init(void);
+/* ---- proc_task.c: the threads of /proc/<pid>/task ---- */
+bool proc_thread_next(uint32_t pid, uint32_t after, uint32_t *tid);
+uint32_t proc_thread_process(uint32_t tid);
+/* Writing `comm`: only a thread of the same process may. */
+vmk_status proc_comm_store(const char *text, size_t length, uint32_t tid);
 
 /* ---- sys_time.c ---- */
 int64_t clock_now_ns(int clock, struct thread *t);  // negative: no such clock
-/* A CPU clock as a number that names its process or thread for everybody; other clocks as they are. */
+/*
+ * A CPU clock as a number that names its process or thread for everybody; other clocks as they
+ * are.
+ */
 int clock_global(int clock, struct thread *t);
 /* One of those, of this process or another; negative: gone. User lock held. */
 int64_t cpu_clock_locked(int clock, struct process *self);
@@ -505,13 +558,23 @@ void cpu_itimer_get(struct process *p, unsigned which, plat_ns *left, plat_ns *i
 
 /* ---- posix_timer.c ---- */
 void posix_timers_delete(struct process *p);
-/* Those on CPU clocks: sends what is due, answers what is left until the next. User lock held. */
+/*
+ * Those on CPU clocks: sends what is due, answers what is left until the next. User lock held.
+ */
 plat_ns posix_timers_cpu_locked(struct process *p);
 /* That signal of a timer is taken: what was missed meanwhile goes into it. User lock held. */
 void posix_timer_taken_locked(struct process *p, struct l_siginfo *info);
 
 /* ---- mqueue.c ---- */
 void mqueue_init(void);
+
+/* ---- inotify.c ---- */
+void inotify_init(void);
+
+/* ---- sysv_ids.c, sysv_sem.c ---- */
+void sysv_init(void);
+/* What its semaphores owe it: SEM_UNDO. */
+void sysv_process_end(struct process *p);
 
 /* ---- sys_lock.c: the part of fcntl ---- */
 int64_t fcntl_lock_get(struct thread *t, struct file *file, uint64_t at, bool open_file);

@@ -3,9 +3,10 @@
  * user/user_world.c -- the loop of a thread: into ring 3, out with a trap, what the trap asks for.
  *
  * plat_user_run() is a function call: it returns when ring 3 made a system call, faulted, or an
- * interrupt was taken. Everything a thread is told from outside (a signal, that its process ends)
- * is a bit in thread.work; who sets it kicks the CPU, and the loop looks before it goes back. The
- * look is made with interrupts off, so a kick that comes after it is taken in ring 3 at once.
+ * interrupt was taken. Everything a thread is told from outside (a signal, that its process
+ * ends) is a bit in thread.work; who sets it kicks the CPU, and the loop looks before it goes
+ * back. The look is made with interrupts off, so a kick that comes after it is taken in ring 3
+ * at once.
  *
  * Invariants
  *   - The FPU registers hold this thread's state while its world runs (thread_switch_in()).
@@ -44,8 +45,8 @@ void thread_switch_out(struct world *w)
 }
 
 /*
- * No page for this thread. The process that has most of them is to blame: it is killed, and who faulted
- * tries again when it is gone. False: that is he himself, or nothing came of it.
+ * No page for this thread. The process that has most of them is to blame: it is killed, and who
+ * faulted tries again when it is gone. False: that is he himself, or nothing came of it.
  */
 static bool make_room(struct thread *t)
 {
@@ -92,6 +93,8 @@ static void page_fault(struct thread *t, const struct plat_user_trap *trap)
     t->process->minor_faults++;
     switch (status) {
     case VMK_OK: t->short_of_memory = 0; return;
+    case VMK_KILLED:
+    case VMK_INTERRUPTED: return;
     case VMK_FAULT: signal_force(t, L_SIGSEGV, L_SEGV_MAPERR, trap->address); return;
     case VMK_NO_PERMISSION: signal_force(t, L_SIGSEGV, L_SEGV_ACCERR, trap->address); return;
     case VMK_NO_MEMORY:

@@ -2,9 +2,10 @@
 /*
  * user/vmk_device.c -- /dev/vmk: who asks, is the request whole, may he; then to whoever can answer.
  *
- * The system-call layer has copied the request's structure into the kernel by the size in its number,
- * so a request of another size is another number and is refused here as unknown. Pointers inside
- * structures are followed by vmk_list.c and vmk_vm.c, through checked copies of the calling thread.
+ * The system-call layer has copied the request's structure into the kernel by the size in its
+ * number, so a request of another size is another number and is refused here as unknown.
+ * Pointers inside structures are followed by vmk_list.c and vmk_vm.c, through checked copies of
+ * the calling thread.
  *
  * Invariants
  *   - Nothing is looked at before vmk_head_ok(), nothing changed before vmk_may().
@@ -15,6 +16,7 @@
 
 #include "core/log.h"
 #include "fs/vm_console.h"
+#include "fs/vmfs/vmfs_vfs.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "sched/sched.h"
@@ -177,6 +179,23 @@ static vmk_status console_open(struct thread *t, struct vmk_console_open *c)
     return s.status == VMK_OK ? vmk_fd_give(t, s.file, &c->fd) : s.status;
 }
 
+/* ---- files ---- */
+
+_Static_assert(sizeof(((struct vmk_file_info *)0)->text) == VMFS_DESCRIBE_SIZE, "text");
+
+static vmk_status file_info(struct thread *t, struct vmk_file_info *info)
+{
+    struct file *file = user_fd_get(t, (uint64_t)(int64_t)info->fd);
+    struct vmfs_volume *volume;
+    vmfs_id id;
+    vmk_status status = file ? VMK_BAD_PARAM : VMK_BAD_HANDLE;
+
+    if (file && file->vnode && vmfs_of_vnode(file->vnode, &volume, &id))
+        status = vmfs_describe(volume, id, info->text, sizeof(info->text));
+    file_put(file);
+    return status;
+}
+
 /* ---- the device ---- */
 
 struct request {
@@ -195,6 +214,13 @@ static vmk_status control_ioctl(struct file *file, uint32_t request, uint64_t ar
         {VMK_CONSOLE_OPEN, sizeof(struct vmk_console_open)},
         {VMK_MEMORY_GET, sizeof(struct vmk_host_memory)},
         {VMK_MEMORY_SET, sizeof(struct vmk_memory_set)},
+        {VMK_DISK_SET, sizeof(struct vmk_disk_set)},
+        {VMK_DATASTORE_SET, sizeof(struct vmk_datastore_set)},
+        {VMK_SWAP_GET, sizeof(struct vmk_swap)},
+        {VMK_SWAP_SET, sizeof(struct vmk_swap_set)},
+        {VMK_COREDUMP_GET, sizeof(struct vmk_coredump)},
+        {VMK_COREDUMP_SET, sizeof(struct vmk_coredump_set)},
+        {VMK_FILE_INFO, sizeof(struct vmk_file_info)},
         {VMK_VM_CREATE, sizeof(struct vmk_vm_create)},
     };
     struct thread *t = thread_current();
@@ -219,6 +245,13 @@ static vmk_status control_ioctl(struct file *file, uint32_t request, uint64_t ar
     case VMK_CONSOLE_OPEN: return console_open(t, data);
     case VMK_MEMORY_GET: return vmk_memory_get(data);
     case VMK_MEMORY_SET: return vmk_memory_set(t, data);
+    case VMK_DISK_SET: return vmk_disk_set(t, data);
+    case VMK_DATASTORE_SET: return vmk_datastore_set(t, data);
+    case VMK_SWAP_GET: return vmk_swap_get(data);
+    case VMK_SWAP_SET: return vmk_swap_set(t, data);
+    case VMK_COREDUMP_GET: return vmk_coredump_get(data);
+    case VMK_COREDUMP_SET: return vmk_coredump_set(t, data);
+    case VMK_FILE_INFO: return file_info(t, data);
     default: return vmk_vm_create(t, data);
     }
 }

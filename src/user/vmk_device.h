@@ -27,6 +27,17 @@ uint32_t vmk_memory_gather(struct vmk_vm_memory *out, uint32_t room);
 vmk_status vmk_memory_get(struct vmk_host_memory *out);
 vmk_status vmk_memory_set(struct thread *t, struct vmk_memory_set *s);
 
+/* ---- vmk_store.c ---- */
+/* Rows of up to `room` datastores or partitions; how many there are. [block] */
+uint32_t vmk_datastores_gather(struct vmk_datastore *out, uint32_t room);
+uint32_t vmk_coredumps_gather(struct vmk_coredump_partition *out, uint32_t room);
+vmk_status vmk_disk_set(struct thread *t, struct vmk_disk_set *s);
+vmk_status vmk_datastore_set(struct thread *t, struct vmk_datastore_set *s);
+vmk_status vmk_swap_get(struct vmk_swap *out);
+vmk_status vmk_swap_set(struct thread *t, struct vmk_swap_set *s);
+vmk_status vmk_coredump_get(struct vmk_coredump *out);
+vmk_status vmk_coredump_set(struct thread *t, struct vmk_coredump_set *s);
+
 /* ---- vmk_vm.c ---- */
 struct vm;
 vmk_status vmk_vm_create(struct thread *t, struct vmk_vm_create *create);

@@ -2,12 +2,14 @@
 /*
  * user/vmk_list.c -- the lists that /dev/vmk answers with: worlds, processes, VMs, memory, CPUs.
  *
- * Each list is gathered into kernel memory under the locks of what it shows, then copied out entry by
- * entry without any, at the size that the program's entries have. So a program with an older or newer
- * idea of an entry gets what both know, and no lock waits for a page of the program.
+ * Each list is gathered into kernel memory under the locks of what it shows, then copied out
+ * entry by entry without any, at the size that the program's entries have. So a program with an
+ * older or newer idea of an entry gets what both know, and no lock waits for a page of the
+ * program.
  *
  * Invariants
- *   - What is gathered has a bound that the kernel's own tables give; memory is freed on every path.
+ *   - What is gathered has a bound that the kernel's own tables give; memory is freed on every
+ *     path.
  * Locking    world table, user lock, table of VMs, each alone while its list is gathered.
  * Start at   vmk_list().
  */
@@ -159,6 +161,7 @@ static void process_finish(struct vmk_process *out)
         aspace_use_get(mm->as, &use);
         out->virtual_kb = use.virtual_pages << (PAGE_SHIFT - 10);
         out->resident_kb = use.resident_pages << (PAGE_SHIFT - 10);
+        out->swapped_kb = use.swapped_pages << (PAGE_SHIFT - 10);
         mm_put(mm);
     }
     process_put(p);
@@ -301,6 +304,16 @@ static void gather_vm_memory(struct gather *g)
     g->count = vmk_memory_gather(g->entries, g->room);
 }
 
+static void gather_datastores(struct gather *g)
+{
+    g->count = vmk_datastores_gather(g->entries, g->room);
+}
+
+static void gather_coredumps(struct gather *g)
+{
+    g->count = vmk_coredumps_gather(g->entries, g->room);
+}
+
 static void gather_cpus(struct gather *g)
 {
     struct sched_host_usage *usage = heap_alloc(sizeof(*usage), MEM_OWNER_USER);
@@ -346,6 +359,8 @@ static const struct list_row rows[] = {
     {VMK_LIST_DEVICES, sizeof(struct vmk_device), gather_devices},
     {VMK_LIST_CPUS, sizeof(struct vmk_cpu), gather_cpus},
     {VMK_LIST_VM_MEMORY, sizeof(struct vmk_vm_memory), gather_vm_memory},
+    {VMK_LIST_DATASTORES, sizeof(struct vmk_datastore), gather_datastores},
+    {VMK_LIST_COREDUMPS, sizeof(struct vmk_coredump_partition), gather_coredumps},
 };
 
 static vmk_status copy_out(struct thread *t, const struct vmk_list *list,

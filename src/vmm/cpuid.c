@@ -2,9 +2,9 @@
 /*
  * vmm/cpuid.c -- the processor a guest sees: the host's, less what the VMM does not virtualise.
  *
- * Masks name what is let through, so that a feature of a newer processor stays hidden until somebody
- * looked at it. Hidden on purpose: VMX, SVM, MONITOR (its exits give #UD), PKU, LA57, CET, SGX,
- * TSX, MPX, PT, AMX, XSAVES, performance counters, speculation controls.
+ * Masks name what is let through, so that a feature of a newer processor stays hidden until
+ * somebody looked at it. Hidden on purpose: VMX, SVM, MONITOR (its exits give #UD), PKU, LA57,
+ * CET, SGX, TSX, MPX, PT, AMX, XSAVES, performance counters, speculation controls.
  *
  * Invariants: CR4, EFER and XCR0 accept exactly what is offered here.
  * Locking: none; reads only.
@@ -26,14 +26,18 @@
 #define LEAF1_DEADLINE BIT(24)
 #define LEAF1_OSXSAVE  BIT(27)
 #define LEAF1_XSAVE    BIT(26)
+#define LEAFD1_ALLOWED 7u  // XSAVEOPT, XSAVEC, XGETBV 1
+#define LEAFD1_XSAVEC  BIT(1)
 #define LEAF1_GUEST    BIT(31)
 #define LEAF1_APIC     BIT(9)  // EDX
 /* Leaf 1 EDX: all but PSN, DS, ACPI thermal, HTT (counted below), TM, IA64, PBE. */
 #define LEAF1_EDX                                                                              \
     (0xffffffffull & ~(BIT(18) | BIT(20) | BIT(21) | BIT(22) | BIT(28) | BIT(29) | BIT(30) |   \
                        BIT(31) | BIT(10)))
-/* Leaf 7 EBX: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512F DQ RDSEED ADX SMAP IFMA CLFLUSHOPT
- * CLWB PF ER CD SHA BW VL. */
+/*
+ * Leaf 7 EBX: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512F DQ RDSEED ADX SMAP IFMA
+ * CLFLUSHOPT CLWB PF ER CD SHA BW VL.
+ */
 #define LEAF7_EBX                                                                              \
     (BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) |       \
      BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(26) | BIT(27) | BIT(28) | \
@@ -77,11 +81,10 @@ uint64_t cpuid_address_reserved(struct vcpu *v)
 
 uint64_t cpuid_cr4_allowed(struct vcpu *v)
 {
-    uint64_t allowed = 0x7ff & ~BIT(8);  // VME to OSXMMEXCPT; PCE has nothing to allow
+    uint64_t allowed = 0x7ff;  // VME to OSXMMEXCPT
     struct plat_cpuid c;
 
     vcpu_cpuid(v, 1, 0, &c);
-    allowed |= BIT(8);
     if (c.ecx & BIT(17))
         allowed |= CR4_PCIDE;
     if (c.ecx & LEAF1_XSAVE)
@@ -145,7 +148,9 @@ static void leaf_d(struct vcpu *v, uint32_t subleaf, struct plat_cpuid *out)
     uint32_t enabled_size = 576, size = 576, compacted_size = 576;
 
     if (subleaf == 1) {
-        *out = (struct plat_cpuid){.eax = out->eax & 7};  // XSAVEOPT, XSAVEC, XGETBV 1
+        *out = (struct plat_cpuid){.eax = out->eax & LEAFD1_ALLOWED};
+        if (!plat_xsavec_usable())
+            out->eax &= (uint32_t)~LEAFD1_XSAVEC;
     } else if (subleaf > 1 && (subleaf > 63 || !(allowed & BIT(subleaf)))) {
         *out = (struct plat_cpuid){0};
         return;
@@ -276,8 +281,9 @@ static __attribute__((noinline)) void answer(struct vcpu *v, uint32_t leaf, uint
 }
 
 /*
- * CPUID always exits and some guests serialize with it, so answers are kept: all of them but leaves 1,
- * which shows CR4 and the APIC, and 0xd, which follows XCR0, depend on nothing that changes.
+ * CPUID always exits and some guests serialize with it, so answers are kept: all of them but
+ * leaves 1, which shows CR4 and the APIC, and 0xd, which follows XCR0, depend on nothing that
+ * changes.
  */
 static __attribute__((noinline)) const struct plat_cpuid *
 cpuid_slow(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct plat_cpuid *out)

@@ -2,19 +2,20 @@
 /*
  * vmm/emulate.c -- does by hand what a guest's instruction would have done to a device.
  *
- * A memory access to a device's page exits with an address and nothing else: which register, how
- * wide, read or write, stands in the instruction. So it is fetched through the guest's own page
- * tables, decoded (vmm/decode.c) and carried out, with the device in the place of memory: in
- * emulate_insn.c, or element by element in emulate_string.c, which also has INS and OUTS, whose
- * other side is guest memory. What is left out (vector arithmetic, MMX, string compares, far
- * transfers) gives #UD and a line in the log.
+ * A memory access to a device's page exits with an address and nothing else: which register,
+ * how wide, read or write, stands in the instruction. So it is fetched through the guest's own
+ * page tables, decoded (vmm/decode.c) and carried out, with the device in the place of memory:
+ * in emulate_insn.c, or element by element in emulate_string.c, which also has INS and OUTS,
+ * whose other side is guest memory. What is left out (x87 and vector arithmetic, far transfers
+ * of control, segment registers) gives #UD and a line in the log.
  *
  * An instruction either happens as a whole, or leaves every register and byte as it was with a
  * fault queued; string instructions do so per element.
  *
  * Invariants
  *   - Guest bytes are input: nothing here asserts on them.
- *   - The first failed access makes struct emulation `failed` and nothing is written after that.
+ *   - The first failed access makes struct emulation `failed` and nothing is written after
+ *     that.
  * Locking    runs in the vCPU's world, no lock held; vm_mmio_access() and vm_port_access() take
  *            vm->lock for one access each.
  * Start at   emulate_mmio().
@@ -38,8 +39,9 @@ static unsigned code_mode(struct vcpu *v)
 }
 
 /*
- * Decoding the same few instructions over and over is most of what a device's page costs, so what
- * came out last is kept per vCPU, by the bytes themselves: they cannot have changed unnoticed.
+ * Decoding the same few instructions over and over is most of what a device's page costs, so
+ * what came out last is kept per vCPU, by the bytes themselves: they cannot have changed
+ * unnoticed.
  */
 static bool decode_kept(struct emulation *e, const uint8_t bytes[DECODE_LENGTH_MAX + 1],
                         unsigned mode)
@@ -129,6 +131,10 @@ enum exit_verdict emulate_mmio(struct vcpu *v, const struct vm_exit *exit, uint3
     if (!emulation_fetch(&e))
         return EXIT_RESUME;
     if (emulate_execute(&e)) {
+        if (__builtin_expect(e.hits != 0 || e.jumps, 0)) {
+            breakpoint_step(v, e.jumps ? e.target : e.rip + e.insn.length, e.hits);
+            return EXIT_RESUME;
+        }
         *length = e.insn.length;
         return EXIT_RESUME_NEXT;
     }

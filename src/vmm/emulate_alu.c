@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vmm/emulate_alu.c -- sums, differences and logic of 1 to 8 bytes, with the flags a processor sets.
+ * vmm/emulate_alu.c -- arithmetic on 1 to 8 bytes, with the flags a processor sets.
  *
  * Carries are read off operands and result bit by bit instead of summing in more bits than the
  * operands have, so one formula serves all sizes, 8 bytes included. AF, which the manual leaves
- * undefined for logic, comes out clear, as processors do it.
+ * undefined for logic, comes out clear, as processors do it; so do the flags that a product
+ * leaves undefined, which tell of its low half.
  *
  * Locking    none: pure.
  * Start at   alu_arithmetic().
@@ -96,6 +97,140 @@ uint64_t alu_step(uint64_t a, bool up, unsigned size, uint64_t *flags)
 
     *flags = (*flags & ~(uint64_t)RFLAGS_CF) | carry;
     return result;
+}
+
+uint64_t alu_shift(unsigned operation, uint64_t a, unsigned count, unsigned size,
+                   uint64_t *flags)
+{
+    const uint64_t sign = alu_sign_bit(size);
+    const bool left = !(operation & 1);
+    bool carry = *flags & RFLAGS_CF, over = false;
+
+    a &= alu_mask(size);
+    count &= size == 8 ? 63 : 31;
+    if (!count)
+        return a;
+    for (; count; count--) {
+        bool top = a & sign, low = a & 1, in = false;
+
+        switch (operation) {
+        case ALU_ROL:
+        case ALU_SAR: in = top; break;
+        case ALU_ROR: in = low; break;
+        case ALU_RCL:
+        case ALU_RCR: in = carry; break;
+        default: break;
+        }
+        carry = left ? top : low;
+        a = left ? ((a << 1) | in) & alu_mask(size) : (a >> 1) | (in ? sign : 0);
+        over = (bool)(a & sign) != (left ? carry : top);
+    }
+    if (operation >= ALU_SHL)
+        flags_result(a, size, 0, flags);
+    *flags &= ~(uint64_t)(RFLAGS_CF | RFLAGS_OF);
+    *flags |= (carry ? RFLAGS_CF : 0) | (over ? RFLAGS_OF : 0);
+    return a;
+}
+
+uint64_t alu_shift_double(bool left, uint64_t a, uint64_t b, unsigned count, unsigned size,
+                          uint64_t *flags)
+{
+    const uint64_t sign = alu_sign_bit(size);
+    uint64_t old = a &= alu_mask(size);
+    bool carry = false;
+
+    count &= size == 8 ? 63 : 31;
+    if (!count)
+        return a;
+    for (; count; count--) {
+        bool in = left ? b & sign : b & 1;
+
+        carry = left ? a & sign : a & 1;
+        a = left ? ((a << 1) | in) & alu_mask(size) : (a >> 1) | (in ? sign : 0);
+        b = left ? b << 1 : b >> 1;
+    }
+    flags_result(a, size, (carry ? RFLAGS_CF : 0) | ((a ^ old) & sign ? RFLAGS_OF : 0), flags);
+    return a;
+}
+
+/* The high half of the product of two 64-bit numbers without signs. */
+static uint64_t product_high(uint64_t a, uint64_t b)
+{
+    return (uint64_t)((unsigned __int128)a * b >> 64);
+}
+
+struct alu_pair alu_multiply(bool is_signed, uint64_t a, uint64_t b, unsigned size,
+                             uint64_t *flags)
+{
+    const uint64_t mask = alu_mask(size);
+    struct alu_pair product;
+    bool over;
+
+    a = is_signed ? alu_sign_extend(a, size) : a & mask;
+    b = is_signed ? alu_sign_extend(b, size) : b & mask;
+    product.low = a * b;
+    product.high = product_high(a, b);
+    if (is_signed)
+        product.high -= (a >> 63 ? b : 0) + (b >> 63 ? a : 0);
+    if (size < 8) {
+        product.high = product.low >> (8 * size) & mask;
+        product.low &= mask;
+    }
+    over = product.high != (is_signed && product.low & alu_sign_bit(size) ? mask : 0);
+    flags_result(product.low, size, over ? RFLAGS_CF | RFLAGS_OF : 0, flags);
+    return product;
+}
+
+/* One bit of the quotient after the other, as the remainder does not fit a register. */
+static bool divide(struct alu_pair a, uint64_t by, unsigned size, struct alu_pair *out)
+{
+    uint64_t rest = a.high, quotient = a.low;
+
+    if (a.high >= by)
+        return false;  // by zero, or too large a quotient
+    for (unsigned i = 0; i < 8 * size; i++) {
+        bool top = rest & alu_sign_bit(size);
+
+        rest = (rest << 1 | !!(quotient & alu_sign_bit(size))) & alu_mask(size);
+        quotient = quotient << 1 & alu_mask(size);
+        if (top || rest >= by) {
+            rest = (rest - by) & alu_mask(size);
+            quotient |= 1;
+        }
+    }
+    *out = (struct alu_pair){.low = quotient, .high = rest};
+    return true;
+}
+
+static struct alu_pair pair_negated(struct alu_pair a, unsigned size)
+{
+    return (struct alu_pair){.low = (0 - a.low) & alu_mask(size),
+                             .high = (~a.high + !a.low) & alu_mask(size)};
+}
+
+bool alu_divide(bool is_signed, struct alu_pair a, uint64_t by, unsigned size,
+                struct alu_pair *out)
+{
+    const uint64_t sign = alu_sign_bit(size);
+    bool negative, by_negative;
+
+    by &= alu_mask(size);
+    if (!is_signed)
+        return divide(a, by, size, out);
+    negative = a.high & sign;
+    by_negative = by & sign;
+    if (negative)
+        a = pair_negated(a, size);
+    if (!divide(a, by_negative ? (0 - by) & alu_mask(size) : by, size, out))
+        return false;
+    // Down to the least negative number, not up to its opposite.
+    if (out->low > (negative != by_negative ? sign : sign - 1))
+        return false;
+    if (negative != by_negative)
+        out->low = (0 - out->low) & alu_mask(size);
+    if (negative)
+        out->high = (0 - out->high) & alu_mask(size);
+    return true;
 }
 
 bool alu_condition(uint64_t flags, unsigned code)

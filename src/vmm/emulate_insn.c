@@ -3,13 +3,15 @@
  * vmm/emulate_insn.c -- what each emulated instruction does, by opcode map.
  *
  * Only what operating systems do to devices is here: moves (those of vector registers too,
- * vmm/emulate_vector.c), and the plain arithmetic that compilers make of `*reg |= bit`; the string
- * moves are in vmm/emulate_string.c. Each function locates its operand, reads, works and writes,
+ * vmm/emulate_vector.c, and of x87 ones, vmm/emulate_x87.c), arithmetic on general registers,
+ * near calls and jumps through memory; the string instructions are in
+ * vmm/emulate_string.c. Each function locates its operand, reads, works and writes,
  * and returns at once when the operand is not to be had.
  *
  * Invariants
  *   - Guest bytes are input: an opcode that is not here sets `unknown`, nothing asserts.
- *   - Flags collect in `new_flags`; emulate_execute() gives them to the guest when all went well.
+ *   - Flags collect in `new_flags`; emulate_execute() gives them to the guest when all went
+ *     well.
  * Locking    runs in the vCPU's world, no lock held (vmm/emulate_operand.c).
  * Start at   emulate_execute().
  * Sources    SDM-2 "Instruction Set Reference", "Opcode Map"
@@ -17,6 +19,7 @@
 #include "lib/string.h"
 #include "vmm/emulate_internal.h"
 #include "vmm/emulate_vector.h"
+#include "vmm/emulate_x87.h"
 
 /* ---- the instructions with a ModRM operand in memory ---- */
 
@@ -180,11 +183,39 @@ static bool do_vector(struct emulation *e)
     if (!operand_find(e, gla, m.size, m.store ? GLA_WRITE : GLA_READ, &p))
         return true;
     if (m.store) {
-        vector_get(e->v, m.reg, bytes);
+        vector_get(e->v, &m, bytes);
         operand_copy_to(e, &p, bytes + m.offset);
     } else {
         operand_copy_from(e, &p, bytes);
         vector_load(e->v, &m, bytes);
+    }
+    return true;
+}
+
+/* False: no load or store of an x87 register. */
+static bool do_x87(struct emulation *e)
+{
+    uint64_t gla = operand_address(e, 0);
+    uint8_t bytes[X87_BYTES] = {0};
+    struct x87_move m;
+    struct operand p;
+
+    if (!vt()->vectors_in_cpu || !x87_move_of(&e->insn, &m))
+        return false;
+    if (!operand_find(e, gla, m.size, m.store ? GLA_WRITE : GLA_READ, &p))
+        return true;
+    if (!m.store)
+        operand_copy_from(e, &p, bytes);
+    switch (x87_move(e->v, &m, e->rip, gla, bytes)) {
+    case X87_DONE:
+        if (m.store)
+            operand_copy_to(e, &p, bytes);
+        break;
+    case X87_NO_VALUE: break;
+    case X87_PENDING:
+        vcpu_raise(e->v, VECTOR_MF, false, 0);
+        e->failed = true;
+        break;
     }
     return true;
 }
@@ -219,6 +250,123 @@ static void do_bit(struct emulation *e, unsigned action, bool from_register)
         operand_write(e, &p, old ^ mask);
 }
 
+/* ROL to SAR, the reg field says which. */
+static void do_shift(struct emulation *e, unsigned size, uint64_t count)
+{
+    struct operand p;
+
+    if (modrm_find(e, size, GLA_WRITE, &p))
+        operand_write(e, &p,
+                      alu_shift(e->insn.reg & 7, operand_read(e, &p), (unsigned)(count & 0xff),
+                                size, &e->new_flags));
+}
+
+static void do_shift_double(struct emulation *e, bool left, uint64_t count)
+{
+    unsigned size = e->insn.operand_size;
+    struct operand p;
+
+    if (modrm_find(e, size, GLA_WRITE, &p))
+        operand_write(e, &p,
+                      alu_shift_double(left, operand_read(e, &p),
+                                       operand_reg(e, e->insn.reg, size),
+                                       (unsigned)(count & 0xff), size, &e->new_flags));
+}
+
+/* The reg operand becomes memory times `other`. */
+static void do_multiply_to_register(struct emulation *e, uint64_t other)
+{
+    unsigned size = e->insn.operand_size;
+    struct operand p;
+
+    if (modrm_find(e, size, GLA_READ, &p))
+        operand_reg_set(
+            e, e->insn.reg, size,
+            alu_multiply(true, operand_read(e, &p), other, size, &e->new_flags).low);
+}
+
+/* AX or rDX:rAX, which products come out in and dividends go in. */
+static struct alu_pair pair_get(const struct emulation *e, unsigned size)
+{
+    uint64_t ax = vcpu_gpr(e->v, GPR_RAX);
+
+    if (size == 1)
+        return (struct alu_pair){.low = ax & 0xff, .high = ax >> 8 & 0xff};
+    return (struct alu_pair){.low = operand_reg(e, GPR_RAX, size),
+                             .high = operand_reg(e, GPR_RDX, size)};
+}
+
+static void pair_set(struct emulation *e, unsigned size, struct alu_pair value)
+{
+    if (size == 1) {
+        operand_reg_set(e, GPR_RAX, 2, value.high << 8 | value.low);
+        return;
+    }
+    operand_reg_set(e, GPR_RAX, size, value.low);
+    operand_reg_set(e, GPR_RDX, size, value.high);
+}
+
+static void do_multiply(struct emulation *e, bool is_signed, unsigned size)
+{
+    struct operand p;
+
+    if (modrm_find(e, size, GLA_READ, &p))
+        pair_set(e, size,
+                 alu_multiply(is_signed, operand_read(e, &p), pair_get(e, size).low, size,
+                              &e->new_flags));
+}
+
+static void do_divide(struct emulation *e, bool is_signed, unsigned size)
+{
+    struct alu_pair result;
+    struct operand p;
+
+    if (!modrm_find(e, size, GLA_READ, &p))
+        return;
+    if (alu_divide(is_signed, pair_get(e, size), operand_read(e, &p), size, &result)) {
+        pair_set(e, size, result);
+        return;
+    }
+    vcpu_raise(e->v, VECTOR_DE, false, 0);
+    e->failed = true;
+}
+
+/* BSF, BSR and, behind F3, TZCNT, LZCNT, POPCNT. */
+static void do_bit_scan(struct emulation *e)
+{
+    const struct decoded *d = &e->insn;
+    unsigned size = d->operand_size, bits = 8 * size;
+    uint64_t value, result;
+    struct operand p;
+
+    if (!modrm_find(e, size, GLA_READ, &p))
+        return;
+    value = operand_read(e, &p);
+    if (d->opcode == 0xb8) {
+        alu_logic(value, size, &e->new_flags);
+        e->new_flags &= ~(uint64_t)(RFLAGS_SF | RFLAGS_PF);
+        for (result = 0; value; value &= value - 1)
+            result++;
+        operand_reg_set(e, d->reg, size, result);
+        return;
+    }
+    if (!value)
+        result = bits;
+    else if (d->opcode == 0xbc)
+        result = (uint64_t)__builtin_ctzll(value);
+    else if (d->rep)
+        result = (uint64_t)__builtin_clzll(value) - (64 - bits);
+    else
+        result = 63 - (uint64_t)__builtin_clzll(value);
+    e->new_flags &= ~(uint64_t)(RFLAGS_CF | RFLAGS_ZF);
+    if (d->rep ? !result : !value)
+        e->new_flags |= RFLAGS_ZF;
+    if (d->rep && !value)
+        e->new_flags |= RFLAGS_CF;
+    if (d->rep || value)  // BSF and BSR of nothing leave the register
+        operand_reg_set(e, d->reg, size, result);
+}
+
 static void do_group3(struct emulation *e, unsigned size)
 {
     struct operand p;
@@ -237,7 +385,9 @@ static void do_group3(struct emulation *e, unsigned size)
             operand_write(e, &p, alu_arithmetic(ALU_SUB, 0, old, size, &e->new_flags));
         }
         return;
-    default: e->unknown = true;
+    case 4:
+    case 5: do_multiply(e, e->insn.reg & 1, size); return;
+    default: do_divide(e, e->insn.reg & 1, size);
     }
 }
 
@@ -281,6 +431,35 @@ static void do_push(struct emulation *e)
     stack_move(e, 0ull - size);
 }
 
+/*
+ * CALL and JMP through memory, near. In 64-bit mode the operand has 8 bytes, as on Intel's
+ * processors also behind 66.
+ */
+static void do_jump(struct emulation *e, bool call)
+{
+    unsigned size = e->insn.mode == 64 ? 8 : e->insn.operand_size;
+    uint64_t sp = (vcpu_gpr(e->v, GPR_RSP) - size) & alu_mask(stack_address_size(e));
+    struct operand from, to;
+
+    if (!operand_find(e, operand_address(e, 0), size, GLA_READ, &from))
+        return;
+    e->one_operand = false;
+    if (call && !operand_find(e, operand_linear(e->v, e->insn.mode, DECODE_SS, sp), size,
+                              GLA_WRITE, &to))
+        return;
+    e->target = operand_read(e, &from);
+    if (e->insn.mode == 64 && !x86_is_canonical(e->target)) {
+        vcpu_raise_gp(e->v);
+        e->failed = true;
+        return;
+    }
+    if (call) {
+        operand_write(e, &to, e->rip + e->insn.length);
+        stack_move(e, 0ull - size);
+    }
+    e->jumps = true;
+}
+
 static void do_pop(struct emulation *e)
 {
     unsigned size = stack_size(e);
@@ -320,6 +499,8 @@ static void execute_one_byte(struct emulation *e)
         else
             e->unknown = true;
         return;
+    case 0x69:
+    case 0x6b: do_multiply_to_register(e, signed_imm); return;
     case 0x80:
     case 0x81:
     case 0x82:
@@ -332,6 +513,17 @@ static void execute_one_byte(struct emulation *e)
     case 0x89: do_store(e, size, operand_reg(e, d->reg, size)); return;
     case 0x8a:
     case 0x8b: do_load(e, size, size, false); return;
+    case 0x8c: {
+        struct vt_segment s;
+
+        if ((d->reg & 7) >= VT_SEG_COUNT) {
+            e->unknown = true;
+            return;
+        }
+        vt()->get_segment(e->v, (enum vt_seg)(d->reg & 7), &s);
+        do_store(e, 2, s.selector);
+        return;
+    }
     case 0xa0:
     case 0xa1:
         if (modrm_find(e, size, GLA_READ, &p))
@@ -345,6 +537,12 @@ static void execute_one_byte(struct emulation *e)
         else
             e->unknown = true;
         return;
+    case 0xc0:
+    case 0xc1: do_shift(e, size, d->immediate); return;
+    case 0xd0:
+    case 0xd1: do_shift(e, size, 1); return;
+    case 0xd2:
+    case 0xd3: do_shift(e, size, vcpu_gpr(e->v, GPR_RCX)); return;
     case 0xc6:
     case 0xc7:
         if ((d->reg & 7) == 0)
@@ -352,6 +550,10 @@ static void execute_one_byte(struct emulation *e)
         else
             e->unknown = true;
         return;
+    case 0xd9:
+    case 0xdb:
+    case 0xdd:
+    case 0xdf: e->unknown = !do_x87(e); return;
     case 0xf6:
     case 0xf7: do_group3(e, size); return;
     case 0xfe:
@@ -363,6 +565,8 @@ static void execute_one_byte(struct emulation *e)
             operand_write(e, &p, alu_step(old, (d->reg & 7) == 0, size, &e->new_flags));
         } else if (d->opcode == 0xff && (d->reg & 7) == 6) {
             do_push(e);
+        } else if (d->opcode == 0xff && ((d->reg & 7) == 2 || (d->reg & 7) == 4)) {
+            do_jump(e, (d->reg & 7) == 2);
         } else {
             e->unknown = true;
         }
@@ -404,6 +608,19 @@ static void execute_two_byte(struct emulation *e)
         else
             e->unknown = true;
         return;
+    case 0xa4:
+    case 0xac: do_shift_double(e, d->opcode == 0xa4, d->immediate); return;
+    case 0xa5:
+    case 0xad: do_shift_double(e, d->opcode == 0xa5, vcpu_gpr(e->v, GPR_RCX)); return;
+    case 0xaf: do_multiply_to_register(e, operand_reg(e, d->reg, size)); return;
+    case 0xb8:
+        if (d->rep)
+            do_bit_scan(e);
+        else
+            e->unknown = true;
+        return;
+    case 0xbc:
+    case 0xbd: do_bit_scan(e); return;
     case 0xb0:
     case 0xb1: do_compare_exchange(e, by_low_bit); return;
     case 0xb6: do_load(e, 1, size, false); return;
@@ -432,11 +649,17 @@ bool emulate_execute(struct emulation *e)
     if (d->encoding != DECODE_LEGACY) {
         e->unknown = !d->has_memory || !do_vector(e);
     } else if (d->map == DECODE_MAP_ONE && !d->has_memory) {
-        unsigned kind = d->opcode & 0xfe;
-
-        if (kind == 0xa4 || kind == 0xaa || kind == 0xac)
-            return emulate_string_move(e) && !e->failed;
-        e->unknown = true;
+        switch (d->opcode & 0xfe) {
+        case 0xa4:
+        case 0xa6:
+        case 0xaa:
+        case 0xac:
+        case 0xae:
+            if (!emulate_string(e))
+                return false;
+            break;
+        default: e->unknown = true;
+        }
     } else if (!d->has_memory) {
         e->unknown = true;
     } else if (d->map == DECODE_MAP_ONE) {

@@ -2,16 +2,17 @@
 /*
  * vmm/emulate_operand.c -- what an emulated instruction works on: registers, and bytes of RAM or devices.
  *
- * A linear address becomes a guest-physical one through the guest's own page tables; behind it is
- * the VM's memory or a device, and an operand may straddle two pages of which one is either. So an
- * operand is located as a whole first, for its strongest access, and touched after that: an
- * instruction that faults has changed nothing. Not modelled: segment limits, and a bus lock around
- * a read-modify-write of a device.
+ * A linear address becomes a guest-physical one through the guest's own page tables; behind it
+ * is the VM's memory or a device, and an operand may straddle two pages of which one is either.
+ * So an operand is located as a whole first, for its strongest access, and touched after that:
+ * an instruction that faults has changed nothing. Not modelled: segment limits, and a bus lock
+ * around a read-modify-write of a device.
  *
  * Invariants
  *   - Guest bytes are input: nothing here asserts on them.
  *   - The first address that leads nowhere queues #PF and makes struct emulation `failed`.
- * Locking    runs in the vCPU's world, no lock held; vm_mmio_access() takes vm->lock for one access.
+ * Locking    runs in the vCPU's world, no lock held; vm_mmio_access() takes vm->lock for one
+ *            access.
  * Start at   operand_find().
  * Sources    SDM-1 "Operand Addressing", "General-Purpose Registers"
  */
@@ -146,27 +147,32 @@ bool operand_find(struct emulation *e, uint64_t gla, unsigned size, enum gla_acc
     unsigned to_end = (unsigned)(PAGE_SIZE - (gla & (PAGE_SIZE - 1)));
 
     out->size = size;
+    out->gla = gla;
     out->first_size = MIN(size, to_end);
     if (!locate(e, gla, access, &out->first))
         return false;
     return out->first_size == size || locate(e, gla + out->first_size, access, &out->second);
 }
 
-void operand_copy_from(const struct emulation *e, const struct operand *p, uint8_t *bytes)
+void operand_copy_from(struct emulation *e, const struct operand *p, uint8_t *bytes)
 {
+    if (__builtin_expect(e->v->breakpoints, 0))
+        e->hits |= breakpoint_hits(e->v, p->gla, p->size, BREAKPOINT_READ);
     piece_read(e, p->first, p->first_size, bytes);
     if (p->first_size < p->size)
         piece_read(e, p->second, p->size - p->first_size, bytes + p->first_size);
 }
 
-void operand_copy_to(const struct emulation *e, const struct operand *p, const uint8_t *bytes)
+void operand_copy_to(struct emulation *e, const struct operand *p, const uint8_t *bytes)
 {
+    if (__builtin_expect(e->v->breakpoints, 0))
+        e->hits |= breakpoint_hits(e->v, p->gla, p->size, BREAKPOINT_WRITE);
     piece_write(e, p->first, p->first_size, bytes);
     if (p->first_size < p->size)
         piece_write(e, p->second, p->size - p->first_size, bytes + p->first_size);
 }
 
-uint64_t operand_read(const struct emulation *e, const struct operand *p)
+uint64_t operand_read(struct emulation *e, const struct operand *p)
 {
     uint64_t value = 0;
 
@@ -174,7 +180,7 @@ uint64_t operand_read(const struct emulation *e, const struct operand *p)
     return value;
 }
 
-void operand_write(const struct emulation *e, const struct operand *p, uint64_t value)
+void operand_write(struct emulation *e, const struct operand *p, uint64_t value)
 {
     operand_copy_to(e, p, (const uint8_t *)&value);
 }

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vmm/emulate_string.c -- MOVS, STOS, LODS on devices, INS and OUTS: many elements, one instruction.
+ * vmm/emulate_string.c -- MOVS, STOS, LODS, CMPS, SCAS on devices, INS and OUTS: many elements, one instruction.
  *
- * A string instruction happens element by element: the registers show what is done, RIP stays, and
- * the verdict is EXIT_RESUME after a chunk, which is how a processor takes an interrupt in the
- * middle. A fault leaves the elements before it done.
+ * A string instruction happens element by element: the registers show what is done, RIP stays,
+ * and the verdict is EXIT_RESUME after a chunk, which is how a processor takes an interrupt in
+ * the middle. A fault leaves the elements before it done. A guest that single-steps (TF) gets
+ * its trap behind each.
  *
  * Invariants
  *   - Guest bytes are input: nothing here asserts on them.
  *   - After each element (INS, OUTS: each run inside one page) the registers are right.
- * Locking    runs in the vCPU's world, no lock held; vm_port_access() takes vm->lock for one access.
- * Start at   emulate_string_move(), emulate_string_io().
- * Sources    SDM-2 "REP/REPE/REPZ/REPNE/REPNZ", "INS/INSB/INSW/INSD", "OUTS/OUTSB/OUTSW/OUTSD"
+ * Locking    runs in the vCPU's world, no lock held; vm_port_access() takes vm->lock for one
+ *            access.
+ * Start at   emulate_string(), emulate_string_io().
+ * Sources    SDM-2 "REP/REPE/REPZ/REPNE/REPNZ", "CMPS/CMPSB/CMPSW/CMPSD/CMPSQ",
+ *            "INS/INSB/INSW/INSD", "OUTS/OUTSB/OUTSW/OUTSD"; SDM-3B "Single-Step Exception
+ *            Condition"
  */
 #include "vmm/emulate_internal.h"
 
@@ -40,38 +44,60 @@ static bool element_find(struct emulation *e, unsigned segment, unsigned pointer
         access, out);
 }
 
-bool emulate_string_move(struct emulation *e)
+/*
+ * The trap between two elements, of a single step or a breakpoint; RIP stays. False always: not
+ * all done.
+ */
+static bool string_trap(struct emulation *e)
+{
+    if (e->new_flags != e->flags)
+        vt()->set(e->v, VT_RFLAGS, e->new_flags);
+    breakpoint_step(e->v, e->rip, e->hits);
+    return false;
+}
+
+bool emulate_string(struct emulation *e)
 {
     const struct decoded *d = &e->insn;
     bool repeated = d->rep || d->repne;
     unsigned size = d->opcode & 1 ? d->operand_size : 1;
-    unsigned kind = d->opcode & 0xfe;  // A4 MOVS, AA STOS, AC LODS
-    bool reads = kind != 0xaa, writes = kind != 0xac;
+    unsigned kind = d->opcode & 0xfe;  // A4 MOVS, A6 CMPS, AA STOS, AC LODS, AE SCAS
+    bool source = kind == 0xa4 || kind == 0xa6 || kind == 0xac;
+    bool destination = kind != 0xac;
+    bool compares = kind == 0xa6 || kind == 0xae;
 
-    for (unsigned moved = 0; !repeated || operand_pointer(e, GPR_RCX); moved += size) {
+    for (unsigned done = 0; !repeated || operand_pointer(e, GPR_RCX); done += size) {
         struct operand from, to;
         uint64_t value;
 
-        if (moved >= EMULATE_STRING_CHUNK)
+        if (done && (e->hits || (e->flags & RFLAGS_TF)))
+            return string_trap(e);
+        if (done >= EMULATE_STRING_CHUNK)
             return false;
-        if (reads && !element_find(e, d->segment, GPR_RSI, size, GLA_READ, &from))
+        if (source && !element_find(e, d->segment, GPR_RSI, size, GLA_READ, &from))
             return false;
-        if (writes && !element_find(e, DECODE_ES, GPR_RDI, size, GLA_WRITE, &to))
+        if (destination &&
+            !element_find(e, DECODE_ES, GPR_RDI, size, compares ? GLA_READ : GLA_WRITE, &to))
             return false;
-        value = reads ? operand_read(e, &from) : operand_reg(e, GPR_RAX, size);
-        if (writes)
+        value = source ? operand_read(e, &from) : operand_reg(e, GPR_RAX, size);
+        if (compares)
+            alu_arithmetic(ALU_CMP, value, operand_read(e, &to), size, &e->new_flags);
+        else if (destination)
             operand_write(e, &to, value);
         else
             operand_reg_set(e, GPR_RAX, size, value);
-        string_step(e, reads, writes, size, 1);
-        if (!repeated)
+        string_step(e, source, destination, size, 1);
+        // REPE goes on while they are equal, REPNE while they differ.
+        if (!repeated || (compares && (bool)(e->new_flags & RFLAGS_ZF) == d->repne))
             break;
     }
     return true;
 }
 /* ---- INS and OUTS ---- */
 
-/* How many elements from `gla` on lie in its page, going up; 1 when going down or straddling. */
+/*
+ * How many elements from `gla` on lie in its page, going up; 1 when going down or straddling.
+ */
 static uint64_t elements_in_page(const struct emulation *e, uint64_t gla, unsigned size,
                                  uint64_t wanted)
 {
@@ -85,14 +111,17 @@ static uint64_t elements_in_page(const struct emulation *e, uint64_t gla, unsign
     return MAX(1ull, MIN(fit, wanted));
 }
 
-/* One run of elements inside one page; false: a fault is queued and nothing of the run happened. */
+/*
+ * One run of at most `most` elements inside one page; false: a fault is queued and nothing of
+ * the run happened.
+ */
 static bool string_io_run(struct emulation *e, uint16_t port, unsigned size, bool in,
-                          uint64_t *left)
+                          uint64_t *left, uint64_t most)
 {
     const struct decoded *d = &e->insn;
     uint64_t offset = operand_pointer(e, in ? GPR_RDI : GPR_RSI);
     uint64_t gla = operand_linear(e->v, d->mode, in ? DECODE_ES : d->segment, offset);
-    uint64_t count = elements_in_page(e, gla, size, MIN(*left, EMULATE_STRING_CHUNK / size));
+    uint64_t count = elements_in_page(e, gla, size, MIN(*left, most));
     struct operand p;
 
     if (!operand_find(e, gla, size, in ? GLA_WRITE : GLA_READ, &p))
@@ -120,6 +149,7 @@ enum exit_verdict emulate_string_io(struct vcpu *v, const struct vm_exit *exit,
 
     if (!emulation_fetch(&e))
         return EXIT_RESUME;
+    e.new_flags = e.flags;
     // 6C INSB, 6D INSW/D, 6E OUTSB, 6F OUTSW/D; another vCPU may have rewritten the code since.
     if (e.insn.encoding != DECODE_LEGACY || e.insn.map != DECODE_MAP_ONE ||
         (e.insn.opcode & 0xfc) != 0x6c) {
@@ -131,15 +161,25 @@ enum exit_verdict emulate_string_io(struct vcpu *v, const struct vm_exit *exit,
     if (e.insn.rep || e.insn.repne)
         left = operand_pointer(&e, GPR_RCX);
     budget = EMULATE_STRING_CHUNK / size;
+    if (v->breakpoints || (e.flags & RFLAGS_TF))
+        budget = 1;
     while (left && budget) {
         uint64_t before = left;
 
-        if (!string_io_run(&e, exit->io.port, size, in, &left))
+        if (!string_io_run(&e, exit->io.port, size, in, &left, budget))
             return EXIT_RESUME;
         budget -= MIN(budget, before - left);
+        if (v->breakpoints)
+            e.hits |= breakpoint_hits(v, exit->io.port, size, BREAKPOINT_IO);
     }
+    if (left && (e.hits || (e.flags & RFLAGS_TF)))
+        (void)string_trap(&e);
     if (left)
         return EXIT_RESUME;
+    if (e.hits) {
+        breakpoint_step(v, e.rip + e.insn.length, e.hits);
+        return EXIT_RESUME;
+    }
     *length = e.insn.length;
     return EXIT_RESUME_NEXT;
 }

@@ -2,8 +2,9 @@
 /*
  * vmm/exit.c -- one handler per reason a guest gives the CPU back.
  *
- * A handler reads struct vm_exit and the guest's registers, changes registers, and answers with a
- * verdict; it never moves RIP and never enters. A handler that raises an exception answers RESUME.
+ * A handler reads struct vm_exit and the guest's registers, changes registers, and answers with
+ * a verdict; it never moves RIP and never enters. A handler that raises an exception answers
+ * RESUME.
  *
  * Invariants: the table below has a handler for every row of vm_exit.def.
  * Locking: irqs on, no lock held; handlers take what they need.
@@ -237,6 +238,14 @@ enum exit_verdict exit_io(struct vcpu *v, const struct vm_exit *exit)
         else
             *rax = (*rax & ~0xffffull) | (uint16_t)value;
     }
+    if (__builtin_expect(v->breakpoints, 0)) {
+        uint64_t hits = breakpoint_hits(v, exit->io.port, size, BREAKPOINT_IO);
+
+        if (hits) {
+            breakpoint_step(v, exit->rip + exit->length, hits);
+            return EXIT_RESUME;
+        }
+    }
     return EXIT_RESUME_NEXT;
 }
 
@@ -289,7 +298,7 @@ enum exit_verdict exit_nested_fault(struct vcpu *v, const struct vm_exit *exit)
           .flags = (uint32_t)exit->nested.read | (uint32_t)exit->nested.write << 1 |
                    (uint32_t)exit->nested.fetch << 2,
           .ppn = exit->nested.gpa.raw >> 12);
-    if (vm_is_ram(vm, exit->nested.gpa)) {
+    if (vm_ram_index(vm, gpa_to_ppn(exit->nested.gpa)) < vm->page_count) {
         bool irqs;
         vmk_status status =
             vm_page_lock(vm, gpa_to_ppn(exit->nested.gpa), exit->nested.write, &mpn, &irqs);

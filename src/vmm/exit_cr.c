@@ -61,7 +61,7 @@ static bool cr3_write(struct vcpu *v, uint64_t value)
 {
     if (vt()->get(v, VT_CR4) & CR4_PCIDE)
         value &= ~BIT(63);
-    if (value >> 52)
+    if (long_mode(v) && (value & cpuid_address_reserved(v)))
         return false;
     vt()->set(v, VT_CR3, value);
     vt()->flush_vcpu(v);
@@ -152,8 +152,17 @@ enum exit_verdict exit_dr_access(struct vcpu *v, const struct vm_exit *exit)
         }
         number += 2;
     }
+    if (vt()->cpl(v) != 0) {  // Bochs exits first
+        vcpu_raise_gp(v);
+        return EXIT_RESUME;
+    }
+    if (__builtin_expect(vt()->get(v, VT_DR7) & DR7_GD, 0)) {
+        vt()->set(v, VT_DR7, vt()->get(v, VT_DR7) & ~DR7_GD);
+        vcpu_raise_db(v, DR6_BD);
+        return EXIT_RESUME;
+    }
     if (!exit->dr.write) {
-        value = number < 4 ? v->dr[number] : number == 6 ? v->dr6 : vt()->get(v, VT_DR7);
+        value = number < 4 ? v->dr[number] : vt()->get(v, number == 6 ? VT_DR6 : VT_DR7);
         vcpu_gpr_set(v, exit->dr.gpr, value);
         return EXIT_RESUME_NEXT;
     }
@@ -174,7 +183,7 @@ enum exit_verdict exit_dr_access(struct vcpu *v, const struct vm_exit *exit)
         return EXIT_RESUME;
     }
     if (number == 6)
-        v->dr6 = (value & 0xe00f) | 0xffff0ff0;
+        vt()->set(v, VT_DR6, (value & (DR6_HITS | DR6_BD | DR6_BS | DR6_BT)) | DR6_FIXED);
     else
         vt()->set(v, VT_DR7, (value & 0xffff2bffull) | 0x400);
     return EXIT_RESUME_NEXT;

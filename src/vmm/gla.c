@@ -2,8 +2,8 @@
 /*
  * vmm/gla.c -- guest-linear to guest-physical: the processor's page walk, done for the emulator.
  *
- * The three paged modes are one loop over levels with different widths; without paging linear is
- * physical. A walk that succeeds sets accessed and dirty bits as the processor would.
+ * The three paged modes are one loop over levels with different widths; without paging linear
+ * is physical. A walk that succeeds sets accessed and dirty bits as the processor would.
  *
  * Invariants: nothing the guest put into its tables can do more than give a fault or NOT_FOUND.
  * Locking: takes the VM's lock per table entry; none held by the caller.
@@ -52,7 +52,8 @@ static bool entry_swap(void *at, unsigned size, uint64_t *was, uint64_t to)
 }
 
 /*
- * Sets accessed and dirty bits in an entry that was `was`, without losing those of another vCPU's walk.
+ * Sets accessed and dirty bits in an entry that was `was`, without losing those of another
+ * vCPU's walk.
  * An entry that a vCPU wrote anew meanwhile stays as it is.
  */
 static void entry_mark(struct vm *vm, uint64_t gpa, unsigned size, uint64_t was, uint64_t bits)
@@ -131,7 +132,7 @@ bool gla_translate(struct vcpu *v, uint64_t gla, enum gla_access access, gpa_t *
 
     if (!long_mode)
         gla = (uint32_t)gla;
-    else if ((uint64_t)((int64_t)(gla << 16) >> 16) != gla)
+    else if (!x86_is_canonical(gla))
         return walk_fault(&w, gla, false, fault);
     for (;; level--) {
         unsigned shift = PAGE_SHIFT + bits * (level - 1);

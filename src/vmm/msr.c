@@ -65,11 +65,6 @@ static bool pat_ok(uint64_t value)
     return true;
 }
 
-static bool is_canonical(uint64_t address)
-{
-    return (uint64_t)((int64_t)(address << 16) >> 16) == address;
-}
-
 /* Registers of the vCPU's back end. VT_REG_COUNT: not one. */
 static enum vt_reg reg_of(uint32_t index)
 {
@@ -197,7 +192,7 @@ bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
     case MSR_KERNEL_GS_BASE:
     case MSR_SYSENTER_ESP:
     case MSR_SYSENTER_EIP:
-        if (!is_canonical(value))
+        if (!x86_is_canonical(value))
             return false;
         break;
     case MSR_SFMASK:
@@ -212,7 +207,7 @@ bool vcpu_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
     case MSR_MISC_ENABLE: v->misc_enable = value; return true;
     case MSR_FS_BASE:
     case MSR_GS_BASE:
-        if (!is_canonical(value))
+        if (!x86_is_canonical(value))
             return false;
         vt()->get_segment(v, index == MSR_FS_BASE ? VT_FS : VT_GS, &segment);
         segment.base = value;

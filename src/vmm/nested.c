@@ -7,9 +7,10 @@
  * owned by MEM_OWNER_P2M, so a VM's overhead can be printed and must be zero after it is gone.
  *
  * Invariants: an entry at level 1, or at level 2 with large_bits, is a leaf; a table is never
- * freed while the table above points to it, nor while it is last_table; no guest memory is freed here.
- * Locking: the VM's lock guards every change. A hardware walker may read at any time, so an entry
- * is written with one store, after what it points to.
+ * freed while the table above points to it, nor while it is last_table; no guest memory is
+ * freed here.
+ * Locking: the VM's lock guards every change. A hardware walker may read at any time, so an
+ * entry is written with one store, after what it points to.
  *
  * Sources: SDM-3C, "The Extended Page Table Mechanism"; APM-2, "Nested Paging".
  */
@@ -75,8 +76,12 @@ void nested_destroy(struct nested_table *t)
     t->format = NULL;
 }
 
-/* The table of level `last` for gpa, made with those above it if need be. */
-static vmk_status table_make(struct nested_table *t, gpa_t gpa, unsigned last, uint64_t **out)
+/*
+ * The table of level `last` for gpa, made with those above it if need be. Apart, so that
+ * nested_map() mostly saves few registers.
+ */
+static __attribute__((noinline)) vmk_status table_make(struct nested_table *t, gpa_t gpa,
+                                                       unsigned last, uint64_t **out)
 {
     const struct nested_format *f = t->format;
     uint64_t *table = mpn_map(t->root);

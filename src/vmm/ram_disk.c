@@ -2,17 +2,18 @@
 /*
  * vmm/ram_disk.c -- a disk in memory, empty, over a file in memory, or over another disk.
  *
- * Three uses of one thing: a scratch disk for a VM, a disk image that came as a boot module, and the
- * changes of a disk in independent-nonpersistent mode, which are gone at power-off.
+ * Three uses of one thing: a scratch disk for a VM, a disk image that came as a boot module,
+ * and the changes of a disk in independent-nonpersistent mode, which are gone at power-off.
  *
- * Pages are given at the first write. A table of tables leads to them; since pages are aligned, the
- * low bits of an entry have room for a bit per 512-byte sector: has it been written here? A read
- * over another disk first reads all of it from there, into the same segments, and then lays what was
- * written here on top.
+ * Pages are given at the first write. A table of tables leads to them; since pages are aligned,
+ * the low bits of an entry have room for a bit per 512-byte sector: has it been written here? A
+ * read over another disk first reads all of it from there, into the same segments, and then
+ * lays what was written here on top.
  *
  * Invariants
  *   - An entry without sector bits has no page.
- * Locking    disk.lock (rank IO) around each page's entry and data; not held while `lower` works.
+ * Locking    disk.lock (rank IO) around each page's entry and data; not held while `lower`
+ *            works.
  */
 #include "vmm/ram_disk.h"
 
@@ -211,7 +212,9 @@ static void submit(struct block_device *device, struct block_request *r)
         discard(d, r);
         r->status = VMK_OK;
         break;
-    case BLOCK_COMPARE_WRITE: r->status = VMK_UNSUPPORTED; break;
+    case BLOCK_COMPARE_WRITE:
+    case BLOCK_RESERVE:
+    case BLOCK_RELEASE: r->status = VMK_UNSUPPORTED; break;
     }
     r->done(r);
 }

@@ -6,9 +6,11 @@
  *   its .vmx lies on a disk         a file beside it, NAME-N.vswp
  *   mem.swap.space=host:DEVICE      a part of that device, whose contents are lost
  *   mem.swap.space=ramdisk:64M      a part of a disk in memory: for tests and the simulation
- *   else                            none: only its balloon and its compression cache give pages back
+ *   else                            none: only its balloon and its compression cache give pages
+ *                                   back
  *
- * A file or part is as large as what the VM may lose: its memory less its reservation when it is made.
+ * A file or part is as large as what the VM may lose: its memory less its reservation. It is
+ * made at power-on, and grows before a reservation gets lower.
  * A VM whose .vmx is in visorfs (which is memory) gets no file beside it.
  *
  * Invariants
@@ -78,9 +80,18 @@ void swap_place_start(void)
     vmm->swap_area = area;
 }
 
+bool swap_place_uses(const char *name)
+{
+    const struct swap_area *area = this_host()->vmm->swap_area;
+
+    return area && storage_names_meet(area->block->name, name);
+}
+
 /* ---- parts of the device ---- */
 
-/* The lowest place behind which `size` bytes are free, or UINT64_MAX; *most is the largest gap. */
+/*
+ * The lowest place behind which `size` bytes are free, or UINT64_MAX; *most is the largest gap.
+ */
 static uint64_t place_find(const struct swap_area *a, uint64_t size, uint64_t *most)
 {
     uint64_t at = 0;
@@ -139,7 +150,7 @@ static vmk_status part_open(struct vm *vm, struct swap_store *s)
         part_set(area, NULL, vm, base, size);
     spin_unlock(&vmm->lock, irqs);
     if (base != UINT64_MAX)
-        status = swap_store_open_block(s, area->block, base, slots_of(vm));
+        status = swap_store_open_block(s, area->block, base, slots_of(vm), vm->page_count);
     if (status == VMK_OK)
         return VMK_OK;
     if (base != UINT64_MAX)
@@ -198,7 +209,7 @@ static vmk_status file_open(struct vm *vm, const char *folder, struct swap_store
     vmk_status status = vfs_is_up() ? VMK_NAME_TOO_LONG : VMK_NO_DEVICE;
 
     if (status == VMK_NAME_TOO_LONG && path_make(vm, folder, path, sizeof(path)))
-        status = swap_store_open_file(s, path, slots_of(vm), &available);
+        status = swap_store_open_file(s, path, slots_of(vm), vm->page_count, &available);
     if (status == VMK_NO_SPACE)
         vmk_log(VMK_LOG_ERROR,
                 "Mem: %s is not admitted: its swap file %s needs %llu MB and %llu MB are "
@@ -236,6 +247,49 @@ vmk_status swap_place_open(struct vm *vm, struct swap_store *s)
         return status;
     *s = (struct swap_store){0};
     return this_host()->vmm->swap_area ? part_open(vm, s) : VMK_OK;
+}
+
+/* As much behind its part of the device as it wants more? Then the part has it. */
+static vmk_status part_grow(const struct vm *vm, const struct swap_store *s, uint64_t slots)
+{
+    struct vmm_state *vmm = this_host()->vmm;
+    struct swap_area *a = vmm->swap_area;
+    const uint64_t end = s->base + slots * PAGE_SIZE;
+    vmk_status status = end <= a->block->size ? VMK_OK : VMK_NO_SPACE;
+    bool irqs = spin_lock(&vmm->lock);
+
+    for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
+        if (a->parts[i].vm && a->parts[i].vm != vm && a->parts[i].base > s->base &&
+            a->parts[i].base < end)
+            status = VMK_NO_SPACE;
+    }
+    for (unsigned i = 0; status == VMK_OK && i < VMM_VMS_MAX; i++) {
+        if (a->parts[i].vm == vm)
+            a->parts[i].size = slots * PAGE_SIZE;
+    }
+    spin_unlock(&vmm->lock, irqs);
+    return status;
+}
+
+vmk_status swap_place_grow(struct vm *vm, struct swap_store *s, uint64_t slots)
+{
+    uint64_t available = 0;
+    vmk_status status = VMK_OK;
+
+    if (slots <= s->slots)
+        return VMK_OK;
+    if (s->block && this_host()->vmm->swap_area)
+        status = part_grow(vm, s, slots);
+    if (status == VMK_OK)
+        status = swap_store_grow(s, slots, &available);
+    if (status != VMK_OK)
+        vmk_log(
+            VMK_LOG_ERROR,
+            "Mem: %s: its reservation stays: %s would need %llu MB more than its %llu MB and "
+            "%llu MB are available: %s; make room there, or power the VM off and on",
+            vm->config.name, s->name, MB((slots - s->slots) * PAGE_SIZE),
+            MB((uint64_t)s->slots * PAGE_SIZE), MB(available), vmk_status_text(status));
+    return status;
 }
 
 void swap_place_close(struct vm *vm, struct swap_store *s)

@@ -2,10 +2,10 @@
 /*
  * vmm/swap_store.c -- slots on a file (through the VFS) or on a part of a block device.
  *
- * Neighbouring slots are given to pages that go together, so that a cluster is one write. Where the file
- * system can set space aside (VMFS), the file has all its blocks when it is opened. Elsewhere opening
- * checks that there is room now, and a file system that fills up later ends reclamation (NO_SPACE), not
- * the guest.
+ * Neighbouring slots are given to pages that go together, so that a cluster is one write. Where
+ * the file system can set space aside (VMFS), the file has all its blocks when it is opened.
+ * Elsewhere opening checks that there is room now, and a file system that fills up later ends
+ * reclamation (NO_SPACE), not the guest.
  *
  * Invariants, locking: vmm/swap_store.h.
  */
@@ -28,13 +28,14 @@ static uint32_t sum_of(const void *page)
     return (uint32_t)(hash ^ hash >> 32);
 }
 
-static vmk_status slots_make(struct swap_store *s, uint64_t slots)
+static vmk_status slots_make(struct swap_store *s, uint64_t slots, uint64_t room)
 {
-    if (slots == 0 || slots > UINT32_MAX - 64)
+    if (slots == 0 || room < slots || room > UINT32_MAX - 64)
         return VMK_LIMIT;
-    s->used = heap_alloc((slots + 63) / 64 * sizeof(uint64_t), MEM_OWNER_VMM);
-    s->sums = heap_alloc(slots * sizeof(uint32_t), MEM_OWNER_VMM);
+    s->used = heap_alloc((room + 63) / 64 * sizeof(uint64_t), MEM_OWNER_VMM);
+    s->sums = heap_alloc(room * sizeof(uint32_t), MEM_OWNER_VMM);
     s->slots = (uint32_t)slots;
+    s->room = (uint32_t)room;
     return s->used && s->sums ? VMK_OK : VMK_NO_MEMORY;
 }
 
@@ -49,8 +50,30 @@ static vmk_status room_check(struct file *file, uint64_t size, uint64_t *availab
     return *available < size ? VMK_NO_SPACE : VMK_OK;
 }
 
+/* The file has blocks for its first `slots`, where its file system can set them aside. */
+static vmk_status file_fit(struct swap_store *s, uint64_t slots)
+{
+    const vmk_status status = file_allocate(s->file, slots * PAGE_SIZE);
+
+    return status == VMK_UNSUPPORTED ? file_truncate(s->file, slots * PAGE_SIZE) : status;
+}
+
+vmk_status swap_store_grow(struct swap_store *s, uint64_t slots, uint64_t *available)
+{
+    vmk_status status = VMK_OK;
+
+    *available = 0;
+    if (slots <= s->slots)
+        return VMK_OK;
+    if (slots > s->room)
+        return VMK_LIMIT;
+    if (s->file)
+        status = room_check(s->file, (slots - s->slots) * PAGE_SIZE, available);
+    return status == VMK_OK && s->file ? file_fit(s, slots) : status;
+}
+
 vmk_status swap_store_open_file(struct swap_store *s, const char *path, uint64_t slots,
-                                uint64_t *available)
+                                uint64_t room, uint64_t *available)
 {
     const struct vfs_where where = vfs_where_kernel();
     size_t length = strlen(path) + 1;
@@ -68,20 +91,18 @@ vmk_status swap_store_open_file(struct swap_store *s, const char *path, uint64_t
     s->path = heap_alloc(length, MEM_OWNER_VMM);
     if (s->path)
         memcpy(s->path, path, length);
-    status = slots_make(s, slots);
+    status = slots_make(s, slots, room);
     if (status == VMK_OK)
         status = room_check(s->file, slots * PAGE_SIZE, available);
     if (status == VMK_OK)
-        status = file_allocate(s->file, slots * PAGE_SIZE);
-    if (status == VMK_UNSUPPORTED)
-        status = file_truncate(s->file, slots * PAGE_SIZE);
+        status = file_fit(s, slots);
     if (status != VMK_OK)
         swap_store_close(s);
     return status;
 }
 
 vmk_status swap_store_open_block(struct swap_store *s, struct block_device *block,
-                                 uint64_t base, uint64_t slots)
+                                 uint64_t base, uint64_t slots, uint64_t room)
 {
     vmk_status status;
 
@@ -91,7 +112,7 @@ vmk_status swap_store_open_block(struct swap_store *s, struct block_device *bloc
     if (block->block_size > PAGE_SIZE || block->read_only)
         return VMK_UNSUPPORTED;
     vmk_snprintf(s->name, sizeof(s->name), "%s", block->name);
-    status = slots_make(s, slots);
+    status = slots_make(s, slots, room);
     s->block = block;
     if (status != VMK_OK)
         swap_store_close(s);
@@ -115,7 +136,7 @@ void swap_store_close(struct swap_store *s)
     s->path = NULL;
     s->used = NULL;
     s->sums = NULL;
-    s->slots = 0;
+    s->slots = s->room = 0;
 }
 
 /* ---- slots ---- */

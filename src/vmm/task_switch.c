@@ -2,17 +2,20 @@
 /*
  * vmm/task_switch.c -- a 32-bit guest changes tasks by hardware, and VT-x leaves that to us.
  *
- * A far CALL or JMP to a TSS or task gate, an IRET with NT set and an event whose gate in the IDT is
- * a task gate all exchange the whole processor state through memory. VT-x makes an exit of each and
- * has only checked the selector and the gate. AMD-V does the switch itself and is not asked to exit.
+ * A far CALL or JMP to a TSS or task gate, an IRET with NT set and an event whose gate in the
+ * IDT is a task gate all exchange the whole processor state through memory. VT-x makes an exit
+ * of each and has only checked the selector and the gate. AMD-V does the switch itself and is
+ * not asked to exit.
  *
  * There are three parts. prepare() looks at everything that can still fault in the old task and
- * changes nothing. commit() saves the old task, marks the busy bits and loads the plain registers;
- * from there on the new task runs. enter() loads its segments: what is wrong with those is a fault
- * of the new task's first instruction, taken with as much of its state as there is.
+ * changes nothing. commit() saves the old task, marks the busy bits and loads the plain
+ * registers; from there on the new task runs. enter() loads its segments: what is wrong with
+ * those is a fault of the new task's first instruction, taken with as much of its state as
+ * there is.
  *
- * A fault before commit() meets the event that was being delivered (v->inject) in vcpu_raise(), which
- * makes a double fault where the processor would. Behind it the event counts as delivered.
+ * A fault before commit() meets the event that was being delivered (v->inject) in vcpu_raise(),
+ * which makes a double fault where the processor would. Behind it the event counts as
+ * delivered.
  *
  * Not modelled: the limit of the new stack when the error code is pushed, NMI blocking when the
  * NMI's gate is a task gate, shadow-stack fields.
@@ -29,8 +32,7 @@
 #include "vmm/vm.h"
 
 #define RFLAGS_LOADED   0x3f7fd7u  // what exists
-#define DR6_BT          BIT(15)
-#define DR7_LOCAL       0x155u  // L0-L3, LE: of one task only
+#define DR7_LOCAL       0x155u     // L0-L3, LE: of one task only
 #define SELECTOR_LDT    4u
 #define TSS_WIDE_SIZE   104u
 #define TSS_NARROW_SIZE 44u
@@ -126,7 +128,9 @@ static void raise(const struct switching *s, uint8_t vector, uint32_t selector)
 
 /* ---- descriptors ---- */
 
-/* Reads what a selector names. False: a fault is queued, `vector` if the table ends before it. */
+/*
+ * Reads what a selector names. False: a fault is queued, `vector` if the table ends before it.
+ */
 static bool descriptor_read(const struct switching *s, uint16_t selector, uint8_t vector,
                             struct descriptor *out)
 {
@@ -262,8 +266,10 @@ static bool prepare(struct switching *s, uint16_t selector)
            type_change(v, s->next.at, 0, 0);
 }
 
-/* Saves the old task and makes the new one current, all but its segments. False: a fault is queued;
- * after prepare() only when another vCPU changed the tables meanwhile. */
+/*
+ * Saves the old task and makes the new one current, all but its segments. False: a fault is
+ * queued; after prepare() only when another vCPU changed the tables meanwhile.
+ */
 static bool commit(struct switching *s, struct task_state *state)
 {
     struct vcpu *v = s->v;
@@ -425,7 +431,8 @@ static bool enter(const struct switching *s, const struct task_state *state)
         enter_vm86(v, state);
         return segment_load(s, VT_LDTR, state->ldt, 0);
     }
-    // Until each is loaded: its selector, and nothing behind it. SS has the privilege that CS has.
+    // Until each is loaded: its selector, and nothing behind it. SS has the privilege that CS
+    // has.
     vt()->get_segment(v, VT_CS, &cs);
     cs.selector = state->cs;
     if (cs.rights & VT_SEG_UNUSABLE || !(cs.rights & TYPE_CODE))
@@ -499,9 +506,7 @@ enum exit_verdict exit_task_switch(struct vcpu *v, const struct vm_exit *exit)
     v->inject.valid = false;
     if (!commit(&s, &state) || !enter(&s, &state) || (s.has_error && !error_push(&s)))
         return EXIT_RESUME;
-    if (state.trap) {
-        v->dr6 |= DR6_BT;
-        vcpu_raise(v, VECTOR_DB, false, 0);
-    }
+    if (state.trap)
+        vcpu_raise_db(v, DR6_BT);
     return EXIT_RESUME;
 }

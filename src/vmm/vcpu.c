@@ -2,7 +2,8 @@
 /*
  * vmm/vcpu.c -- a vCPU's registers, its reset, and the exceptions that emulation raises.
  *
- * Invariants: v->inject holds at most one event; two exceptions merge as the processor merges them.
+ * Invariants: v->inject holds at most one event; two exceptions merge as the processor merges
+ * them.
  * Locking: none; the caller is the vCPU's world, or the vCPU has never run.
  *
  * Sources: SDM-3A, "Processor State After Power-up"; "Interrupt 8 -- Double Fault Exception".
@@ -70,6 +71,12 @@ void vcpu_raise_ud(struct vcpu *v)
     vcpu_raise(v, 6, false, 0);
 }
 
+void vcpu_raise_db(struct vcpu *v, uint64_t bits)
+{
+    vt()->set(v, VT_DR6, vt()->get(v, VT_DR6) | bits);
+    vcpu_raise(v, VECTOR_DB, false, 0);
+}
+
 void vcpu_raise_pf(struct vcpu *v, uint64_t address, uint32_t error)
 {
     v->regs.cr2 = address;
@@ -96,12 +103,12 @@ void vcpu_reset(struct vcpu *v)
     v->inject.valid = false;
     __atomic_store_n(&v->nmi_pending, 0, __ATOMIC_SEQ_CST);
     memset(v->dr, 0, sizeof(v->dr));
-    v->dr6 = 0xffff0ff0;
     b->set(v, VT_EFER, 0);
     b->set(v, VT_CR0, 0x60000010);
     b->set(v, VT_CR2, 0);
     b->set(v, VT_CR3, 0);
     b->set(v, VT_CR4, 0);
+    b->set(v, VT_DR6, DR6_FIXED);
     b->set(v, VT_DR7, 0x400);
     b->set(v, VT_RFLAGS, 2);
     b->set(v, VT_RIP, 0xfff0);

@@ -47,7 +47,7 @@ struct vcpu {
     struct vt_event inject;       // (c) goes in at the next entry
     struct vt_event injected;     // (c) what went in last, for the trace, which clears `valid`
     uint8_t nmi_pending;          // (a) how many wait: vcpu_nmi_note()
-    enum vcpu_state state;        // (c)
+    enum vcpu_state state;        // (a) written by its own world only
     bool init_pending;            // (a) INIT received
     int sipi_vector;              // (a) -1: none
     struct vlapic *lapic;
@@ -61,7 +61,8 @@ struct vcpu {
     uint64_t tsc_aux, misc_enable;
     uint64_t mtrr[32];    // (c) stored, never used
     void *fpu;            // (c) PLAT_FPU_AREA_SIZE
-    uint64_t dr[4], dr6;  // (c)
+    uint64_t dr[4], dr6;  // (c) dr6: where the back end has none; ask it for VT_DR6
+    uint8_t breakpoints;  // (c) L0 to G3 of DR7 as of an exit for a port or a nested fault
     uint64_t exit_counts[VM_EXIT_KIND_COUNT];
     plat_ns guest_ns;       // of guest_cycles, for reports
     uint64_t guest_cycles;  // (c) TSC between entries and exits
@@ -80,11 +81,14 @@ struct vcpu {
 
 /* The world function of a vCPU; argument is the struct vcpu. vmm/vcpu_run.c */
 void vcpu_main(void *argument);
-/* Something changed for it (interrupt posted, INIT, stop): it leaves guest or HLT soon. Any context. */
+/*
+ * Something changed for it (interrupt posted, INIT, stop): it leaves guest or HLT soon. Any
+ * context.
+ */
 void vcpu_kick(struct vcpu *v);
 /*
- * An NMI for it. Two may wait: a processor would have taken the first at once, and holds one more while
- * that is served. Any context; the caller kicks.
+ * An NMI for it. Two may wait: a processor would have taken the first at once, and holds one
+ * more while that is served. Any context; the caller kicks.
  */
 static inline void vcpu_nmi_note(struct vcpu *v)
 {
@@ -101,9 +105,14 @@ static inline void vcpu_nmi_note(struct vcpu *v)
 void vcpu_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error);
 void vcpu_raise_gp(struct vcpu *v);  // #GP(0)
 void vcpu_raise_ud(struct vcpu *v);
+void vcpu_raise_db(struct vcpu *v, uint64_t bits);                     // sets those of DR6
 void vcpu_raise_pf(struct vcpu *v, uint64_t address, uint32_t error);  // sets CR2
 void vcpu_raise_nmi(struct vcpu *v);
-/* Architecture reset (INIT: `init` keeps the FPU and a few others). Then vt state is reset state. */
+/*
+ * What INIT does to a processor. A reset of the machine also clears the FPU and TSC_ADJUST
+ * (vcpu_run.c).
+ * By its world, or before there is one.
+ */
 void vcpu_reset(struct vcpu *v);
 
 /* GPR including RSP, by number. */
@@ -139,6 +148,19 @@ must_check vmk_status gla_read(struct vcpu *v, uint64_t gla, void *out, size_t s
 must_check vmk_status gla_write(struct vcpu *v, uint64_t gla, const void *in, size_t size,
                                 struct gla_fault *fault);
 
+/* ---- breakpoints on what is done in the processor's place, vmm/breakpoint.c ---- */
+enum breakpoint_kind {
+    BREAKPOINT_WRITE = 1,
+    BREAKPOINT_IO = 2,
+    BREAKPOINT_READ = 3
+};
+/*
+ * The bits of DR6 for those of DR0-3 that watch any of these bytes (linear addresses or ports).
+ */
+uint64_t breakpoint_hits(struct vcpu *v, uint64_t at, unsigned size, enum breakpoint_kind kind);
+/* Goes on at `next`, with the trap of `hits`, if any, and of the single step. */
+void breakpoint_step(struct vcpu *v, uint64_t next, uint64_t hits);
+
 /* ---- instruction emulation, vmm/emulate.c over vmm/decode.c ---- */
 /* Emulates the instruction at RIP whose memory operand is MMIO at exit->nested.gpa. */
 enum exit_verdict emulate_mmio(struct vcpu *v, const struct vm_exit *exit, uint32_t *length);
@@ -149,6 +171,8 @@ enum exit_verdict emulate_string_io(struct vcpu *v, const struct vm_exit *exit,
 uint32_t emulate_length(struct vcpu *v);
 /* Is HLT the instruction at RIP? Queues nothing. */
 bool emulate_next_is_hlt(struct vcpu *v);
-/* The word in memory that the instruction at RIP names (LMSW). False: it cannot be read; a fault that
- * says so may be queued, otherwise the instruction runs again. */
+/*
+ * The word in memory that the instruction at RIP names (LMSW). False: it cannot be read; a
+ * fault that says so may be queued, otherwise the instruction runs again.
+ */
 must_check bool emulate_read_word(struct vcpu *v, uint16_t *value, uint32_t *length);

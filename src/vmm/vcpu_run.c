@@ -3,16 +3,16 @@
  * vmm/vcpu_run.c -- the loop of a vCPU's world: what is due, into the guest, what did it want.
  *
  * Other worlds, devices and CPUs reach a vCPU through vcpu_kick(): they leave their message (an
- * interrupt in the local APIC, init_pending, the VM's state) and set `kicked`. The loop takes the
- * flag before it looks and looks at it again, irqs off and on_cpu told, right before the entry; so
- * either it sees the message or the sender sees on_cpu and pulls it out of the guest.
+ * interrupt in the local APIC, init_pending, the VM's state) and set `kicked`. The loop takes
+ * the flag before it looks and looks at it again, irqs off and on_cpu told, right before the
+ * entry; so either it sees the message or the sender sees on_cpu and pulls it out of the guest.
  *
  * Interrupts are only looked at when something may have changed them: a kick, or an exit that
- * could touch a controller. CPUID exits skip that, which is what makes them cheap, and so do exits for
- * IN: a device whose read raises an interrupt kicks.
+ * could touch a controller. CPUID exits skip that, which is what makes them cheap, and so do
+ * exits for IN: a device whose read raises an interrupt kicks.
  *
- * Invariants: only this loop moves RIP, injects and enters; v->state is VCPU_HALTED only while the
- * world blocks or is about to.
+ * Invariants: only this loop moves RIP, injects and enters; v->state is VCPU_HALTED only while
+ * the world blocks or is about to.
  * Locking: the wait queue's lock around the last test before blocking; otherwise none.
  */
 #include "core/log.h"
@@ -107,21 +107,49 @@ static void take_init_sipi(struct vcpu *v)
     }
 }
 
-/* vCPU 0 reloads the machine when all others have arrived here. False: the VM is to end. */
+/* As a processor is after RESET. */
+static void reset_self(struct vcpu *v)
+{
+    vcpu_reset(v);
+    plat_fpu_area_init(v->fpu);
+    v->tsc_adjust = 0;
+    STORE(v->state, v->index == 0 ? VCPU_RUNNING : VCPU_WAIT_SIPI);
+}
+
+/* All stand still: what came since each reset itself was for the machine that is gone. */
+static void messages_drop(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        STORE(vm->vcpus[i]->init_pending, false);
+        STORE(vm->vcpus[i]->sipi_vector, -1);
+        STORE(vm->vcpus[i]->nmi_pending, 0);
+    }
+}
+
+/*
+ * Each vCPU resets itself and arrives; vCPU 0 reloads the machine when all have. So nothing is
+ * left to do to the others when the guest runs again, and what it sends them at once is kept.
+ * False: the VM is to end.
+ */
 static bool take_reset(struct vcpu *v)
 {
     struct vm *vm = v->vm;
     vmk_status status = VMK_OK;
     bool leader = v->index == 0;
-    bool irqs = plat_irq_save();
+    bool irqs;
+    unsigned mine;
 
+    reset_self(v);
+    irqs = plat_irq_save();
     spin_lock_irqs_off(&vm->ended.lock);
+    mine = vm->resets;
     vm->reset_arrived++;
     spin_unlock_irqs_off(&vm->ended.lock);
     wait_queue_wake(&vm->ended, WAIT_QUEUE_ALL);
     while (status != VMK_KILLED) {
         spin_lock_irqs_off(&vm->ended.lock);
-        if (LOAD(vm->state) != VM_STATE_RESETTING ||
+        // The guest may ask for the next one before this vCPU has seen the end of this one.
+        if (LOAD(vm->state) != VM_STATE_RESETTING || vm->resets != mine ||
             (leader && vm->reset_arrived == vm->vcpu_count)) {
             spin_unlock_irqs_off(&vm->ended.lock);
             break;
@@ -131,13 +159,8 @@ static bool take_reset(struct vcpu *v)
     plat_irq_restore(irqs);
     if (status == VMK_KILLED)
         return false;
-    vcpu_reset(v);
-    plat_fpu_area_init(v->fpu);
-    v->tsc_adjust = 0;
-    STORE(v->init_pending, false);
-    STORE(v->sipi_vector, -1);
-    STORE(v->state, v->index == 0 ? VCPU_RUNNING : VCPU_WAIT_SIPI);
     if (leader && LOAD(vm->state) == VM_STATE_RESETTING) {
+        messages_drop(vm);
         status = vm_reload(vm);
         // The host may be short of memory: reclamation makes some.
         for (unsigned i = 0; i < RELOAD_TRIES && status == VMK_NO_MEMORY; i++) {
@@ -151,12 +174,15 @@ static bool take_reset(struct vcpu *v)
             vm_stop(vm, 1, "cannot be loaded again");
             return false;
         }
-        vm->reset_arrived = 0;
-
         enum vm_state expected = VM_STATE_RESETTING;
 
+        // As one: who saw that this reset is over must not take the state for the next one.
+        irqs = spin_lock(&vm->ended.lock);
+        vm->reset_arrived = 0;
+        vm->resets++;
         (void)__atomic_compare_exchange_n(&vm->state, &expected, VM_STATE_ON, false,
                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+        spin_unlock(&vm->ended.lock, irqs);
         wait_queue_wake(&vm->ended, WAIT_QUEUE_ALL);
     }
     return true;
@@ -168,7 +194,7 @@ static bool take_messages(struct vcpu *v)
     enum vm_state state = LOAD(v->vm->state);
 
     vcpu_flush(v);
-    if (__builtin_expect(state == VM_STATE_RESETTING, 0)) {
+    while (__builtin_expect(state == VM_STATE_RESETTING, 0)) {
         if (!take_reset(v))
             return false;
         state = LOAD(v->vm->state);
@@ -263,10 +289,8 @@ static void step_over(struct vcpu *v, const struct vt_backend *b, const struct v
     if (__builtin_expect(next > UINT32_MAX && exit->rip <= UINT32_MAX, 0) &&
         !(b->get(v, VT_EFER) & EFER_LMA))
         next = (uint32_t)next;
-    if (__builtin_expect(b->step(v, next), 0)) {
-        v->dr6 |= BIT(14);
-        vcpu_raise(v, 1, false, 0);
-    }
+    if (__builtin_expect(b->step(v, next), 0))
+        vcpu_raise_db(v, DR6_BS);
 }
 
 /* HLT: waits for an interrupt unless one is here. False: the world is to end. */

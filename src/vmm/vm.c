@@ -311,10 +311,16 @@ static bool state_move(struct vm *vm, enum vm_state to)
 
 void vm_stop(struct vm *vm, int status, const char *reason)
 {
-    if (!state_move(vm, VM_STATE_STOPPING))
+    const enum vm_state state = __atomic_load_n(&vm->state, __ATOMIC_SEQ_CST);
+
+    if ((state != VM_STATE_ON && state != VM_STATE_RESETTING) ||
+        __atomic_exchange_n(&vm->stop_begun, true, __ATOMIC_SEQ_CST))
         return;
+    // Before the state says so: then any vCPU may be the last one, and somebody reads them.
     vm->status = status;
     vm->end_reason = reason;
+    if (!state_move(vm, VM_STATE_STOPPING))
+        return;
     vmk_log(VMK_LOG_INFO, "VM: %s: stopping: %s, status %d", vm->config.name, reason, status);
     kick_all(vm);
 }
@@ -396,7 +402,8 @@ void vm_destroy(struct vm *vm)
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         int code;
 
-        // NOT_FOUND: that world was never made. A dying caller cannot sleep, and need not for long.
+        // NOT_FOUND: that world was never made. A dying caller cannot sleep, and need not for
+        // long.
         while (vm->vcpus[i]->world.raw &&
                world_wait(vm->vcpus[i]->world, PLAT_NS_NEVER, &code) == VMK_KILLED)
             world_yield();

@@ -2,8 +2,8 @@
 /*
  * vmm/vm.h -- a virtual machine: vCPUs, guest memory, devices, power state.
  *
- * Guest memory is given page by page at the first touch. Ports and MMIO ranges belong to devices
- * that registered them; a port nobody owns reads all ones, memory nobody owns likewise.
+ * Guest memory is given page by page at the first touch. Ports and MMIO ranges belong to
+ * devices that registered them; a port nobody owns reads all ones, memory nobody owns likewise.
  */
 #pragma once
 
@@ -36,13 +36,17 @@ struct vm_io_ops {
      * off, in the world of `v`. */
     uint64_t (*read)(void *device, struct vcpu *v, uint64_t offset, unsigned size);
     void (*write)(void *device, struct vcpu *v, uint64_t offset, unsigned size, uint64_t value);
-    /* Of a port only, instead of both: without the lock, irqs on; may block. For IN it sets *value. */
+    /*
+     * Of a port only, instead of both: without the lock, irqs on; may block. For IN it sets
+     * *value.
+     */
     void (*outside)(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value);
 };
 
 /*
- * Work that a register handler may not do, because it waits. The handler leaves it in vm->settle; it
- * is run in the same vCPU's world right after the handler, the lock dropped, before the guest goes on.
+ * Work that a register handler may not do, because it waits. The handler leaves it in
+ * vm->settle; it is run in the same vCPU's world right after the handler, the lock dropped,
+ * before the guest goes on.
  */
 struct vm_settle {
     void (*run)(struct vm_settle *settle);
@@ -101,6 +105,7 @@ struct vm {
     struct vm_reclaim *reclaim;  // (i)
     struct vm_swap *swap;        // (i) null: neither compressed nor swapped
     uint64_t mem_min;            // (a) its reservation: below the floor it grows to that
+    uint64_t mem_due;            // (a) pages up to which others give for it
     uint64_t mem_cap;            // (a) pages it may have by limits; 0: no limit
     bool mem_presses;            // of the world memsched: its limit asks for pages
     uint64_t mem_least;          // (w) least pages held after some were taken; 0: none were
@@ -140,11 +145,13 @@ struct vm {
     plat_ns power_on_time;
 
     enum vm_state state;  // (a)
+    bool stop_begun;      // (a) somebody sets status and end_reason
     int status;           // what the guest said at its end (port 0xf4), or 0
     const char *end_reason;
     unsigned worlds_left;  // (a)
     struct wait_queue ended;
     unsigned reset_arrived;     // (w) ended.lock: vCPUs that wait for the reset
+    unsigned resets;            // (w) ended.lock: how many are done
     unsigned triple_faults;     // (a) lately
     plat_ns triple_fault_time;  // (a) of the last
     bool devices_made;          // (i)
@@ -157,19 +164,30 @@ struct vm {
 
 /* ---- memory; world context, vm->lock not held unless _locked ---- */
 /*
- * Takes the VM's lock with memory at that PPN of RAM, giving it if there is none and waiting for what is
- * swapped out. `write`: the page becomes the VM's own; for a reader a shared page stays shared. Not OK: the
- * lock is not held. NOT_FOUND: not RAM. NO_MEMORY. CORRUPT: lost. KILLED and IO_ERROR as vm_page_wait() says.
- * World context, nothing locked. [switch]
+ * Takes the VM's lock with memory at that PPN of RAM, giving it if there is none and waiting
+ * for what is swapped out. `write`: the page becomes the VM's own; for a reader a shared page
+ * stays shared. Not OK: the lock is not held. NOT_FOUND: not RAM. NO_MEMORY. CORRUPT: lost.
+ * KILLED and IO_ERROR as vm_page_wait() says. World context, nothing locked. [switch]
  */
 must_check vmk_status vm_page_lock(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn,
                                    bool *irqs);
 /* The RAM page number of a PPN, or page_count if it is not RAM. */
-uint64_t vm_ram_index(const struct vm *vm, ppn_t ppn);
+static inline uint64_t vm_ram_index(const struct vm *vm, ppn_t ppn)
+{
+    const uint64_t four_gb = BIT(32) >> PAGE_SHIFT;
+
+    if (__builtin_expect(ppn.raw < vm->low_page_count, 1))
+        return ppn.raw;
+    if (ppn.raw >= four_gb && ppn.raw - four_gb < vm->page_count - vm->low_page_count)
+        return ppn.raw - four_gb + vm->low_page_count;
+    return vm->page_count;
+}
 bool vm_is_ram(const struct vm *vm, gpa_t gpa);
 /* Copies between guest-physical memory and the kernel. NOT_FOUND if any byte is no RAM. */
 must_check vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size);
-/* The RAM there, up to the end of its page; null if it is none, or a page nobody has touched. */
+/*
+ * The RAM there, up to the end of its page; null if it is none, or a page nobody has touched.
+ */
 void *vm_ram_at(struct vm *vm, gpa_t gpa);
 must_check vmk_status vm_memory_write(struct vm *vm, gpa_t gpa, const void *in, size_t size);
 /* The same with vm->lock held (device handlers). */
@@ -182,7 +200,10 @@ must_check vmk_status vm_port_register(struct vm *vm, uint16_t base, uint16_t co
                                        const struct vm_io_ops *ops, void *device);
 must_check vmk_status vm_mmio_register(struct vm *vm, gpa_t base, uint64_t size,
                                        const struct vm_io_ops *ops, void *device);
-/* Accesses; take vm->lock, and may block at a port that somebody outside answers. False: nobody is there (reads give all ones). */
+/*
+ * Accesses; take vm->lock, and may block at a port that somebody outside answers. False: nobody
+ * is there (reads give all ones).
+ */
 bool vm_port_access(struct vm *vm, struct vcpu *v, uint16_t port, unsigned size, bool in,
                     uint32_t *value);
 bool vm_mmio_access(struct vm *vm, struct vcpu *v, gpa_t gpa, unsigned size, bool read,
@@ -194,25 +215,32 @@ void vm_irq_line_set(struct vm *vm, unsigned gsi, bool high);
 /* ---- power ---- */
 /* Makes the VM of a configuration: memory, vCPUs, devices, kernel loaded. Not running yet. */
 must_check vmk_status vm_create(const struct vm_config *config, struct vm **out);
-/* The same without a kernel, for `owner` (null: the kernel), whose disks are opened for him; `client`
- * loads it (null: nobody asks). */
+/*
+ * The same without a kernel, for `owner` (null: the kernel), whose disks are opened for him;
+ * `client` loads it (null: nobody asks).
+ */
 must_check vmk_status vm_create_empty(const struct vm_config *config,
                                       const struct vm_owner *owner, struct vm_client *client,
                                       struct vm **out);
 /*
- * Calls visit() for each VM of the host until one says true; was there one? Under the lock of the
- * table: VMs stay meanwhile, and only locks above rank VMS may be taken. vmm/vm_table.c
+ * Calls visit() for each VM of the host until one says true; was there one? Under the lock of
+ * the table: VMs stay meanwhile, and only locks above rank VMS may be taken. vmm/vm_table.c
  */
 bool vm_table_visit(bool (*visit)(struct vm *vm, void *argument), void *argument);
 /* Is that world, or the group of them, this VM's? */
 bool vm_has_world(const struct vm *vm, uint32_t world);
-/* A VM by its place in the table, kept from ending until vm_table_release(); null if there is none. */
+/*
+ * A VM by its place in the table, kept from ending until vm_table_release(); null if there is
+ * none.
+ */
 struct vm *vm_table_hold(unsigned index);
 void vm_table_release(struct vm *vm);
 must_check vmk_status vm_table_add(struct vm *vm);  // LIMIT
 void vm_table_remove(struct vm *vm);
 must_check vmk_status vm_power_on(struct vm *vm);
-/* The guest or the host ends it: every vCPU leaves soon. `reason` is static text. Any context. */
+/*
+ * The guest or the host ends it: every vCPU leaves soon. `reason` is static text. Any context.
+ */
 void vm_stop(struct vm *vm, int status, const char *reason);
 /* Guest asked for a reset: the VM is loaded again and restarts. */
 void vm_request_reset(struct vm *vm, const char *reason);
@@ -238,10 +266,15 @@ static inline uint64_t vcpu_tsc(const struct vcpu *v)
 
 /* ---- boot: finds files among the boot modules (ustar archives included) ---- */
 must_check vmk_status boot_file_find(const char *name, const void **data, size_t *size);
-/* Loads kernel, initrd and command line of the config and sets vCPU 0's registers (vmm/loader.c).
- * Recognises bzImage and Multiboot-1 ELF32. Errors are logged with file and field. */
+/*
+ * Loads kernel, initrd and command line of the config and sets vCPU 0's registers
+ * (vmm/loader.c).
+ * Recognises bzImage and Multiboot-1 ELF32. Errors are logged with file and field.
+ */
 must_check vmk_status vm_load_kernel(struct vm *vm);
-/* Writes ACPI, SMBIOS tables into guest memory (vmm/dev/acpi_tables.c); the RSDP's address out. */
+/*
+ * Writes ACPI, SMBIOS tables into guest memory (vmm/dev/acpi_tables.c); the RSDP's address out.
+ */
 must_check vmk_status vm_write_tables(struct vm *vm, gpa_t *rsdp);
 /* Creates every device and registers its ranges (vmm/dev/devices.c); the inverse frees them. */
 must_check vmk_status vm_devices_create(struct vm *vm);

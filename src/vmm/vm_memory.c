@@ -2,15 +2,17 @@
 /*
  * vmm/vm_memory.c -- a VM's RAM: which guest pages exist, and the machine pages behind them.
  *
- * RAM lies below VM_MMIO_HOLE and goes on at 4 GB. A page costs nothing until it is touched, by the
- * guest (a nested fault) or by the kernel for it (loading, device DMA, the emulator).
+ * RAM lies below VM_MMIO_HOLE and goes on at 4 GB. A page costs nothing until it is touched, by
+ * the guest (a nested fault) or by the kernel for it (loading, device DMA, the emulator).
  *
- * Invariants: a page that is PRESENT, FROZEN or SHARED is mapped by the nested table, others are not.
- * A pointer to a page is good until the vCPU that asked has seen the next flush (vm_reclaim.c); what
- * a device uses is pinned.
+ * Invariants: a page that is PRESENT, FROZEN or SHARED is mapped by the nested table, others
+ * are not.
+ * A pointer to a page is good until the vCPU that asked has seen the next flush (vm_reclaim.c);
+ * what a device uses is pinned.
  * Locking: p2m and the nested table under the VM's lock.
  */
 #include "core/assert.h"
+#include "core/log.h"
 #include "lib/string.h"
 #include "vmm/vm.h"
 #include "vmm/vm_large.h"
@@ -18,16 +20,7 @@
 #include "vmm/vm_swap.h"
 #include "vmm/vmm_mem.h"
 
-#define FOUR_GB_PPN (BIT(32) >> PAGE_SHIFT)
-
-uint64_t vm_ram_index(const struct vm *vm, ppn_t ppn)
-{
-    if (ppn.raw < vm->low_page_count)
-        return ppn.raw;
-    if (ppn.raw >= FOUR_GB_PPN && ppn.raw - FOUR_GB_PPN < vm->page_count - vm->low_page_count)
-        return ppn.raw - FOUR_GB_PPN + vm->low_page_count;
-    return vm->page_count;
-}
+#define LOAD_PATIENCE 60000000000ull  // ns that a page of a VM being loaded is waited for
 
 bool vm_is_ram(const struct vm *vm, gpa_t gpa)
 {
@@ -102,11 +95,36 @@ static vmk_status page_in(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn)
     return status;
 }
 
+/*
+ * A VM that is being loaded takes nothing from itself, and nobody may give it anything: it does
+ * not wait for ever.
+ */
+static bool is_hopeless(const struct vm *vm, plat_ns *since)
+{
+    const plat_ns now = plat_time_now();
+
+    if (__atomic_load_n(&vm->state, __ATOMIC_RELAXED) != VM_STATE_NEW)
+        return false;
+    if (!*since)
+        *since = now;
+    if (now - *since < LOAD_PATIENCE)
+        return false;
+    vmk_log(
+        VMK_LOG_ERROR,
+        "VM: %s: no memory to load it: %llu KB are free on the host, and the other VMs gave "
+        "none in %llu s; power one off, or lower its reservation",
+        vm->config.name, (unsigned long long)page_free_count() * 4,
+        LOAD_PATIENCE / 1000000000ull);
+    return true;
+}
+
 vmk_status vm_page_lock(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn, bool *irqs)
 {
+    plat_ns since = 0;
     vmk_status status;
 
-    (void)vm_large_back(vm, ppn);
+    if (this_host()->vmm->large_above)
+        (void)vm_large_back(vm, ppn);
     do {
         *irqs = spin_lock(&vm->lock);
         status = page_in(vm, ppn, write, mpn);
@@ -114,7 +132,7 @@ vmk_status vm_page_lock(struct vm *vm, ppn_t ppn, bool write, mpn_t *mpn, bool *
             return VMK_OK;
         spin_unlock(&vm->lock, *irqs);
         if (status == VMK_AGAIN)
-            status = vm_page_wait(vm, ppn);
+            status = is_hopeless(vm, &since) ? VMK_NO_MEMORY : vm_page_wait(vm, ppn);
     } while (status == VMK_OK);
     return status;
 }
@@ -168,7 +186,10 @@ vmk_status vm_memory_write_locked(struct vm *vm, gpa_t gpa, const void *in, size
     return range_is_ram(vm, gpa, size) ? memory_copy(vm, gpa, NULL, in, size) : VMK_NOT_FOUND;
 }
 
-/* Without the lock, to read: a page that is taken away is freed after this vCPU was between two exits. */
+/*
+ * Without the lock, to read: a page that is taken away is freed after this vCPU was between two
+ * exits.
+ */
 void *vm_ram_at(struct vm *vm, gpa_t gpa)
 {
     const uint64_t index = vm_ram_index(vm, gpa_to_ppn(gpa));

@@ -2,15 +2,20 @@
 /*
  * vmm/vm_swap.c -- one world per VM that takes pages out of its memory and brings them back.
  *
- * Out: some random pages are unmapped (LEAVING) and all vCPUs flushed. What nobody touched until then
- * has contents that can no longer change: it is packed into the compression cache if it gets half as
- * small, else written to the swap store, a cluster at a time. A page that is touched on the way is
- * mapped again and stays, so a guest never waits for a page that is going. When the cache is full its
- * oldest pages go on to the store.
+ * Out: some random pages are unmapped (LEAVING) and all vCPUs flushed. What nobody touched
+ * until then has contents that can no longer change: it is packed into the compression cache if
+ * it gets half as small, else written to the swap store, a cluster at a time. A page that is
+ * touched on the way is mapped again and stays, so a guest never waits for a page that is
+ * going. When the cache is full its oldest pages go on to the store.
  *
- * In: who touches a SWAPPED page leaves a request and blocks (booked as SWPWT). The world serves requests
- * before everything else, also between two steps of a batch. A COMPRESSED page is unpacked on the
- * spot. Because one world reads and writes the store, no slot is written while it is read.
+ * In: who touches a SWAPPED page leaves a request and blocks (booked as SWPWT). The world
+ * serves requests before everything else, also between two steps of a batch. A COMPRESSED page
+ * is unpacked on the spot. Because one world reads and writes the store, no slot is written
+ * while it is read.
+ *
+ * Who gives. Above its target a VM gives as the policy says. When it must wait for memory, it
+ * gives a page of its own for each that it wants, unless it has less than is due to it: then
+ * the others give, and only if it got nothing for a while does it help itself.
  *
  * Victims are random, so that no guest's own replacement falls into step with ours.
  *
@@ -18,17 +23,17 @@
  *                  │ touched                    └─ does not pack ─► cluster ─┴► store
  *                  └──► PRESENT again
  *
- * Errors. A write that fails costs nothing: the page is still there. After several in a row, or when
- * the store is full, no more pages go out, and a VM above its share waits at level low. A page that
- * cannot be read back, or is not what was written, stops the VM with an error.
+ * Errors. A write that fails costs nothing: the page is still there. After several in a row, or
+ * when the store is full, no more pages go out, and a VM above its share waits at level low. A
+ * page that cannot be read back, or is not what was written, stops the VM with an error.
  *
  * Invariants
- *   - Whoever frees a machine page, a slot or a place in the cache changed the P2M's entry before, with
- *     the VM's lock held, from exactly what it looked at when it began.
+ *   - Whoever frees a machine page, a slot or a place in the cache changed the P2M's entry
+ *     before, with the VM's lock held, from exactly what it looked at when it began.
  *   - No page is freed before its copy elsewhere is complete.
  *   - LEAVING pages are those of the batch this world works at.
- * Locking    the VM's lock for the P2M, the cache, slots and counters; queue.lock (rank WAITQ) for
- *            requests. Nothing is held during I/O or packing.
+ * Locking    the VM's lock for the P2M, the cache, slots and counters; queue.lock (rank WAITQ)
+ *            for requests. Nothing is held during I/O or packing.
  * Start at   swap_main(), swap_reclaim(), bring_in().
  * Sources    [WALDSPURGER02] sections 2 and 6; docs/design/memory.md
  */
@@ -45,6 +50,10 @@
 #define READ_TRIES        3u
 #define SHORT_STEP        10000000ull   // ns between two looks of who waits for memory
 #define FRUITLESS_STEP    100000000ull  // after a batch that took nothing
+// Without a page of the others, until: targets are made anew, it gives its own, it asks again.
+#define OTHERS_LOOK       50000000ull
+#define OTHERS_PATIENCE   500000000ull
+#define OTHERS_AGAIN      5000000000ull
 
 /* On the stack of who waits. */
 struct request {
@@ -71,6 +80,7 @@ vmk_status vm_swap_create(struct vm *vm)
     vm->swap = s;
     s->vm = vm;
     wait_queue_init(&s->queue, "vmswap");
+    mutex_init(&s->growing, "vmswap");
     list_init(&s->wanted);
     rng_init(&s->rng, plat_entropy(), "swap", vm->index);
     percent = MIN(core_option_u64("mem.compress", CACHE_PERCENT), CACHE_PERCENT_MAX);
@@ -106,6 +116,25 @@ void vm_swap_destroy(struct vm *vm)
                   MEM_OWNER_VMM);
     heap_free(s);
     vm->swap = NULL;
+}
+
+vmk_status vm_swap_reserve(struct vm *vm, uint64_t min)
+{
+    const uint64_t slots = vm->page_count - MIN(min, vm->page_count);
+    struct vm_swap *s = vm->swap;
+    vmk_status status;
+    bool irqs;
+
+    if (!s || !swap_store_is_there(&s->store))
+        return VMK_OK;
+    mutex_lock(&s->growing);
+    status = swap_place_grow(vm, &s->store, slots);
+    irqs = spin_lock(&vm->lock);
+    if (status == VMK_OK && slots > s->store.slots)
+        s->store.slots = (uint32_t)slots;
+    spin_unlock(&vm->lock, irqs);
+    mutex_unlock(&s->growing);
+    return status;
 }
 
 static void swap_main(void *argument);
@@ -194,7 +223,14 @@ void vm_swap_kick(struct vm *vm)
 
 bool vm_swap_can_wait(struct vm *vm)
 {
-    return vm->swap && swap_store_is_there(&vm->swap->store) && LOAD(vm->state) != VM_STATE_NEW;
+    return vm->swap &&
+           (swap_store_is_there(&vm->swap->store) || LOAD(vm->state) == VM_STATE_NEW);
+}
+
+bool vm_swap_can_take(struct vm *vm)
+{
+    return vm->swap && swap_is_on(vm->swap) && swap_store_is_there(&vm->swap->store) &&
+           !LOAD(vm->swap->given_up) && !LOAD(vm->swap->full);
 }
 
 /* ---- what the policy says and asks ---- */
@@ -257,7 +293,7 @@ void vm_swap_counters_get(struct vm *vm, struct vm_swap_counters *out)
 void vm_swap_latency_get(struct vm *vm, enum vm_swap_latency_kind kind,
                          struct vm_swap_latency *out)
 {
-    const struct histogram *h;
+    const struct hdr *h;
     bool irqs;
 
     *out = (struct vm_swap_latency){0};
@@ -265,10 +301,10 @@ void vm_swap_latency_get(struct vm *vm, enum vm_swap_latency_kind kind,
         return;
     h = &vm->swap->latency[kind];
     irqs = spin_lock(&vm->lock);
-    *out = (struct vm_swap_latency){.count = h->total,
-                                    .p50 = histogram_percentile(h, 50),
-                                    .p99 = histogram_percentile(h, 99),
-                                    .most = h->most};
+    *out = (struct vm_swap_latency){.count = h->count,
+                                    .p50 = hdr_permille(h, 500),
+                                    .p99 = hdr_permille(h, 990),
+                                    .most = h->max};
     spin_unlock(&vm->lock, irqs);
 }
 
@@ -413,6 +449,35 @@ static vmk_status bring_in(struct vm_swap *s, uint64_t index)
     return status;
 }
 
+/*
+ * Has it less than is due to it, and does it get more from the others? Then it gives none for
+ * what it wants.
+ */
+static bool others_give(struct vm_swap *s)
+{
+    const struct vm *vm = s->vm;
+    const uint64_t held = p2m_granted(&vm->p2m) + vm_swap_cache_pages(vm);
+    const plat_ns now = plat_time_now();
+    plat_ns waited;
+    bool irqs, look;
+
+    if (held >= LOAD(vm->mem_due) || !vmm_mem_may_grow(vm, 1))
+        return false;
+    irqs = spin_lock(&s->queue.lock);
+    if (held > s->wait_held || now - s->wait_since > OTHERS_AGAIN) {
+        s->wait_held = held;
+        s->wait_since = now;
+        s->wait_looked = false;
+    }
+    waited = now - s->wait_since;
+    look = waited >= OTHERS_LOOK && !s->wait_looked;
+    s->wait_looked |= look;
+    spin_unlock(&s->queue.lock, irqs);
+    if (look)
+        vmm_mem_hurry();
+    return waited < OTHERS_PATIENCE;
+}
+
 /* How many pages it gives for one that must come in: no more than its reservation leaves it. */
 static unsigned forced_count(struct vm *vm)
 {
@@ -422,8 +487,8 @@ static unsigned forced_count(struct vm *vm)
 }
 
 /*
- * All requests there are. `forced`: a VM that may not grow, or a host without memory, gives other
- * pages of its own for each. False: no memory for one.
+ * All requests there are. `forced`: a VM that may not grow, or a host without memory, gives
+ * other pages of its own for each. False: no memory for one.
  */
 bool swap_serve(struct vm_swap *s, bool forced)
 {
@@ -436,10 +501,14 @@ bool swap_serve(struct vm_swap *s, bool forced)
         spin_unlock(&s->queue.lock, irqs);
         if (!any)
             return true;
-        if (forced && vmm_mem_is_short(s->vm))
+        if (forced && vmm_mem_is_short(s->vm)) {
+            if (others_give(s))
+                return false;
             (void)swap_reclaim(s, forced_count(s->vm));
+        }
         status = bring_in(s, index);
-        if (status == VMK_NO_MEMORY && forced && swap_reclaim(s, forced_count(s->vm)))
+        if (status == VMK_NO_MEMORY && forced && !others_give(s) &&
+            swap_reclaim(s, forced_count(s->vm)))
             status = bring_in(s, index);
         if (status == VMK_NO_MEMORY)
             return false;
@@ -501,9 +570,11 @@ static void swap_main(void *argument)
         s->short_waits = false;
         spin_unlock(&s->queue.lock, irqs);
         more = missing(s);
-        if (more || forced)
-            done =
-                swap_reclaim(s, more ? (unsigned)MIN(more, SWAP_BATCH) : forced_count(s->vm));
+        if (more || forced) {
+            unsigned count = (unsigned)MIN(more, SWAP_BATCH);
+
+            done = swap_reclaim(s, forced ? MAX(count, forced_count(s->vm)) : count);
+        }
         if (done)
             vm_swap_kick(s->vm);  // who waits for memory
         s->idle_until = 0;
@@ -558,17 +629,23 @@ static vmk_status request_wait(struct vm_swap *s, struct request *r)
     return status;
 }
 
-/* A while, for memory that reclamation makes. */
+/*
+ * A while, for memory that reclamation makes: here, but for a VM that is being loaded, or has
+ * less than is due to it, elsewhere.
+ */
 static vmk_status memory_wait(struct vm_swap *s)
 {
-    bool irqs = spin_lock(&s->queue.lock);
     vmk_status status;
+    bool irqs;
 
-    s->short_waits = true;
-    if (!s->asked)
-        s->asked = plat_time_now();
-    spin_unlock(&s->queue.lock, irqs);
-    wait_queue_wake(&s->queue, WAIT_QUEUE_ALL);
+    if (LOAD(s->vm->state) != VM_STATE_NEW && !others_give(s)) {
+        irqs = spin_lock(&s->queue.lock);
+        s->short_waits = true;
+        if (!s->asked)
+            s->asked = plat_time_now();
+        spin_unlock(&s->queue.lock, irqs);
+        wait_queue_wake(&s->queue, WAIT_QUEUE_ALL);
+    }
     irqs = plat_irq_save();
     spin_lock_irqs_off(&s->queue.lock);
     world_waits_for(SCHED_STATE_WAIT_SWAP);
@@ -598,7 +675,7 @@ vmk_status vm_page_wait(struct vm *vm, ppn_t ppn)
     irqs = spin_lock(&vm->lock);
     waited = plat_time_now() - since;
     s->counters.in_wait_ns += waited;
-    histogram_add(&s->latency[swapped ? VM_SWAP_PAGE : VM_SWAP_MEMORY], waited);
+    hdr_add(&s->latency[swapped ? VM_SWAP_PAGE : VM_SWAP_MEMORY], waited);
     spin_unlock(&vm->lock, irqs);
     return status;
 }

@@ -33,29 +33,45 @@ struct vm_swap_latency {
 };
 
 /*
- * At the VM's creation and end; its world comes with the first target and must end before the VM's group. Opening
- * may refuse the VM: NO_SPACE, or what the place for its swap file says (logged with the remedy).
+ * At the VM's creation and end; its world comes with the first target and must end before the
+ * VM's group. Opening may refuse the VM: NO_SPACE, or what the place for its swap file says
+ * (logged with the remedy).
  */
 must_check vmk_status vm_swap_create(struct vm *vm);
 void vm_swap_stop(struct vm *vm);
 void vm_swap_destroy(struct vm *vm);
+/*
+ * Space for all it may lose with so many pages reserved, if it has a place to swap to. NO_SPACE
+ * and what files say: logged. World context, nothing locked.
+ */
+must_check vmk_status vm_swap_reserve(struct vm *vm, uint64_t min);
 /* The VM's state changed: who waits looks again. Any context. */
 void vm_swap_kick(struct vm *vm);
 /* Gives up what that page has outside of memory, before its state changes. VM lock held. */
 void vm_swap_drop_locked(struct vm *vm, struct p2m_page page);
 
 /*
- * A COMPRESSED or SWAPPED page is touched. OK: it is PRESENT. AGAIN: vm_page_wait() and look again.
+ * A COMPRESSED or SWAPPED page is touched. OK: it is PRESENT. AGAIN: vm_page_wait() and look
+ * again.
  * CORRUPT: it is lost, and the VM stops. VM lock held.
  */
 must_check vmk_status vm_swap_in_locked(struct vm *vm, ppn_t ppn, mpn_t *mpn);
 /*
- * After AGAIN from page_in: waits for that page, or for memory. OK: look again. KILLED: the VM or the
- * world ends. IO_ERROR: the page is lost, the VM stops. World context, nothing locked. [switch]
+ * After AGAIN from page_in: waits for that page, or for memory. OK: look again. KILLED: the VM
+ * or the world ends. IO_ERROR: the page is lost, the VM stops. World context, nothing locked.
+ * [switch]
  */
 must_check vmk_status vm_page_wait(struct vm *vm, ppn_t ppn);
-/* Could somebody wait for memory here, because reclamation will get it some? Any context. */
+/*
+ * Could somebody wait for memory here, because reclamation will get it some? Of a VM that runs
+ * its own pages, while it is loaded those of the others. Any context.
+ */
 bool vm_swap_can_wait(struct vm *vm);
+/*
+ * May it be made to give own pages for new ones: it runs, and its swap store takes pages? Any
+ * context.
+ */
+bool vm_swap_can_take(struct vm *vm);
 
 /* How many guest pages should be out, and how many are, less what the cache takes. */
 void vm_swap_target_set(struct vm *vm, uint32_t pages);

@@ -7,7 +7,7 @@
 #include "core/assert.h"
 #include "core/log.h"
 #include "core/trace.h"
-#include "lib/histogram.h"
+#include "lib/hdr.h"
 #include "lib/rng.h"
 #include "vmm/compress.h"
 #include "vmm/swap_place.h"
@@ -15,6 +15,7 @@
 #include "vmm/vm_reclaim.h"
 #include "vmm/vm_swap.h"
 #include "vmm/zip_cache.h"
+#include "world/mutex.h"
 
 #define LOAD(x)           __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
 #define STORE(x, y)       __atomic_store_n(&(x), (y), __ATOMIC_SEQ_CST)
@@ -43,6 +44,7 @@ struct vm_swap {
     world_id world;      // (w) raw 0: none yet
 
     struct swap_store store;  // slots: VM's lock
+    struct mutex growing;     // of the store
     struct zip_cache zip;     // VM's lock
     struct compressor *compressor;
     bool use_cache;  // (i)
@@ -62,8 +64,14 @@ struct vm_swap {
     plat_ns asked;  // (w) when the first request came that no batch has begun for; 0: none
     plat_ns since;  // the batch's request
 
-    struct vm_swap_counters counters;                 // VM's lock
-    struct histogram latency[VM_SWAP_LATENCY_COUNT];  // VM's lock
+    // (w) what the VM held when it last got a page of the others', when, and whether all were
+    // told to hurry since
+    uint64_t wait_held;
+    plat_ns wait_since;
+    bool wait_looked;
+
+    struct vm_swap_counters counters;           // VM's lock
+    struct hdr latency[VM_SWAP_LATENCY_COUNT];  // VM's lock
 };
 
 /* Is the page as it was when somebody looked? VM's lock held. */
@@ -84,8 +92,8 @@ static inline bool swap_is_on(struct vm_swap *s)
 /* ---- the world's, [switch] ---- */
 
 /*
- * Brings in what is wanted. `forced`: a VM that may not grow, or a host without memory, gives other pages
- * of its own for each. False: no memory for one.
+ * Brings in what is wanted. `forced`: a VM that may not grow, or a host without memory, gives
+ * other pages of its own for each. False: no memory for one.
  */
 bool swap_serve(struct vm_swap *s, bool forced);
 /* Takes up to `count` pages from the guest; how many went. */

@@ -2,9 +2,9 @@
 /*
  * vmm/vm_swap_out.c -- the way out: victims, the grace period, the cache, clusters of the store.
  *
- * A batch is unmapped (LEAVING), all vCPUs are flushed, and what nobody touched until then is packed or
- * written. Each page is looked at again, under the lock, before its memory is freed: one that was
- * touched meanwhile is mapped and its copy thrown away.
+ * A batch is unmapped (LEAVING), all vCPUs are flushed, and what nobody touched until then is
+ * packed or written. Each page is looked at again, under the lock, before its memory is freed:
+ * one that was touched meanwhile is mapped and its copy thrown away.
  *
  * Invariants, locking, sources: vmm/vm_swap.c.
  * Start at   swap_reclaim().
@@ -29,7 +29,7 @@ static void away(struct vm_swap *s, const struct outgoing *o, enum p2m_state to,
         return;
     }
     page_free(mpn_make(o->value), 0, MEM_OWNER_GUEST);
-    histogram_add(&s->latency[VM_SWAP_FREED], plat_time_now() - s->since);
+    hdr_add(&s->latency[VM_SWAP_FREED], plat_time_now() - s->since);
 }
 
 /* A page that does not go after all. */

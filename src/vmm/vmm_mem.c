@@ -2,17 +2,12 @@
 /*
  * vmm/vmm_mem.c -- the memory scheduler at work: a world that watches, decides and shares.
  *
- * Once a second it tells the policy (mem/memsched.h) what each VM holds and how much is free, and
- * hands the balloons their targets; every 15 s it has all targets made anew, and every 30 s it
- * ends a sampling period. In between it offers random guest pages to the table of shared pages.
+ * Once a second it tells the policy (mem/memsched.h) what each VM holds and how much is free,
+ * and hands the balloons their targets; every 15 s it has all targets made anew, and every 30 s
+ * it ends a sampling period. In between it offers random guest pages to the table of shared
+ * pages.
  *
- * Options: mem.NAME=VALUE for the policy's settings (mem/memsched_tunables.def);
- * mem.share.rate=N pages a second and VM (0: no sharing, and so mem.share=0; more than four VMs
- * have no more than four); mem.sample=N periods of a sampling period (0: none); mem.salting=0
- * shares between all VMs, 1 between those of one sched.mem.pshare.salt (or none), 2 (ESXi's default) the same,
- * but who has none shares only with itself; mem.compress=N percent of a VM's
- * size for its compression cache (0: none); mem.swap=0 neither that nor swap; mem.swap.space=
- * vmm/swap_place.c; mem.large=0 gives no 2 MB pages; mem.period=MS in place of a second, for tests.
+ * Options: mem.*, in docs/kernel-options.md.
  *
  * Invariants
  *   - Every VM in the table of VMs that has a mem_id is in the policy, by that id.
@@ -38,17 +33,18 @@
 #include "world/world.h"
 
 #define PERIOD_MS       1000u
-#define REALLOCATE      15u   // periods
-#define SAMPLE_PERIODS  30u   // [WALDSPURGER02] section 5.3
-#define SHARE_RATE      50u   // pages a second and VM; section 4.3
-#define SHARE_VMS       4u    // as many VMs have that; more divide what these have
-#define LARGE_FREE      4u    // times minFree: guests get 2 MB pages. [ESX] `high` of 6.0
-#define BREAK_MOST      32u   // large pages of a VM broken in a period
-#define OVERHEAD_PAGES  512u  // of a VM: vCPUs, devices, tables
-#define FLOOR_SLACK     64u  // pages above the floor at least, for what the VMkernel itself takes,
-#define FLOOR_PART      4u  // or this part of the floor
-#define HOST_ROOM       1024u  // pages that the host's own programs may have more than they ever had
-#define BALLOON_PERCENT 65u           // [ESX] Mem.CtlMaxPercent
+#define REALLOCATE      15u    // periods
+#define SAMPLE_PERIODS  30u    // [WALDSPURGER02] section 5.3
+#define SHARE_RATE      50u    // pages a second and VM; section 4.3
+#define SHARE_VMS       4u     // as many VMs have that; more divide what these have
+#define LARGE_FREE      4u     // times minFree: guests get 2 MB pages. [ESX] `high` of 6.0
+#define BREAK_MOST      32u    // large pages of a VM broken in a period
+#define OVERHEAD_PAGES  512u   // of a VM: vCPUs, devices, tables
+#define FLOOR_SLACK     64u    // VMs stop growing so many pages above the floor, at least
+#define FLOOR_PART      4u     // or this part of the floor: for what the VMkernel itself takes
+#define HOST_ROOM       1024u  // pages that host programs may have above their most
+#define HARD_SLACK      32u    // VMs wait only so many pages below the mark of hard
+#define BALLOON_PERCENT 65u    // [ESX] Mem.CtlMaxPercent
 #define SALT_GIVEN      (1ull << 63)  // no id is that large
 #define SHARE_FRAMES    (1u << 26)  // shared pages and hints at most: 16 bytes each, for 256 GB
 #define OVERCOMMIT_ONE  2048u
@@ -70,8 +66,11 @@ struct vmm_mem {
     uint32_t overcommit[3];  // (m) 1, 5, 15 minutes, in OVERCOMMIT_ONE
     world_id world;
     struct wait_queue hurry;
-    bool hurried;          // hurry.lock
-    uint64_t mark, floor;  // (a) of the policy, pages; the floor with FLOOR_SLACK
+    bool hurried;  // hurry.lock
+    // (a) of the policy, pages: where the next level begins, and hard; the floor with
+    //     FLOOR_SLACK
+    uint64_t mark, hard, floor;
+    uint64_t program_floor;  // (a) the floor with half of that
 };
 
 static void observed(void *context, const struct memsched_event *event)
@@ -115,8 +114,10 @@ vmk_status vmm_mem_add(struct vm *vm)
     mutex_lock(&m->mutex);
     in.id = m->next_id++;
     status = memsched_record_step(&m->record, TRACE_NOW, &in);
-    if (status == VMK_OK)
+    if (status == VMK_OK) {
         memsched_record_name(&m->record, in.id, vm->config.name);
+        vm->mem_due = memsched_find(&m->policy, in.id)->target.due;
+    }
     memsched_admission_text(&m->policy, why, sizeof(why));
     mutex_unlock(&m->mutex);
     if (status != VMK_OK) {
@@ -186,7 +187,7 @@ static void watch(struct vmm_mem *m, struct vm *vm)
     struct share_counters shared;
     uint32_t target = 0, swap = 0, out;
     bool presses = false;
-    uint64_t min = 0, cap = 0;
+    uint64_t min = 0, cap = 0, due = 0;
 
     if (vm->reclaim)
         vm_limbo_collect_locked(vm);
@@ -202,7 +203,8 @@ static void watch(struct vmm_mem *m, struct vm *vm)
         vm_swap_least_locked(vm);
     in.d = (uint32_t)count[P2M_SHARED];
     spin_unlock(&vm->lock, irqs);
-    // Its part of what sharing saves, as if each of its shared pages were held by as many as the mean.
+    // Its part of what sharing saves, as if each of its shared pages were held by as many as
+    // the mean.
     share_counters_get(&m->share, &shared);
     in.d = shared.pages ? (uint32_t)(in.d * (shared.pages - shared.common) / shared.pages) : 0;
     mutex_lock(&m->mutex);
@@ -211,6 +213,7 @@ static void watch(struct vmm_mem *m, struct vm *vm)
         target = node->target.balloon;
         swap = node->target.swap;
         min = node->min;
+        due = (uint64_t)node->target.due + node->saved;
         if (node->target.cap < node->size) {
             cap = (uint64_t)MAX(node->target.cap, node->min) + node->saved;
             presses = target > in.b || swap > out;
@@ -219,6 +222,7 @@ static void watch(struct vmm_mem *m, struct vm *vm)
     mutex_unlock(&m->mutex);
     __atomic_store_n(&vm->balloon.target, target, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->mem_min, min, __ATOMIC_RELAXED);
+    __atomic_store_n(&vm->mem_due, due, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->mem_cap, cap, __ATOMIC_RELAXED);
     vm->mem_presses = presses;
     vm_swap_target_set(vm, swap);
@@ -265,16 +269,21 @@ static void for_each_vm(struct vmm_mem *m, void (*visit)(struct vmm_mem *m, stru
 /* How much is free; where the next level begins. */
 static void free_tell(struct vmm_mem *m)
 {
-    uint64_t floor;
+    uint64_t mark, floor, slack;
 
     (void)input(
         m, &(struct memsched_input){.op = MEMSCHED_FREE, .a = (uint32_t)page_free_count()});
     mutex_lock(&m->mutex);
-    __atomic_store_n(&m->mark, memsched_mark(&m->policy), __ATOMIC_RELAXED);
+    mark = memsched_mark(&m->policy);
+    __atomic_store_n(&m->mark, mark, __ATOMIC_RELAXED);
+    __atomic_store_n(&m->hard, memsched_hard_mark(&m->policy), __ATOMIC_RELAXED);
     floor = memsched_floor(&m->policy);
-    __atomic_store_n(&m->floor, floor + MAX(floor / FLOOR_PART, (uint64_t)FLOOR_SLACK),
-                     __ATOMIC_RELAXED);
     mutex_unlock(&m->mutex);
+    slack = MAX(floor / FLOOR_PART, (uint64_t)FLOOR_SLACK);
+    __atomic_store_n(&m->floor, floor + slack, __ATOMIC_RELAXED);
+    __atomic_store_n(&m->program_floor, floor + slack / 2, __ATOMIC_RELAXED);
+    __atomic_store_n(&this_host()->vmm->mem_plenty, MAX(mark, 2 * (floor + slack)),
+                     __ATOMIC_RELAXED);
 }
 
 /* Free memory fell below a mark: the level changes, and with it the targets. */
@@ -316,6 +325,14 @@ static void hurry(struct vmm_mem *m)
         wait_queue_wake(&m->hurry, WAIT_QUEUE_ALL);
 }
 
+void vmm_mem_hurry(void)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+
+    if (m)
+        hurry(m);
+}
+
 bool vmm_mem_may_grow(const struct vm *vm, uint64_t pages)
 {
     const uint64_t cap = __atomic_load_n(&vm->mem_cap, __ATOMIC_RELAXED);
@@ -325,37 +342,71 @@ bool vmm_mem_may_grow(const struct vm *vm, uint64_t pages)
 }
 
 /*
- * What the host's own programs had at most they may have again, and a little more: no VM grows into it. Not more than
- * the floor, so that memory is hard for the policy too when VMs wait for it.
+ * What the host's own programs had at most they may have again, and a little more: no VM grows
+ * into it.
+ * Not more than the floor; and memory is hard for the policy too when VMs wait for it, or they
+ * would take only from themselves and the others would keep theirs.
  */
-static uint64_t host_room(uint64_t floor)
+static uint64_t host_room(const struct vmm_mem *m, uint64_t floor)
 {
     const uint64_t most = page_owned_most(MEM_OWNER_USER);
+    const uint64_t hard = __atomic_load_n(&m->hard, __ATOMIC_RELAXED);
+    const uint64_t room = hard > floor + HARD_SLACK ? hard - floor - HARD_SLACK : 0;
 
-    return most ? MIN(most - MIN(most, page_owned_count(MEM_OWNER_USER)) + HOST_ROOM, floor)
+    return most ? MIN(most - MIN(most, page_owned_count(MEM_OWNER_USER)) + HOST_ROOM,
+                      MIN(room, floor))
                 : 0;
 }
 
-static bool is_below_floor(struct vmm_mem *m, struct vm *vm, uint64_t free)
+static bool is_below_floor(const struct vmm_mem *m, const struct vm *vm, uint64_t free)
 {
     const uint64_t floor = __atomic_load_n(&m->floor, __ATOMIC_RELAXED);
 
-    if (__builtin_expect(free >= 2 * floor, 1))
-        return false;  // in each fault: host_room() is no more than the floor
-    return free < floor + host_room(floor) &&
+    if (free >= 2 * floor)
+        return false;  // host_room() is no more than the floor
+    return free < floor + host_room(m, floor) &&
            p2m_granted(&vm->p2m) >= __atomic_load_n(&vm->mem_min, __ATOMIC_RELAXED);
 }
 
-bool vmm_mem_is_short(struct vm *vm)
+bool vmm_mem_looks_short(struct vm *vm)
 {
     struct vmm_mem *m = this_host()->vmm->mem;
     const uint64_t free = page_free_count();
 
+    if (!vmm_mem_may_grow(vm, 1) && vm_swap_can_take(vm))
+        return true;
     if (!m)
         return false;
     if (__builtin_expect(free < __atomic_load_n(&m->mark, __ATOMIC_RELAXED), 0))
         hurry(m);
     return is_below_floor(m, vm, free) && vm_swap_can_wait(vm);
+}
+
+uint64_t vmm_mem_floor(void)
+{
+    const struct vmm_mem *m = this_host()->vmm->mem;
+
+    return m ? __atomic_load_n(&m->program_floor, __ATOMIC_RELAXED) : 0;
+}
+
+bool vmm_mem_can_take(bool now)
+{
+    struct vmm_mem *m = this_host()->vmm->mem;
+    bool more = false;
+
+    for (unsigned i = 0; m && i < VMM_VMS_MAX && !more; i++) {
+        struct vm *vm = vm_table_hold(i);
+
+        if (!vm)
+            continue;
+        more = vm->mem_id && __atomic_load_n(&vm->state, __ATOMIC_RELAXED) == VM_STATE_ON &&
+               vm_swap_can_wait(vm) &&
+               p2m_granted(&vm->p2m) > __atomic_load_n(&vm->mem_min, __ATOMIC_RELAXED);
+        vm_table_release(vm);
+    }
+    if (more && now)
+        hurry(m);
+    return more;
 }
 
 /* What VMs were promised over what there is, less 1: averages over 1, 5 and 15 minutes. */
@@ -472,7 +523,8 @@ void vmm_mem_start(void)
     m->next_id = MEMSCHED_ROOT_ID + 1;
     options_take(m);
     swap_place_start();
-    // Swap space is asked for VM by VM (vm_swap_create()), and not counted here: mem.swap=0 is strict.
+    // Swap space is asked for VM by VM (vm_swap_create()), and not counted here: mem.swap=0 is
+    // strict.
     if (input(m, &(struct memsched_input){.op = MEMSCHED_HOST,
                                           .a = (uint32_t)page_total_count(),
                                           .b = UINT32_MAX}) != VMK_OK ||
@@ -571,6 +623,22 @@ bool vmm_mem_host(struct memsched_summary *out)
     return true;
 }
 
+/* What it may lose with a lower reservation must have a place first. */
+static vmk_status swap_reserve(uint32_t id, uint64_t min)
+{
+    vmk_status status = VMK_OK;
+
+    for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
+        struct vm *vm = vm_table_hold(i);
+
+        if (vm && vm->mem_id == id)
+            status = vm_swap_reserve(vm, min);
+        if (vm)
+            vm_table_release(vm);
+    }
+    return status;
+}
+
 vmk_status vmm_mem_set(uint32_t op, uint32_t id, uint32_t value)
 {
     struct vmm_mem *m = this_host()->vmm->mem;
@@ -578,7 +646,9 @@ vmk_status vmm_mem_set(uint32_t op, uint32_t id, uint32_t value)
 
     if (!m)
         return VMK_NOT_FOUND;
-    status = input(m, &(struct memsched_input){.op = op, .id = id, .a = value});
+    status = op == MEMSCHED_SET_MIN ? swap_reserve(id, value) : VMK_OK;
+    if (status == VMK_OK)
+        status = input(m, &(struct memsched_input){.op = op, .id = id, .a = value});
     if (status == VMK_OK)
         hurry(m);
     return status;

@@ -29,5 +29,6 @@ struct vmm_state {
     uint64_t large_above;                      // (i) free pages from which guests get 2 MB ones
     struct share_table *share;                 // (i) null: pages are not shared
     struct vmm_mem *mem;                       // (i) null: memory is not scheduled
+    uint64_t mem_plenty;                       // (a) free pages with which no VM is short
     const struct vm_disk_source *disk_source;  // (i) null: none
 };

@@ -21,6 +21,7 @@ enum vt_reg {
     VT_CR2,
     VT_CR3,
     VT_CR4,
+    VT_DR6,
     VT_DR7,
     VT_EFER,
     VT_PAT,
@@ -34,8 +35,11 @@ enum vt_reg {
     VT_SYSENTER_EIP,
     VT_REG_COUNT
 };
-/* VT_CR0, VT_CR4 and VT_EFER are the guest's view: the back end adds and hides what the hardware
- * needs (CR0.NE, CR4.VMXE, EFER.SVME) and keeps EFER.LMA and the IA-32e entry control right. */
+/*
+ * VT_CR0, VT_CR4 and VT_EFER are the guest's view: the back end adds and hides what the
+ * hardware needs (CR0.NE, CR4.VMXE, EFER.SVME) and keeps EFER.LMA and the IA-32e entry control
+ * right.
+ */
 
 enum vt_seg {
     VT_ES,
@@ -82,7 +86,9 @@ struct vt_event {
     uint32_t length;  // of the instruction, for software types
 };
 
-/* One hardware's (or the simulator's) way to do it. All calls irqs off unless said otherwise. */
+/*
+ * One hardware's (or the simulator's) way to do it. All calls irqs off unless said otherwise.
+ */
 struct vt_backend {
     const char *name;  // "VT-x", "AMD-V"
     bool (*probe)(void);
@@ -95,9 +101,9 @@ struct vt_backend {
     void (*vcpu_load)(struct vcpu *v);
     void (*vcpu_put)(struct vcpu *v);
     /*
-     * Enters the guest until it exits and fills `exit`. Injects v->inject if valid and clears it;
-     * an event whose delivery the exit interrupted is put into v->inject again. Host interrupts
-     * and NMIs have been served, or are pending and served when irqs go on.
+     * Enters the guest until it exits and fills `exit`. Injects v->inject if valid and clears
+     * it; an event whose delivery the exit interrupted is put into v->inject again. Host
+     * interrupts and NMIs have been served, or are pending and served when irqs go on.
      */
     void (*run)(struct vcpu *v, struct vm_exit *exit);
     uint64_t (*get)(struct vcpu *v, enum vt_reg reg);
@@ -107,14 +113,18 @@ struct vt_backend {
     /* Can an external interrupt (NMI) be injected now: IF, shadows, blocking? */
     bool (*can_inject_interrupt)(struct vcpu *v);
     bool (*can_inject_nmi)(struct vcpu *v);
-    /* Exit with IRQ_WINDOW (NMI_WINDOW) as soon as it can. Lasts until it is turned off; one that
-     * cannot be had now takes v->window back, so that it is asked for again. */
+    /*
+     * Exit with IRQ_WINDOW (NMI_WINDOW) as soon as it can. Lasts until it is turned off; one
+     * that cannot be had now takes v->window back, so that it is asked for again.
+     */
     void (*want_interrupt_window)(struct vcpu *v, bool on);
     void (*want_nmi_window)(struct vcpu *v, bool on);
     /* At a reset: no interrupt shadow, no NMI being handled, no interrupt on its way. */
     void (*clear_shadow)(struct vcpu *v);
-    /* RIP goes to `next` over an emulated instruction and the shadow ends, as one call because every
-     * emulated instruction does it. True: the guest single-steps (TF). */
+    /*
+     * RIP goes to `next` over an emulated instruction, and RF and the shadow end, as one call
+     * because every emulated instruction does it. True: the guest single-steps (TF).
+     */
     bool (*step)(struct vcpu *v, uint64_t next);
     /* Drop cached translations: one linear address, all of this vCPU's. */
     void (*flush_address)(struct vcpu *v, uint64_t gla);

@@ -4,7 +4,7 @@
 platform=bochs
 . tests/lib.sh
 
-for name in hello exceptions apic lapic nmi io msr memory mmio_nowhere ring3 task_switch events triple; do
+for name in hello exceptions apic lapic nmi io msr memory mmio_nowhere ring3 task_switch events debug vectors triple; do
     guest $name .
 done
 guest pvscsi . --disk scsi0:0=1M
@@ -12,5 +12,5 @@ guest smp 'cpus 1' --vcpus 1
 guest smp 'cpus 2' --vcpus 2
 guest lapic . --vcpus 2
 guest ioapic . --vcpus 2
-guest reset . --vcpus 1
+guest reset 'start 8' --vcpus 2
 guest clock "PIT: "

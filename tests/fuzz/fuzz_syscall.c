@@ -3,9 +3,11 @@
  * tests/fuzz/fuzz_syscall.c -- random system calls with random arguments of a process that is real but
  * for its ring 3: nothing may crash, hang, or stay behind.
  *
- * An input is a list of calls. Each argument is chosen from what hurts: descriptors, small numbers,
- * addresses of memory that is mapped, read-only, absent or the kernel's, and plain random words. A
- * call that blocks for ever ends by SIGKILL after a second of virtual time.
+ * An input is a list of calls. Each argument is chosen from what hurts: descriptors, small
+ * numbers, addresses of memory that is mapped, read-only, absent or the kernel's, and plain
+ * random words. Between the calls the same is put into memory, so that structures (iovec,
+ * clone_args, timex, msghdr, mq_attr ...) have pointers, sizes and flags of that kind. A call
+ * that blocks for ever ends by SIGKILL after a second of virtual time.
  *
  * Invariants
  *   - When the process is gone, user memory is what it was before, but for cached copy buffers.
@@ -58,6 +60,34 @@ static uint64_t argument(struct input *in)
     }
 }
 
+/* Up to sixteen words of a structure; most go where argument() also points often. */
+static void poke(struct thread *t, struct input *in)
+{
+    uint64_t at = RW_BASE + (take(in, 1) << 8), words[16];
+    unsigned count = 1 + (unsigned)take(in, 1) % ARRAY_COUNT(words);
+
+    for (unsigned i = 0; i < count; i++) {
+        words[i] = argument(in);
+        if (take(in, 1) & 1)  // two halves: int fields
+            words[i] = words[i] << 32 | (uint32_t)argument(in);
+    }
+    (void)!aspace_copy_out(t->as, at, words, count * sizeof(words[0]));
+}
+
+/* Those whose arguments are structures of several fields are chosen as often as all others. */
+static uint64_t number_take(struct input *in)
+{
+    // writev, sendmsg, recvmsg, clone, execve, adjtimex, timer_create, timer_settime; the six
+    // of message queues; waitid, pselect6, ppoll, splice, tee, clock_adjtime, execveat,
+    // copy_file_range, statx, clone3, close_range, epoll_pwait2.
+    static const uint16_t rich[] = {20,  46,  47,  56,  59,  159, 222, 223, 240,
+                                    241, 242, 243, 244, 245, 247, 270, 271, 275,
+                                    276, 305, 322, 326, 332, 435, 436, 441};
+    uint64_t choice = take(in, 2);
+
+    return choice & 1 ? rich[(choice >> 1) % ARRAY_COUNT(rich)] : (choice >> 1) % 470;
+}
+
 static struct input input;
 
 /* In place of thread_main(): the calls come from the input, not from ring 3. */
@@ -76,10 +106,12 @@ static void calls(void *argument_thread)
         (void)!aspace_copy_out(t->as, RW_BASE + i * 0x100, paths[i], sizeof(paths[i]));
     for (unsigned i = 0; i < CALLS_MAX && input.at < input.size; i++) {
         uint64_t arguments[6];
-        uint64_t number = take(&input, 2) % 450;
+        uint64_t number = number_take(&input);
 
         if (number == SYS_REBOOT)
             continue;
+        if (take(&input, 1) & 1)
+            poke(t, &input);
         for (unsigned a = 0; a < 6; a++)
             arguments[a] = argument(&input);
         (void)user_fixture_call(t, number, arguments);

@@ -2,8 +2,9 @@
 /*
  * tests/fuzz/fuzz_vmfs.c -- a good volume with bytes changed: a clear error or a correct read.
  *
- * The input is a list of changes (6 bytes each: where in the metadata, what). The volume is then
- * mounted, checked, listed, read and written. Nothing may crash, hang or leave the volume.
+ * The input is a list of changes (6 bytes each: where in the metadata, what) to a volume of
+ * VMFS-5, or, if its last byte is odd, of VMFS-3. The volume is then mounted, checked, listed,
+ * read and written. Nothing may crash, hang or leave the volume.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "io/io.h"
 #include "sim/model/disk.h"
 #include "sim/platform/sim.h"
+#include "tests/unit/vmfs3_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,6 +23,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check(vmk_status status)
 {
     (void)status;
+}
+
+static struct disk_model *old_pattern(void)
+{
+    static struct disk_model *disk;
+
+    if (!disk) {
+        disk = disk_model_create("old", VMFS3_SIZE);
+        if (!vmfs3_write(disk_model_device(disk), 21, true))
+            abort();
+    }
+    return disk;
 }
 
 static struct disk_model *pattern(void)
@@ -74,7 +88,8 @@ static void walk(struct vmfs_volume *v, vmfs_id dir, unsigned depth)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct disk_model *disk = disk_model_clone(pattern());
+    bool old = size && data[size - 1] & 1;
+    struct disk_model *disk = disk_model_clone(old && pattern() ? old_pattern() : pattern());
     struct block_device *device = disk_model_device(disk);
     const struct vmfs_mount mount = {.private_volume = true};
     struct vmfs_volume *v;

@@ -3,9 +3,10 @@
  * tests/fuzz/fuzz_vmk_device.c -- random requests to /dev/vmk and to VMs it made: nothing may crash,
  * hang, or stay behind.
  *
- * An input is a list of requests: on the device or on one of the VMs, a number that exists or not, and
- * bytes for the structure, of which the head is mostly right. VMs come from .vmx texts of the input
- * too. A VM is never started, so that no guest runs here; that is fuzz_engine's matter.
+ * An input is a list of requests: on the device or on one of the VMs, a number that exists or
+ * not, and bytes for the structure, of which the head is mostly right. VMs come from .vmx texts
+ * of the input too. A VM is never started, so that no guest runs here; that is fuzz_engine's
+ * matter.
  *
  * Invariants
  *   - When the process is gone, memory of VMs and of user worlds is what it was before.
@@ -80,9 +81,11 @@ static int32_t vm_make(struct thread *t, int64_t device)
 static uint32_t number_take(void)
 {
     static const uint32_t numbers[] = {
-        VMK_HOST_GET,  VMK_LIST,    VMK_SCHED_SET, VMK_VM_KILL,  VMK_CONSOLE_OPEN,
-        VMK_VM_CREATE, VMK_VM_GET,  VMK_VM_TABLES, VMK_VM_POWER, VMK_VM_EVENT,
-        VMK_VM_ANSWER, VMK_VM_VCPU, VMK_VM_CONSOLE};
+        VMK_HOST_GET,   VMK_LIST,         VMK_SCHED_SET,    VMK_VM_KILL,       VMK_CONSOLE_OPEN,
+        VMK_MEMORY_GET, VMK_MEMORY_SET,   VMK_DISK_SET,     VMK_DATASTORE_SET, VMK_SWAP_GET,
+        VMK_SWAP_SET,   VMK_COREDUMP_GET, VMK_COREDUMP_SET, VMK_VM_CREATE,     VMK_VM_GET,
+        VMK_VM_TABLES,  VMK_VM_POWER,     VMK_VM_EVENT,     VMK_VM_ANSWER,     VMK_VM_VCPU,
+        VMK_VM_CONSOLE, VMK_FILE_INFO};
     uint64_t choice = take(1);
 
     return choice < 240 ? numbers[choice % ARRAY_COUNT(numbers)] : (uint32_t)take(4);

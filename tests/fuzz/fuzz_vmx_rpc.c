@@ -2,9 +2,10 @@
 /*
  * tests/fuzz/fuzz_vmx_rpc.c -- any guest at the vmx's remote calls: registers as it likes.
  *
- * The input is a list of exchanges. Most use a channel that is open with its cookie, so that inputs
- * get as far as commands; the rest are plain registers. What must hold: an answer begins with "1 "
- * or "0 " and ends where it says, and a line of the log is one line, whatever the guest sent.
+ * The input is a list of exchanges. Most use a channel that is open with its cookie, so that
+ * inputs get as far as commands; the rest are plain registers. What must hold: an answer begins
+ * with "1 " or "0 " and ends where it says, and a line of the log is one line, whatever the
+ * guest sent.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,16 +18,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define OPENED_MAX 8u
-
-enum {
-    OPEN,
-    SEND_SIZE,
-    SEND_DATA,
-    RECEIVE_SIZE,
-    RECEIVE_DATA,
-    RECEIVE_STATUS,
-    CLOSE
-};
 
 static const uint8_t *input;
 static size_t left;
@@ -87,8 +78,8 @@ static void open_one(void)
 {
     uint32_t regs[VMK_CALL_REGS] = {0};
 
-    regs[VMK_REG_BX] = 0x49435052u;
-    regs[VMK_REG_CX] = OPEN << 16;
+    regs[VMK_REG_BX] = VMX_RPC_RPCI;
+    regs[VMK_REG_CX] = VMX_RPC_OPEN << 16;
     vmx_rpc(regs);
     if (!(regs[VMK_REG_CX] >> 16) || opened_count == OPENED_MAX)
         return;
@@ -111,26 +102,26 @@ static void say(unsigned which)
     for (; more && length < sizeof(text); more--)
         text[length++] = (char)take(1);
     bx = (uint32_t)length;
-    if (!exchange(which, SEND_SIZE, &bx))
+    if (!exchange(which, VMX_RPC_SEND_SIZE, &bx))
         return;
     for (size_t at = 0; at < length; at += 4) {
         bx = 0;
         memcpy(&bx, text + at, length - at < 4 ? length - at : 4);
-        (void)exchange(which, SEND_DATA, &bx);
+        (void)exchange(which, VMX_RPC_SEND_DATA, &bx);
     }
-    if (!(exchange(which, RECEIVE_SIZE, &bx) & 2))
+    if (!(exchange(which, VMX_RPC_RECEIVE_SIZE, &bx) & 2))
         abort();  // a command that is whole has an answer
     if (bx < 2 || bx > sizeof(answer) - 4)
         abort();
     length = bx;
     for (size_t at = 0; at < length; at += 4) {
-        if (!exchange(which, RECEIVE_DATA, &bx))
+        if (!exchange(which, VMX_RPC_RECEIVE_DATA, &bx))
             abort();
         memcpy(answer + at, &bx, 4);
     }
     if ((answer[0] != '0' && answer[0] != '1') || answer[1] != ' ')
         abort();
-    if (exchange(which, RECEIVE_DATA, &bx))
+    if (exchange(which, VMX_RPC_RECEIVE_DATA, &bx))
         abort();  // nothing behind the end
 }
 

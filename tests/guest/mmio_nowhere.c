@@ -2,9 +2,9 @@
 /*
  * guest/mmio_nowhere.c -- memory that is nobody's reads ones; every kind of access to a device.
  *
- * The APIC timer's initial count, masked, serves as a 32-bit cell that holds what is written, so
- * that read-modify-write instructions can be judged by their result and their flags: the same
- * instruction on RAM is the reference.
+ * The APIC timer's initial count, masked, serves as a 32-bit cell that holds what is written,
+ * so that read-modify-write instructions can be judged by their result and their flags: the
+ * same instruction on RAM is the reference.
  */
 #include "guest.h"
 
@@ -90,6 +90,14 @@ static void moves(void)
                      : "r"(NOWHERE)
                      : "memory");
     expect(value == UINT64_MAX || guest_on_plain_tcg(), "PUSH from nowhere");
+    // The cell has 4 bytes, and those behind it read as zero.
+    __asm__ volatile("leaq 1f(%%rip), %%rax; movl %%eax, (%1); callq *(%1); jmp 2f;"
+                     "1: movl $77, %k0; leaq 3f(%%rip), %%rax; movl %%eax, (%1); jmpq *(%1);"
+                     "movl $78, %k0; 3: ret; 2:"
+                     : "+r"(value)
+                     : "r"(cell)
+                     : "rax", "memory");
+    expect_equal(value, 77, "CALL and JMP through a device");
 }
 
 /* Runs `text` with %0 the aligned `from`, %1 the cell, %2 the aligned `to`. */
@@ -118,6 +126,31 @@ static void wide_moves(void)
     expect_equal(to[1], 0x22222222, "keeps the low half");
     CATCH("movaps %%xmm1, 4(%0)", : : "r"(cell) : "memory");
     expect_caught(13, 0, "MOVAPS wants its alignment");
+    *cell = 0x12345678;
+    __asm__ volatile("movq (%0), %%mm2; movq %%mm2, (%1); movd %%mm2, %%eax; emms"
+                     :
+                     : "r"(cell), "r"(to)
+                     : "rax", "memory");
+    expect_equal(to[0], 0x12345678, "MOVQ from a device");
+    expect_equal(to[1], 0, "and what is beside the register");
+    __asm__ volatile("movq (%0), %%mm7; movd %%mm7, (%1); emms"
+                     :
+                     : "r"(from), "r"(cell)
+                     : "memory");
+    expect_equal(*cell, 0x11111111, "MOVD to a device");
+    *cell = 0xc0490fdb;  // a float, or an integer
+    __asm__ volatile("fninit; flds (%0); fstps (%1); fildl (%0); fistpl 4(%1)"
+                     :
+                     : "r"(cell), "r"(to)
+                     : "memory");
+    expect_equal(to[0], 0xc0490fdb, "FLD from a device");
+    expect_equal(to[1], 0xc0490fdb, "FILD from a device");
+    __asm__ volatile("fld1; fsts (%0); movl (%0), %%eax; movl %%eax, (%1); fistpl (%0)"
+                     :
+                     : "r"(cell), "r"(to)
+                     : "rax", "memory");
+    expect_equal(to[0], 0x3f800000, "FST to a device");
+    expect_equal(*cell, 1, "FISTP to a device");
     *cell = low;
     __asm__ volatile("lock cmpxchg8b (%3); setz %2"
                      : "+a"(low), "+d"(high), "=q"(zero)
@@ -150,6 +183,67 @@ static void wide_moves(void)
     }
 }
 
+/* REPE and REPNE on the cell, which is 4 bytes and 12 that read as zero. */
+static void compares(void)
+{
+    static uint32_t like[4] = {0x11223344, 0, 0, 1};
+    uint64_t rsi = (uint64_t)(uintptr_t)like, rdi = CELL, rcx = 16;
+    bool below, equal;
+
+    *cell = 0x11223344;
+    __asm__ volatile("repe cmpsb"
+                     : "+S"(rsi), "+D"(rdi), "+c"(rcx), "=@ccb"(below), "=@cce"(equal)
+                     :
+                     : "memory");
+    expect(!below && !equal, "REPE CMPS of a device: where they differ");
+    expect_equal(rcx, 3, "its count");
+    expect_equal(rdi, CELL + 13, "its pointer");
+    rdi = CELL;
+    rcx = 9;
+    __asm__ volatile("repne scasb"
+                     : "+D"(rdi), "+c"(rcx), "=@cce"(equal)
+                     : "a"(0x11)
+                     : "memory");
+    expect(equal && rcx == 5 && rdi == CELL + 4, "REPNE SCAS finds a device's byte");
+    rdi = CELL;
+    rcx = 0;
+    __asm__ volatile("cmpl %%eax, %%eax; repne scasl"
+                     : "+D"(rdi), "+c"(rcx), "=@cce"(equal)
+                     : "a"(5)
+                     : "memory");
+    expect(equal && rdi == CELL, "SCAS of nothing leaves the flags");
+}
+
+static volatile unsigned steps, step_bits;
+
+static void on_step(struct guest_frame *frame)
+{
+    uint64_t dr6;
+
+    __asm__ volatile("movq %%dr6, %0" : "=r"(dr6));
+    if (dr6 >> 14 & 1)
+        step_bits++;
+    __asm__ volatile("movq %0, %%dr6" : : "r"(0xffff0ff0ull));
+    if (++steps == 6)
+        frame->rflags &= ~0x100ull;
+}
+
+/* Traps behind a NOP, each of three elements, XOR and a NOP. */
+static void stepped(void)
+{
+    uint64_t rdi = CELL, rcx = 3;
+
+    guest_on(1, on_step);
+    __asm__ volatile(
+        "pushfq; orq $0x100, (%%rsp); popfq; nop; rep stosl; xorl %%eax, %%eax; nop"
+        : "+D"(rdi), "+c"(rcx)
+        : "a"(0)
+        : "memory", "cc");
+    expect_equal(steps, 6, "single steps through REP STOS to a device");
+    expect_equal(step_bits, 6, "with BS in DR6");
+    guest_on(1, NULL);
+}
+
 static void faults(void)
 {
     uint64_t rdi = 0x8000000000ull;
@@ -163,11 +257,14 @@ void guest_main(void)
 {
     apic_enable();
     apic_write(APIC_LVT_TIMER, 0x10000);
-    if (guest_on_plain_tcg())
+    if (guest_on_plain_tcg()) {
         guest_printf("note: this emulator reads zeros from nowhere\n");
-    else
+    } else {
         nowhere();
+        compares();
+    }
     moves();
+    stepped();
     if (!guest_on_plain_tcg() &&
         (cpuid(1).ecx >> 26 & 1))  // the engine has no XSAVE, and no such moves
         wide_moves();
@@ -192,6 +289,11 @@ void guest_main(void)
     BOTH("lock xaddl %k1, (%3)", 0x1111, 0x2222);
     BOTH("lock cmpxchgl %k1, (%3)", 0x5555, 0x2222);
     BOTH("lock cmpxchgl %k1, (%3)", 0x6666, 0x2222);
+    BOTH("roll $1, (%3)", 0x80000001, 0);
+    BOTH("rcrl $1, (%3)", 0x80000001, 0);
+    BOTH("shll $2, (%3); testl %%eax, %%eax", 0x80000001, 0);
+    BOTH("shrdl $4, %k1, (%3); testl %%eax, %%eax", 0x80000001, 0x765);
+    BOTH("imull (%3), %k1; testl %%eax, %%eax", 0xfffffffe, 5);
     BOTH("btl $5, (%3)", 0x20, 0);
     BOTH("lock btsl $7, (%3)", 0x20, 0);
     BOTH("btrl %k1, (%3)", 0x20, 5);

@@ -9,7 +9,7 @@ in_log() {
     verdict "$1" 0 0 "$2" "$3" "$4" "$5" "$6"
 }
 
-guest reset 'start 2' --vcpus 2
+guest reset 'start 8' --vcpus 2
 in_log 'reset by cf9, by port 64; S5' "$results/out-qemu-resetvcpus2.log" 'reset: reset register' \
     'reset: keyboard controller' 'stopping: powered off by the guest' 'powering off'
 

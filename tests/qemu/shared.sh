@@ -50,7 +50,9 @@ boot a "who=a; $many; exec 3>held; echo first >&3; sync; until [ -e b-is-here ];
 a=$!
 boot b "who=b; $many; until [ -e held ]; do sleep 0.2; done; touch b-is-here
     echo mine >>held && echo 'HAD held'; echo REFUSED; sync
-    n=0; until echo mine >>held || [ \$((n += 1)) = 400 ]; do sleep 0.5; done 2>/dev/null; echo AFTER; cat held; ls | wc -l" &
+    n=0; until echo mine >>held || [ \$((n += 1)) = 400 ]; do sleep 0.5; done 2>/dev/null; echo AFTER; cat held; ls | wc -l
+    d=\$(sed -n 's/ reservations=yes//p' /proc/vmware/storage); vmkfstools -L reserve /vmfs/devices/disks/\$d && echo >own && sync && echo RESERVED
+    vmkfstools -L release \$d && echo RELEASED; vmkfstools -L readkeys \$d; vmkfstools -L reserve \$d:1; echo over" &
 b=$!
 wait_for "$out-a.txt" HELD $a && wait_for "$out-b.txt" REFUSED $b
 kill_qemu $a
@@ -60,6 +62,8 @@ wait_for "$out-b.txt" AFTER $b
 took=$(($(date +%s) - killed))
 wait $b
 verdict 'two hosts on one volume' $? 0 "$out-b.txt" 'Device or resource busy' REFUSED AFTER '^first' '^mine'
+verdict 'a reservation, its release and a reset' 0 0 "$out-b.txt" '^RESERVED' '^RELEASED' 'no disk here has persistent' \
+    'whole disk has to be a SCSI disk'
 check 'a file of a living host stays its own' sh -c "! grep -q 'HAD held' '$out-b.txt'"
 # Its last beat was up to 3 s before its end.
 check "its lock is broken when its heartbeat stood still for 16 s ($took s), not before" [ $took -ge 12 ]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# posix.sh -- a static glibc program of fourteen parts prints in the simulation what it prints on Linux.
+# posix.sh -- a static glibc program of seventeen parts prints in the simulation what it prints on Linux.
 . tests/lib.sh
 work=$(mktemp -d "${TMPDIR:-/tmp}/orrery-posix.XXXXXX")
 trap 'rm -rf "$work"' EXIT

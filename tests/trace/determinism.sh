@@ -13,7 +13,7 @@ sources="tests/trace/determinism.c
 $(ls sim/workload/*.c | grep -v -e /replay.c)
 $(ls src/sched/*.c | grep -v -F -e /sched/sched)
 $(ls src/mem/memsched*.c)
-src/lib/rng.c src/lib/format.c src/lib/prioq.c
+src/lib/rng.c src/lib/format.c src/lib/prioq.c src/lib/hdr.c
 src/core/trace.c src/core/trace_out.c src/core/trace_event.c src/core/trace_text.c src/core/status.c
 sim/platform/trace_dir.c"
 status=0

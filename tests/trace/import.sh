@@ -56,10 +56,9 @@ head -c 30001 "$dir/golden.txt" >"$dir/half.txt"
 "$tool" import perf "$dir/half.txt" -o "$dir/half.wl" >"$dir/half.out" 2>&1
 [ $? -le 3 ] && pass "a recording cut off" || fail "a recording cut off" "$(tail -n 1 "$dir/half.out")"
 
-# Time, CPU, task id, wait time, sch delay and run time of each line of timehist; threads that perf did not
-# know any more and idle CPUs left out.
+# Time, CPU, task id, wait time, sch delay and run time of each line of timehist.
 timehist_rows() {
-    awk '/^ *[0-9]+\.[0-9]+ \[/ && !/<idle>/ && match($0, /\[[0-9\/]+\] +[0-9]/) {
+    awk '/^ *[0-9]+\.[0-9]+ \[/ && !/<idle>/ && match($0, /\[-?[0-9\/]+\] +[0-9]/) {
         id = substr($0, RSTART + 1); sub(/[\/\]].*/, "", id)
         print $1, $2, id, $(NF - 2), $(NF - 1), $NF }'
 }
@@ -69,7 +68,7 @@ fresh() {
     what=$1
     shift
     if ! perf sched record -o "$dir/data" -- "$@" >"$dir/perf.out" 2>&1 ||
-        ! perf script -i "$dir/data" --ns >"$dir/fresh.txt" 2>/dev/null ||
+        ! perf script -i "$dir/data" --ns -F comm,pid,tid,cpu,time,event,trace >"$dir/fresh.txt" 2>/dev/null ||
         ! rm -rf "$dir/ctf" || ! perf data convert -i "$dir/data" --to-ctf="$dir/ctf" >/dev/null 2>&1; then
         echo "perf cannot record here: $(head -n 1 "$dir/perf.out" 2>/dev/null); the recording of $what is skipped"
         return
@@ -78,7 +77,10 @@ fresh() {
         id = substr($0, RSTART + 1, RLENGTH - 2); sub(/\/.*/, "", id)
         split(substr($0, RSTART + RLENGTH), f, " ")
         if (f[3] ~ /^[0-9.]+$/) print id, f[3] }' >"$dir/fresh.times"
-    perf sched timehist -i "$dir/data" 2>/dev/null | timehist_rows >"$dir/fresh.rows"
+    perf sched timehist -i "$dir/data" >"$dir/fresh.lines" 2>/dev/null
+    timehist_rows <"$dir/fresh.lines" >"$dir/fresh.rows"
+    "$tool" import perf "$dir/fresh.txt" --timehist 2>/dev/null | cmp - "$dir/fresh.lines" &&
+        pass "$what: timehist as printed" || fail "$what" "is not what perf sched timehist prints"
     for format in "perf $dir/fresh.txt" "ctf $dir/ctf"; do
         name="$what, perf ${format%% *}"
         # shellcheck disable=SC2086  # two words

@@ -50,3 +50,12 @@ done
 status=$?
 [ $status -eq 3 ] && grep -q 'cannot make the directory' "$dir/err" && echo "PASS no place for pictures" ||
     echo "FAIL no place for pictures: status $status, $(head -n 1 "$dir/err")"
+# refused OPTION VALUE PATTERN: an option that makes no sense is usage, and says what it takes.
+refused() {
+    "$tool" plot "$dir/t" --out "$dir/refused" "$1" "$2" >/dev/null 2>"$dir/err"
+    status=$?
+    [ $status -eq 2 ] && grep -q "$3" "$dir/err" && echo "PASS $1 $2 is refused" ||
+        echo "FAIL $1 $2: status $status, $(head -n 1 "$dir/err")"
+}
+refused --format bmp 'takes svg, png, svg,png or none, not "bmp"'
+refused --timeline 2s:1s 'takes A:B, two times, the earlier first, not "2s:1s"'

@@ -4,6 +4,7 @@
 # policies.sh -- each policy that is not the default keeps what the scenarios say that it claims.
 . tests/lib.sh
 sim=$BUILD/orrery-sim
+tool=$BUILD/orrery-trace
 scratch
 prefix=policies
 
@@ -21,3 +22,15 @@ verdict "shares are not claimed by rr" $? 0 "$dir/out" '^not claimed by rr: line
 sed 's/ by share credit2 edf$//' sim/scenario/shares.wl >"$dir/claimed.wl"
 "$sim" replay "$dir/claimed.wl" --policy rr >"$dir/out" 2>&1
 verdict "a claim of all fails under rr" $? 1 "$dir/out" '^FAILS line 12: share(a)'
+
+# The whole kernel runs the policy that the command line names, and `verify` decides by it too.
+for policy in share credit2 edf; do
+    "$sim" run shares --policy $policy --trace "$dir/$policy" >"$dir/out" 2>&1
+    verdict "the kernel under $policy" $? 0 "$dir/out" '^PASS shares seed 1$'
+    "$tool" verify "$dir/$policy" >>"$dir/out" 2>&1
+    verdict "the kernel under $policy, verified" $? 0 "$dir/out" '^equal: '
+done
+"$sim" run shares --policy=rr >"$dir/out" 2>&1
+verdict "the kernel under rr misses what share claims" $? 3 "$dir/out" '^again: .* --policy rr$'
+"$sim" run shares --policy lottery >"$dir/out" 2>&1
+verdict "a policy that there is not" $? 2 "$dir/out" 'lottery: share, credit2, rr or edf'

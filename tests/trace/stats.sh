@@ -45,6 +45,17 @@ label=$("$tool" stats "$dir/t" | awk '$1 == "world" && $3 ~ /\// { print $3; exi
 is "--world VM/name" "$("$tool" stats --csv --world "$label" "$dir/t" | grep -c '^world,')" 1
 "$tool" stats --world nobody "$dir/t" >/dev/null 2>&1
 is "--world nobody: status" $? 3
+is "--world VM: its worlds" "$("$tool" stats --csv --world vm1 "$dir/t" | grep -c '^world,')" 4
+is "print --world NAME is --world ID" "$("$tool" print --world "$label" "$dir/t" | cksum)" "$("$tool" print --world "$world" "$dir/t" | cksum)"
+"$tool" stats --from 20s "$dir/t" >/dev/null 2>&1
+is "--from behind the end: status" $? 3
+"$tool" stats --csv --json "$dir/t" >/dev/null 2>&1
+is "--csv --json: status" $? 2
+"$tool" export --lttng "$dir/t" "$dir/t" >/dev/null 2>&1
+is "export --lttng onto the trace: status" $? 3
+cp -r "$dir/t" "$dir/cut"
+rm "$dir/cut/pcpu1"
+is "a file is not there: said" "$("$tool" stats "$dir/cut" 2>&1 | grep -c "records.* missing\|records that no file")" 2
 "$tool" stats --from 2 --to 1 "$dir/t" >/dev/null 2>&1
 is "--from behind --to: status" $? 2
 for command in stats print verify diff export plot import whatif; do

@@ -2,12 +2,14 @@
 /*
  * tests/unit/emulate_fixture.h -- a machine of a few lines under the emulator of instructions.
  *
- * Linear address = physical address, 64 KB of RAM, one device page, holes elsewhere. It takes the
- * place of vmm/gla.c, vmm/vcpu.c, vmm/vm_io.c and the vector moves; faults are counted, not raised.
+ * Linear address = physical address, 64 KB of RAM, one device page, holes elsewhere. It takes
+ * the place of vmm/gla.c, vmm/vcpu.c, vmm/vm_io.c and the vector moves; faults are counted, not
+ * raised.
  */
 #pragma once
 
 #include "vmm/emulate_vector.h"
+#include "vmm/emulate_x87.h"
 #include "vmm/vm.h"
 
 #include <check.h>
@@ -31,8 +33,9 @@ static struct machine {
     uint8_t device[PAGE_SIZE];
     unsigned device_accesses, last_size;
     uint8_t port_log[8192];
-    unsigned port_accesses, ud, gp, pf;
-    uint64_t pf_address;
+    unsigned port_accesses, ud, gp, pf, de, db;
+    uint64_t pf_address, watched, hits;
+    enum breakpoint_kind watched_kind;
     uint32_t pf_error;
 } m;
 
@@ -83,6 +86,28 @@ void vcpu_gpr_set(struct vcpu *v, unsigned number, uint64_t value)
         m.rsp = value;
     else
         v->regs.gpr[number] = value;
+}
+
+void vcpu_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
+{
+    (void)v;
+    (void)error;
+    ck_assert_uint_eq(vector, VECTOR_DE);
+    ck_assert(!has_error);
+    m.de++;
+}
+
+uint64_t breakpoint_hits(struct vcpu *v, uint64_t at, unsigned size, enum breakpoint_kind kind)
+{
+    return v->breakpoints && kind == m.watched_kind && at <= m.watched && m.watched < at + size;
+}
+
+void breakpoint_step(struct vcpu *v, uint64_t next, uint64_t hits)
+{
+    (void)v;
+    m.rip = next;
+    m.db++;
+    m.hits = hits;
 }
 
 void vcpu_raise_gp(struct vcpu *v)
@@ -154,10 +179,10 @@ bool vector_move_of(const struct decoded *d, struct vector_move *out)
     return false;
 }
 
-void vector_get(struct vcpu *v, unsigned reg, uint8_t bytes[VECTOR_BYTES])
+void vector_get(struct vcpu *v, const struct vector_move *move, uint8_t bytes[VECTOR_BYTES])
 {
     (void)v;
-    (void)reg;
+    (void)move;
     (void)bytes;
 }
 
@@ -166,6 +191,25 @@ void vector_load(struct vcpu *v, const struct vector_move *move, const uint8_t *
     (void)v;
     (void)move;
     (void)bytes;
+}
+
+/* Nor x87 ones: tests/unit/test_emulate_x87.c. */
+bool x87_move_of(const struct decoded *d, struct x87_move *out)
+{
+    (void)d;
+    (void)out;
+    return false;
+}
+
+enum x87_outcome x87_move(struct vcpu *v, const struct x87_move *move, uint64_t rip,
+                          uint64_t gla, uint8_t bytes[X87_BYTES])
+{
+    (void)v;
+    (void)move;
+    (void)rip;
+    (void)gla;
+    (void)bytes;
+    return X87_DONE;
 }
 
 bool vm_is_ram(const struct vm *vm, gpa_t gpa)

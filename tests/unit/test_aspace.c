@@ -2,11 +2,12 @@
 /*
  * tests/unit/test_aspace.c -- user address spaces against a model of what each page must hold.
  *
- * Goal: no sequence of maps, unmaps, protections, moves, forks, discards and writes may show a byte
- * that the model does not have, allow an access that it forbids, or keep a page when all is gone.
- * Method: random operations on a window of pages in several spaces that fork from each other; the
- * model is an array of pages per space, private ones with their value, shared ones with a slot of
- * an object.
+ * Goal: no sequence of maps, unmaps, protections, moves, forks, discards and writes may show a
+ * byte that the model does not have, allow an access that it forbids, or keep a page when all
+ * is gone.
+ * Method: random operations on a window of pages in several spaces that fork from each other;
+ * the model is an array of pages per space, private ones with their value, shared ones with a
+ * slot of an object.
  *
  * Invariants
  *   - After each test every page and heap byte of user memory is given back.
@@ -188,25 +189,127 @@ static void op_remap(struct model *m)
     }
 }
 
+static void op_gone(struct model *m);
+
 static void op_fork(struct model *m)
 {
     struct model *child = &models[below(SPACES)];
 
     if (child == m)
         return;
+    op_gone(NULL);
     if (child->as)
         aspace_unref(child->as);
     ck_assert_int_eq(aspace_fork(m->as, &child->as), VMK_OK);
     memcpy(child->pages, m->pages, sizeof(m->pages));
 }
 
+/* ---- a store for pages that leave ---- */
+
+#define SLOTS 1024u
+
+static struct {
+    unsigned refs;
+    uint8_t page[PAGE];
+} slots[SLOTS];
+static unsigned slots_refused;  // so many reads fail
+static struct {
+    struct model *model;
+    struct aspace_victim pages[4];
+    unsigned count;
+} leaving;
+
+static bool slot_share(uint32_t slot)
+{
+    ck_assert_uint_gt(slots[slot].refs, 0);
+    slots[slot].refs++;
+    return true;
+}
+
+static void slot_put(uint32_t slot)
+{
+    ck_assert_uint_gt(slots[slot].refs, 0);
+    slots[slot].refs--;
+}
+
+static vmk_status slot_read(uint32_t slot, void *page)
+{
+    ck_assert_uint_ge(slots[slot].refs, 2);  // the entry's and the reader's
+    if (slots_refused) {
+        slots_refused--;
+        return VMK_IO_ERROR;
+    }
+    memcpy(page, slots[slot].page, PAGE);
+    return VMK_OK;
+}
+
+static bool never_short(void)
+{
+    return false;
+}
+
+static const struct aspace_pager pager = {.is_short = never_short,
+                                          .slot_share = slot_share,
+                                          .slot_put = slot_put,
+                                          .slot_read = slot_read};
+
+static uint32_t slot_take(const void *page)
+{
+    uint32_t slot = below(SLOTS);
+
+    while (slots[slot].refs)
+        slot = (slot + 1) % SLOTS;
+    slots[slot].refs = 1;
+    memcpy(slots[slot].page, page, PAGE);
+    return slot;
+}
+
+/* What left before is done with, each page in its own way. */
+static void op_gone(struct model *m)
+{
+    (void)m;
+    for (unsigned i = 0; i < leaving.count; i++) {
+        const struct aspace_victim *v = &leaving.pages[i];
+        uint32_t slot;
+
+        if (below(4) == 0) {
+            aspace_victim_keep(leaving.model->as, v);
+            continue;
+        }
+        slot = slot_take(mpn_map(v->mpn));
+        if (!aspace_victim_done(leaving.model->as, v, slot))
+            slot_put(slot);
+    }
+    leaving.count = 0;
+}
+
+static void op_leave(struct model *m)
+{
+    uint64_t va = BASE + below(WINDOW) * PAGE;
+
+    op_gone(m);
+    leaving.model = m;
+    leaving.count = aspace_victims_take(m->as, &va, 1 + below(WINDOW), leaving.pages, 4);
+}
+
+static unsigned slots_used(void)
+{
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < SLOTS; i++)
+        used += slots[i].refs != 0;
+    return used;
+}
+
 START_TEST(test_aspace__random_operations__as_the_model)
 {
     static void (*const operations[])(struct model *) = {
-        op_map,   op_map,   op_unmap,   op_protect, op_write, op_write,
-        op_write, op_write, op_discard, op_remap,   op_fork};
+        op_map,     op_map,   op_unmap, op_protect, op_write, op_write, op_write, op_write,
+        op_discard, op_remap, op_fork,  op_leave,   op_leave, op_leave, op_leave, op_gone};
+    unsigned most = 0;
 
     sim_test_begin();
+    aspace_pager_set(&pager);
     rng_init(&rng, 7, "aspace", (uint64_t)_i);
 
     uint64_t pages = page_owned_count(MEM_OWNER_USER);
@@ -220,19 +323,24 @@ START_TEST(test_aspace__random_operations__as_the_model)
         if (!m->as)
             m = &models[0];
         operations[below(sizeof(operations) / sizeof(operations[0]))](m);
+        most = MAX(most, slots_used());
         for (unsigned i = 0; i < 4; i++)
             check_page(m, below(WINDOW));
         if (step % 200 == 0) {
+            op_gone(NULL);
             for (unsigned s = 0; s < SPACES; s++) {
                 for (unsigned i = 0; models[s].as && i < WINDOW; i++)
                     check_page(&models[s], i);
             }
         }
     }
+    op_gone(NULL);
+    ck_assert_uint_gt(most, 8);
     for (unsigned s = 0; s < SPACES; s++) {
         if (models[s].as)
             aspace_unref(models[s].as);
     }
+    ck_assert_uint_eq(slots_used(), 0);
     for (unsigned i = 0; i < OBJECTS; i++)
         objects[i]->ops->unref(objects[i]);
     ck_assert_uint_eq(page_owned_count(MEM_OWNER_USER), pages);
@@ -364,12 +472,106 @@ START_TEST(test_aspace__heap__moves_both_ways)
 }
 END_TEST
 
+/* Puts all pages of [at, at + count pages) out that can go; how many did. */
+static unsigned all_out(struct aspace *as, uint64_t at, unsigned count)
+{
+    unsigned gone = 0;
+
+    for (unsigned turn = 0; turn < 2; turn++) {  // the first marks them unused
+        for (uint64_t va = at; va && va < at + count * PAGE;) {
+            struct aspace_victim v[4];
+            unsigned got = aspace_victims_take(as, &va, 8, v, 4);
+
+            for (unsigned i = 0; i < got; i++) {
+                uint32_t slot = slot_take(mpn_map(v[i].mpn));
+
+                if (aspace_victim_done(as, &v[i], slot))
+                    gone++;
+                else
+                    slot_put(slot);
+            }
+        }
+    }
+    return gone;
+}
+
+START_TEST(test_aspace__swapped_pages__come_back_or_are_an_error)
+{
+    struct aspace *as = fresh(), *child;
+    uint64_t word, at = map_at(as, BASE, 8 * PAGE, ASPACE_REGION_PLAIN);
+    struct aspace_use use;
+
+    aspace_pager_set(&pager);
+    for (unsigned i = 0; i < 8; i++) {
+        word = 100 + i;
+        ck_assert_int_eq(aspace_copy_out(as, at + i * PAGE, &word, 8), VMK_OK);
+    }
+    ck_assert_int_eq(aspace_lock(as, at, 2 * PAGE, true), VMK_OK);
+    ck_assert_uint_eq(all_out(as, at, 8), 6);  // two are locked
+    aspace_use_get(as, &use);
+    ck_assert_uint_eq(use.resident_pages, 2);
+    ck_assert_uint_eq(use.swapped_pages, 6);
+    // A page that cannot be read is an error, each time; it does not become another.
+    slots_refused = 2;
+    ck_assert_int_eq(aspace_copy_in(as, &word, at + 2 * PAGE, 8), VMK_IO_ERROR);
+    ck_assert_int_eq(aspace_fault(as, at + 2 * PAGE, ASPACE_READ), VMK_IO_ERROR);
+    ck_assert_int_eq(aspace_copy_in(as, &word, at + 2 * PAGE, 8), VMK_OK);
+    ck_assert_uint_eq(word, 102);
+    // A child has what its parent had swapped, each a page of its own.
+    ck_assert_int_eq(aspace_fork(as, &child), VMK_OK);
+    word = 7;
+    ck_assert_int_eq(aspace_copy_out(child, at + 3 * PAGE, &word, 8), VMK_OK);
+    ck_assert_int_eq(aspace_copy_in(as, &word, at + 3 * PAGE, 8), VMK_OK);
+    ck_assert_uint_eq(word, 103);
+    ck_assert_int_eq(aspace_copy_in(child, &word, at + 3 * PAGE, 8), VMK_OK);
+    ck_assert_uint_eq(word, 7);
+    ck_assert_uint_eq(all_out(as, at + 2 * PAGE, 6), 2);  // page 2 stays the child's
+    aspace_unref(as);
+    ck_assert_int_eq(aspace_bring_back(child, at, 8 * PAGE), VMK_OK);
+    aspace_use_get(child, &use);
+    ck_assert_uint_eq(use.swapped_pages, 0);
+    ck_assert_uint_eq(use.resident_pages, 8);
+    for (unsigned i = 4; i < 8; i++) {
+        ck_assert_int_eq(aspace_copy_in(child, &word, at + i * PAGE, 8), VMK_OK);
+        ck_assert_uint_eq(word, 100 + i);
+    }
+    ck_assert_uint_eq(slots_used(), 0);
+    aspace_unref(child);
+    ck_assert_uint_eq(page_owned_count(MEM_OWNER_USER), 0);
+}
+END_TEST
+
+START_TEST(test_aspace__page_locked_while_it_leaves__stays)
+{
+    struct aspace *as = fresh();
+    uint64_t word = 5, at = map_at(as, BASE, PAGE, ASPACE_REGION_PLAIN), va = 0;
+    struct aspace_victim v;
+    uint32_t slot;
+
+    aspace_pager_set(&pager);
+    ck_assert_int_eq(aspace_copy_out(as, at, &word, 8), VMK_OK);
+    ck_assert_uint_eq(aspace_victims_take(as, &va, 8, &v, 1), 0);  // it was used
+    va = 0;
+    ck_assert_uint_eq(aspace_victims_take(as, &va, 8, &v, 1), 1);
+    ck_assert_int_eq(aspace_lock(as, at, PAGE, true), VMK_OK);
+    slot = slot_take(mpn_map(v.mpn));
+    ck_assert(!aspace_victim_done(as, &v, slot));
+    slot_put(slot);
+    ck_assert_int_eq(aspace_copy_in(as, &word, at, 8), VMK_OK);
+    ck_assert_uint_eq(word, 5);
+    aspace_unref(as);
+    ck_assert_uint_eq(page_owned_count(MEM_OWNER_USER), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("aspace");
     TCase *tcase = tcase_create("aspace");
 
     tcase_add_loop_test(tcase, test_aspace__random_operations__as_the_model, 0, 6);
+    tcase_add_test(tcase, test_aspace__swapped_pages__come_back_or_are_an_error);
+    tcase_add_test(tcase, test_aspace__page_locked_while_it_leaves__stays);
     tcase_add_test(tcase, test_aspace__bad_pointers__are_a_status);
     tcase_add_test(tcase, test_aspace__copies__stop_at_the_first_bad_page);
     tcase_add_test(tcase, test_aspace__stack__grows_to_its_limit_and_no_further);

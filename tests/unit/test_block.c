@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Unit tests for src/io/block.c over the modelled disk, and of that disk's faults: latency and queue
- * depth, power cuts, bit rot, errors.
+ * Unit tests for src/io/block.c over the modelled disk, and of that disk's faults: latency and
+ * queue depth, power cuts, bit rot, errors.
  */
 #include <string.h>
 
@@ -161,6 +161,70 @@ START_TEST(test_io__many_waiters__as_many_at_a_time_as_the_disk_serves)
 }
 END_TEST
 
+/* Ten at once on a disk that serves four: three rounds. One fails, and that is the answer. */
+static void batch_case(void *argument)
+{
+    static char data[10][512];
+    struct block_request requests[10];
+    struct block_segment segments[10];
+    struct block_batch batch;
+    plat_ns start = plat_time_now();
+
+    (void)argument;
+    disk_model_latency(model, 1000000, 0, 4);
+    disk_model_fail(model, 7 * 512, 512, 1);
+    block_batch_begin(&batch);
+    for (unsigned i = 0; i < 10; i++) {
+        memset(data[i], (int)i, 512);
+        segments[i] = (struct block_segment){data[i], 512};
+        requests[i] = (struct block_request){.op = BLOCK_WRITE,
+                                             .offset = i * 512,
+                                             .size = 512,
+                                             .segments = &segments[i],
+                                             .segment_count = 1};
+        block_batch_add(&batch, disk, &requests[i]);
+    }
+    ck_assert_int_eq(block_batch_end(&batch, requests, 10), VMK_IO_ERROR);
+    ck_assert_uint_ge(plat_time_now() - start, 3000000);
+    ck_assert_uint_lt(plat_time_now() - start, 3300000);
+    disk_model_latency(model, 0, 0, 0);
+    for (unsigned i = 0; i < 10; i++) {
+        char back[512];
+
+        ck_assert_int_eq(requests[i].status, i == 7 ? VMK_IO_ERROR : VMK_OK);
+        ck_assert_int_eq(block_read(disk, i * 512, back, 512), VMK_OK);
+        ck_assert_int_eq(back[511], i == 7 ? 0 : (char)i);
+    }
+}
+
+START_TEST(test_batch__ten_writes__at_once_and_each_with_its_status)
+{
+    run(batch_case, NULL);
+}
+END_TEST
+
+/* What was written before an FUA write is lost, the write itself is not. */
+static void fua_case(void *argument)
+{
+    char a[512] = "a";
+    char back[512];
+
+    (void)argument;
+    ck_assert_int_eq(block_write(disk, 0, a, 512), VMK_OK);
+    ck_assert_int_eq(block_write_fua(disk, 512, a, 512), VMK_OK);
+    disk_model_power_on(model, UINT64_MAX);
+    ck_assert_int_eq(block_read(disk, 0, back, 512), VMK_OK);
+    ck_assert_int_eq(back[0], 0);
+    ck_assert_int_eq(block_read(disk, 512, back, 512), VMK_OK);
+    ck_assert_int_eq(back[0], 'a');
+}
+
+START_TEST(test_write_fua__power_cut__it_alone_survives)
+{
+    run(fua_case, NULL);
+}
+END_TEST
+
 /* ---- compare and write ---- */
 
 static void compare_case(void *argument)
@@ -254,6 +318,8 @@ int main(void)
     tcase_add_test(tcase, test_io__disk_with_latency__waits_and_no_longer);
     tcase_add_loop_test(tcase, test_io__many_waiters__as_many_at_a_time_as_the_disk_serves, 0,
                         3);
+    tcase_add_test(tcase, test_batch__ten_writes__at_once_and_each_with_its_status);
+    tcase_add_test(tcase, test_write_fua__power_cut__it_alone_survives);
     tcase_add_loop_test(tcase, test_compare_write__expected_or_not__ok_or_again, 0, 2);
     tcase_add_test(tcase, test_model__rot_errors_cuts__as_its_fault_model_says);
     tcase_set_timeout(tcase, 60);

@@ -82,9 +82,13 @@ START_TEST(test_boot_file__archive_cut_off_anywhere)
         memcpy(exact, archive, size);
         fix.module_count = 0;
         module("x.tar", exact, size);
-        (void)boot_file_count();
+        // A member counts when all of it is there: 512 bytes of head, 512 of data.
+        ck_assert_uint_le(boot_file_count(), size < 1024 ? 1 : 2);
         free(exact);
     }
+    fix.module_count = 0;
+    module("x.tar", archive, archive_size);
+    ck_assert_uint_eq(boot_file_count(), 2);
 }
 END_TEST
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Unit tests for src/io/disk.c and disk_recover.c over a modelled controller: cutting and bouncing,
- * retries, time-outs, aborts, resets, giving up. The model checks every command against the limits.
+ * Unit tests for src/io/disk.c and disk_recover.c over a modelled controller: cutting and
+ * bouncing, retries, time-outs, aborts, resets, giving up. The model checks every command
+ * against the limits.
  */
 #include <string.h>
 
 #include "core/timer.h"
 #include "io/disk.h"
+#include "io/partition.h"
 #include "lib/rng.h"
 #include "mem/page.h"
 #include "tests/unit/kernel_test.h"
@@ -32,6 +34,7 @@ static struct {
     bool can_abort, reset_helps;
     vmk_status reset_status;
     // What happened.
+    enum block_op last_op;
     unsigned issued, flushes, resets, aborts, in_flight, most_in_flight, alone_broken;
 } hw;
 
@@ -119,6 +122,7 @@ static void issue(struct disk_queue *q, struct disk_command *c)
     (void)q;
     check_limits(c);
     hw.issued++;
+    hw.last_op = c->op;
     hw.flushes += c->op == BLOCK_FLUSH;
     if (hw.in_flight && (alone || lone))
         hw.alone_broken++;
@@ -174,6 +178,7 @@ static void run(void (*entry)(void *), const struct disk_limits *limits)
 {
     sim_test_begin_cpus(2);
     hw.disk.block.size = MEDIUM;
+    hw.disk.block.can_reserve = true;
     hw.disk.block.block_size = 512;
     if (limits)
         hw.disk.limits = *limits;
@@ -377,11 +382,9 @@ static void final_case(void *argument)
     static const struct {
         enum disk_result result;
         vmk_status status;
-    } rows[] = {{DISK_MEDIUM, VMK_IO_ERROR},
-                {DISK_PROTECTED, VMK_READ_ONLY},
-                {DISK_UNSUPPORTED, VMK_UNSUPPORTED},
-                {DISK_GONE, VMK_NO_DEVICE},
-                {DISK_MISCOMPARE, VMK_AGAIN}};
+    } rows[] = {{DISK_MEDIUM, VMK_IO_ERROR}, {DISK_PROTECTED, VMK_READ_ONLY},
+                {DISK_RESERVED, VMK_BUSY},   {DISK_UNSUPPORTED, VMK_UNSUPPORTED},
+                {DISK_GONE, VMK_NO_DEVICE},  {DISK_MISCOMPARE, VMK_AGAIN}};
 
     (void)argument;
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -396,6 +399,34 @@ static void final_case(void *argument)
 START_TEST(test_error__final__told_at_once)
 {
     run(final_case, NULL);
+}
+END_TEST
+
+/* As vmkfstools -L does it: by the disk's name. */
+static void reserve_case(void *argument)
+{
+    struct block_device *device;
+    struct block_device *part;
+
+    (void)argument;
+    ck_assert_int_eq(storage_open(hw.disk.block.name, &device), VMK_OK);
+    ck_assert_int_eq(block_reserve(device, true), VMK_OK);
+    ck_assert_int_eq(hw.last_op, BLOCK_RESERVE);
+    ck_assert_int_eq(block_reserve(device, false), VMK_OK);
+    ck_assert_int_eq(hw.last_op, BLOCK_RELEASE);
+    ck_assert_uint_eq(hw.resets, 0);
+    ck_assert_int_eq(block_reset(device), VMK_OK);
+    ck_assert_uint_eq(hw.resets, 1);
+    ck_assert_int_eq(write_text(0, "it works again"), VMK_OK);
+    ck_assert_int_eq(partition_slice(device, "part", 0, 4096, &part), VMK_OK);
+    ck_assert_int_eq(block_reserve(part, true), VMK_UNSUPPORTED);
+    ck_assert_int_eq(block_reset(part), VMK_UNSUPPORTED);
+    storage_close(device);
+}
+
+START_TEST(test_reserve__whole_disk_by_name__commands_and_a_reset_reach_the_driver)
+{
+    run(reserve_case, NULL);
 }
 END_TEST
 
@@ -542,6 +573,8 @@ int main(void)
     tcase_add_test(tcase, test_fail__culprit_unknown__only_the_culprit_fails);
     tcase_add_test(tcase, test_error__transient__tried_again_five_times);
     tcase_add_test(tcase, test_error__final__told_at_once);
+    tcase_add_test(tcase,
+                   test_reserve__whole_disk_by_name__commands_and_a_reset_reach_the_driver);
     tcase_add_test(tcase, test_timeout__abort_works__no_reset);
     tcase_add_test(tcase, test_timeout__abort_fails__reset);
     tcase_add_test(tcase, test_timeout__interrupt_lost__found_by_looking);

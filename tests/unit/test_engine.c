@@ -2,8 +2,9 @@
 /*
  * tests/unit/test_engine.c -- the event-driven simulator on workloads small enough to reckon by hand.
  *
- * Method: one or two worlds, no costs, round robin with a known quantum, and the times that pen and paper
- * give; the event heap against a sorted list; equal runs of equal seeds, unequal ones of unequal.
+ * Method: one or two worlds, no costs, round robin with a known quantum, and the times that pen
+ * and paper give; the event heap against a sorted list; equal runs of equal seeds, unequal ones
+ * of unequal.
  */
 #include "sim/workload/replay.h"
 
@@ -170,7 +171,9 @@ START_TEST(test_engine__lock__is_waited_for_as_its_kind_says)
 }
 END_TEST
 
-/* One CPU: the holder is preempted at 10 ms with the lock; who wants it burns a whole quantum. */
+/*
+ * One CPU: the holder is preempted at 10 ms with the lock; who wants it burns a whole quantum.
+ */
 START_TEST(test_engine__lock_holder_preempted__the_spinner_burns_its_quantum)
 {
     run(FREE "host cpus=1\nduration 1s\nlock l kind=spin\n"
@@ -232,7 +235,6 @@ static const struct {
     {"host cpus=1 speed=1000MHz\nworld a min=800MHz\n  run 1ms\nworld b min=800MHz\n  run "
      "1ms\n",
      "world b"},
-    {"policy mine\nworld a\n  run 1ms\n", "no policy mine"},
 };
 
 START_TEST(test_engine__a_run_that_cannot_go_on__says_why)

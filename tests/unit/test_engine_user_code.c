@@ -179,10 +179,45 @@ START_TEST(test_user__root_used_again__old_translations_gone)
 }
 END_TEST
 
+PROGRAM(prog_blocks, ".rept 800; inc %rdi; jmp . + 2; .endr; syscall");
+
+/*
+ * The time that a run of all 800 blocks takes; twice, so that blocks from before a flush are
+ * met, too.
+ */
+static plat_ns blocks_time(unsigned *full)
+{
+    struct space s;
+    plat_ns begin = plat_time_now();
+
+    SPACE(&s, prog_blocks);
+    for (unsigned i = 1; i <= 2; i++) {
+        s.regs.rip = CODE;
+        space_run_to_trap(&s);
+        ck_assert_int_eq(s.trap.kind, PLAT_USER_SYSCALL);
+        ck_assert_uint_eq(s.regs.gpr[RDI], 800 * i);
+    }
+    *full = (unsigned)uc_shim_counts(engine_of_cpu())->code_full;
+    return plat_time_now() - begin;
+}
+
+START_TEST(test_user__translations_fill_their_buffer__forgotten_and_made_anew)
+{
+    unsigned full;
+    plat_ns once = blocks_time(&full);
+
+    ck_assert_uint_eq(full, 0);
+    uc_shim_code_limit(300000);  // less than all of them take
+    ck_assert_uint_eq(blocks_time(&full), once);
+    ck_assert_uint_ge(full, 2);
+}
+END_TEST
+
 KERNEL_TEST_MAIN("engine_user_code", RUNS(test_user__self_modifying__new_bytes_run),
                  RUNS(test_user__kernel_changes_code__runs_when_told),
                  RUNS(test_user__told_of_a_change_that_is_none__translation_stays),
                  RUNS(test_user__other_cpu_changes_code__runs_new_bytes),
                  RUNS(test_user__data_becomes_code__stores_are_seen),
                  RUNS(test_user__thousand_spaces__each_has_its_own_memory),
-                 RUNS(test_user__root_used_again__old_translations_gone))
+                 RUNS(test_user__root_used_again__old_translations_gone),
+                 RUNS(test_user__translations_fill_their_buffer__forgotten_and_made_anew))

@@ -80,6 +80,9 @@ START_TEST(test_heap__too_big__null)
 {
     sim_test_begin();
     ck_assert_ptr_null(heap_alloc(1ull << 30, MEM_OWNER_TEST));
+    ck_assert_ptr_null(heap_alloc(SIZE_MAX, MEM_OWNER_TEST));  // its head would go past the end
+    ck_assert_ptr_null(heap_alloc(SIZE_MAX - 63, MEM_OWNER_TEST));
+    ck_assert_uint_eq(heap_owned(MEM_OWNER_TEST), 0);
 }
 END_TEST
 

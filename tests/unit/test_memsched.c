@@ -271,6 +271,97 @@ START_TEST(test_pools__shares__first_between_pools_then_inside)
 }
 END_TEST
 
+/* ---- who gives for whom ---- */
+
+START_TEST(test_due__vm_that_boots_on_a_full_host__others_give_until_all_pay_the_same)
+{
+    uint32_t touched = MB(10), before;
+
+    host_of(MB(500), MB(1000), MB(20));
+    for (uint32_t id = 10; id < 13; id++) {
+        vm(id, MEMSCHED_ROOT_ID, 0, 0, MB(200));
+        used(id, MB(150), 0, 0);
+        active(id, 100);
+    }
+    vm(13, MEMSCHED_ROOT_ID, 0, 0, MB(200));
+    used(13, touched, 0, 0);
+    free_is(MB(5));
+    // Who is to lose pages gives for himself. The other would pay their price for 145 MB.
+    for (uint32_t id = 10; id < 13; id++) {
+        ck_assert_uint_lt(target(id)->entitlement, MB(150));
+        ck_assert_uint_eq(target(id)->due, target(id)->entitlement);
+    }
+    ck_assert_uint_eq(target(13)->entitlement, MB(10));
+    ck_assert_uint_eq(target(13)->due / 256, (450 - 10 + 5 + 10 - 25 - 10) / 3 + 3);
+    for (unsigned i = 0; i < 20; i++) {
+        before = touched;
+        touched = MIN(target(13)->due, touched + MB(20));
+        for (uint32_t id = 10; id < 13; id++)
+            used(id, MB(150), 0, MB(150) - (MB(460) - MB(20) - touched) / 3);
+        used(13, touched, 0, 0);
+        ok((struct memsched_input){.op = MEMSCHED_TICK});
+        ck_assert_uint_ge(target(13)->due, target(13)->entitlement);
+    }
+    // A quarter of 460 + 5 - 20 - 25 MB, and there it stays.
+    ck_assert_int_le(abs((int)touched - (int)before), 1);
+    ck_assert_int_le(abs((int)touched - (int)MB(105)), 8);
+    ck_assert_int_le(abs((int)target(10)->entitlement - (int)MB(105)), 8);
+}
+END_TEST
+
+START_TEST(test_due__alone_or_idle__gives_its_own)
+{
+    host_of(MB(400), MB(1000), MB(20));
+    vm(10, MEMSCHED_ROOT_ID, 0, 0, MB(500));
+    active(10, 10);
+    used(10, MB(380), 0, 0);
+    free_is(MB(5));
+    // Nobody else is there who could give.
+    ck_assert_uint_lt(target(10)->entitlement, MB(380));
+    ck_assert_uint_eq(target(10)->due, target(10)->entitlement);
+    // Of two alike one does not work: the other may have what idle pages cost.
+    vm(11, MEMSCHED_ROOT_ID, 0, 0, MB(500));
+    active(11, 100);
+    used(10, MB(200), 0, 0);
+    used(11, MB(180), 0, 0);
+    free_is(MB(5));
+    ok((struct memsched_input){.op = MEMSCHED_TICK});
+    ck_assert_uint_eq(target(10)->due, target(10)->entitlement);
+    ck_assert_uint_gt(target(11)->due, MB(250));
+    // With plenty of memory anybody may grow to his size.
+    free_is(MB(300));
+    ck_assert_uint_eq(target(10)->due, MB(500));
+    ck_assert_uint_eq(target(11)->due, MB(500));
+}
+END_TEST
+
+START_TEST(test_due__in_a_pool__no_more_than_to_the_pool)
+{
+    host_of(MB(800), MB(4000), MB(40));
+    for (uint32_t id = 5; id < 7; id++)
+        ok((struct memsched_input){.op = MEMSCHED_POOL_ADD,
+                                   .small = 1,
+                                   .id = id,
+                                   .a = MEMSCHED_ROOT_ID,
+                                   .b = 1000,
+                                   .d = MEMSCHED_UNLIMITED});
+    for (uint32_t id = 10; id < 13; id++) {
+        vm(id, id == 10 ? 5 : 6, 0, 0, MB(700));
+        active(id, 100);
+    }
+    used(10, MB(500), 0, 0);
+    used(11, MB(150), 0, 0);
+    used(12, MB(100), 0, 0);
+    free_is(MB(10));
+    // 760 - 50 MB: the first pool has 460 and loses 40, to the second 210 more are due.
+    ck_assert_uint_eq(target(10)->due, target(10)->entitlement);
+    ck_assert_uint_eq(target(10)->entitlement, MB(460));
+    ck_assert_uint_eq(target(11)->entitlement, MB(150));
+    ck_assert_uint_eq(target(11)->due, MB(150 + 210));
+    ck_assert_uint_eq(target(12)->due, MB(100 + 210));
+}
+END_TEST
+
 /* ---- limits ---- */
 
 static void limit(uint32_t id, uint32_t max)
@@ -646,6 +737,8 @@ static void check_all(void)
             continue;
         ck_assert_uint_le(n->target.entitlement, most);
         ck_assert_uint_le(n->target.balloon, n->balloon_max);
+        ck_assert_uint_ge(n->target.due, n->target.entitlement);
+        ck_assert_uint_le(n->target.due, n->size);
         sum += n->target.entitlement;
         low += n->low;
         there += memsched_held(n);
@@ -722,6 +815,10 @@ int main(void)
     tcase_add_test(tcase, test_target__levels__mechanism_by_mechanism);
     tcase_add_test(tcase, test_target__no_driver_or_more_than_it_may__swapping_takes_the_rest);
     tcase_add_test(tcase, test_pools__shares__first_between_pools_then_inside);
+    tcase_add_test(tcase,
+                   test_due__vm_that_boots_on_a_full_host__others_give_until_all_pay_the_same);
+    tcase_add_test(tcase, test_due__alone_or_idle__gives_its_own);
+    tcase_add_test(tcase, test_due__in_a_pool__no_more_than_to_the_pool);
     tcase_add_test(tcase, test_limit__host_has_plenty__balloon_below_it_and_swap_at_it);
     tcase_add_test(tcase, test_limit__no_driver_or_no_balloon__swap_alone);
     tcase_add_test(tcase, test_limit__changed_while_it_runs__holds_at_once);

@@ -168,8 +168,20 @@ START_TEST(test_open__partitions__counted_on_the_disk)
 }
 END_TEST
 
+START_TEST(test_storage__names_of_a_disk_and_its_partition__meet)
+{
+    ck_assert(storage_names_meet("mpx.vmhba0:C0:T0:L0", "mpx.vmhba0:C0:T0:L0"));
+    ck_assert(storage_names_meet("mpx.vmhba0:C0:T0:L0", "mpx.vmhba0:C0:T0:L0:3"));
+    ck_assert(storage_names_meet("mpx.vmhba0:C0:T0:L0:3", "mpx.vmhba0:C0:T0:L0"));
+    ck_assert(!storage_names_meet("mpx.vmhba0:C0:T0:L0:1", "mpx.vmhba0:C0:T0:L0:2"));
+    ck_assert(!storage_names_meet("mpx.vmhba0:C0:T0:L0:1", "mpx.vmhba0:C0:T0:L0:10"));
+    ck_assert(!storage_names_meet("mpx.vmhba0:C0:T0:L1", "mpx.vmhba0:C0:T0:L10"));
+}
+END_TEST
+
 KERNEL_TEST_MAIN("storage", RUNS(test_add__no_world_wide_name__named_by_path),
                  RUNS(test_add__same_name_twice__second_goes_by_path),
                  RUNS(test_add__more_than_the_table_holds__no_space),
                  RUNS(test_gone__open_disk__destroyed_by_the_last_close),
-                 RUNS(test_open__partitions__counted_on_the_disk))
+                 RUNS(test_open__partitions__counted_on_the_disk),
+                 RUNS(test_storage__names_of_a_disk_and_its_partition__meet))

@@ -229,7 +229,7 @@ START_TEST(test_task_switch__trap_bit__debug_exception)
     go(VM_TASK_CALL, TSS_NEXT);
     ck_assert(cpu->inject.valid);
     ck_assert_uint_eq(cpu->inject.vector, 1);
-    ck_assert(cpu->dr6 & BIT(15));
+    ck_assert(vt()->get(cpu, VT_DR6) & DR6_BT);
 }
 END_TEST
 

@@ -144,7 +144,9 @@ START_TEST(test_account__windows_of_10_ms__share_error_by_hand)
 {
     write_main();
     account(0, UINT64_MAX, 10 * MS);
-    /* 6 of 7.5 ms, then 3 of 5.25; the last window's 4 ms and all of world 10's are too little. */
+    /*
+     * 6 of 7.5 ms, then 3 of 5.25; the last window's 4 ms and all of world 10's are too little.
+     */
     ck_assert_uint_eq(of(11)->error_count, 2);
     ck_assert(fabs(of(11)->error_max - 100 * 2.25 / 5.25) < 1e-9);
     ck_assert(fabs(of(11)->error_sum - 20 - 100 * 2.25 / 5.25) < 1e-9);
@@ -328,18 +330,18 @@ START_TEST(test_hdr__every_octave__percentile_within_a_sixteenth)
 
         hdr_add(one, v);
         hdr_add(one, v * 2);
-        ck_assert_uint_ge(hdr_percentile(one, 50), v);
-        ck_assert_uint_le(hdr_percentile(one, 50), v + v / 16);
-        ck_assert_uint_eq(hdr_percentile(one, 100), v * 2);
+        ck_assert_uint_ge(hdr_permille(one, 500), v);
+        ck_assert_uint_le(hdr_permille(one, 500), v + v / 16);
+        ck_assert_uint_eq(hdr_permille(one, 1000), v * 2);
         ck_assert_uint_eq(one->max, v * 2);
         hdr_merge(&h, one);
         free(one);
     }
     for (uint64_t v = 1; v <= 1000; v++)
         hdr_add(&other, v * 1000);
-    ck_assert_uint_eq(hdr_percentile(&other, 0), hdr_percentile(&other, 0.1));
-    ck_assert(hdr_percentile(&other, 50) >= 500000 && hdr_percentile(&other, 50) <= 532000);
-    ck_assert(hdr_percentile(&other, 99) >= 990000 && hdr_percentile(&other, 99) <= 1000000);
+    ck_assert_uint_eq(hdr_permille(&other, 0), hdr_permille(&other, 1));
+    ck_assert(hdr_permille(&other, 500) >= 500000 && hdr_permille(&other, 500) <= 532000);
+    ck_assert(hdr_permille(&other, 990) >= 990000 && hdr_permille(&other, 990) <= 1000000);
     ck_assert_uint_eq(other.sum, 500500000);
 }
 END_TEST

@@ -3,9 +3,9 @@
  * tests/unit/test_trace_import.c -- foreign traces into demand, on files small enough to reckon by hand.
  *
  * Method: the same little history (task a runs, wakes b, is preempted, sleeps; b runs) in each
- * spelling: perf text, raw and plugin ftrace text, CTF with perf's header and with LTTng's two. All
- * must give the same bursts and edges. Then damage: each error names its file, and any cut of a good
- * file is an error or a shorter trace, never a crash.
+ * spelling: perf text, raw and plugin ftrace text, CTF with perf's header and with LTTng's two.
+ * All must give the same bursts and edges. Then damage: each error names its file, and any cut
+ * of a good file is an error or a shorter trace, never a crash.
  */
 #include "trace/import.h"
 
@@ -90,9 +90,10 @@ static void drop(struct imported *x)
 }
 
 /*
- * CPU 0: idle, "a b" 7 at 1 ms, wakes c:x 18 at 3 ms, preempted by it at 4 ms; 18 sleeps at 6 ms,
- * 7 runs on and sleeps at 9 ms; at 12 ms an interrupt wakes it, it runs from 13 ms and waits for a disk at 14 ms,
- * which wakes it at 17 ms from idle; it runs from 17.5 to 18 ms and ends.
+ * CPU 0: idle, "a b" 7 at 1 ms, wakes c:x 18 at 3 ms, preempted by it at 4 ms; 18 sleeps at 6
+ * ms, 7 runs on and sleeps at 9 ms; at 12 ms an interrupt wakes it, it runs from 13 ms and
+ * waits for a disk at 14 ms, which wakes it at 17 ms from idle; it runs from 17.5 to 18 ms and
+ * ends.
  */
 static void look(struct imported *x)
 {
@@ -193,7 +194,10 @@ static const char *const texts[] = {
     " a b-7 (    7) [000] d..2.  5.018000: sched_switch: prev_comm=a b prev_pid=7 "
     "prev_prio=120 "
     "prev_state=32 next_comm=swapper/0 next_pid=0 next_prio=120\n",
-    /* perf of 4.x, whose plugin prints events as trace-cmd does; a header, lost events, a call chain */
+    /*
+     * perf of 4.x, whose plugin prints events as trace-cmd does; a header, lost events, a call
+     * chain
+     */
     "# ========\n# captured on: Mon Jan  1 00:00:00 2018\n# event : name = sched:sched_switch, "
     ", id = { 1 }\n#\n"
     "swapper     0 [000]     5.001000: sched:sched_switch: swapper/0:0 [120] R ==> a b:7 "
@@ -246,7 +250,10 @@ static const char *const texts[] = {
     "    7 [000] K     5.018000000:          1 sched:sched_switch: prev_comm=a b prev_pid=7 "
     "prev_prio=120 "
     "prev_state=X ==> next_comm=swapper/0 next_pid=0 next_prio=120\n",
-    /* trace-cmd report -l: CPU and flags in one word; lost events, function tracer, a program's own mark */
+    /*
+     * trace-cmd report -l: CPU and flags in one word; lost events, function tracer, a program's
+     * own mark
+     */
     "cpus=1\n"
     "  <idle>-0       0d..2.  5.001000: sched_switch:         swapper/0:0 [120] R ==> a b:7 "
     "[120]\n"
@@ -276,6 +283,49 @@ START_TEST(test_import_text__each_spelling__gives_the_same_demand)
 
     ck_assert(import(&x, false, file("t.txt", texts[_i], strlen(texts[_i])), 0));
     look(&x);
+}
+END_TEST
+
+/* Names that hold keys, events, brackets, arrows and numbers: the same as with plain ones. */
+START_TEST(test_import_text__names_look_like_fields__are_names)
+{
+    static const char *const names[] = {
+        "a",          "sched_switch: ", "pid=9 state=R", "x prev_pid=3 ", "p next_pid=44",
+        "==> z [1]",  "q ==> z:2 [1]",  "a: [001] 3.5:", "PID [000] ",    "-5",
+        "kworker/0:1"};
+    char text[4096];
+    struct imported x;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        const char *n = names[i];
+
+        if (_i == 0)
+            snprintf(text, sizeof(text),
+                     " %s 7 [000] 5.001: sched:sched_switch: prev_comm=%s prev_pid=7 "
+                     "prev_prio=120 prev_state=S ==> next_comm=%s next_pid=8 next_prio=120\n"
+                     " %s 8 [000] 5.002: sched:sched_waking: comm=%s pid=7 prio=120 "
+                     "target_cpu=000\n"
+                     " %s 8 [000] 5.004: sched:sched_switch: prev_comm=%s prev_pid=8 "
+                     "prev_prio=120 prev_state=D ==> next_comm=%s next_pid=7 next_prio=120\n"
+                     " %s 7 [000] 5.005: sched:sched_switch: prev_comm=%s prev_pid=7 "
+                     "prev_prio=120 prev_state=S ==> next_comm=swapper/0 next_pid=0 "
+                     "next_prio=120\n",
+                     n, n, n, n, n, n, n, n, n, n);
+        else
+            snprintf(text, sizeof(text),
+                     " %s-7 [000] 5.001: sched_switch: %s:7 [120] S ==> %s:8 [120]\n"
+                     " %s-8 [000] 5.002: (+1000) sched_waking: %s:7 [120] CPU:000\n"
+                     " %s-8 [000] 5.004: sched_switch: %s:8 [120] D ==> %s:7 [120]\n"
+                     " %s-7 [000] 5.005: sched_switch: %s:7 [120] S ==> swapper/0:0 [120]\n",
+                     n, n, n, n, n, n, n, n, n, n);
+        ck_assert_msg(import(&x, false, file("t.txt", text, strlen(text)), 0), "%s", n);
+        ck_assert_msg(x.s.tasks == 2 && x.s.run == 4000000 && x.s.edges == 1 &&
+                          x.s.ready == 2000000,
+                      "%s: %llu tasks, run %llu, %llu edges, ready %llu", n,
+                      (unsigned long long)x.s.tasks, (unsigned long long)x.s.run,
+                      (unsigned long long)x.s.edges, (unsigned long long)x.s.ready);
+        drop(&x);
+    }
 }
 END_TEST
 
@@ -337,8 +387,8 @@ START_TEST(test_import_text__woken_by_an_interrupt__is_from_outside)
 END_TEST
 
 /*
- * A recorder that is turned off CPU by CPU and event by event: a's leaving of CPU 0 is missing, and behind the last
- * switch come wake-ups by tasks that nobody saw arrive.
+ * A recorder that is turned off CPU by CPU and event by event: a's leaving of CPU 0 is missing,
+ * and behind the last switch come wake-ups by tasks that nobody saw arrive.
  */
 START_TEST(test_import_text__recorder_stops_in_steps__only_what_is_known_counts)
 {
@@ -398,7 +448,9 @@ START_TEST(test_import_text__what_is_no_trace__is_refused)
 }
 END_TEST
 
-/* --- CTF ------------------------------------------------------------------------------------ */
+/*
+ * --- CTF ------------------------------------------------------------------------------------
+ */
 
 #define LTTNG_HEAD                                                                             \
     "/* CTF 1.8 */\n"                                                                          \
@@ -445,7 +497,10 @@ END_TEST
     "event { name = \"other\"; id = 5; stream_id = 0; fields := struct {\n"                    \
     "  uint32_t _n; string _s; uint8_t _list[_n]; }; };\n"
 
-/* What LTTng may add: contexts, a call stack longer than our room for values, structs in structs, variants. */
+/*
+ * What LTTng may add: contexts, a call stack longer than our room for values, structs in
+ * structs, variants.
+ */
 #define RICH_EVENTS(variant_payload)                                                           \
     "struct inner { uint8_t _b; };\n"                                                          \
     "variant payload { struct { uint8_t _n; } _small; uint64_t _large; };\n"                   \
@@ -469,7 +524,10 @@ END_TEST
     "event { name = \"other\"; id = 5; stream_id = 0; fields := struct {\n"                    \
     "  uint32_t _n; string _s; uint8_t _list[_n]; }; };\n"
 
-/* The variant by its name, which babeltrace2 2.0.4 does not read (an assertion fails), and in full. */
+/*
+ * The variant by its name, which babeltrace2 2.0.4 does not read (an assertion fails), and in
+ * full.
+ */
 #define RICH_NAMED "variant payload <_tag>"
 #define RICH_FULL  "variant <_tag> { struct { uint8_t _n; } _small; uint64_t _large; }"
 
@@ -514,7 +572,7 @@ static void put_header(struct bytes *b, enum header h, unsigned id, uint64_t tim
         put(b, id, 4);
         put(b, time, 8);
     }
-    if (b->rich) {  // the stream's context: of the task that runs, not of whom the event is about
+    if (b->rich) {  // the stream's context: of the task that runs
         put(b, 4711, 4);
         put_name(b, "context");
         put(b, 0, 1);
@@ -643,7 +701,10 @@ static void metadata_packets(struct bytes *b, const char *text)
     }
 }
 
-/* Shapes 0 to 2: LTTng's headers; + BIG: big-endian; + RICH: more in the events, metadata in packets. */
+/*
+ * Shapes 0 to 2: LTTng's headers; + BIG: big-endian; + RICH: more in the events, metadata in
+ * packets.
+ */
 #define SHAPES     12
 #define SHAPE_BIG  3
 #define SHAPE_RICH 6
@@ -761,7 +822,9 @@ START_TEST(test_import_ctf__bad_metadata__is_refused)
 }
 END_TEST
 
-/* --- use over the day ----------------------------------------------------------------------- */
+/*
+ * --- use over the day -----------------------------------------------------------------------
+ */
 
 static const char model[] = "0\n50\r\n100\n7.0\n\r\n\n";
 
@@ -807,8 +870,9 @@ START_TEST(test_import_bitbrains__rows__become_vcpus_and_memory)
     ck_assert_uint_eq(w.world_count, 2);
     ck_assert_uint_eq(w.host.mhz, 2600);
     ck_assert_uint_eq(w.duration, 600000000000ull);
-    ck_assert_str_eq(w.vms[0].memory, "size=4194304K active=104858K");
-    ck_assert_uint_eq(w.steps[2].dist.a, 25000000);
+    ck_assert_str_eq(w.vms[0].memory, "size=4194304K");
+    ck_assert_str_eq(w.steps[1].text, "used=104858K active=104858K");
+    ck_assert_uint_eq(w.steps[4].dist.a, 25000000);
     ck_assert_msg(program_link(&w, &p, &error), "%s", error.text);
     program_free(&p);
     wl_free(&w);
@@ -844,6 +908,56 @@ START_TEST(test_import_bitbrains__missing_values__are_as_in_the_row_before)
 }
 END_TEST
 
+/*
+ * As others convert it: columns in another order, other separators, quotes, decimal commas,
+ * blank lines.
+ */
+START_TEST(test_import_bitbrains__other_layouts__are_read_by_the_header)
+{
+    static const char *const layouts[] = {
+        "Timestamp [ms],CPU usage [%],CPU cores,CPU usage [MHZ],CPU capacity provisioned [MHZ],"
+        "Memory usage [KB],Memory capacity provisioned [KB]\r\n"
+        "1376314846,25,2,1300,5200,104857.6,4194304\r\n\r\n"
+        "1376315146,10,2,520,5200,104857.6,4194304\r\n\r\n",
+        "Timestamp [ms]\tCPU usage [%]\tCPU cores\tCPU usage [MHZ]\tCPU capacity provisioned "
+        "[MHZ]\tMemory usage [KB]\tMemory capacity provisioned [KB]\n"
+        "1376314846\t25\t2\t1300\t5200\t104857.6\t4194304\n"
+        "1376315146\t10\t2\t520\t5200\t104857.6\t4194304\n",
+        "\"Timestamp\";\"CPU cores\";\"CPU capacity provisioned [MHZ]\";\"CPU usage "
+        "[MHZ]\";\"CPU usage [%]\";\"Memory capacity provisioned [KB]\";\"Memory usage [KB]\"\n"
+        "\"1376314846\";\"2\";\"5200,0\";\"1300,0\";\"25\";\"4194304\";\"104857,6\"\n"
+        "\"1376315146\";\"2\";\"5200\";\"520\";\"10\";\"4194304\";\"104857,6\"\n",
+    };
+    struct workload w;
+    char text[400];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(layouts); i++) {
+        wl_init(&w);
+        ck_assert(
+            import_bitbrains(file("1.csv", layouts[i], strlen(layouts[i])), &w, 7000000000));
+        ck_assert_uint_eq(w.world_count, 2);
+        ck_assert_uint_eq(w.host.mhz, 2600);
+        ck_assert_str_eq(w.vms[0].memory, "size=4194304K");
+        /*
+         * 42 times 7 s are less than an interval; the bursts sum up to a quarter of it all the
+         * same.
+         */
+        ck_assert_uint_eq(w.steps[4].dist.a, 300000000000ull / 42 * 250 / 1000);
+        wl_free(&w);
+    }
+    wl_init(&w);
+    snprintf(text, sizeof(text), "Timestamp [ms];CPU kernels\n1;2\n");
+    ck_assert(!import_bitbrains(file("2.csv", text, strlen(text)), &w, 100000000));
+    wl_free(&w);
+    /* A duty cycle longer than the interval: once per interval. */
+    wl_init(&w);
+    snprintf(text, sizeof(text), "10;1;1000;500;50;1;1\n20;1;1000;500;50;1;1\n");
+    ck_assert(import_bitbrains(file("3.csv", text, strlen(text)), &w, 100000000000ull));
+    ck_assert_uint_eq(w.steps[4].dist.a, 5000000000ull);
+    wl_free(&w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("import");
@@ -855,6 +969,7 @@ int main(void)
                         ARRAY_COUNT(texts));
     tcase_add_loop_test(t, test_import_text__cut_off__never_crashes, 0, ARRAY_COUNT(texts));
     tcase_add_test(t, test_import_text__switch_cost__is_no_demand);
+    tcase_add_loop_test(t, test_import_text__names_look_like_fields__are_names, 0, 2);
     tcase_add_test(t, test_import_text__woken_by_an_interrupt__is_from_outside);
     tcase_add_test(t, test_import_text__recorder_stops_in_steps__only_what_is_known_counts);
     tcase_add_loop_test(t, test_import_text__what_is_no_trace__is_refused, 0,
@@ -869,6 +984,7 @@ int main(void)
     tcase_add_test(t, test_import_planetlab__percentages__become_duty_cycles);
     tcase_add_test(t, test_import_bitbrains__rows__become_vcpus_and_memory);
     tcase_add_test(t, test_import_bitbrains__missing_values__are_as_in_the_row_before);
+    tcase_add_test(t, test_import_bitbrains__other_layouts__are_read_by_the_header);
     suite_add_tcase(suite, t);
     return suite_run(suite);
 }

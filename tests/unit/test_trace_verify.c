@@ -2,8 +2,9 @@
 /*
  * tests/unit/test_trace_verify.c -- verify, diff and stats on traces of the real scheduler.
  *
- * trace_run.h drives sched/machine.h and records. What was recorded has to pass; with one field of one
- * record changed it has to fail at that record; figures of stats have to be the scheduler's own.
+ * trace_run.h drives sched/machine.h and records. What was recorded has to pass; with one field
+ * of one record changed it has to fail at that record; figures of stats have to be the
+ * scheduler's own.
  */
 #include "tests/unit/kernel_test.h"
 #include "tests/unit/trace_command.h"
@@ -28,11 +29,7 @@ START_TEST(test_verify__any_number_of_cpus__passes)
 }
 END_TEST
 
-static const struct {
-    unsigned id;
-    size_t offset;
-    const char *says;
-} changes[] = {
+static const struct changed_field changes[] = {
     {RECORD_sched_switch, offsetof(struct record_sched_switch, next_tid),
      "sched_switch: next_tid is"},
     {RECORD_sched_switch, offsetof(struct record_sched_switch, prev_state),
@@ -45,30 +42,10 @@ static const struct {
 
 START_TEST(test_verify__one_field_changed__found_there__all)
 {
-    const char *stream;
-    uint8_t was = 1;
-    char expected[64];
-    long at;
-
     fx_begin(&fx, 3);
     run_mixed(&run, &fx, 3, 5, 300 * MS);
     fx_close(&fx);
-    at = find_record(&fx, changes[_i].id, 20, &stream);
-    ck_assert_int_ge(at, 0);
-
-    char path[256];
-    FILE *f;
-
-    fx_path(&fx, stream, path);
-    f = fopen(path, "r");
-    ck_assert_int_eq(fseek(f, at + (long)changes[_i].offset, SEEK_SET), 0);
-    was = (uint8_t)(fgetc(f) ^ 1);
-    fclose(f);
-    fx_patch(&fx, stream, at + (long)changes[_i].offset, &was, 1);
-    ck_assert_int_eq(command(verify_main, fx.directory, NULL, NULL), TOOL_NO);
-    ck_assert_msg(strstr(output, changes[_i].says) != NULL, "%s", output);
-    snprintf(expected, sizeof(expected), "%s, byte %ld", stream, at);
-    ck_assert_msg(strstr(output, expected) != NULL, "%s not in %s", expected, output);
+    field_changed_is_found(&fx, &changes[_i], 20);
     fx_end(&fx);
 }
 END_TEST
@@ -91,6 +68,42 @@ START_TEST(test_verify__record_missing_or_too_many__found)
                       strstr(output, "was recorded, the scheduler decides sched_state"),
                   "%s", output);
     fx_end(&fx);
+}
+END_TEST
+
+static void observe_nothing(void *context, const struct sched_event *e, plat_ns now)
+{
+    (void)context;
+    (void)e;
+    (void)now;
+}
+
+/* A recorder that is switched off while a CPU is between an input and what it decides. */
+START_TEST(test_verify__ends_within_an_input__passes_only_at_the_end)
+{
+    for (unsigned more = 0; more < 2; more++) {
+        struct sched_observer observer;
+
+        fx_begin(&fx, 1);
+        run_begin(&run, &fx, 1, 5);
+        for (unsigned i = 0; i < 2; i++)
+            run_world(&run, "hog", SCHED_ROOT_ID, 1000, 0, 0, SCHED_STATE_WAIT);
+        run_until(&run, 100 * MS);
+        observer = run.machine->observer;
+        run.machine->observer.event = observe_nothing;
+        run_block(&run, 0);
+        run.machine->observer = observer;
+        if (more)
+            run_input(&run, 0, SCHED_OP_RESCHED, 0, 0, 0, 0, NULL);
+        run_end(&run);
+        fx_close(&fx);
+        ck_assert_int_eq(command(verify_main, fx.directory, NULL, NULL),
+                         more ? TOOL_NO : TOOL_OK);
+        ck_assert_msg(strstr(output, more ? "decides sched_switch, which was not recorded"
+                                          : "1 of its 1 decisions are not there"),
+                      "%s", output);
+        fx_end(&fx);
+    }
 }
 END_TEST
 
@@ -221,6 +234,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_verify__one_field_changed__found_there__all, 0,
                         ARRAY_COUNT(changes));
     tcase_add_test(tcase, test_verify__record_missing_or_too_many__found);
+    tcase_add_test(tcase, test_verify__ends_within_an_input__passes_only_at_the_end);
     tcase_add_test(tcase, test_verify__lost_records__refused);
     tcase_add_test(tcase, test_verify__no_beginning__refused);
     tcase_add_test(tcase, test_stats__against_the_scheduler__equal);

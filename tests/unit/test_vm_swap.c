@@ -2,9 +2,9 @@
 /*
  * tests/unit/test_vm_swap.c -- a VM's pages go out and come back, with a disk below that fails in every way.
  *
- * The VM, its P2M, cache, store and world are the real ones; the disk is the model, with its faults. A
- * checker knows what each page must hold, and reads all of them: a page may be refused (then the VM
- * has stopped with an error), but never be wrong.
+ * The VM, its P2M, cache, store and world are the real ones; the disk is the model, with its
+ * faults. A checker knows what each page must hold, and reads all of them: a page may be
+ * refused (then the VM has stopped with an error), but never be wrong.
  */
 #include "tests/unit/vmm_fixture.h"
 
@@ -21,7 +21,7 @@
 
 static struct disk_model *disk;
 static struct rng rng;
-static uint64_t versions[PAGES];
+static uint64_t versions[PAGES + 8];
 
 /* A third packs well, a third a little, the rest not at all. */
 static void content(unsigned page, uint64_t version, uint64_t *out)
@@ -90,7 +90,7 @@ static void up(bool cache)
     vm->swap->use_cache = cache;
     disk = disk_model_create("swap", DISK_SIZE);
     ck_assert_int_eq(swap_store_open_block(&vm->swap->store, disk_model_device(disk), 0,
-                                           DISK_SIZE / PAGE_SIZE),
+                                           DISK_SIZE / PAGE_SIZE, DISK_SIZE / PAGE_SIZE),
                      VMK_OK);
     rng_init(&rng, 9, "test", 0);
     for (unsigned i = 0; i < PAGES; i++)
@@ -229,8 +229,8 @@ static void store_full(void *argument)
     (void)argument;
     up(false);
     swap_store_close(&vm->swap->store);
-    ck_assert_int_eq(swap_store_open_block(&vm->swap->store, disk_model_device(disk), 0, 50),
-                     VMK_OK);
+    ck_assert_int_eq(
+        swap_store_open_block(&vm->swap->store, disk_model_device(disk), 0, 50, 50), VMK_OK);
     vm_swap_target_set(vm, PAGES / 2);
     for (unsigned i = 0; i < 500; i++)
         ck_assert_int_eq(world_sleep_until(plat_time_now() + MS), VMK_OK);
@@ -459,9 +459,219 @@ static void folder_fills(void *argument)
     ck_assert_int_eq(file_look(), VMK_NOT_FOUND);
 }
 
+static uint64_t file_size(void)
+{
+    const struct vfs_where where = vfs_where_kernel();
+    struct vfs_attr attr;
+
+    ck_assert_int_eq(vfs_stat(&where, "/swap/small-0.vswp", 0, &attr), VMK_OK);
+    return attr.size;
+}
+
+/* The reservation of a VM that runs gets lower; not below what its folder has room for. */
+static void reservation_falls(void *argument)
+{
+    const uint64_t pages = vm->page_count;
+
+    (void)argument;
+    vm->config.mem_min_mb = (uint32_t)(pages / 256 - 1);
+    folder_up("size=2m");
+    ck_assert_int_eq(vm_swap_create(vm), VMK_OK);
+    vm->swap->use_cache = false;
+    rng_init(&rng, 9, "test", 0);
+    ck_assert_uint_eq(file_size(), 1 << 20);
+    for (unsigned i = 0; i < PAGES; i++)
+        ck_assert_int_eq(page_write(i, 1), VMK_OK);
+    vm_swap_target_set(vm, PAGES / 2);
+    wait_out(PAGES / 2);
+    ck_assert_int_eq(vm_swap_reserve(vm, pages - 512), VMK_OK);
+    ck_assert_uint_eq(file_size(), 2 << 20);
+    ck_assert_uint_eq(vm->swap->store.slots, 512);
+    ck_assert_int_eq(vm_swap_reserve(vm, 0), VMK_NO_SPACE);
+    ck_assert_uint_eq(vm->swap->store.slots, 512);
+    ck_assert_int_eq(vm_swap_reserve(vm, pages), VMK_OK);
+    ck_assert_uint_eq(vm->swap->store.slots, 512);
+    all_are_right();
+    ck_assert_int_eq(storm(1000), VMK_OK);
+    vm->state = VM_STATE_OFF;
+    vm_swap_destroy(vm);
+}
+
+START_TEST(test_vm_swap__reservation_gets_lower__its_file_grows_or_it_stays)
+{
+    sim_test_run(reservation_falls, NULL);
+}
+END_TEST
+
 START_TEST(test_vm_swap__folder_fills_up__takes_no_more_and_loses_nothing)
 {
     sim_test_run(folder_fills, NULL);
+}
+END_TEST
+
+/*
+ * The guest's memory grows to its limit, and from there on it gives a page for each that it
+ * gets.
+ */
+static void at_the_limit(void *argument)
+{
+    uint64_t most = 0;
+
+    (void)argument;
+    up(false);
+    vm_swap_target_set(vm, PAGES / 2);
+    wait_out(PAGES / 2);
+    vm->mem_cap = p2m_granted(&vm->p2m);
+    vm_swap_target_set(vm, 0);
+    for (unsigned i = 0; i < PAGES; i++) {
+        ck_assert_int_eq(page_check(i), VMK_OK);
+        most = MAX(most, p2m_granted(&vm->p2m));
+    }
+    ck_assert_uint_le(most, vm->mem_cap);
+    // A store that takes nothing any more: rather above the limit than stopped for ever.
+    vm->swap->given_up = true;
+    all_are_right();
+    ck_assert_uint_gt(p2m_granted(&vm->p2m), vm->mem_cap);
+    down();
+}
+
+START_TEST(test_vm_swap__limit__waits_for_a_page_of_its_own)
+{
+    sim_test_run(at_the_limit, NULL);
+}
+END_TEST
+
+#define HELD_MAX 65536u
+
+struct held {
+    mpn_t pages[HELD_MAX];
+    unsigned count;
+};
+
+static void all_taken(struct held *h)
+{
+    h->count = 0;
+    while (h->count < HELD_MAX &&
+           page_alloc(0, MEM_OWNER_KERNEL, &h->pages[h->count]) == VMK_OK)
+        h->count++;
+    ck_assert_uint_lt(h->count, HELD_MAX);
+}
+
+static void given_back(struct held *h, unsigned count)
+{
+    while (count-- && h->count)
+        page_free(h->pages[--h->count], 0, MEM_OWNER_KERNEL);
+}
+
+static void gives_soon(void *argument)
+{
+    ck_assert_int_eq(world_sleep_until(plat_time_now() + 200 * MS), VMK_OK);
+    given_back(argument, 64);
+    world_exit(0);
+}
+
+/* A new page, or one that is out. */
+static vmk_status page_want(unsigned page)
+{
+    return page < PAGES ? page_check(page) : page_write(page, 1);
+}
+
+/*
+ * The host has no memory, and the VM less than is due to it: it waits for others, and gives its
+ * own when they give nothing.
+ */
+static void below_its_due(void *argument)
+{
+    static struct held held;
+    const struct world_params other = {.name = "other", .entry = gives_soon, .argument = &held};
+    const bool is_out = argument != NULL;
+    unsigned page;
+    plat_ns since;
+    world_id id;
+
+    up(false);
+    vm_swap_target_set(vm, PAGES / 2);
+    wait_out(PAGES / 2);
+    vm_swap_target_set(vm, 0);
+    for (page = is_out ? 0 : PAGES; is_out && p2m_look(&vm->p2m, page).state != P2M_SWAPPED;)
+        page++;
+    vm->mem_due = vm->page_count;
+    for (unsigned round = 0; round < 3; round++) {
+        const uint64_t out = counters().swapped_out;
+
+        if (round == 0)
+            ck_assert_int_eq(world_create(&other, &id), VMK_OK);
+        if (round == 2)
+            vm->mem_due = p2m_granted(&vm->p2m);
+        if (round)
+            ck_assert_int_eq(world_sleep_until(plat_time_now() + 6000 * MS), VMK_OK);
+        all_taken(&held);
+        since = plat_time_now();
+        ck_assert_int_eq(page_want(page++), VMK_OK);
+        since = plat_time_now() - since;
+        given_back(&held, HELD_MAX);
+        while (is_out && p2m_look(&vm->p2m, page).state != P2M_SWAPPED)
+            page++;
+        // Others give; they do not; it has what is due to it.
+        ck_assert_int_eq(counters().swapped_out > out, round != 0);
+        ck_assert_int_eq(since >= 150 * MS, round != 2);
+        ck_assert_int_eq(since >= 500 * MS, round == 1);
+        ck_assert_uint_le(since, 700 * MS);
+    }
+    ck_assert_uint_eq(vm->state, VM_STATE_ON);
+    down();
+}
+
+START_TEST(test_vm_swap__new_page_below_its_due__waits_for_others_first)
+{
+    sim_test_run(below_its_due, NULL);
+}
+END_TEST
+
+START_TEST(test_vm_swap__swapped_page_below_its_due__waits_for_others_first)
+{
+    sim_test_run(below_its_due, "out");
+}
+END_TEST
+
+static void gives_later(void *argument)
+{
+    ck_assert_int_eq(world_sleep_until(plat_time_now() + 1000 * MS), VMK_OK);
+    given_back(argument, 64);
+    world_exit(0);
+}
+
+/* While a VM is loaded, the host has no memory; first some comes, then none. */
+static void loading(void *argument)
+{
+    static struct held held;
+    const struct world_params other = {
+        .name = "other", .entry = gives_later, .argument = &held};
+    char bytes[8] = "loaded";
+    plat_ns since;
+    world_id id;
+
+    (void)argument;
+    ck_assert_int_eq(vm_reclaim_create(vm), VMK_OK);
+    ck_assert_int_eq(vm_swap_create(vm), VMK_OK);
+    ck_assert_int_eq(vm_memory_write(vm, gpa_make(0), bytes, 8), VMK_OK);
+    vm->state = VM_STATE_NEW;
+    ck_assert_int_eq(world_create(&other, &id), VMK_OK);
+    all_taken(&held);
+    since = plat_time_now();
+    ck_assert_int_eq(vm_memory_write(vm, gpa_make(PAGE_SIZE), bytes, 8), VMK_OK);
+    ck_assert_uint_ge(plat_time_now() - since, 900 * MS);
+    given_back(&held, HELD_MAX);
+    all_taken(&held);
+    ck_assert_int_eq(vm_memory_write(vm, gpa_make(2 * PAGE_SIZE), bytes, 8), VMK_NO_MEMORY);
+    given_back(&held, HELD_MAX);
+    vm->state = VM_STATE_OFF;
+    vm_swap_destroy(vm);
+}
+
+START_TEST(test_vm_swap__host_without_memory__loading_waits_a_minute)
+{
+    sim_test_run(loading, NULL);
 }
 END_TEST
 
@@ -478,6 +688,11 @@ int main(void)
         test_vm_swap__pages_for_the_balloon__leave_cache_and_disk,
         test_vm_swap__folder_too_small__refuses_the_vm,
         test_vm_swap__folder_fills_up__takes_no_more_and_loses_nothing,
+        test_vm_swap__reservation_gets_lower__its_file_grows_or_it_stays,
+        test_vm_swap__limit__waits_for_a_page_of_its_own,
+        test_vm_swap__host_without_memory__loading_waits_a_minute,
+        test_vm_swap__new_page_below_its_due__waits_for_others_first,
+        test_vm_swap__swapped_page_below_its_due__waits_for_others_first,
     };
     Suite *suite = suite_create("vm_swap");
     TCase *all = tcase_create("all");

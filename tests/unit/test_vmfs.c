@@ -2,8 +2,8 @@
 /*
  * tests/unit/test_vmfs.c -- VMFS-5 against a model, and through power cuts.
  *
- * The volume lies on the simulated disk (sim/model/disk.c). Random operations are compared with a
- * plain model in memory; histories are cut at every block written and the volume remounted.
+ * The volume lies on the simulated disk (sim/model/disk.c). Random operations are compared with
+ * a plain model in memory; histories are cut at every block written and the volume remounted.
  * The judge is vmfs_check() and what the model says an acknowledged sync has made durable.
  * tests/tools/vmfs.sh has vmfs-tools judge the same writer.
  *
@@ -234,8 +234,9 @@ START_TEST(test_vmfs__random_work__as_the_model)
 END_TEST
 
 /*
- * A history with syncs, cut after `cut` blocks. After the remount the check must be clean, and what
- * was synced and not touched since must be there: the model of the last sync, or of a later state.
+ * A history with syncs, cut after `cut` blocks. After the remount the check must be clean, and
+ * what was synced and not touched since must be there: the model of the last sync, or of a
+ * later state.
  */
 static bool play_and_cut(uint64_t cut, uint64_t seed, uint64_t survivors, bool private)
 {
@@ -319,7 +320,9 @@ START_TEST(test_vmfs__power_cut_at_every_block__clean_and_synced_data_there)
         if (play_and_cut(cut, 6, survivors[cut / 5 % 4], false))
             break;
     }
-    /* Many histories, one cut each: blocks change their use in ways that one history has not. */
+    /*
+     * Many histories, one cut each: blocks change their use in ways that one history has not.
+     */
     for (uint64_t seed = 100; seed < 300; seed++)
         (void)play_and_cut(seed * 7919 % 700, seed, seed % 5 ? seed : 0, seed & 1);
 }
@@ -340,6 +343,65 @@ START_TEST(test_vmfs__directory_block_reused_for_data__replay_leaves_the_data)
     ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
     v = crash(disk, v, true);
     expect_bytes(v, file, 0x5a);
+    close_last(disk, v);
+}
+END_TEST
+
+/* An entry alone is durable by the journal's own write; data and locks need a FLUSH. */
+START_TEST(test_vmfs__file_made_durable__flushes_only_for_what_needs_it)
+{
+    const bool private = _i;
+    struct disk_model *disk;
+    struct vmfs_volume *v = open_fresh(&disk, private);
+    const uint64_t *flushes = &disk_model_device(disk)->stats.flushes;
+    uint64_t before;
+    vmfs_id file;
+
+    ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
+    before = *flushes;
+    ck_assert_uint_eq(vmfs_create(v, vmfs_root(v), "empty", VMFS_FILE, 0600, 0, 0, NULL, &file),
+                      VMK_OK);
+    ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
+    ck_assert_uint_eq(*flushes - before, private ? 0 : 1);
+    before = *flushes;
+    file = make(v, 1, VMFS_FILE, 0x5a);
+    ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
+    ck_assert_uint_eq(*flushes - before, 1);
+    vmfs_abandon(v);
+    disk_model_power_on(disk, UINT64_MAX);
+    v = mount_as(disk_model_device(disk), 1, private);
+    expect_bytes(v, file, 0x5a);
+    ck_assert_uint_eq(vmfs_lookup(v, vmfs_root(v), "empty", 5, &file), VMK_OK);
+    ck_assert_uint_eq(problems(v), 0);
+    close_last(disk, v);
+}
+END_TEST
+
+/* Who has a file open for writing stands in its lock; a small room cuts the text. */
+START_TEST(test_vmfs__description_of_an_open_file__lock_owner_and_descriptor)
+{
+    struct disk_model *disk;
+    struct vmfs_volume *v = open_fresh(&disk, false);
+    char text[VMFS_DESCRIBE_SIZE];
+    char small[20];
+    char owner[VMFS_UUID_TEXT];
+    const struct vmfs_uuid host = host_uuid(1);
+    vmfs_id file = make(v, 1, VMFS_FILE, 0x5a);
+
+    vmfs_uuid_text(&host, owner);
+    ck_assert_uint_eq(vmfs_open(v, file, true), VMK_OK);
+    ck_assert_uint_eq(vmfs_sync(v), VMK_OK);
+    ck_assert_uint_eq(vmfs_describe(v, file, text, sizeof(text)), VMK_OK);
+    ck_assert_ptr_nonnull(strstr(text, "Lock [type 10c00001 offset "));
+    ck_assert_ptr_nonnull(strstr(text, "mode 1, owner "));
+    ck_assert_ptr_nonnull(strstr(text, owner));
+    ck_assert_ptr_nonnull(strstr(text, "\nnum 0 gblnum 0 gblgen 0 gblbrk 0]\nAddr <4, "));
+    ck_assert_ptr_nonnull(strstr(text, "links 1, type reg, "));
+    ck_assert_int_eq(text[strlen(text) - 1], '\n');
+    ck_assert_uint_eq(vmfs_describe(v, file, small, sizeof(small)), VMK_OK);
+    ck_assert_int_eq(memcmp(small, text, sizeof(small) - 1), 0);
+    ck_assert_int_eq(small[sizeof(small) - 1], 0);
+    vmfs_close(v, file, true);
     close_last(disk, v);
 }
 END_TEST
@@ -465,6 +527,9 @@ int main(void)
     tcase_add_loop_test(tcase, test_vmfs__random_work__as_the_model, 0, 6);
     tcase_add_test(tcase, test_vmfs__power_cut_at_every_block__clean_and_synced_data_there);
     tcase_add_test(tcase, test_vmfs__directory_block_reused_for_data__replay_leaves_the_data);
+    tcase_add_loop_test(tcase, test_vmfs__file_made_durable__flushes_only_for_what_needs_it, 0,
+                        2);
+    tcase_add_test(tcase, test_vmfs__description_of_an_open_file__lock_owner_and_descriptor);
     tcase_add_test(tcase, test_vmfs__block_freed_but_not_committed__is_not_reused);
     tcase_add_test(tcase, test_vmfs__big_sparse_files__all_kinds_of_map);
     tcase_add_test(tcase, test_vmfs__full_volume__no_space_and_nothing_lost);

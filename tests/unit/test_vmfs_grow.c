@@ -2,8 +2,8 @@
 /*
  * tests/unit/test_vmfs_grow.c -- volumes that grow: into a larger disk, and over a second one.
  *
- * What is added is filled to the last byte and read back; power is cut at every block that growing
- * writes, after which the volume has its old or its new size, and growing again works.
+ * What is added is filled to the last byte and read back; power is cut at every block that
+ * growing writes, after which the volume has its old or its new size, and growing again works.
  *
  * Invariants
  *   - Virtual time stands still unless a test moves it.
@@ -26,7 +26,7 @@ static void fill_and_check(struct block_device *const *devices, unsigned count, 
     struct vmfs_statistics s;
     struct vmfs_volume *v;
     vmfs_id ids[20];
-    char name[16];
+    char name[32];
     static const unsigned char data[1 << 20];
 
     ck_assert_uint_eq(vmfs_mount(devices, count, &how, &v), VMK_OK);
@@ -35,7 +35,9 @@ static void fill_and_check(struct block_device *const *devices, unsigned count, 
     ck_assert_uint_eq(s.size >> 20, blocks);
     ck_assert_uint_eq(s.extents, count);
     for (uint64_t at = 0; at < s.free >> 20; at++) {
-        /* A grown volume has no more pointer blocks than it had: files below 256 MiB need none. */
+        /*
+         * A grown volume has no more pointer blocks than it had: files below 256 MiB need none.
+         */
         if (at % 200 == 0) {
             snprintf(name, sizeof(name), "fill%llu", (unsigned long long)at / 200);
             ck_assert_uint_eq(
@@ -109,7 +111,10 @@ START_TEST(test_vmfs__grown_twice__all_of_it_can_be_used)
 }
 END_TEST
 
-/* One device: whatever write the power goes at, the volume is there with the old or the new size. */
+/*
+ * One device: whatever write the power goes at, the volume is there with the old or the new
+ * size.
+ */
 START_TEST(test_vmfs__power_cut_while_it_grows__old_or_new_size_and_again_works)
 {
     struct disk_model *pattern;
@@ -147,7 +152,10 @@ START_TEST(test_vmfs__power_cut_while_it_grows__old_or_new_size_and_again_works)
 }
 END_TEST
 
-/* A second extent joins: the heads of two devices change, and the power goes between any two writes. */
+/*
+ * A second extent joins: the heads of two devices change, and the power goes between any two
+ * writes.
+ */
 START_TEST(test_vmfs__power_cut_while_an_extent_joins__mounts_and_again_works)
 {
     struct disk_model *patterns[2];

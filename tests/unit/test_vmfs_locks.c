@@ -2,9 +2,9 @@
 /*
  * tests/unit/test_vmfs_locks.c -- who owns a file: two hosts on one disk, one of which dies.
  *
- * Both are mounted in one process, as hosts of different identity. A lock is broken when its host's
- * heartbeat has stood still for the timeout, and never before; whoever dies at whatever step, no
- * file has two owners.
+ * Both are mounted in one process, as hosts of different identity. A lock is broken when its
+ * host's heartbeat has stood still for the timeout, and never before; whoever dies at whatever
+ * step, no file has two owners.
  *
  * Invariants
  *   - Virtual time stands still unless a test moves it.
@@ -90,8 +90,41 @@ START_TEST(test_vmfs__dead_host__its_locks_are_broken_after_the_timeout_and_neve
 END_TEST
 
 /*
- * A volume that ESXi left in the middle of a change: its slot names a journal block with one record in it.
- * Nothing of it is touched, and it can be read; with the header zero, as ESXi leaves it, it is taken over.
+ * A host writes by the number of a file that the other has removed; the descriptor is wanted
+ * for a new one.
+ */
+START_TEST(test_vmfs__descriptor_locked_by_its_old_number__nobody_loses_a_lock)
+{
+    struct disk_model *disk;
+    struct vmfs_volume *a = open_fresh(&disk, false);
+    struct vmfs_volume *b = mount_as(disk_model_device(disk), 2, false);
+    vmfs_id old = make(a, 1, VMFS_FILE, 1);
+    vmfs_id fresh;
+    vmk_status status;
+
+    ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+    ck_assert_uint_eq(vmfs_open(b, old, false), VMK_OK);
+    ck_assert_uint_eq(vmfs_remove(a, vmfs_root(a), name_of(1), false), VMK_OK);
+    ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+    ck_assert_uint_ne(vmfs_truncate(b, (vmfs_id){old.address, old.generation + 1}, 5), VMK_OK);
+    status = vmfs_create(a, vmfs_root(a), name_of(2), VMFS_FILE, 0600, 0, 0, NULL, &fresh);
+    ck_assert(status == VMK_CONTENDED || fresh.address != old.address);
+    ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+    vmfs_close(b, old, false);
+    ck_assert_uint_eq(vmfs_tick(b), VMK_OK);
+    ck_assert_uint_eq(
+        vmfs_create(a, vmfs_root(a), name_of(3), VMFS_FILE, 0600, 0, 0, NULL, &fresh), VMK_OK);
+    ck_assert_uint_eq(vmfs_unmount(b), VMK_OK);
+    ck_assert_uint_eq(problems(a), 0);
+    close_last(disk, a);
+}
+END_TEST
+
+/*
+ * A volume that ESXi left in the middle of a change: its slot names a journal block with one
+ * record in it.
+ * Nothing of it is touched, and it can be read; with the header zero, as ESXi leaves it, it is
+ * taken over.
  */
 START_TEST(test_vmfs__journal_of_esxi_open__only_read)
 {
@@ -239,6 +272,7 @@ int main(void)
     tcase_add_test(tcase, test_vmfs__file_locked_by_one_host__contended_for_the_other);
     tcase_add_test(
         tcase, test_vmfs__dead_host__its_locks_are_broken_after_the_timeout_and_never_before);
+    tcase_add_test(tcase, test_vmfs__descriptor_locked_by_its_old_number__nobody_loses_a_lock);
     tcase_add_test(tcase, test_vmfs__journal_of_esxi_open__only_read);
     tcase_add_test(tcase, test_vmfs__beating_host__is_never_taken_for_dead);
     tcase_add_test(tcase,

@@ -2,8 +2,7 @@
 /*
  * tests/unit/test_vmk_device.c -- /dev/vmk from a program's side: what it refuses, and what is left over.
  *
- * Requests go through the system call, so that sizes, numbers and copies are the real ones. VMs are
- * real too, on the engine, with an empty memory: none of them is started.
+ * VMs are real, on the engine, with an empty memory: none of them is started.
  *
  * Invariants
  *   - Each test runs in a process of its own (Check forks), so none sees another's host.
@@ -13,94 +12,14 @@
 #include <string.h>
 
 #include "sched/esxtop.h"
-#include "tests/unit/kernel_test.h"
-#include "tests/unit/user_fixture.h"
-#include "user/abi/vmk.h"
+#include "tests/unit/vmk_fixture.h"
 #include "vmm/vm.h"
 #include "vmm/vmm_mem.h"
 
-#define DATA       0x10000000ull
-#define OUT        0x20000000ull
-#define READ_ONLY  0x30000000ull
-#define SIZE       0x40000ull
-#define NOWHERE    0x7000000000ull
-#define KERNEL     0xffff800000000000ull
+#define NOWHERE 0x7000000000ull
+#define KERNEL  0xffff800000000000ull
 
-#define SYS_OPEN   2u
-#define SYS_CLOSE  3u
-#define SYS_IOCTL  16u
-#define SYS_PREAD  17u
-#define SYS_PWRITE 18u
-#define SYS_FCNTL  72u
-
-static struct thread *me;
-static int64_t device;
-
-static int64_t call3(uint64_t number, uint64_t a, uint64_t b, uint64_t c)
-{
-    const uint64_t arguments[6] = {a, b, c, 0, 0, 0};
-
-    return user_fixture_call(me, number, arguments);
-}
-
-/* The structure goes into the program's memory, the request is made, and it comes back. */
-static int64_t request_raw(int64_t fd, uint32_t number, void *data, size_t size)
-{
-    int64_t result;
-
-    ck_assert_int_eq(aspace_copy_out(me->as, DATA, data, size), VMK_OK);
-    result = call3(SYS_IOCTL, (uint64_t)fd, number, DATA);
-    ck_assert_int_eq(aspace_copy_in(me->as, data, DATA, size), VMK_OK);
-    return result;
-}
-
-static int64_t request(int64_t fd, uint32_t number, void *data, size_t size)
-{
-    const struct vmk_head head = {(uint32_t)size, VMK_ABI_VERSION};
-
-    memcpy(data, &head, sizeof(head));
-    return request_raw(fd, number, data, size);
-}
-
-static void begin(void *thread)
-{
-    static const char path[] = VMK_DEVICE;
-
-    me = thread;
-    user_fixture_begin(me);
-    user_fixture_map(me, DATA, SIZE, ASPACE_READ | ASPACE_WRITE);
-    user_fixture_map(me, OUT, SIZE, ASPACE_READ | ASPACE_WRITE);
-    user_fixture_map(me, READ_ONLY, SIZE, ASPACE_READ);
-    ck_assert_int_eq(aspace_copy_out(me->as, DATA, path, sizeof(path)), VMK_OK);
-    device = call3(SYS_OPEN, DATA, VFS_O_RDWR, 0);
-    ck_assert_int_ge(device, 0);
-}
-
-static void become(uint32_t uid)
-{
-    struct process *p = me->process;
-
-    p->uid = p->euid = p->suid = uid;
-    p->cred.uid = uid;
-}
-
-static void (*body)(void);
-
-static void run_body(void *thread)
-{
-    begin(thread);
-    body();
-    user_fixture_exit(me);
-}
-
-/* Nothing of a VM is left when the process that held it is gone. */
-static void one(void *unused)
-{
-    (void)unused;
-    user_fixture_run(run_body);
-}
-
-/* The same with the memory scheduler, and pages of 4 KB. */
+/* The memory scheduler, and pages of 4 KB. */
 static void memory_up(void *unused)
 {
     (void)unused;
@@ -115,7 +34,7 @@ static void memory_up(void *unused)
         sim_test_begin();                                                                      \
         body = function;                                                                       \
         sim_test_run(user_fixture_up, NULL);                                                   \
-        sim_test_run(one, NULL);                                                               \
+        sim_test_run(vmk_one, NULL);                                                           \
     }                                                                                          \
     END_TEST
 
@@ -126,7 +45,7 @@ static void memory_up(void *unused)
         body = function;                                                                       \
         sim_test_run(user_fixture_up, NULL);                                                   \
         sim_test_run(memory_up, NULL);                                                         \
-        sim_test_run(one, NULL);                                                               \
+        sim_test_run(vmk_one, NULL);                                                           \
     }                                                                                          \
     END_TEST
 
@@ -185,15 +104,6 @@ static void pointers(void)
 VMK_TEST(test_vmk_pointer__not_mapped__efault, pointers)
 
 /* ---- lists ---- */
-
-static struct vmk_list list_of(uint32_t kind, uint32_t entry_size, uint32_t room)
-{
-    struct vmk_list list = {
-        .kind = kind, .entry_size = entry_size, .room = room, .buffer = OUT};
-
-    ck_assert_int_eq(request(device, VMK_LIST, &list, sizeof(list)), 0);
-    return list;
-}
 
 static void sizes(void)
 {
@@ -269,6 +179,16 @@ static void contents(void)
     ck_assert_uint_eq(list_of(VMK_LIST_DEVICES, sizeof(struct vmk_device), 4).count, 0);
 }
 VMK_TEST(test_vmk_list__each_kind__what_is_there, contents)
+
+static void file_info(void)
+{
+    struct vmk_file_info info = {.fd = 99};
+
+    ck_assert_int_eq(request(device, VMK_FILE_INFO, &info, sizeof(info)), -L_EBADF);
+    info.fd = (int32_t)device;
+    ck_assert_int_eq(request(device, VMK_FILE_INFO, &info, sizeof(info)), -L_EINVAL);
+}
+VMK_TEST(test_vmk_file__not_open_or_not_on_vmfs__ebadf_einval, file_info)
 
 /* ---- VMs ---- */
 
@@ -480,7 +400,10 @@ static void memory_rows(void)
 }
 VMK_MEMORY_TEST(test_vmk_memory__a_vm_with_a_reservation__its_row_and_the_hosts, memory_rows)
 
-/* Pages of equal contents, joined by the table itself: half of a pair is saved, zeroes are known as such. */
+/*
+ * Pages of equal contents, joined by the table itself: half of a pair is saved, zeroes are
+ * known as such.
+ */
 static void memory_shared(void)
 {
     struct share_table *share;
@@ -575,7 +498,7 @@ static void memory_settings(void)
 }
 VMK_MEMORY_TEST(test_vmk_memory__settings__checked_and_root_only, memory_settings)
 
-/* As many as there may be, and the process ends with all of them open (`one` compares). */
+/* As many as there may be, and the process ends with all of them open (vmk_one() compares). */
 static void many(void)
 {
     for (unsigned i = 0; i < VMM_VMS_MAX; i++) {
@@ -593,6 +516,7 @@ KERNEL_TEST_MAIN("vmk_device", RUNS(test_vmk_head__wrong_size_or_version__einval
                  RUNS(test_vmk_pointer__not_mapped__efault),
                  RUNS(test_vmk_list__entries_of_other_sizes__cut_or_zeroed),
                  RUNS(test_vmk_list__each_kind__what_is_there),
+                 RUNS(test_vmk_file__not_open_or_not_on_vmfs__ebadf_einval),
                  RUNS(test_vmk_vm_create__bad_text__says_where),
                  RUNS(test_vmk_vm_create__not_root__only_what_is_his),
                  RUNS(test_vmk_vm_create__several_users__bounded_together),

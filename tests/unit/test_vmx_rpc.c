@@ -2,7 +2,8 @@
 /*
  * tests/unit/test_vmx_rpc.c -- the guest's remote calls: commands, answers, and what reaches the log.
  *
- * The vmx's own file, with registers as a guest sets them. tests/fuzz/fuzz_vmx_rpc.c sends the rest.
+ * The vmx's own file, with registers as a guest sets them. tests/fuzz/fuzz_vmx_rpc.c sends the
+ * rest.
  */
 #include "agents/vmtools/vmtools.h"
 #include "agents/vmtools/vmx.h"
@@ -13,18 +14,6 @@
 #include <string.h>
 
 #include "tests/unit/suite_run.h"
-
-#define RPCI 0x49435052u
-
-enum {
-    OPEN,
-    SEND_SIZE,
-    SEND_DATA,
-    RECEIVE_SIZE,
-    RECEIVE_DATA,
-    RECEIVE_STATUS,
-    CLOSE
-};
 
 static char logged[1024];
 static uint32_t channel[VMK_CALL_REGS];
@@ -61,7 +50,7 @@ static void begin(void)
     vmx_rpc_reset();
     logged[0] = 0;
     memset(channel, 0, sizeof(channel));
-    channel[VMK_REG_BX] = RPCI;
+    channel[VMK_REG_BX] = VMX_RPC_RPCI;
     vmx_rpc(channel);
     ck_assert_uint_eq(channel[VMK_REG_CX] >> 16, 1);
 }
@@ -73,16 +62,16 @@ static const char *say(const char *command)
     uint32_t bx = (uint32_t)strlen(command), size;
 
     memset(answer, 0, sizeof(answer));
-    ck_assert_uint_eq(exchange(SEND_SIZE, &bx), 1);
+    ck_assert_uint_eq(exchange(VMX_RPC_SEND_SIZE, &bx), 1);
     for (size_t at = 0; at < strlen(command); at += 4) {
         bx = 0;
         memcpy(&bx, command + at, strlen(command) - at < 4 ? strlen(command) - at : 4);
-        ck_assert_uint_eq(exchange(SEND_DATA, &bx), 1);
+        ck_assert_uint_eq(exchange(VMX_RPC_SEND_DATA, &bx), 1);
     }
-    ck_assert_uint_eq(exchange(RECEIVE_SIZE, &size), 3);
+    ck_assert_uint_eq(exchange(VMX_RPC_RECEIVE_SIZE, &size), 3);
     ck_assert_uint_lt(size, sizeof(answer) - 4);
     for (uint32_t at = 0; at < size; at += 4) {
-        ck_assert_uint_eq(exchange(RECEIVE_DATA, &bx), 1);
+        ck_assert_uint_eq(exchange(VMX_RPC_RECEIVE_DATA, &bx), 1);
         memcpy(answer + at, &bx, 4);
     }
     return answer;
@@ -117,15 +106,15 @@ START_TEST(test_vmx_rpc__wrong_cookie_order_or_size__no_status)
     uint32_t bx = 65537;
 
     begin();
-    ck_assert_uint_eq(exchange(SEND_SIZE, &bx), 0);
-    ck_assert_uint_eq(exchange(SEND_DATA, &bx), 0);
-    ck_assert_uint_eq(exchange(RECEIVE_DATA, &bx), 0);
+    ck_assert_uint_eq(exchange(VMX_RPC_SEND_SIZE, &bx), 0);
+    ck_assert_uint_eq(exchange(VMX_RPC_SEND_DATA, &bx), 0);
+    ck_assert_uint_eq(exchange(VMX_RPC_RECEIVE_DATA, &bx), 0);
     channel[VMK_REG_SI] ^= 1;
     bx = 4;
-    ck_assert_uint_eq(exchange(SEND_SIZE, &bx), 0);
+    ck_assert_uint_eq(exchange(VMX_RPC_SEND_SIZE, &bx), 0);
     channel[VMK_REG_SI] ^= 1;
-    ck_assert_uint_eq(exchange(CLOSE, &bx), 1);
-    ck_assert_uint_eq(exchange(SEND_SIZE, &bx), 0);
+    ck_assert_uint_eq(exchange(VMX_RPC_CLOSE, &bx), 1);
+    ck_assert_uint_eq(exchange(VMX_RPC_SEND_SIZE, &bx), 0);
 }
 END_TEST
 

@@ -2,10 +2,12 @@
 /*
  * tests/unit/test_wl.c -- the workload language: what it takes, what each error names, round trips.
  *
- * Method: texts with one mistake each, with the line, field and word that the error must have; random
- * lengths against the moments that their definition says; the printer against the parser.
+ * Method: texts with one mistake each, with the line, field and word that the error must have;
+ * random lengths against the moments that their definition says; the printer against the
+ * parser.
  */
 #include "sched/machine.h"
+#include "sim/workload/judge.h"
 #include "sim/workload/program.h"
 
 #include <math.h>
@@ -159,6 +161,10 @@ static const struct {
     {"world a\nexpect run(a) > 3 by share lottery\n", 2, 2, "by names policies"},
     {"world a\nexpect ((((((((((((((((((((((((((((((((((1 > 3\n", 2, 2, "'(' without ')'"},
     {"world a\n\x01\n", 2, 1, "control character"},
+    {"world a shares=1 shares=2\n", 1, 4, "shares stands twice"},
+    {"duration 1s\nduration 2s\nworld a\n", 2, 1, "a second duration line"},
+    {"policy fair\nworld a\n", 1, 2, "no policy fair"},
+    {"variant v policy=fair\nworld a\n", 1, 3, "no policy fair"},
 };
 
 START_TEST(test_wl_parse__a_mistake__is_named_with_line_and_field)
@@ -189,6 +195,8 @@ static const struct {
     {"event a\nworld a\n", "declared twice", 1},
     {"world a\nat 1s set b shares=3\n", "no world, VM or pool", 2},
     {"pool p\nvm v\nworld a vm=v pool=p\n", "pool of its VM", 3},
+    {"world a\nexpect run(a) > 1s\nexpect run(a) > run(b)\n", "is called b", 3},
+    {"world a\nexpect run(a) > none.run(a)\n", "no variant none", 2},
 };
 
 START_TEST(test_program_link__a_bad_name__is_named_with_its_line)
@@ -196,7 +204,10 @@ START_TEST(test_program_link__a_bad_name__is_named_with_its_line)
     struct program p;
 
     ck_assert_msg(parse(unresolved[_i].text), "%s: %s", unresolved[_i].text, error.text);
-    ck_assert(!program_link(&w, &p, &error));
+    if (program_link(&w, &p, &error)) {
+        ck_assert_msg(!judge_names_check(&p, &error), "%s", unresolved[_i].text);
+        program_free(&p);
+    }
     ck_assert_msg(error.line == unresolved[_i].line && strstr(error.text, unresolved[_i].has),
                   "'%s' gave %u: %s", unresolved[_i].text, error.line, error.text);
     wl_free(&w);

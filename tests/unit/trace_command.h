@@ -60,3 +60,36 @@ static inline long find_record(const struct fx *x, unsigned id, unsigned n, cons
     trace_close(reader);
     return found;
 }
+
+/* A field of some record, and what `verify` says when it is another. */
+struct changed_field {
+    unsigned id;
+    size_t offset;
+    const char *says;
+};
+
+/*
+ * Flips a bit of the field in the n-th such record; `verify` has to name field, stream and
+ * place.
+ */
+static inline void field_changed_is_found(struct fx *x, const struct changed_field *c,
+                                          unsigned n)
+{
+    const char *stream;
+    char expected[64], path[256];
+    long at = find_record(x, c->id, n, &stream);
+    uint8_t byte;
+    FILE *f;
+
+    ck_assert_int_ge(at, 0);
+    fx_path(x, stream, path);
+    f = fopen(path, "r");
+    ck_assert_int_eq(fseek(f, at + (long)c->offset, SEEK_SET), 0);
+    byte = (uint8_t)(fgetc(f) ^ 1);
+    fclose(f);
+    fx_patch(x, stream, at + (long)c->offset, &byte, 1);
+    ck_assert_int_eq(command(verify_main, x->directory, NULL, NULL), TOOL_NO);
+    ck_assert_msg(strstr(output, c->says) != NULL, "%s", output);
+    snprintf(expected, sizeof(expected), "%s, byte %ld", stream, at);
+    ck_assert_msg(strstr(output, expected) != NULL, "%s not in %s", expected, output);
+}

@@ -2,8 +2,8 @@
 /*
  * tests/unit/trace_fixture.h -- writes small traces for tests: metadata from the table, records by hand.
  *
- * A test names what happened (fx_switch(), fx_input() ...); the fixture puts it into packets. It keeps
- * one stream per CPU and `sys`, in a directory of its own that fx_end() removes.
+ * A test names what happened (fx_switch(), fx_input() ...); the fixture puts it into packets.
+ * It keeps one stream per CPU and `sys`, in a directory of its own that fx_end() removes.
  */
 #pragma once
 
@@ -80,7 +80,7 @@ static inline void fx_metadata(const struct fx *x)
         fprintf(f,
                 "stream { id = %u;\npacket.context := struct { ts64_t timestamp_begin; ts64_t "
                 "timestamp_end; uint32_t content_size; uint32_t packet_size; uint32_t "
-                "events_discarded; uint32_t cpu_id; uint32_t packet_seq_num; uint32_t pad; };\n"
+                "events_discarded; uint32_t cpu_id; uint32_t packet_seq_num; uint32_t sum; };\n"
                 "event.header := struct { uint8_t id; ts56_t timestamp; };\n};\n",
                 stream);
     for (unsigned id = 0; id < 256; id++) {

@@ -13,7 +13,7 @@
 #include "mem/page.h"
 #include "sim/engine/guest.h"
 #include "sim/platform/sim.h"
-#include "user/user_internal.h"
+#include "user/sysv.h"
 #include "vmm/vmm_state.h"
 #include "vmm/vt.h"
 
@@ -158,9 +158,38 @@ static inline void user_fixture_same(const char *what, uint64_t before, uint64_t
     abort();
 }
 
+/* A process that removes what others left of System V IPC, and starts its ids anew. */
+static inline void user_fixture_remove_ipc(void *thread)
+{
+    struct sysv *sysv = sysv_state();
+    const struct {
+        struct sysv_ids *ids;
+        uint64_t number;
+        unsigned command_at;
+    } kinds[] = {{&sysv->shm, 31, 1}, {&sysv->sem, 66, 2}, {&sysv->msg, 71, 1}};
+
+    user_fixture_begin(thread);
+    for (unsigned k = 0; k < ARRAY_COUNT(kinds); k++) {
+        for (uint32_t i = 0; kinds[k].ids->count; i++) {
+            const struct sysv_object *object = sysv_at(kinds[k].ids, i);
+            uint64_t arguments[6] = {0};
+
+            if (!object)
+                continue;
+            arguments[0] = (uint64_t)object->id;
+            arguments[kinds[k].command_at] = L_IPC_RMID;
+            if (user_fixture_call(thread, kinds[k].number, arguments))
+                abort();
+        }
+        kinds[k].ids->last = UINT32_MAX;
+        kinds[k].ids->sequence = 0;
+    }
+    user_fixture_exit(thread);
+}
+
 /*
- * Runs body in a process and waits for its end: memory of user worlds and of VMs is then what it was
- * before, but for cached copy buffers.
+ * Runs body in a process and waits for its end: memory of user worlds and of VMs is then what
+ * it was before, but for cached copy buffers.
  */
 static inline void user_fixture_run(void (*body)(void *thread))
 {
@@ -169,6 +198,8 @@ static inline void user_fixture_run(void (*body)(void *thread))
     uint64_t tables = page_owned_count(MEM_OWNER_P2M);
 
     user_fixture_join(user_fixture_start(body)->process->pid);
+    if (sysv_state()->shm.count + sysv_state()->sem.count + sysv_state()->msg.count)
+        user_fixture_join(user_fixture_start(user_fixture_remove_ipc)->process->pid);
     user_fixture_same("bytes of user worlds", user, heap_owned(MEM_OWNER_USER));
     user_fixture_same("bytes of VMs", vmm, heap_owned(MEM_OWNER_VMM));
     user_fixture_same("pages of tables", tables, page_owned_count(MEM_OWNER_P2M));

@@ -221,6 +221,38 @@ date -u -d @0 +%Y-%m-%dT%H:%M:%S; date -u -d @1000000000 '+%s %j %a %b'; date -u
 s vi less ed
 printf 'ia line\033:wq\n' | vi -e newfile >/dev/null 2>&1; printf '1,$s/a/b/\nw\nq\n' | ed fruit >/dev/null 2>&1; head -n 1 fruit; patch --help >/dev/null 2>&1; diff -u fr2 fruit | sed '1,2d' | head -n 4; less fruit | head -n 1; more fruit | head -n 1
 
+s bc; echo 'scale=20; 4*a(1); e(1); 2^100; sqrt(2); x=5; while (x>0) { x; x=x-1 }' | bc -l; echo 'obase=16; 255; ibase=2; 1010' | bc; echo 'define f(n) { if (n<2) return 1; return n*f(n-1) } f(25)' | bc
+s cpio; mkdir -p c/d; echo one >c/1; echo two >c/d/2; ln c/1 c/h; ln -s 1 c/l; find c | sort | cpio -o -H newc 2>/dev/null >c.cpio; mkdir cx; (cd cx; cpio -idm <../c.cpio 2>/dev/null; find . | sort; cat c/d/2; readlink c/l; stat -c %h c/1); cpio -t <c.cpio 2>/dev/null | sort
+s patch; seq 10 >p1; sed 's/5/five/; 8d' p1 >p2; diff -u p1 p2 | sed 's/\t.*//' | tee pd; cp p1 p3; patch p3 <pd; cmp p3 p2 && echo same; patch -R p3 <pd; cmp p3 p1 && echo back
+s paste; printf 'a\nb\nd\n' >s1; printf 'b\nc\nd\n' >s2; paste s1 s2; paste -s s1; paste -d: s1 s2 s1
+s fold; echo 'the quick brown fox jumps over the lazy dog' | fold -s -w 12; printf '\ta\tb\n' | expand -t 4 | od -c | head -n 3; printf '        a       b\n' | unexpand -a | od -c | head -n 2; printf 'aaa\n\n\nbbb\n' | cat -s; printf 'a\tb\001\n' | cat -A; printf 'x\ny\n' | cat -n; nl -b a s1
+s uuencode; uuencode s1 name; uuencode -m s1 name; uuencode s1 out.u | uudecode; cmp s1 out.u && echo same
+s sums; echo abc >k; for p in md5sum sha1sum sha256sum sha512sum crc32; do $p k 2>/dev/null; done; md5sum k >k.md5; md5sum -c k.md5; echo bad >>k; md5sum -c k.md5 2>/dev/null; echo $?; sha256sum </dev/null
+s setsid; setsid true; echo $?; sh -c 'set -- $(cat /proc/self/stat); [ "$4" = $$ ] && echo child'
+s find; mkdir -p f/a/b; touch f/1.c f/a/2.c f/a/b/3.h; find f -name '*.c' -exec echo + {} + | sed 's/ /\n/g' | sort; find f -type f -exec sh -c 'echo "x $1"' _ {} \; | sort; find f -maxdepth 1 | sort; find f -name '*.h' -o -name 2.c | sort; find f ! -name '*.c' -type f; find f -depth | tail -n 1; find f -empty -type f | wc -l; find f -perm 644 -type f | wc -l; find f -type f -size -1 | wc -l; find f -path '*/b/*'; find f -name b -prune -o -print | sort; find f -name 3.h -delete; find f -type f | wc -l; find f -regex '.*/[0-9]\.c' | sort; find f -iname '1.C'; find f -links 1 -type f | wc -l
+s sed; printf 'a\nb\nc\n' >sd; sed -i.bak 's/b/B/' sd; cat sd sd.bak; sed -n 'l' k; sed '2q' sd; sed '$!N;P;D' sd; sed -n '/a/,/B/{=;p}' sd; sed 'G' sd | head -n 3; sed '1!G;h;$!d' sd; sed 's/\([a-z]\)/[\1]/g' sd; sed -E 's/(a|c)/<\1>/' sd; sed 's/a/x/;ta;s/$/ no/;:a' sd; printf 'x\n' | sed 'a\
+two\
+lines'; sed '2r s1' sd; sed -n '2{p;q}' sd; sed 'w sw' sd >/dev/null; cat sw; echo aaa | sed 's/a/b/2'; echo abc | sed 's/b/\U&/' ; sed '/B/c changed' sd; sed -s -n '$p' s1 s2; echo 'a/b' | sed 's|/|\\|'; sed --version >/dev/null; echo $?
+s date; date -u -d '2020-02-29 12:34:56' '+%F %T %j %U %a %b %d %s'; date -u -d @86400; date -u -d '2021-01-01' +%A; date -u -d '12:00' +%H; TZ=EST5EDT date -d @1600000000; TZ=UTC-3 date -d @0; date -u -d bad 2>/dev/null; echo $?; date -u -D '%d.%m.%Y' -d '03.02.2001' +%F; date -u -R -d @1; date -u -I -d @1
+s umask; umask 027; mkdir um; touch um/f; stat -c %a um um/f; umask -S; umask u=rwx,go=; umask; (umask 0; touch um/g; stat -c %a um/g); umask 022
+s heredoc; x=5; cat <<A - <<B
+$x $((x + 1)) `echo cmd` \$x
+A
+second
+B
+cat <<'E' | while read -r l; do echo "[$l]"; done
+a\b $x
+  c
+E
+f() { cat <<E
+in function $1
+E
+}; f arg; wc -c <<E
+E
+s chown; touch co; chown 1000:1000 co; stat -c '%u %g' co; chown :0 co; stat -c %g co; chmod a=,u+rw co; stat -c %a co; chmod g=u co; stat -c %a co; chmod +X d1 co; stat -c %a d1 co; chmod -R go-rwx d1; stat -c %a d1 d1/f; chmod 1777 d2; stat -c '%a %A' d2; chgrp 5 co; stat -c %g co; chmod u+s,g+s co; stat -c %a co; ln -s co cl; chown -h 7 cl; stat -c %u cl co
+s files without a name
+echo x | stat -L -c %F /dev/fd/0; echo x | { [ -p /dev/stdin ] && echo pipe; }; echo x | cat /dev/fd/0 -
+
 rm -rf ./*
 ls | wc -l
 echo "== end $n"

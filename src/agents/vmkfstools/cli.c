@@ -2,8 +2,8 @@
 /*
  * agents/vmkfstools/cli.c -- the command line of vmkfstools, for the program and for vmfs-tool.
  *
- * ESXi's options and the shape of its answers ("Clone: 100% done."); one operation per call. What
- * ESXi's program has beyond that and this one has not is named with its reason.
+ * ESXi's options and the shape of its answers ("Clone: 100% done."); one operation per call.
+ * What ESXi's program has beyond that and this one has not is named with its reason.
  *
  * Invariants
  *   - Every failure prints file, what failed and why, and a status that is not 0.
@@ -49,13 +49,15 @@ static const char usage[] =
     "File systems:\n"
     "  -P, --queryfs [-h]             attributes of the volume that PATH is on\n"
     "  -C, --createfs vmfs5 -S LABEL  make a volume on a device or partition\n"
-    "  -D, --dumpinfo                 the lock of a file as it stands on disk\n"
+    "  -D, --dumpinfo                 the lock and the descriptor of a file as they are on "
+    "disk\n"
+    "  -L, --lock VERB                SCSI reservation of the disk PATH: reserve, release; or "
+    "a\n"
+    "                                 reset: lunreset, targetreset, busreset\n"
     "\n"
     "  -v, --verbose N  ignored         --help  this text\n"
     "\n"
-    "Named and refused, each with its reason: -L, -r, -z, -M, -T, -y, -Z, -G; in the host "
-    "shell\n"
-    "also -D.\n";
+    "Named and refused, each with its reason: -r, -z, -M, -T, -y, -Z, -G.\n";
 
 enum {
     OPTION_HELP = 256,
@@ -337,15 +339,12 @@ static int refuse(int what, const char *path)
         char what;
         const char *why;
     } reasons[] = {
-        {'L',
-         "locks are compare-and-write, not SCSI reservations; a dead host's break after 16 s"},
         {'r', "raw device mappings are not supported: give the VM a VMDK, or -i a copy of the "
               "device"},
         {'z', "raw device mappings are not supported: give the VM a VMDK, or -i a copy of the "
               "device"},
         {'M', "disks of ESX 2 are not known; -i copies any VMDK that can be read"},
-        {'T',
-         "only VMFS-3 is upgraded, which is not mounted here; make a VMFS-5 volume and copy"},
+        {'T', "volumes of VMFS-3 are read as they are; make a VMFS-5 volume and copy"},
         {'y', "file blocks are not unmapped on the device; -K gives a disk's zeros back to the "
               "volume"},
         {'Z',
@@ -451,9 +450,34 @@ static int run_disk(const struct vmkfstools *where, const struct wish *w)
     }
 }
 
+/* -L: reservations of a whole disk. VMFS needs none: its locks are compare-and-write. */
+static int run_lock(const struct vmkfstools *where, const struct wish *w)
+{
+    static const char *const verbs[][2] = {{"reserve", "reserve"}, {"release", "release"},
+                                           {"lunreset", "reset"},  {"targetreset", "reset"},
+                                           {"busreset", "reset"},  {"readkeys", NULL},
+                                           {"readresv", NULL}};
+
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(verbs[i][0], w->argument) != 0)
+            continue;
+        if (verbs[i][1] && where->lock)
+            return where->lock(where->context, verbs[i][1], w->path);
+        fprintf(stderr, "vmkfstools: %s: -L %s: %s\n", w->path, w->argument,
+                where->lock ? "no disk here has persistent reservations"
+                            : "in the host shell only: an image file has no reservations");
+        return 3;
+    }
+    fprintf(stderr,
+            "vmkfstools: -L '%s': one of reserve, release, lunreset, targetreset, busreset, "
+            "readkeys, readresv\n",
+            w->argument);
+    return 2;
+}
+
 static int run(const struct vmkfstools *where, const struct wish *w)
 {
-    int result = refuse(w->what, w->path);
+    int result = w->what == 'L' ? run_lock(where, w) : refuse(w->what, w->path);
 
     if (result >= 0)
         return result;

@@ -60,6 +60,20 @@ void vmk_memory_get(struct vmk_host_memory *out)
         fail(EXIT_FAILED, "%s: no word about memory: %s", VMK_DEVICE, strerror(errno));
 }
 
+void vmk_swap_get(struct vmk_swap *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (vmk_call(device(), VMK_SWAP_GET, out, sizeof(*out)) < 0)
+        fail(EXIT_FAILED, "%s: no word about swap space: %s", VMK_DEVICE, strerror(errno));
+}
+
+void name_put(char *to, size_t room, const char *name)
+{
+    if (strlen(name) >= room)
+        fail(EXIT_FAILED, "%s: longer than any name can be (%zu)", name, room - 1);
+    strcpy(to, name);
+}
+
 void *vmk_list_get(enum vmk_list_kind kind, size_t entry_size, uint32_t *count)
 {
     struct vmk_list list = {

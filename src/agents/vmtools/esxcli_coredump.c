@@ -2,98 +2,74 @@
 /*
  * agents/vmtools/esxcli_coredump.c -- esxcli system coredump: where a panic of this host is saved.
  *
- * The VMkernel says and takes it as text, in /proc/vmware/coredump (fs/dump/dump.c).
- *
  * Invariants: none.
  * Locking    none: one thread.
  * Sources    [ESXCLI] "system coredump"
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agents/vmtools/esxcli.h"
 
-#define STATE_FILE "/proc/vmware/coredump"
-#define NAME_SIZE  128
-#define LINES_MAX  65536
-
-struct partitions {
-    char active[NAME_SIZE], configured[NAME_SIZE];  // empty: none
-    char *text;                                     // of all
-};
-
-static void take_name(char *to, const char *from)
+static void choice_get(struct vmk_coredump *c)
 {
-    (void)snprintf(to, NAME_SIZE, "%s", strcmp(from, "-") && strcmp(from, "none") ? from : "");
-}
-
-static void partitions_get(struct partitions *p)
-{
-    size_t size;
-    char active[NAME_SIZE], configured[NAME_SIZE];
-
-    p->text = file_text(STATE_FILE, LINES_MAX, &size);
-    if (!p->text)
-        fail(EXIT_FAILED, "%s: %s", STATE_FILE, strerror(errno));
-    if (sscanf(p->text, "active %127s configured %127s", active, configured) != 2)
-        fail(EXIT_FAILED, "%s: not what this esxcli understands", STATE_FILE);
-    take_name(p->active, active);
-    take_name(p->configured, configured);
+    memset(c, 0, sizeof(*c));
+    if (vmk_call(device(), VMK_COREDUMP_GET, c, sizeof(*c)) < 0)
+        fail(EXIT_FAILED, "%s: no word about core dumps: %s", VMK_DEVICE, strerror(errno));
 }
 
 static int partition_get(const struct call *call)
 {
     struct records *r = records_begin(RECORDS_SIMPLE, "CoreDumpPartitionActive", false);
-    struct partitions p;
+    struct vmk_coredump c;
 
-    partitions_get(&p);
+    choice_get(&c);
     records_add(r, NULL);
-    records_text(r, "Active", "%s", p.active);
-    records_text(r, "Configured", "%s", p.configured);
+    records_text(r, "Active", "%s", c.active);
+    records_text(r, "Configured", "%s", c.configured);
     records_end(r, call->form);
-    free(p.text);
     return EXIT_DONE;
+}
+
+static void partition_list_add(struct records *r, const struct vmk_coredump *c,
+                               const struct vmk_coredump_partition *p)
+{
+    records_add(r, NULL);
+    records_text(r, "Name", "%s", p->name);
+    records_text(r, "Path", "/vmfs/devices/disks/%s", p->name);
+    records_flag(r, "Active", strcmp(p->name, c->active) == 0);
+    records_flag(r, "Configured", strcmp(p->name, c->configured) == 0);
 }
 
 static int partition_list(const struct call *call)
 {
     struct records *r = records_begin(RECORDS_TABLE, "CoreDumpPartition", true);
-    struct partitions p;
-    char *rest;
+    struct vmk_coredump c;
+    uint32_t count;
+    struct vmk_coredump_partition *all = vmk_list_get(VMK_LIST_COREDUMPS, sizeof(*all), &count);
 
-    partitions_get(&p);
-    for (char *line = strtok_r(p.text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        char name[NAME_SIZE];
-
-        if (sscanf(line, "partition %127s", name) != 1)
-            continue;
-        records_add(r, NULL);
-        records_text(r, "Name", "%s", name);
-        records_text(r, "Path", "/vmfs/devices/disks/%s", name);
-        records_flag(r, "Active", strcmp(name, p.active) == 0);
-        records_flag(r, "Configured", strcmp(name, p.configured) == 0);
-    }
+    choice_get(&c);
+    for (uint32_t i = 0; i < count; i++)
+        partition_list_add(r, &c, &all[i]);
+    free(all);
     records_end(r, call->form);
-    free(p.text);
     return EXIT_DONE;
 }
 
-static void state_write(const char *text)
+static void choose(uint32_t place, const char *name)
 {
-    const int fd = open(STATE_FILE, O_WRONLY | O_CLOEXEC);
+    struct vmk_coredump_set s = {.place = place};
 
-    if (fd < 0 || write(fd, text, strlen(text)) < 0)
-        fail(errno == ENOENT && fd >= 0 ? EXIT_NO : EXIT_FAILED,
-             "system coredump partition set: %s: %s%s", text, strerror(errno),
-             fd >= 0 && errno == ENOENT
+    name_put(s.name, sizeof(s.name), name);
+    if (vmk_call(device(), VMK_COREDUMP_SET, &s, sizeof(s)) < 0)
+        fail(errno == ENOENT ? EXIT_NO : EXIT_FAILED, "system coredump partition set: %s: %s%s",
+             *name ? name : "no name", strerror(errno),
+             errno == ENOENT
                  ? ": no partition for core dumps has this name; partition list shows them"
-             : errno == EACCES ? ": only root may"
-                               : "");
-    close(fd);
+             : errno == EPERM ? ": only root may"
+                              : "");
 }
 
 static bool truth(const char *text)
@@ -117,9 +93,9 @@ static int partition_set(const struct call *call)
     if (call->values[2] && (!enable || !truth(enable)))
         fail(EXIT_USAGE, "system coredump partition set: --smart goes with --enable=true");
     if (name)
-        state_write(name);
+        choose(VMK_COREDUMP_NAMED, name);
     else
-        state_write(unconfigure || !truth(enable) ? "none" : "auto");
+        choose(unconfigure || !truth(enable) ? VMK_COREDUMP_NOWHERE : VMK_COREDUMP_FOUND, "");
     return EXIT_DONE;
 }
 

@@ -19,7 +19,6 @@
 #include "agents/vmtools/esxcli.h"
 
 #define PAGE_BYTES 4096u
-#define DATASTORES "/proc/vmware/datastores"
 
 /* ---- hardware ---- */
 
@@ -231,7 +230,10 @@ static int path_list(const struct call *call)
                         sizeof(struct vmk_device), path_list_add);
 }
 
-/* The label of the volume mounted at `path`: the link beside it that names it; allocated. Else the name. */
+/*
+ * The label of the volume mounted at `path`: the link beside it that names it; allocated. Else
+ * the name.
+ */
 static char *volume_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -285,49 +287,40 @@ static int filesystem_list(const struct call *call)
     return EXIT_DONE;
 }
 
-/* The kernel's lines: fs/vmfs/datastore_proc.c. One record per extent, as ESXi has it. */
+/* One record per extent, as ESXi has it. */
+static void extents_add(struct records *r, const struct call *call, const void *entry)
+{
+    struct vmk_datastore d = *(const struct vmk_datastore *)entry;
+    char *rest = d.extents, *device;
+
+    (void)call;
+    for (uint64_t i = 0; (device = strsep(&rest, ",")); i++) {
+        char *colon = strrchr(device, ':');
+
+        records_add(r, NULL);
+        records_text(r, "Volume Name", "%s", d.label);
+        records_text(r, "VMFS UUID", "%s", d.uuid);
+        records_number(r, "Extent Number", i);
+        records_text(r, "Device Name", "%.*s",
+                     colon ? (int)(colon - device) : (int)strlen(device), device);
+        records_text(r, "Partition", "%s", colon ? colon + 1 : "0");
+    }
+}
+
 static int extent_list(const struct call *call)
 {
-    struct records *r = records_begin(RECORDS_TABLE, "VmfsExtent", true);
-    FILE *f = fopen(DATASTORES, "re");
-    char line[4096];
-
-    if (!f)
-        fail(EXIT_FAILED, DATASTORES ": %s", strerror(errno));
-    while (fgets(line, sizeof(line), f)) {
-        char uuid[64], devices[2048], label[160];
-        char *rest = devices, *device;
-
-        if (sscanf(line, "volume %63s %*s %*s %*s %*s %2047s %159[^\n]", uuid, devices,
-                   label) != 3)
-            continue;
-        for (uint64_t i = 0; (device = strsep(&rest, ",")); i++) {
-            char *colon = strrchr(device, ':');
-
-            records_add(r, NULL);
-            records_text(r, "Volume Name", "%s", label);
-            records_text(r, "VMFS UUID", "%s", uuid);
-            records_number(r, "Extent Number", i);
-            records_text(r, "Device Name", "%.*s",
-                         colon ? (int)(colon - device) : (int)strlen(device), device);
-            records_text(r, "Partition", "%s", colon ? colon + 1 : "0");
-        }
-    }
-    fclose(f);
-    records_end(r, call->form);
-    return EXIT_DONE;
+    return list_records(call, RECORDS_TABLE, "VmfsExtent", VMK_LIST_DATASTORES,
+                        sizeof(struct vmk_datastore), extents_add);
 }
 
 static int filesystem_rescan(const struct call *call)
 {
-    static const char word[] = "rescan";
-    const int fd = open(DATASTORES, O_WRONLY | O_CLOEXEC);
+    struct vmk_datastore_set s = {.what = VMK_DATASTORE_RESCAN};
 
     (void)call;
-    if (fd < 0 || write(fd, word, sizeof(word) - 1) < 0)
-        fail(EXIT_FAILED, DATASTORES ": %s%s", strerror(errno),
-             errno == EACCES ? ": only root may" : "");
-    close(fd);
+    if (vmk_call(device(), VMK_DATASTORE_SET, &s, sizeof(s)) < 0)
+        fail(EXIT_FAILED, "storage filesystem rescan: %s%s", strerror(errno),
+             errno == EPERM ? ": only root may" : "");
     return EXIT_DONE;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * agents/vmtools/esxcli_memory.c -- esxcli sched memory: what the host and each VM have, and may have, of memory.
+ * agents/vmtools/esxcli_memory.c -- esxcli sched memory and swap: what the host and each VM have, and may have, of memory.
  *
  * Amounts are MB with two digits, as esxtop shows them.
  *
@@ -8,6 +8,7 @@
  * Locking    none: one thread.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,78 @@ static int host_get(const struct call *call)
     records_end(r, call->form);
     return EXIT_DONE;
 }
+
+static int swap_get(const struct call *call)
+{
+    struct records *r = records_begin(RECORDS_SIMPLE, "SchedSwapSystem", false);
+    struct vmk_swap s;
+    bool datastore, disk;
+
+    vmk_swap_get(&s);
+    datastore = s.place == VMK_SWAP_DATASTORE;
+    disk = s.place == VMK_SWAP_DEVICE;
+    records_add(r, NULL);
+    records_flag(r, "Datastore Active", s.active && datastore);
+    records_flag(r, "Datastore Enabled", datastore);
+    records_text(r, "Datastore Name", "%s", datastore ? s.name : "");
+    records_number(r, "Datastore Order", 0);
+    records_flag(r, "Device Active", s.active && disk);
+    records_flag(r, "Device Enabled", disk);
+    records_text(r, "Device Name", "%s", disk ? s.name : "");
+    mb(r, "Size", s.size_kb);
+    mb(r, "Used", s.used_kb);
+    records_number(r, "Pages Swapped Out", s.swapped_out_pages);
+    records_number(r, "Pages Swapped In", s.swapped_in_pages);
+    records_number(r, "Errors", s.errors);
+    records_number(r, "Waits", s.waits);
+    records_number(r, "Waited Microseconds", s.waited_ns / 1000);
+    records_end(r, call->form);
+    return EXIT_DONE;
+}
+
+static bool is_yes(const char *word, const char *text)
+{
+    if (strcmp(text, "true") && strcmp(text, "false") && strcmp(text, "1") && strcmp(text, "0"))
+        fail(EXIT_USAGE, "sched swap system set: --%s=%s: true or false", word, text);
+    return strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+}
+
+static int swap_set(const struct call *call)
+{
+    const char *enabled = call->values[0], *name = call->values[1], *disk = call->values[2];
+    struct vmk_swap_set s = {.place = disk ? VMK_SWAP_DEVICE : VMK_SWAP_DATASTORE};
+    struct vmk_swap now;
+
+    if (name && disk)
+        fail(EXIT_USAGE, "sched swap system set: --datastore-name or --device, not both");
+    if (!enabled && !name && !disk)
+        fail(EXIT_USAGE, "sched swap system set: nothing to set; --help lists what can be");
+    vmk_swap_get(&now);
+    if (enabled && !is_yes("datastore-enabled", enabled)) {
+        s.place = VMK_SWAP_NOWHERE;
+        name = "";
+    } else if (disk) {
+        name = disk;
+    } else if (!name) {
+        name = now.place == VMK_SWAP_DATASTORE ? now.name : "datastore1";
+    }
+    name_put(s.name, sizeof(s.name), name);
+    if (vmk_call(device(), VMK_SWAP_SET, &s, sizeof(s)) < 0)
+        fail(EXIT_FAILED, "sched swap system set: %s: %s%s", *name ? name : "off",
+             strerror(errno),
+             errno == EBUSY    ? ": there is no memory for what is swapped out now"
+             : errno == EINVAL ? ": that is no name of a datastore or device"
+             : errno == EPERM  ? ": only root may"
+             : errno == ENOENT || errno == ENXIO ? ": there is no such datastore or device"
+                                                 : "");
+    return EXIT_DONE;
+}
+
+static const struct option_row swap_options[] = {
+    {'d', "datastore-enabled", false, false, "true or false: swap user worlds"},
+    {'n', "datastore-name", false, false, "the datastore with the file; by default datastore1"},
+    {'D', "device", false, false, "a disk or partition instead, whose contents are lost"},
+};
 
 static int vm_list(const struct call *call)
 {
@@ -184,5 +257,9 @@ const struct esxcli_command esxcli_memory[] = {
     {"sched memory balloon list", "The balloon of each VM, in pages.", balloon_list, NULL, 0},
     {"sched memory set", "Set what a VM may have of the host's memory.", set, set_options,
      COUNT_OF(set_options)},
+    {"sched swap system get", "Where pages of the host's own programs are swapped to.",
+     swap_get, NULL, 0},
+    {"sched swap system set", "Set where they are swapped to; it holds until the next boot.",
+     swap_set, swap_options, COUNT_OF(swap_options)},
     {NULL, NULL, NULL, NULL, 0},
 };

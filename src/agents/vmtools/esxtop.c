@@ -2,8 +2,8 @@
 /*
  * agents/vmtools/esxtop.c -- esxtop: gathers what the host did, and hands it to a screen or a CSV file.
  *
- * The scheduler gives a sample of every world at one instant; here they become groups as esxtop shows
- * them: a VM is its vCPUs and its vmx, a process is its threads. The columns come from
+ * The scheduler gives a sample of every world at one instant; here they become groups as esxtop
+ * shows them: a VM is its vCPUs and its vmx, a process is its threads. The columns come from
  * src/sched/esxtop.c, which is linked here too.
  *
  * Invariants
@@ -40,7 +40,8 @@ struct lists {
 
 static void lists_get(struct lists *l)
 {
-    // Samples last: what the others do not know yet is rare, what they know and it not is harmless.
+    // Samples last: what the others do not know yet is rare, what they know and it not is
+    // harmless.
     l->vms = vmk_list_get(VMK_LIST_VMS, sizeof(*l->vms), &l->vm_count);
     l->memory = vmk_list_get(VMK_LIST_VM_MEMORY, sizeof(*l->memory), &l->memory_count);
     l->processes = vmk_list_get(VMK_LIST_PROCESSES, sizeof(*l->processes), &l->process_count);
@@ -122,6 +123,7 @@ static struct top_group *group_of(struct top_look *look, const struct lists *l,
                 g->shown = s->id;
             g->memory.size_kb = l->processes[i].virtual_kb;
             g->memory.granted_kb = l->processes[i].resident_kb;
+            g->memory.swapped_kb = l->processes[i].swapped_kb;
             return g;
         }
     }
@@ -137,6 +139,7 @@ struct top_look *top_look(void)
     vmk_host_get(&look->host);
     look->cpus = vmk_list_get(VMK_LIST_CPUS, sizeof(*look->cpus), &look->cpu_count);
     vmk_memory_get(&look->memory);
+    vmk_swap_get(&look->user_swap);
     look->groups = allocate((l.sample_count + 1) * sizeof(*look->groups));
     for (uint32_t i = 0; i < l.sample_count; i++) {
         const struct sched_sample *s = &l.samples[i];

@@ -14,12 +14,14 @@ struct top_group {
     uint32_t shown;           // its ID and GID: a group, or the first world of a process
     struct sched_sample sum;  // of its worlds
     bool is_vm;
-    struct vmk_vm_memory memory;  // of a process: size_kb is mapped, granted_kb resident
+    // Of a process: size_kb is mapped, granted_kb resident, swapped_kb out.
+    struct vmk_vm_memory memory;
 };
 
 struct top_look {
     struct vmk_host host;
     struct vmk_host_memory memory;
+    struct vmk_swap user_swap;
     struct top_group *groups;
     uint32_t group_count;
     struct vmk_cpu *cpus;
@@ -50,7 +52,8 @@ struct memory_column {
     enum memory_unit unit;
     size_t offset;
 };
-struct memory_field {
+/* Columns that are shown or hidden together. */
+struct top_field {
     char letter;
     bool shown;  // at first
     const char *what;
@@ -58,7 +61,7 @@ struct memory_field {
 #define MEMORY_COLUMNS 30u
 #define MEMORY_FIELDS  9u
 extern const struct memory_column memory_columns[MEMORY_COLUMNS];
-extern const struct memory_field memory_fields[MEMORY_FIELDS];
+extern const struct top_field memory_fields[MEMORY_FIELDS];
 /* Hundredths; `before` null: the first look. */
 uint64_t top_memory_value(const struct memory_column *c, const struct vmk_vm_memory *before,
                           const struct vmk_vm_memory *now, uint64_t passed_ns);

@@ -2,8 +2,9 @@
 /*
  * agents/vmtools/esxtop_memory.c -- the memory columns of esxtop: one table for the screen and the CSV file.
  *
- * A column is a field of struct vmk_vm_memory and the unit it is shown in. Columns come in fields,
- * the groups that a user of the screen shows or hides together, as ESXi's program does it.
+ * A column is a field of struct vmk_vm_memory and the unit it is shown in. Columns come in
+ * fields, the groups that a user of the screen shows or hides together, as ESXi's program does
+ * it.
  *
  * Invariants
  *   - Values are hundredths of what is shown; a rate before the second look is 0.
@@ -49,7 +50,7 @@ const struct memory_column memory_columns[MEMORY_COLUMNS] = {
     {'I', "ASHRS", "Shares", MEMORY_COUNT, FIELD(shares)},
 };
 
-const struct memory_field memory_fields[MEMORY_FIELDS] = {
+const struct top_field memory_fields[MEMORY_FIELDS] = {
     {'A', true, "size: configured, granted, target"},
     {'B', true, "touched and active memory"},
     {'C', false, "estimates of the working set"},

@@ -22,14 +22,27 @@
 #include "agents/vmtools/esxtop.h"
 
 #define LINE_MAX_COLUMNS 240
+#define CPU_FIELDS       6u
+
+static const struct top_field cpu_fields[CPU_FIELDS] = {
+    {'A', true, "ID"},
+    {'B', true, "GID"},
+    {'C', true, "NAME"},
+    {'D', true, "NWLD: worlds in it"},
+    {'E', true, "%STATE TIMES: used, run, system, wait, ready ..."},
+    {'F', false, "EVENT COUNTS/s: switches, migrations, quanta used up, wake-ups"},
+};
 
 static struct termios saved;
 static bool saved_valid;
 
 struct screen {
     unsigned rows, columns, used;
-    char page;                   // 'c', 'm', 'f', 'h'
-    bool fields[MEMORY_FIELDS];  // of the memory page: shown
+    char page;       // 'c', 'm', 'f', 'h'
+    char fields_of;  // the page that 'f' is about
+    char order[2];   // of the CPU and the memory page: a key of orders[]
+    bool only_vms;
+    bool cpu[CPU_FIELDS], memory[MEMORY_FIELDS];  // shown
     uint64_t delay_ms;
 };
 
@@ -72,37 +85,80 @@ static void put(struct screen *s, const char *format, ...)
 
 struct line {
     const struct top_group *group;
+    uint64_t rank;
     uint64_t columns[ESXTOP_COLUMNS];
 };
 
-static int by_used(const void *a, const void *b)
+/* The key that asks for an order of lines, and what it looks at; the largest is first. */
+struct order {
+    char page, key;
+    enum {
+        BY_COLUMN,
+        BY_MEMORY,
+        BY_GROUP
+    } what;
+    size_t at;  // a column, or an offset in struct vmk_vm_memory
+};
+static const struct order orders[] = {
+    {'c', 'U', BY_COLUMN, ESXTOP_USED},
+    {'c', 'R', BY_COLUMN, ESXTOP_RDY},
+    {'c', 'N', BY_GROUP, 0},
+    {'m', 'M', BY_MEMORY, offsetof(struct vmk_vm_memory, size_kb)},
+    {'m', 'G', BY_MEMORY, offsetof(struct vmk_vm_memory, granted_kb)},
+    {'m', 'B', BY_MEMORY, offsetof(struct vmk_vm_memory, balloon_kb)},
+    {'m', 'W', BY_MEMORY, offsetof(struct vmk_vm_memory, swapped_kb)},
+    {'m', 'N', BY_GROUP, 0},
+};
+
+static const struct order *order_find(char page, char key)
+{
+    for (size_t i = 0; i < COUNT_OF(orders); i++) {
+        if (orders[i].page == page && orders[i].key == key)
+            return &orders[i];
+    }
+    return NULL;
+}
+
+static int by_rank(const void *a, const void *b)
 {
     const struct line *x = a, *y = b;
 
-    if (x->columns[ESXTOP_USED] != y->columns[ESXTOP_USED])
-        return x->columns[ESXTOP_USED] < y->columns[ESXTOP_USED] ? 1 : -1;
-    return x->group->id < y->group->id ? -1 : x->group->id > y->group->id;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? 1 : -1;
+    return x->group->shown < y->group->shown ? -1 : x->group->shown > y->group->shown;
 }
 
-static int by_memory(const void *a, const void *b)
+static uint64_t rank_of(const struct order *o, const struct line *l)
 {
-    const struct line *x = a, *y = b;
+    uint64_t value = 0;
 
-    if (x->group->memory.granted_kb != y->group->memory.granted_kb)
-        return x->group->memory.granted_kb < y->group->memory.granted_kb ? 1 : -1;
-    return x->group->id < y->group->id ? -1 : x->group->id > y->group->id;
+    if (o->what == BY_COLUMN)
+        value = l->columns[o->at];
+    else if (o->what == BY_MEMORY)
+        memcpy(&value, (const char *)&l->group->memory + o->at, sizeof(value));
+    return value;
 }
 
-static struct line *lines_make(const struct top_look *before, const struct top_look *now)
+/* The lines of a page in its order; `count` of them. */
+static struct line *lines_make(const struct screen *s, const struct top_look *before,
+                               const struct top_look *now, uint32_t *count)
 {
     struct line *lines = allocate((now->group_count + 1) * sizeof(*lines));
+    const struct order *order = order_find(s->page, s->order[s->page == 'm']);
 
+    *count = 0;
     for (uint32_t i = 0; i < now->group_count; i++) {
         const struct top_group *earlier = top_group_before(before, &now->groups[i]);
+        struct line *l = &lines[*count];
 
-        lines[i].group = &now->groups[i];
-        esxtop_columns(earlier ? &earlier->sum : NULL, &now->groups[i].sum, lines[i].columns);
+        if (s->only_vms && !now->groups[i].is_vm)
+            continue;
+        l->group = &now->groups[i];
+        esxtop_columns(earlier ? &earlier->sum : NULL, &now->groups[i].sum, l->columns);
+        l->rank = rank_of(order, l);
+        ++*count;
     }
+    qsort(lines, *count, sizeof(*lines), by_rank);
     return lines;
 }
 
@@ -144,28 +200,67 @@ static void cpu_line(struct screen *s, const char *what, const struct top_look *
         (unsigned long long)(mean % 100 / 10));
 }
 
+/* Adds to a line that may be full. */
+static void add(char text[LINE_MAX_COLUMNS + 1], const char *format, ...) PRINTF_LIKE(2, 3);
+static void add(char text[LINE_MAX_COLUMNS + 1], const char *format, ...)
+{
+    const size_t length = strlen(text);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text + length, LINE_MAX_COLUMNS + 1 - length, format, arguments);
+    va_end(arguments);
+}
+
+static void cpu_titles(struct screen *s)
+{
+    static const char *const titles[ESXTOP_COLUMNS] = {
+        "%USED", "%RUN",   "%SYS",   "%WAIT",   "%VMWAIT", "%RDY",   "%IDLE", "%OVRLP",
+        "%CSTP", "%MLMTD", "%SWPWT", "SWTCH/s", "MIG/s",   "QEXP/s", "WAKE/s"};
+    char text[LINE_MAX_COLUMNS + 1] = "";
+
+    if (s->cpu[0])
+        add(text, "%10s ", "ID");
+    if (s->cpu[1])
+        add(text, "%10s ", "GID");
+    if (s->cpu[2])
+        add(text, "%-16s ", "NAME");
+    if (s->cpu[3])
+        add(text, "%4s", "NWLD");
+    for (unsigned c = 0; c < ESXTOP_COLUMNS; c++) {
+        if (s->cpu[c <= ESXTOP_SWPWT ? 4 : 5])
+            add(text, " %7s", titles[c]);
+    }
+    put(s, "%s", text);
+}
+
 static void cpu_page(struct screen *s, const struct top_look *before,
                      const struct top_look *now)
 {
-    struct line *lines = lines_make(before, now);
+    uint32_t count;
+    struct line *lines = lines_make(s, before, now, &count);
 
     cpu_line(s, "PCPU USED(%):", before, now);
     cpu_line(s, "PCPU UTIL(%):", before, now);
     put(s, "%s", "");
-    put(s, "%10s %10s %-16s %4s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s", "ID", "GID",
-        "NAME", "NWLD", "%USED", "%RUN", "%SYS", "%WAIT", "%VMWAIT", "%RDY", "%IDLE", "%OVRLP",
-        "%CSTP", "%MLMTD", "%SWPWT");
-    qsort(lines, now->group_count, sizeof(*lines), by_used);
-    for (uint32_t i = 0; i < now->group_count; i++) {
+    cpu_titles(s);
+    for (uint32_t i = 0; i < count; i++) {
         const struct top_group *g = lines[i].group;
-        char text[LINE_MAX_COLUMNS + 1];
-        size_t n = (size_t)snprintf(text, sizeof(text), "%10u %10u %-16.16s %4u", g->shown,
-                                    g->shown, g->name, g->sum.worlds);
+        char text[LINE_MAX_COLUMNS + 1] = "";
 
-        for (unsigned c = 0; c <= ESXTOP_SWPWT; c++)
-            n += (size_t)snprintf(text + n, sizeof(text) - n, " %4llu.%02llu",
-                                  (unsigned long long)(lines[i].columns[c] / 100),
-                                  (unsigned long long)(lines[i].columns[c] % 100));
+        if (s->cpu[0])
+            add(text, "%10u ", g->shown);
+        if (s->cpu[1])
+            add(text, "%10u ", g->shown);
+        if (s->cpu[2])
+            add(text, "%-16.16s ", g->name);
+        if (s->cpu[3])
+            add(text, "%4u", g->sum.worlds);
+        for (unsigned c = 0; c < ESXTOP_COLUMNS; c++) {
+            if (s->cpu[c <= ESXTOP_SWPWT ? 4 : 5])
+                add(text, " %4llu.%02llu", (unsigned long long)(lines[i].columns[c] / 100),
+                    (unsigned long long)(lines[i].columns[c] % 100));
+        }
         put(s, "%s", text);
     }
     free(lines);
@@ -174,6 +269,20 @@ static void cpu_page(struct screen *s, const struct top_look *before,
 static unsigned long long mb(uint64_t kb)
 {
     return kb / 1024;
+}
+
+/* What the swap space of user worlds holds; the SWAP line is of VMs. */
+static void user_swap_line(struct screen *s, const struct top_look *before,
+                           const struct top_look *now, uint64_t passed)
+{
+    const struct vmk_swap *u = &now->user_swap, *was = before ? &before->user_swap : u;
+    const uint64_t in = top_pages_rate(was->swapped_in_pages, u->swapped_in_pages, passed);
+    const uint64_t out = top_pages_rate(was->swapped_out_pages, u->swapped_out_pages, passed);
+
+    put(s, "USWAP /MB: %6llu    curr, %6llu    size: %6llu.%02llu r/s, %6llu.%02llu w/s",
+        mb(u->used_kb), mb(u->size_kb), (unsigned long long)in / 100,
+        (unsigned long long)in % 100, (unsigned long long)out / 100,
+        (unsigned long long)out % 100);
 }
 
 static void memory_head(struct screen *s, const struct top_look *before,
@@ -200,6 +309,8 @@ static void memory_head(struct screen *s, const struct top_look *before,
         mb(m->swapped_kb), mb(m->swap_target_kb), (unsigned long long)in / 100,
         (unsigned long long)in % 100, (unsigned long long)out / 100,
         (unsigned long long)out % 100);
+    if (now->user_swap.place != VMK_SWAP_NOWHERE)
+        user_swap_line(s, before, now, passed);
     put(s, "ZIP   /MB: %6llu  zipped, %6llu   saved", mb(m->compressed_kb),
         mb(m->compressed_kb > m->cache_kb ? m->compressed_kb - m->cache_kb : 0));
     put(s, "MEMCTL/MB: %6llu    curr, %6llu  target, %6llu max", mb(m->balloon_kb),
@@ -210,7 +321,7 @@ static bool is_shown(const struct screen *s, const struct memory_column *c)
 {
     for (size_t i = 0; i < MEMORY_FIELDS; i++) {
         if (memory_fields[i].letter == c->field)
-            return s->fields[i];
+            return s->memory[i];
     }
     return false;
 }
@@ -218,7 +329,8 @@ static bool is_shown(const struct screen *s, const struct memory_column *c)
 static void memory_page(struct screen *s, const struct top_look *before,
                         const struct top_look *now)
 {
-    struct line *lines = lines_make(before, now);
+    uint32_t count;
+    struct line *lines = lines_make(s, before, now, &count);
     const uint64_t passed = before ? now->host.uptime_ns - before->host.uptime_ns : 0;
     char text[LINE_MAX_COLUMNS + 1];
     size_t n = (size_t)snprintf(text, sizeof(text), "%10s %-16s %4s", "GID", "NAME", "NWLD");
@@ -230,8 +342,7 @@ static void memory_page(struct screen *s, const struct top_look *before,
             n += (size_t)snprintf(text + n, sizeof(text) - n, " %8s", memory_columns[k].title);
     }
     put(s, "%s", text);
-    qsort(lines, now->group_count, sizeof(*lines), by_memory);
-    for (uint32_t i = 0; i < now->group_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const struct top_group *g = lines[i].group, *earlier = top_group_before(before, g);
 
         if (g->memory.size_kb == 0 && g->memory.granted_kb == 0)
@@ -256,26 +367,41 @@ static void memory_page(struct screen *s, const struct top_look *before,
     free(lines);
 }
 
+/* The fields of the page that was left for them. */
+static const struct top_field *fields_get(struct screen *s, bool **shown, size_t *count)
+{
+    *shown = s->fields_of == 'm' ? s->memory : s->cpu;
+    *count = s->fields_of == 'm' ? MEMORY_FIELDS : CPU_FIELDS;
+    return s->fields_of == 'm' ? memory_fields : cpu_fields;
+}
+
 static void fields_page(struct screen *s)
 {
+    bool *shown;
+    size_t count;
+    const struct top_field *fields = fields_get(s, &shown, &count);
+
     put(s, "%s", "");
-    put(s, "Fields of the memory page; a letter shows or hides its columns, any other key "
-           "leaves.");
+    put(s, "Fields of the %s page; a letter shows or hides its columns, any other key leaves.",
+        s->fields_of == 'm' ? "memory" : "CPU");
     put(s, "%s", "");
-    for (size_t i = 0; i < MEMORY_FIELDS; i++)
-        put(s, "%c %c: %s", s->fields[i] ? '*' : ' ', memory_fields[i].letter,
-            memory_fields[i].what);
+    for (size_t i = 0; i < count; i++)
+        put(s, "%c %c: %s", shown[i] ? '*' : ' ', fields[i].letter, fields[i].what);
 }
 
 static void field_key(struct screen *s, char c)
 {
-    for (size_t i = 0; i < MEMORY_FIELDS; i++) {
-        if ((c & ~0x20) == memory_fields[i].letter) {
-            s->fields[i] = !s->fields[i];
+    bool *shown;
+    size_t count;
+    const struct top_field *fields = fields_get(s, &shown, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        if ((c & ~0x20) == fields[i].letter) {
+            shown[i] = !shown[i];
             return;
         }
     }
-    s->page = 'm';
+    s->page = s->fields_of;
 }
 
 static void help_page(struct screen *s)
@@ -284,7 +410,10 @@ static void help_page(struct screen *s)
         "",
         "c   CPU: who used it since the last look",
         "m   memory: who has how much, and where the rest is",
-        "f   fields of the memory page: their letters show and hide them",
+        "f   fields of the page: their letters show and hide them",
+        "V   VMs only, or all",
+        "U R N    CPU page: by %USED, %RDY, GID",
+        "M G B W N    memory page: by MEMSZ, GRANT, MCTLSZ, SWCUR, GID",
         "s   seconds between looks: asks for them; + and - change them by one",
         "h   this page",
         "space  look now",
@@ -372,8 +501,14 @@ static bool key(struct screen *s)
         return false;
     if (s->page == 'f')
         field_key(s, c);
-    else if (c == 'c' || c == 'm' || c == 'h' || c == 'f')
+    else if (c == 'f' && s->page != 'h')
+        s->fields_of = s->page, s->page = c;
+    else if (c == 'c' || c == 'm' || c == 'h')
         s->page = c;
+    else if (order_find(s->page, c))
+        s->order[s->page == 'm'] = c;
+    else if (c == 'V')
+        s->only_vms = !s->only_vms;
     else if (c == 's')
         ask_delay(s);
     if (c == '+' && s->delay_ms < 60000)
@@ -385,13 +520,15 @@ static bool key(struct screen *s)
 
 int top_screen(uint64_t delay_ms, uint64_t rounds)
 {
-    struct screen s = {.page = 'c', .delay_ms = delay_ms};
+    struct screen s = {.page = 'c', .order = {'U', 'G'}, .delay_ms = delay_ms};
     struct top_look *before = NULL;
     bool typed = isatty(STDIN_FILENO);
     bool on = true;
 
     for (size_t i = 0; i < MEMORY_FIELDS; i++)
-        s.fields[i] = memory_fields[i].shown;
+        s.memory[i] = memory_fields[i].shown;
+    for (size_t i = 0; i < CPU_FIELDS; i++)
+        s.cpu[i] = cpu_fields[i].shown;
     if (typed)
         raw_mode();
     fputs("\033[2J", stdout);

@@ -2,11 +2,12 @@
 /*
  * agents/vmtools/vmtools.h -- what the programs of this folder share: one binary, called by many names.
  *
- * esxcli, esxtop, vm, vim-cmd and vmx are one static program, because the C library is most of the size
- * of each and is so paid for once, on disk and in memory. main.c looks at the name it was called by.
+ * esxcli, esxtop, vm, vim-cmd and vmx are one static program, because the C library is most of
+ * the size of each and is so paid for once, on disk and in memory. main.c looks at the name it
+ * was called by.
  *
- * Exit codes of all: 0 done, 1 the answer is no (no such VM, a time-out), 2 usage, 3 bad input or it
- * failed. Messages name the program, the file or object, the field, and what would help.
+ * Exit codes of all: 0 done, 1 the answer is no (no such VM, a time-out), 2 usage, 3 bad input
+ * or it failed. Messages name the program, the file or object, the field, and what would help.
  */
 #pragma once
 
@@ -47,6 +48,9 @@ int vmk_call(int fd, unsigned long request, void *data, size_t size);
 void *vmk_list_get(enum vmk_list_kind kind, size_t entry_size, uint32_t *count);
 void vmk_host_get(struct vmk_host *out);
 void vmk_memory_get(struct vmk_host_memory *out);
+void vmk_swap_get(struct vmk_swap *out);
+/* A name for the kernel; ends the program if it is too long. */
+void name_put(char *to, size_t room, const char *name);
 /* The VM of that name, world id, cartel id or .vmx path; null: there is none. Allocated. */
 struct vmk_vm *vm_find(const char *what);
 /* The same, or the program says so and ends with EXIT_NO. */

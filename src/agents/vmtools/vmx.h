@@ -14,6 +14,16 @@ void vmx_log(const char *format, ...) PRINTF_LIKE(1, 2);
 void vmx_log_error(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /* ---- vmx_rpc.c: the guest's messages ---- */
+#define VMX_RPC_RPCI 0x49435052u  // the protocol a channel is opened for
+enum vmx_rpc_type {
+    VMX_RPC_OPEN,
+    VMX_RPC_SEND_SIZE,
+    VMX_RPC_SEND_DATA,
+    VMX_RPC_RECEIVE_SIZE,
+    VMX_RPC_RECEIVE_DATA,
+    VMX_RPC_RECEIVE_STATUS,
+    VMX_RPC_CLOSE
+};
 /* A call of VMK_CALL_BACKDOOR: changes `regs` to the answer. */
 void vmx_rpc(uint32_t regs[VMK_CALL_REGS]);
 /* The machine came out of a reset: no channel is open. */

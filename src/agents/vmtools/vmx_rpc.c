@@ -2,20 +2,21 @@
 /*
  * agents/vmtools/vmx_rpc.c -- the guest's remote calls through the backdoor: channels of messages.
  *
- * A guest opens a channel for the protocol "RPCI", sends the length of a command and its bytes, four
- * at a time in EBX, and reads the length and the bytes of the answer likewise. An answer begins with
- * "1 " (done) or "0 " (not). Understood are
+ * A guest opens a channel for the protocol "RPCI", sends the length of a command and its bytes,
+ * four at a time in EBX, and reads the length and the bytes of the answer likewise. An answer
+ * begins with "1 " (done) or "0 " (not). Understood are
  *
  *     log TEXT                    a line in vmware.log
  *     info-set guestinfo.K V      remembered until power-off; "info-set guestinfo.K" forgets
  *     info-get guestinfo.K
  *     machine.id.get              "0 No machine id"
  *
- * Each exchange is an exit that waits for this process: slow, and so not for anything that is often.
+ * Each exchange is an exit that waits for this process: slow, and so not for anything that is
+ * often.
  *
  * Invariants
- *   - A message is at most MESSAGE_MAX bytes, there are CHANNELS channels and KEYS keys: a guest cannot
- *     make this process grow.
+ *   - A message is at most MESSAGE_MAX bytes, there are CHANNELS channels and KEYS keys: a
+ *     guest cannot make this process grow.
  *   - A wrong channel, cookie, order or length answers with no status bit set.
  * Locking    none: one thread.
  * Start at   vmx_rpc().
@@ -32,20 +33,9 @@
 #define KEYS            64u
 #define KEY_SIZE        64u
 #define VALUE_SIZE      1024u
-#define PROTOCOL_RPCI   0x49435052u
 #define PROTOCOL_COOKIE 0x80000000u
-
-enum message_type {
-    TYPE_OPEN,
-    TYPE_SEND_SIZE,
-    TYPE_SEND_DATA,
-    TYPE_RECEIVE_SIZE,
-    TYPE_RECEIVE_DATA,
-    TYPE_RECEIVE_STATUS,
-    TYPE_CLOSE
-};
-#define STATUS_SUCCESS 0x0001u
-#define STATUS_ANSWER  0x0002u
+#define STATUS_SUCCESS  0x0001u
+#define STATUS_ANSWER   0x0002u
 
 struct channel {
     bool open, answered;
@@ -172,7 +162,7 @@ void vmx_rpc_reset(void)
 
 static uint32_t open_channel(uint32_t regs[VMK_CALL_REGS])
 {
-    if ((regs[VMK_REG_BX] & ~PROTOCOL_COOKIE) != PROTOCOL_RPCI)
+    if ((regs[VMK_REG_BX] & ~PROTOCOL_COOKIE) != VMX_RPC_RPCI)
         return 0;
     for (uint32_t i = 0; i < CHANNELS; i++) {
         struct channel *c = &channels[i];
@@ -222,7 +212,7 @@ static uint32_t receive_size(struct channel *c, uint32_t regs[VMK_CALL_REGS])
     if (!c->answered)
         return STATUS_SUCCESS;  // nothing to receive
     regs[VMK_REG_BX] = c->answer_size;
-    regs[VMK_REG_DX] = (regs[VMK_REG_DX] & 0xffff) | TYPE_SEND_SIZE << 16;
+    regs[VMK_REG_DX] = (regs[VMK_REG_DX] & 0xffff) | VMX_RPC_SEND_SIZE << 16;
     return STATUS_SUCCESS | STATUS_ANSWER;
 }
 
@@ -236,7 +226,7 @@ static uint32_t receive_data(struct channel *c, uint32_t regs[VMK_CALL_REGS])
     memcpy(&word, c->answer + c->taken, part);
     c->taken += part;
     regs[VMK_REG_BX] = word;
-    regs[VMK_REG_DX] = (regs[VMK_REG_DX] & 0xffff) | TYPE_SEND_DATA << 16;
+    regs[VMK_REG_DX] = (regs[VMK_REG_DX] & 0xffff) | VMX_RPC_SEND_DATA << 16;
     return STATUS_SUCCESS;
 }
 
@@ -246,18 +236,18 @@ static uint32_t message(uint32_t regs[VMK_CALL_REGS])
     uint32_t number = regs[VMK_REG_DX] >> 16;
     struct channel *c = &channels[number % CHANNELS];
 
-    if (type == TYPE_OPEN)
+    if (type == VMX_RPC_OPEN)
         return open_channel(regs);
     if (number >= CHANNELS || !c->open || regs[VMK_REG_SI] != c->cookie[0] ||
         regs[VMK_REG_DI] != c->cookie[1])
         return 0;
     switch (type) {
-    case TYPE_SEND_SIZE: return send_size(c, regs[VMK_REG_BX]);
-    case TYPE_SEND_DATA: return send_data(c, regs[VMK_REG_BX]);
-    case TYPE_RECEIVE_SIZE: return receive_size(c, regs);
-    case TYPE_RECEIVE_DATA: return receive_data(c, regs);
-    case TYPE_RECEIVE_STATUS: c->answered = false; return STATUS_SUCCESS;
-    case TYPE_CLOSE: channel_close(c); return STATUS_SUCCESS;
+    case VMX_RPC_SEND_SIZE: return send_size(c, regs[VMK_REG_BX]);
+    case VMX_RPC_SEND_DATA: return send_data(c, regs[VMK_REG_BX]);
+    case VMX_RPC_RECEIVE_SIZE: return receive_size(c, regs);
+    case VMX_RPC_RECEIVE_DATA: return receive_data(c, regs);
+    case VMX_RPC_RECEIVE_STATUS: c->answered = false; return STATUS_SUCCESS;
+    case VMX_RPC_CLOSE: channel_close(c); return STATUS_SUCCESS;
     default: return 0;
     }
 }

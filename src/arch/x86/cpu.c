@@ -3,7 +3,10 @@
  * arch/x86/cpu.c -- the state of one CPU: segments, control registers, FPU; and the plain
  * instruction wrappers of the seam.
  *
- * Everything here concerns the calling CPU only. GS holds &arch_cpus[self] from cpu_gs_set() on.
+ * Invariants
+ *   - GS holds &arch_cpus[self] from cpu_gs_set() on.
+ *   - XCR0 is a guest's only between plat_fpu_load() and plat_fpu_save().
+ * Locking    none: everything here concerns the calling CPU only.
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
@@ -12,8 +15,17 @@
 #include "core/host.h"
 #include "lib/string.h"
 
+#define XCR0_X87_SSE 0x03u
+#define XCR0_ALLOWED 0xe7u  // x87, SSE, AVX, AVX-512
+#define XCR0_AVX     0x04u
+#define XSAVE_MXCSR  24u  // places in an XSAVE area
+#define XSAVE_HEADER 512u
+#define XSAVE_PACKED 576u
+#define MXCSR_RESET  0x1f80u
+
 static bool have_xsave;
-static uint64_t xsave_components;  // what every guest may use: x87, SSE, AVX, AVX-512
+static uint64_t xsave_components;  // what every guest may use
+static bool xsavec_packs;
 
 struct packed_layout table_register {
     uint16_t limit;
@@ -55,8 +67,8 @@ static void load_segments(struct arch_cpu *cpu)
     cpu->gdt[3] = (sizeof(cpu->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 |
                   (tss >> 24 & 0xff) << 56;
     cpu->gdt[4] = tss >> 32;
-    cpu->gdt[SELECTOR_USER_DATA >> 3] = 0x00cff3000000ffff;
-    cpu->gdt[SELECTOR_USER_CODE >> 3] = 0x00affb000000ffff;
+    cpu->gdt[SELECTOR_USER_DATA >> 3] = 0x00cff3000000ffff;  // data, ring 3
+    cpu->gdt[SELECTOR_USER_CODE >> 3] = 0x00affb000000ffff;  // 64-bit code, ring 3
     for (unsigned i = 0; i < CPU_ISTS; i++)
         cpu->tss.ist[i] = (uint64_t)(uintptr_t)(cpu->stacks + (i + 1) * CPU_IST_SIZE);
     cpu->tss.io_map = sizeof(cpu->tss);
@@ -74,15 +86,45 @@ static void load_segments(struct arch_cpu *cpu)
                      : "rax", "memory");
 }
 
+/*
+ * Bochs 2.7 takes the bytes in front of the header for the first that XSAVEC packs, and so
+ * writes the AVX component over the header: what comes of it no XRSTOR loads. A look, with
+ * something in that component; the registers are in their first state then.
+ */
+static bool xsavec_is_sound(void)
+{
+    static uint8_t from[1024] __attribute__((aligned(64)));
+    static uint8_t to[1024] __attribute__((aligned(64)));
+    const uint32_t mxcsr = MXCSR_RESET;
+    bool sound = true;
+
+    if (!(xsave_components & XCR0_AVX) || !(plat_cpuid(0xd, 1).eax & BIT(1)))
+        return false;
+    memset(from, 0x55, sizeof(from));
+    memset(from + XSAVE_HEADER, 0, XSAVE_PACKED - XSAVE_HEADER);
+    memcpy(from + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+    from[XSAVE_HEADER] = XCR0_AVX;
+    memset(to, 0, sizeof(to));
+    insn_xsetbv(0, XCR0_X87_SSE | XCR0_AVX);
+    __asm__ volatile("xrstor64 (%0)" : : "r"(from), "a"(XCR0_AVX), "d"(0) : "memory");
+    __asm__ volatile("xsavec64 (%0)" : : "r"(to), "a"(XCR0_AVX), "d"(0) : "memory");
+    for (unsigned i = XSAVE_HEADER + 16; i < XSAVE_PACKED; i++)
+        sound = sound && to[i] == 0;
+    sound = sound && to[XSAVE_PACKED] == 0x55;
+    from[XSAVE_HEADER] = 0;
+    __asm__ volatile("xrstor64 (%0)" : : "r"(from), "a"(XCR0_AVX), "d"(0) : "memory");
+    return sound;
+}
+
 static void set_control_registers(void)
 {
     const struct plat_cpuid c1 = plat_cpuid(1, 0);
     uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
-    if (c1.ecx & BIT(26)) {
+    if (c1.ecx & BIT(26)) {  // XSAVE
         cr4 |= CR4_OSXSAVE;
         have_xsave = true;
-        xsave_components = plat_cpuid(0xd, 0).eax & 0xe7;
+        xsave_components = plat_cpuid(0xd, 0).eax & XCR0_ALLOWED;
     }
     if (cpu_has_leaf(7)) {
         const struct plat_cpuid c7 = plat_cpuid(7, 0);
@@ -92,8 +134,14 @@ static void set_control_registers(void)
     }
     insn_write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE);
     insn_write_cr4((insn_read_cr4() & CR4_PGE) | cr4);
-    if (have_xsave)
-        insn_xsetbv(0, 3);
+    if (have_xsave) {
+        static bool looked;  // the boot CPU does, for all
+
+        if (!looked)
+            xsavec_packs = xsavec_is_sound();
+        looked = true;
+        insn_xsetbv(0, XCR0_X87_SSE);
+    }
     __asm__ volatile("fninit");
 }
 
@@ -173,7 +221,7 @@ void plat_context_init(struct plat_context *context, void *stack, size_t size,
 {
     uint64_t *top = (uint64_t *)(void *)((uint8_t *)stack + (size & ~(size_t)15));
 
-    *--top = 0;  // ends a backtrace; keeps the stack aligned as at a call
+    *--top = 0;  // ends a backtrace
     *--top = (uint64_t)(uintptr_t)context_start;
     *--top = 0;                              // rbp
     *--top = (uint64_t)(uintptr_t)entry;     // rbx
@@ -323,24 +371,29 @@ void plat_fpu_load(const void *area, uint64_t xcr0)
     }
 }
 
-/* SDM-3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT"; the
- * layout is FXSAVE's, then the XSAVE header with x87 and SSE present. */
+bool plat_xsavec_usable(void)
+{
+    return xsavec_packs;
+}
+
 uint64_t plat_xcr0_read(void)
 {
     return have_xsave ? insn_xgetbv(0) : 0;
 }
 
+/* SDM-3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT"; the
+ * layout is FXSAVE's, then the XSAVE header with x87 and SSE present. */
 void plat_fpu_area_init(void *area)
 {
     uint8_t *bytes = area;
     const uint16_t control = 0x40;
-    const uint32_t mxcsr = 0x1f80;
+    const uint32_t mxcsr = MXCSR_RESET;
 
     memset(area, 0, PLAT_FPU_AREA_SIZE);
     memcpy(bytes, &control, sizeof(control));
     bytes[4] = 0xff;  // all registers hold +0, none is empty
-    memcpy(bytes + 24, &mxcsr, sizeof(mxcsr));
-    bytes[512] = 3;
+    memcpy(bytes + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+    bytes[XSAVE_HEADER] = XCR0_X87_SSE;
 }
 
 void plat_debug_addresses_load(const uint64_t dr[4])

@@ -134,6 +134,7 @@ plat_context_switch:
 context_start:
     mov %r12, %rdi
     xor %ebp, %ebp
+    and $-16, %rsp  // as C wants it: locals may ask for that alignment
     call *%rbx
     ud2
 

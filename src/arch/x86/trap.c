@@ -2,10 +2,18 @@
 /*
  * arch/x86/trap.c -- the IDT, interrupts and exceptions.
  *
- * Every interrupt: handler, EOI, irq_exit() (which may switch worlds and come back much later, on
- * this stack). Exceptions of the kernel end in a panic, unless the faulting instruction is in the
- * fixup table (entry.S). NMI, double fault and machine check have stacks of their own (IST).
- * Lock-free; runs with interrupts off.
+ * Every interrupt: handler, EOI, irq_exit() (which may switch worlds and come back much later,
+ * on this stack). Exceptions of the kernel end in a panic, unless the faulting instruction is
+ * in the fixup table (entry.S). NMI, double fault and machine check have stacks of their own
+ * (IST).
+ *
+ * Invariants
+ *   - Each interrupt is acknowledged exactly once, the spurious one never.
+ *   - One CPU stops the others; a fault while a fault is reported ends in a halt, not in a
+ *     loop.
+ * Locking    none; interrupts are off.
+ * Start at   arch_trap(), plat_interrupt_dispatch().
+ * Sources    SDM-3A "Interrupt and Exception Handling"
  */
 #include "arch/x86/arch_internal.h"
 #include "arch/x86/insn.h"
@@ -13,6 +21,8 @@
 #include "core/log.h"
 #include "lib/format.h"
 #include "lib/string.h"
+
+#define HALT_WAIT_NS 100000000u  // how long a panic waits for the others to stop
 
 static struct plat_handlers handlers;
 static void (*power_button)(void);
@@ -130,7 +140,6 @@ void plat_interrupt_dispatch(unsigned vector)
 }
 
 /* apic.c found that the deadline is really over. */
-
 void trap_timer_due(void)
 {
     if (handlers.timer)
@@ -164,7 +173,7 @@ void plat_cpus_halt_others(void)
     for (unsigned i = 0; i < arch_cpu_total; i++)
         if (i != self && __atomic_load_n(&arch_cpus[i].online, __ATOMIC_ACQUIRE))
             apic_ipi(arch_cpus[i].apic_id, APIC_ICR_NMI);
-    until = plat_time_now() + 100000000;
+    until = plat_time_now() + HALT_WAIT_NS;
     for (unsigned i = 0; i < arch_cpu_total; i++)
         while (i != self && arch_cpus[i].online &&
                !__atomic_load_n(&arch_cpus[i].halted, __ATOMIC_ACQUIRE) &&

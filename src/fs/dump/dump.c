@@ -2,15 +2,17 @@
 /*
  * fs/dump/dump.c -- where this host's panic is saved, what is saved, and what an earlier one left.
  *
- * At boot every vmkcore partition of every disk is looked at: a new dump is copied to a file and marked. Then
- * one partition is chosen and kept open, with a writer that has all its memory. The panic screen is the first
- * thing to be saved and the table of worlds the last, because gathering that walks lists which may be what is
- * broken; a fault there ends the host with everything before it on the disk.
+ * At boot every vmkcore partition of every disk is looked at: a new dump is copied to a file
+ * and marked. Then one partition is chosen and kept open, with a writer that has all its
+ * memory. The panic screen is the first thing to be saved and the table of worlds the last,
+ * because gathering that walks lists which may be what is broken; a fault there ends the host
+ * with everything before it on the disk.
  *
  * Invariants
  *   - A dump is marked as collected after its file was synced.
  *   - The writer is used by one panicking CPU, or by nobody.
- * Locking    dump.lock (a mutex) around the choice; a panic does not take it: the choice is one pointer.
+ * Locking    dump.lock (a mutex) around the choice; a panic does not take it: the choice is one
+ *            pointer.
  * Start at   dump_start(), save().
  */
 #include "fs/dump/dump.h"
@@ -129,41 +131,34 @@ static void save(const struct core_panic *panic)
 
 typedef bool visit_fn(struct block_device *device, void *argument);
 
-static void no_line(void *argument, const char *text)
-{
-    (void)argument;
-    (void)text;
-}
-
-/* Every vmkcore partition, open while it is visited, in the order of the disks; true ends it. */
+/*
+ * Every vmkcore partition, open while it is visited, in the order of the disks; true ends it.
+ */
 static void partitions_visit(visit_fn *visit, void *argument)
 {
-    static const struct partition_report quiet = {.line = no_line};
     struct storage_device_info info;
     bool over = false;
 
     for (unsigned i = 0; !over && storage_device_get(i, &info); i++) {
-        struct partition_table *table = NULL;
-        struct block_device *disk, *device;
+        struct partition_table *table;
+        struct block_device *device;
         char name[BLOCK_NAME_SIZE + 8];
 
-        if (info.gone || storage_open(info.name, &disk) != VMK_OK)
+        if (info.gone ||
+            storage_table_read(info.name, &partition_report_none, &table) != VMK_OK)
             continue;
-        if (partition_table_read(disk, &quiet, &table) == VMK_OK) {
-            for (unsigned k = 0; !over && k < table->count; k++) {
-                const struct partition *p = &table->partitions[k];
+        for (unsigned k = 0; !over && k < table->count; k++) {
+            const struct partition *p = &table->partitions[k];
 
-                if (p->kind != PARTITION_VMKCORE || p->bad)
-                    continue;
-                (void)vmk_snprintf(name, sizeof(name), "%s:%u", info.name, p->number);
-                if (storage_open(name, &device) == VMK_OK) {
-                    over = visit(device, argument);
-                    storage_close(device);
-                }
+            if (p->kind != PARTITION_VMKCORE || p->bad)
+                continue;
+            (void)vmk_snprintf(name, sizeof(name), "%s:%u", info.name, p->number);
+            if (storage_open(name, &device) == VMK_OK) {
+                over = visit(device, argument);
+                storage_close(device);
             }
         }
         partition_table_free(table);
-        storage_close(disk);
     }
 }
 
@@ -278,14 +273,14 @@ static bool collect(struct block_device *device, void *argument)
 
 /* ---- choosing ---- */
 
-struct choice {
+struct chosen {
     const char *wanted;  // empty: the first
     struct block_device *device;
 };
 
 static bool choose_one(struct block_device *device, void *argument)
 {
-    struct choice *c = argument;
+    struct chosen *c = argument;
 
     if ((c->wanted[0] && strcmp(c->wanted, device->name) != 0) || device->read_only ||
         device->size < DUMP_LEAST || device->block_size > DUMP_HEADER_SIZE)
@@ -296,7 +291,7 @@ static bool choose_one(struct block_device *device, void *argument)
 /* Lock held. */
 static vmk_status choose(struct dump_state *dump, const char *wanted, bool off)
 {
-    struct choice c = {.wanted = wanted};
+    struct chosen c = {.wanted = wanted};
     struct dump_writer *writer = NULL, *old = dump->writer;
     struct block_device *old_device = dump->device;
 
@@ -323,54 +318,15 @@ static vmk_status choose(struct dump_state *dump, const char *wanted, bool off)
     return VMK_OK;
 }
 
-/* ---- /proc ---- */
+/* ---- asked by others ---- */
 
-static bool show_one(struct block_device *device, void *argument)
+vmk_status dump_choose(const char *name)
 {
-    struct procfs_text *out = argument;
-    const struct dump_state *dump = this_host()->dump;
-    const struct dump_source source = {dump_device_read, device, device->size};
-    struct dump_header h;
-    const vmk_status status = dump_read(&source, &h, NULL, NULL);
-    const bool active = dump->device && strcmp(dump->device->name, device->name) == 0;
+    struct dump_state *dump = this_host()->dump;
+    vmk_status status;
 
-    procfs_printf(out, "partition %s %llu %s %s\n", device->name,
-                  (unsigned long long)device->size, active ? "active" : "-",
-                  status == VMK_CORRUPT ? "corrupt"
-                  : status != VMK_OK    ? "empty"
-                  : h.state == DUMP_NEW ? "new"
-                                        : "collected");
-    return false;
-}
-
-static vmk_status show(struct procfs_text *out, void *argument)
-{
-    struct dump_state *dump = argument;
-
-    mutex_lock(&dump->lock);
-    procfs_printf(out, "active %s\nconfigured %s\n", dump->device ? dump->device->name : "-",
-                  dump->off             ? "none"
-                  : dump->configured[0] ? dump->configured
-                                        : "-");
-    partitions_visit(show_one, out);
-    mutex_unlock(&dump->lock);
-    return VMK_OK;
-}
-
-static vmk_status store(const char *text, size_t length, void *argument)
-{
-    struct dump_state *dump = argument;
-    char name[BLOCK_NAME_SIZE];
-    vmk_status status = VMK_BAD_PARAM;
-
-    while (length && (text[length - 1] == '\n' || text[length - 1] == ' '))
-        length--;
-    if (!length || length >= sizeof(name)) {
-        vmk_log(VMK_LOG_INFO, "Dump: one of: a partition's name, auto, none");
-        return VMK_BAD_PARAM;
-    }
-    memcpy(name, text, length);
-    name[length] = 0;
+    if (!dump->text)
+        return VMK_NO_DEVICE;
     mutex_lock(&dump->lock);
     if (!strcmp(name, "none"))
         status = choose(dump, "", true);
@@ -382,6 +338,94 @@ static vmk_status store(const char *text, size_t length, void *argument)
                 "Dump: %s: no partition of type vmkcore of at least %u bytes has this name",
                 name, DUMP_LEAST);
     return status;
+}
+
+void dump_choice_get(struct dump_choice *out)
+{
+    struct dump_state *dump = this_host()->dump;
+
+    memset(out, 0, sizeof(*out));
+    if (!dump->text)
+        return;
+    mutex_lock(&dump->lock);
+    out->off = dump->off;
+    if (dump->device)
+        vmk_snprintf(out->active, sizeof(out->active), "%s", dump->device->name);
+    vmk_snprintf(out->configured, sizeof(out->configured), "%s", dump->configured);
+    mutex_unlock(&dump->lock);
+}
+
+struct listing {
+    dump_partition_fn *fn;
+    void *argument;
+};
+
+static bool list_one(struct block_device *device, void *argument)
+{
+    const struct listing *l = argument;
+    const struct dump_source source = {dump_device_read, device, device->size};
+    struct dump_header h;
+    const vmk_status status = dump_read(&source, &h, NULL, NULL);
+
+    l->fn(l->argument, device,
+          status == VMK_CORRUPT ? DUMP_CORRUPT
+          : status != VMK_OK    ? DUMP_NONE
+          : h.state == DUMP_NEW ? DUMP_NEW
+                                : DUMP_COLLECTED);
+    return false;
+}
+
+void dump_partitions(dump_partition_fn *fn, void *argument)
+{
+    struct listing l = {fn, argument};
+
+    partitions_visit(list_one, &l);
+}
+
+/* ---- /proc ---- */
+
+struct shown {
+    struct procfs_text *out;
+    struct dump_choice choice;
+};
+
+static void show_one(void *argument, const struct block_device *device, enum dump_status state)
+{
+    const struct shown *s = argument;
+
+    procfs_printf(s->out, "partition %s %llu %s %s\n", device->name,
+                  (unsigned long long)device->size,
+                  strcmp(s->choice.active, device->name) == 0 ? "active" : "-",
+                  state == DUMP_CORRUPT ? "corrupt"
+                  : state == DUMP_NONE  ? "empty"
+                  : state == DUMP_NEW   ? "new"
+                                        : "collected");
+}
+
+static vmk_status show(struct procfs_text *out, void *argument)
+{
+    struct shown s = {.out = out};
+
+    (void)argument;
+    dump_choice_get(&s.choice);
+    procfs_printf(out, "active %s\nconfigured %s\n", s.choice.active[0] ? s.choice.active : "-",
+                  s.choice.off             ? "none"
+                  : s.choice.configured[0] ? s.choice.configured
+                                           : "-");
+    dump_partitions(show_one, &s);
+    return VMK_OK;
+}
+
+static vmk_status store(const char *text, size_t length, void *argument)
+{
+    char name[BLOCK_NAME_SIZE];
+
+    (void)argument;
+    if (!procfs_line(text, length, name, sizeof(name)) || !*name) {
+        vmk_log(VMK_LOG_INFO, "Dump: one of: a partition's name, auto, none");
+        return VMK_BAD_PARAM;
+    }
+    return dump_choose(name);
 }
 
 static vmk_status crash_show(struct procfs_text *out, void *argument)
@@ -423,7 +467,7 @@ void dump_start(void)
         vmk_log(VMK_LOG_INFO, "Dump: a panic will be saved on %s", dump->device->name);
     if (dump->text)
         core_panic_hook(save);
-    status = procfs_register(COREDUMP_PATH, show, store, dump);
+    status = procfs_register(COREDUMP_PATH, show, store, NULL);
     if (status == VMK_OK)
         status = procfs_register(CRASH_PATH, crash_show, crash_store, NULL);
     if (status != VMK_OK)

@@ -3,7 +3,8 @@
  * fs/dump/dump_read.c -- the form of a dump, and reading one: at the next boot, and by vmfs-tool.
  *
  * Invariants
- *   - Nothing a dump says is believed before its CRC was right; sizes are held against what there is.
+ *   - Nothing a dump says is believed before its CRC was right; sizes are held against what
+ *     there is.
  *   - Works on any bytes: tests/fuzz/fuzz_dump.c.
  * Locking    none.
  * Start at   dump_read().
@@ -16,8 +17,6 @@
 #include "lib/string.h"
 
 #define VERSION       1u
-#define RECORD_MAGIC  0x43455244u
-#define RECORD_HEAD   16u
 #define CHUNK         16384u
 #define AT_VERSION    64u
 #define AT_PLACE      128u
@@ -84,7 +83,7 @@ vmk_status dump_header_decode(const uint8_t raw[DUMP_HEADER_SIZE], struct dump_h
 struct splitter {
     dump_piece_fn *piece;
     void *context;
-    uint8_t head[RECORD_HEAD];
+    uint8_t head[DUMP_RECORD_HEAD];
     size_t head_have;
     uint32_t left;  // of the record's data
     char section[DUMP_SECTION_SIZE + 1];
@@ -99,11 +98,11 @@ static vmk_status split(struct splitter *s, const uint8_t *data, size_t size)
         size_t part;
 
         if (!s->left) {
-            part = MIN(size, RECORD_HEAD - s->head_have);
+            part = MIN(size, DUMP_RECORD_HEAD - s->head_have);
             memcpy(s->head + s->head_have, data, part);
             s->head_have += part;
-            if (s->head_have == RECORD_HEAD) {
-                if (le32(s->head) != RECORD_MAGIC)
+            if (s->head_have == DUMP_RECORD_HEAD) {
+                if (le32(s->head) != DUMP_RECORD_MAGIC)
                     return VMK_CORRUPT;
                 s->left = le32(s->head + 4);
                 text_take(s->section, sizeof(s->section), s->head + 8);

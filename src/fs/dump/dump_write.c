@@ -2,12 +2,12 @@
 /*
  * fs/dump/dump_write.c -- a dump onto a partition, by a host that has already panicked.
  *
- * All memory is taken while the host is well: a buffer for the disk, the header, zlib's state with a small
- * window. Afterwards nothing is asked of anybody but block_panic_write().
+ * All memory is taken while the host is well: a buffer for the disk, the header, zlib's state
+ * with a small window. Afterwards nothing is asked of anybody but block_panic_write().
  *
  * Invariants
- *   - The header on the disk never tells of bytes that are not there: it is written behind them, with a
- *     flush between.
+ *   - The header on the disk never tells of bytes that are not there: it is written behind
+ *     them, with a flush between.
  *   - After the first failure nothing more is written.
  * Locking    none: one CPU.
  * Start at   dump_writer_add().
@@ -21,8 +21,6 @@
 
 #define BUFFER_ORDER 4u
 #define BUFFER       ((uint32_t)(PAGE_SIZE << BUFFER_ORDER))
-#define RECORD_MAGIC 0x43455244u
-#define RECORD_HEAD  16u
 #define WINDOW_BITS  13  // 8 KB; with MEMORY_LEVEL some 50 KB in all
 #define MEMORY_LEVEL 5
 
@@ -153,12 +151,12 @@ vmk_status dump_writer_begin(struct dump_writer *w)
 vmk_status dump_writer_add(struct dump_writer *w, const char *section, const void *data,
                            size_t size)
 {
-    uint8_t head[RECORD_HEAD] = {0};
+    uint8_t head[DUMP_RECORD_HEAD] = {0};
     size_t length = MIN(strlen(section), (size_t)DUMP_SECTION_SIZE);
 
     if (!size)
         return w->status;
-    put_le32(head, RECORD_MAGIC);
+    put_le32(head, DUMP_RECORD_MAGIC);
     put_le32(head + 4, (uint32_t)size);
     memcpy(head + 8, section, length);
     pack(w, head, sizeof(head), Z_NO_FLUSH);

@@ -57,6 +57,8 @@ struct vfs_attr proc_attr(const struct vnode *vnode, uint32_t permissions);
 
 /* proc_sched.c */
 must_check vmk_status procfs_sched_register(void);
+/* proc_storage.c */
+must_check vmk_status procfs_storage_register(void);
 /* proc_trace.c */
 must_check vmk_status procfs_trace_register(void);
 

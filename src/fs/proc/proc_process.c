@@ -2,13 +2,17 @@
 /*
  * fs/proc/proc_process.c -- /proc/<pid>: directories that are made when somebody looks.
  *
- * Nothing is kept per process: an inode number says all there is to know (pid and which entry), so a
- * vnode can be made from it at any time and thrown away with its last reference. Whether the process
- * is still there is asked at each use, from the provider that user/ registered.
+ * Nothing is kept per process: an inode number says all there is to know (pid and which entry),
+ * so a vnode can be made from it at any time and thrown away with its last reference. Whether
+ * the process is still there is asked at each use, from the provider that user/ registered.
  *
  *     63   56 55      24 23              0
  *    | 0x50  |   pid    |  which          |  which: 0 the directory, 1.. files, 0x400.. links,
- *                                            0x800 fd/, 0x1000.. the links in fd/, 0xffffff self
+ *                                            0x800 fd/, 0x801 task/, 0x802 task/<tid> and
+ *                                            0x810.. its files (there pid is the tid),
+ *                                            0x1000.. the links in fd/, 0x800000..
+ *                                            what such a link leads to that has no vnode (a
+ *                                            pipe), 0xffffff self
  *
  * Invariants
  *   - One inode number, one vnode (vnode_publish()).
@@ -19,14 +23,18 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define INODE_MARK (0x50ull << 56)
-#define WHICH_DIR  0u
-#define WHICH_FILE 1u
-#define WHICH_LINK 0x400u
-#define WHICH_FDS  0x800u
-#define WHICH_FD   0x1000u
-#define WHICH_SELF 0xffffffu
-#define FD_MAX     (WHICH_SELF - WHICH_FD - 1)
+#define INODE_MARK   (0x50ull << 56)
+#define WHICH_DIR    0u
+#define WHICH_FILE   1u
+#define WHICH_LINK   0x400u
+#define WHICH_FDS    0x800u
+#define WHICH_TASKS  0x801u
+#define WHICH_TASK   0x802u
+#define WHICH_TFILE  0x810u
+#define WHICH_FD     0x1000u
+#define WHICH_OBJECT 0x800000u
+#define WHICH_SELF   0xffffffu
+#define FD_MAX       (WHICH_OBJECT - WHICH_FD - 1)
 
 static const struct vnode_ops process_ops;
 
@@ -48,15 +56,39 @@ static uint32_t which_of(const struct vnode *vnode)
     return (uint32_t)vnode->inode & 0xffffffu;
 }
 
+static bool is_task(uint32_t which)
+{
+    return which >= WHICH_TASK && which < WHICH_FD;
+}
+
+/* The process it belongs to; 0: its thread is gone. */
+static uint32_t process_of(const struct vnode *vnode)
+{
+    return is_task(which_of(vnode)) ? provider()->thread_process(pid_of(vnode)) : pid_of(vnode);
+}
+
+static bool is_there(const struct vnode *vnode)
+{
+    uint32_t pid = process_of(vnode);
+
+    return pid && provider()->exists(pid);
+}
+
+static bool is_object(const struct vnode *vnode)
+{
+    return which_of(vnode) >= WHICH_OBJECT && which_of(vnode) != WHICH_SELF;
+}
+
 static uint32_t type_of(uint32_t which)
 {
     if (which == WHICH_SELF || which >= WHICH_FD || (which >= WHICH_LINK && which < WHICH_FDS))
         return VFS_TYPE_LINK;
-    return which == WHICH_DIR || which == WHICH_FDS ? VFS_TYPE_DIR : VFS_TYPE_REGULAR;
+    return which == WHICH_DIR || (which >= WHICH_FDS && which <= WHICH_TASK) ? VFS_TYPE_DIR
+                                                                             : VFS_TYPE_REGULAR;
 }
 
-static vmk_status vnode_of(struct mount *mount, uint32_t pid, uint32_t which,
-                           struct vnode **out)
+static vmk_status vnode_make(struct mount *mount, uint32_t pid, uint32_t which, uint32_t type,
+                             struct vnode **out)
 {
     uint64_t inode = inode_make(pid, which);
     struct vnode *fresh;
@@ -67,13 +99,19 @@ static vmk_status vnode_of(struct mount *mount, uint32_t pid, uint32_t which,
     fresh = heap_alloc(sizeof(*fresh), MEM_OWNER_FS);
     if (!fresh)
         return VMK_NO_MEMORY;
-    vnode_init(fresh, mount, &process_ops, inode, type_of(which), 0);
+    vnode_init(fresh, mount, &process_ops, inode, type, 0);
     *out = vnode_publish(fresh);
     if (*out != fresh) {
         vnode_end(fresh);
         heap_free(fresh);
     }
     return VMK_OK;
+}
+
+static vmk_status vnode_of(struct mount *mount, uint32_t pid, uint32_t which,
+                           struct vnode **out)
+{
+    return vnode_make(mount, pid, which, type_of(which), out);
 }
 
 static void process_release(struct vnode *vnode)
@@ -133,6 +171,26 @@ static vmk_status lookup_in_process(const struct procfs_processes *p, struct vno
     }
     if (p->fd_next && is_named(name, length, "fd"))
         return vnode_of(dir->mount, pid_of(dir), WHICH_FDS, out);
+    if (p->thread_next && is_named(name, length, "task"))
+        return vnode_of(dir->mount, pid_of(dir), WHICH_TASKS, out);
+    return VMK_NOT_FOUND;
+}
+
+/* In task/ and in task/<tid>. */
+static vmk_status lookup_task(const struct procfs_processes *p, struct vnode *dir,
+                              const char *name, size_t length, struct vnode **out)
+{
+    uint32_t tid;
+
+    if (which_of(dir) == WHICH_TASKS) {
+        if (!read_number(name, length, &tid) || p->thread_process(tid) != pid_of(dir))
+            return VMK_NOT_FOUND;
+        return vnode_of(dir->mount, tid, WHICH_TASK, out);
+    }
+    for (uint32_t i = 0; i < p->thread_file_count; i++) {
+        if (is_named(name, length, p->thread_files[i].name))
+            return vnode_of(dir->mount, pid_of(dir), WHICH_TFILE + i, out);
+    }
     return VMK_NOT_FOUND;
 }
 
@@ -143,16 +201,20 @@ static vmk_status process_lookup(struct vnode *dir, const char *name, size_t len
     uint32_t number, found;
 
     if (is_named(name, length, "..")) {
-        if (which_of(dir) == WHICH_FDS)
+        if (which_of(dir) == WHICH_TASK && is_there(dir))
+            return vnode_of(dir->mount, process_of(dir), WHICH_TASKS, out);
+        if (which_of(dir) != WHICH_DIR)
             return vnode_of(dir->mount, pid_of(dir), WHICH_DIR, out);
         *out = dir->mount->root;
         vnode_ref(*out);
         return VMK_OK;
     }
-    if (!p->exists(pid_of(dir)))
+    if (!is_there(dir))
         return VMK_NOT_FOUND;
     if (which_of(dir) == WHICH_DIR)
         return lookup_in_process(p, dir, name, length, out);
+    if (which_of(dir) != WHICH_FDS)
+        return lookup_task(p, dir, name, length, out);
     if (!read_number(name, length, &number) || number > FD_MAX ||
         !p->fd_next(pid_of(dir), number, &found) || found != number)
         return VMK_NOT_FOUND;
@@ -199,7 +261,8 @@ vmk_status proc_process_readdir(struct vnode *root, uint64_t *position,
 static vmk_status list_entries(const struct procfs_processes *p, struct vnode *dir,
                                uint64_t *position, struct vfs_dir_sink *sink)
 {
-    uint64_t count = p->file_count + p->link_count + (p->fd_next ? 1u : 0u);
+    const uint32_t named = (uint32_t)(p->file_count + p->link_count);
+    uint64_t count = named + (p->fd_next ? 1u : 0u) + (p->thread_next ? 1u : 0u);
 
     while (*position - 2 < count) {
         uint32_t i = (uint32_t)(*position - 2);
@@ -209,17 +272,48 @@ static vmk_status list_entries(const struct procfs_processes *p, struct vnode *d
         if (i < p->file_count) {
             which = WHICH_FILE + i;
             name = p->files[i].name;
-        } else if (i < p->file_count + p->link_count) {
+        } else if (i < named) {
             which = WHICH_LINK + i - (uint32_t)p->file_count;
             name = p->links[i - p->file_count].name;
-        } else {
+        } else if (i == named && p->fd_next) {
             which = WHICH_FDS;
             name = "fd";
+        } else {
+            which = WHICH_TASKS;
+            name = "task";
         }
         if (!sink->emit(sink, name, strlen(name), inode_make(pid_of(dir), which),
                         type_of(which), *position + 1))
             break;
         ++*position;
+    }
+    return VMK_OK;
+}
+
+static vmk_status list_tasks(const struct procfs_processes *p, struct vnode *dir,
+                             uint64_t *position, struct vfs_dir_sink *sink)
+{
+    uint32_t tid = (uint32_t)(*position - 2);
+
+    while (p->thread_next(pid_of(dir), tid, &tid)) {
+        if (!emit_number(sink, tid, inode_make(tid, WHICH_TASK), VFS_TYPE_DIR,
+                         (uint64_t)tid + 2))
+            break;
+        *position = (uint64_t)tid + 2;
+    }
+    return VMK_OK;
+}
+
+static vmk_status list_thread_files(const struct procfs_processes *p, struct vnode *dir,
+                                    uint64_t *position, struct vfs_dir_sink *sink)
+{
+    for (; *position - 2 < p->thread_file_count; ++*position) {
+        uint32_t i = (uint32_t)(*position - 2);
+        const char *name = p->thread_files[i].name;
+
+        if (!sink->emit(sink, name, strlen(name), inode_make(pid_of(dir), WHICH_TFILE + i),
+                        VFS_TYPE_REGULAR, *position + 1))
+            break;
     }
     return VMK_OK;
 }
@@ -230,10 +324,14 @@ static vmk_status process_readdir(struct vnode *dir, uint64_t *position,
     const struct procfs_processes *p = provider();
     uint32_t fd = (uint32_t)(*position - 2);
 
-    if (!p->exists(pid_of(dir)))
+    if (!is_there(dir))
         return VMK_NOT_FOUND;
     if (which_of(dir) == WHICH_DIR)
         return list_entries(p, dir, position, sink);
+    if (which_of(dir) == WHICH_TASKS)
+        return list_tasks(p, dir, position, sink);
+    if (which_of(dir) == WHICH_TASK)
+        return list_thread_files(p, dir, position, sink);
     while (fd <= FD_MAX && p->fd_next(pid_of(dir), fd, &fd)) {
         if (!emit_number(sink, fd, inode_make(pid_of(dir), WHICH_FD + fd), VFS_TYPE_LINK,
                          (uint64_t)fd + 3))
@@ -301,20 +399,40 @@ static vmk_status walk_text(struct vnode *link, struct vnode **vnode)
     return status;
 }
 
+/* A vnode that says of itself what `file`, which has none, says. */
+static vmk_status object_of(struct vnode *link, struct file *file, struct vnode **out)
+{
+    struct vfs_attr attr;
+    vmk_status status = file_getattr(file, &attr);
+
+    if (status != VMK_OK)
+        return status;
+    return vnode_make(link->mount, pid_of(link), which_of(link) - WHICH_FD + WHICH_OBJECT,
+                      attr.mode & VFS_TYPE_MASK, out);
+}
+
 static vmk_status process_follow(struct vnode *link, struct vnode **vnode, struct file **file)
 {
     const struct procfs_processes *p = provider();
     uint32_t which = which_of(link);
-    vmk_status status;
 
     if (which >= WHICH_FD && which != WHICH_SELF) {
-        status = p->fd_file(pid_of(link), which - WHICH_FD, file);
-        if (status == VMK_OK && (*file)->vnode) {
-            *vnode = (*file)->vnode;
+        struct file *found;
+        vmk_status status = p->fd_file(pid_of(link), which - WHICH_FD, &found);
+
+        if (status != VMK_OK)
+            return status;
+        if (found->vnode) {
+            *vnode = found->vnode;
             vnode_ref(*vnode);
-            file_put(*file);
-            *file = NULL;
+            file_put(found);
+            return VMK_OK;
         }
+        status = object_of(link, found, vnode);
+        if (status == VMK_OK)
+            *file = found;
+        else
+            file_put(found);
         return status;
     }
     if (which != WHICH_SELF && p->links[which - WHICH_LINK].target)
@@ -330,16 +448,28 @@ static vmk_status process_getattr(struct vnode *vnode, struct vfs_attr *out)
     uint32_t which = which_of(vnode);
     uint32_t permissions = 0555;
 
+    if (is_object(vnode)) {
+        struct file *file;
+        vmk_status status = p->fd_file(pid_of(vnode), which - WHICH_OBJECT, &file);
+
+        if (status == VMK_OK) {
+            status = file_getattr(file, out);
+            file_put(file);
+        }
+        return status;
+    }
     if (vnode->type == VFS_TYPE_LINK)
         permissions = 0777;
     else if (which == WHICH_FDS)
         permissions = 0500;
-    else if (which != WHICH_DIR)
+    else if (which >= WHICH_TFILE)
+        permissions = p->thread_files[which - WHICH_TFILE].mode;
+    else if (vnode->type == VFS_TYPE_REGULAR)
         permissions = p->files[which - WHICH_FILE].mode;
     *out = proc_attr(vnode, permissions);
     if (which == WHICH_SELF)
         return VMK_OK;
-    return p->owner(pid_of(vnode), &out->uid, &out->gid);
+    return p->owner(process_of(vnode), &out->uid, &out->gid);
 }
 
 static vmk_status process_show(const struct proc_source *source, struct procfs_text *out)
@@ -360,7 +490,9 @@ static vmk_status process_open(struct vnode *vnode, struct file *file)
 
     if (vnode->type != VFS_TYPE_REGULAR)
         return VMK_OK;
-    source.process_file = &p->files[which_of(vnode) - WHICH_FILE];
+    source.process_file = which_of(vnode) >= WHICH_TFILE
+                              ? &p->thread_files[which_of(vnode) - WHICH_TFILE]
+                              : &p->files[which_of(vnode) - WHICH_FILE];
     source.show = source.process_file->show ? process_show : NULL;
     source.store = source.process_file->store ? process_store : NULL;
     return proc_file_open(file, &source);

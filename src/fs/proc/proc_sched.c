@@ -4,13 +4,15 @@
  *
  *   sched/policy          the policy's name; writing another switches to it
  *   sched/cpus            each CPU's busy time, and what the host has counted
- *   sched/esxtop          a line per pool, VM, world and idle world: every sum that esxtop's CPU
- *                         columns are made of, in ns, all of one instant
+ *   sched/esxtop          a line per pool, VM, world and idle world: every sum that esxtop's
+ *                         CPU columns are made of, in ns, all of one instant
  *   sched/worlds          a line per world; writing "ID shares N", "ID min MHZ", "ID max MHZ",
- *                         "ID pool ID" or "ID affinity HEXMASK" changes one (also pools and VMs)
+ *                         "ID pool ID" or "ID affinity HEXMASK" changes one (also pools and
+ *                         VMs)
  *   config/sched/NAME     one file per tunable of sched/tunables.def
  *
- * A write takes effect at once or says BAD_PARAM with a line in the log that tells what is understood.
+ * A write takes effect at once or says BAD_PARAM with a line in the log that tells what is
+ * understood.
  *
  * Invariants
  *   - No value passes that the scheduler's own functions would not take; they check.
@@ -27,18 +29,6 @@
 
 /* ---- policy and tunables ---- */
 
-/* One word, without the newline. False if it does not fit. */
-static bool read_word(const char *text, size_t length, char *out, size_t size)
-{
-    while (length && (text[length - 1] == '\n' || text[length - 1] == ' '))
-        length--;
-    if (!length || length >= size)
-        return false;
-    memcpy(out, text, length);
-    out[length] = 0;
-    return true;
-}
-
 static vmk_status show_policy(struct procfs_text *out, void *argument)
 {
     (void)argument;
@@ -52,7 +42,7 @@ static vmk_status store_policy(const char *text, size_t length, void *argument)
     enum sched_policy_id policy = SCHED_POLICY_COUNT;
 
     (void)argument;
-    if (read_word(text, length, name, sizeof(name)))
+    if (procfs_line(text, length, name, sizeof(name)))
         policy = sched_policy_by_name(name);
     if (policy == SCHED_POLICY_COUNT) {
         vmk_log(VMK_LOG_WARN, "Proc: sched/policy: no such policy; there are %s, %s, %s, %s",
@@ -79,7 +69,7 @@ static vmk_status store_tunable(const char *text, size_t length, void *argument)
     uint64_t value;
     vmk_status status = VMK_BAD_PARAM;
 
-    if (read_word(text, length, word, sizeof(word)) && parse_u64(word, &end, &value) && !*end)
+    if (procfs_line(text, length, word, sizeof(word)) && parse_u64(word, &end, &value) && !*end)
         status = sched_set_tunable(t, value);
     if (status != VMK_OK)
         vmk_log(VMK_LOG_WARN,

@@ -2,12 +2,14 @@
 /*
  * fs/proc/proc_system.c -- the files of /proc that tell about the host as a whole.
  *
- * The upper half has the names and shapes of Linux, because busybox's free, uptime, top, mount and df
- * read them; the lower half, /proc/vmware, is ours. Subsystems with more to say register their own.
+ * The upper half has the names and shapes of Linux, because busybox's free, uptime, top, mount
+ * and df read them; the lower half, /proc/vmware, is ours. Subsystems with more to say register
+ * their own.
  *
- * Load averages are brought up to date when somebody reads them and not by a timer, which would keep
- * an idle host from being idle: what all CPUs worked since the last reading is known exactly, so the
- * mean load of that time is too, and the decay for it is applied in steps of five seconds.
+ * Load averages are brought up to date when somebody reads them and not by a timer, which would
+ * keep an idle host from being idle: what all CPUs worked since the last reading is known
+ * exactly, so the mean load of that time is too, and the decay for it is applied in steps of
+ * five seconds.
  *
  * Invariants
  *   - A show function takes no lock that is held while anybody prints.
@@ -79,7 +81,9 @@ static vmk_status show_stats(struct procfs_text *out, void *argument)
 
 /* ---- time and load ---- */
 
-/* What the CPUs' idle worlds ran, and how many CPUs are up. Idle worlds have the ids cpu + 1. */
+/*
+ * What the CPUs' idle worlds ran, and how many CPUs are up. Idle worlds have the ids cpu + 1.
+ */
 static plat_ns idle_time(unsigned *cpus)
 {
     plat_ns sum = 0;
@@ -186,8 +190,10 @@ static vmk_status show_uptime(struct procfs_text *out, void *argument)
     return VMK_OK;
 }
 
-/* In hundredths of a second: user, nice, system, idle, ... User is ring 3, idle what the idle world ran;
- * system is the rest, also what vCPUs ran. */
+/*
+ * In hundredths of a second: user, nice, system, idle, ... User is ring 3, idle what the idle
+ * world ran; system is the rest, also what vCPUs ran.
+ */
 static void put_cpu(struct procfs_text *out, plat_ns user, plat_ns busy, plat_ns idle)
 {
     user = MIN(user, busy);
@@ -239,7 +245,7 @@ static void put_escaped(struct procfs_text *out, const char *text)
     procfs_write(out, " ", 1);
 }
 
-static vmk_status show_mounts(struct procfs_text *out, void *argument)
+vmk_status procfs_mounts_show(struct procfs_text *out, void *argument)
 {
     struct mount *m;
 
@@ -384,36 +390,54 @@ static vmk_status show_tardisks(struct procfs_text *out, void *argument)
     return VMK_OK;
 }
 
+/* What never changes: `argument` is the line. */
+static vmk_status show_constant(struct procfs_text *out, void *argument)
+{
+    procfs_printf(out, "%s\n", (const char *)argument);
+    return VMK_OK;
+}
+
 static const struct {
     const char *path;
     procfs_show show;
+    char *line;
 } nodes[] = {
-    {"meminfo", show_meminfo},
-    {"uptime", show_uptime},
-    {"loadavg", show_loadavg},
-    {"stat", show_stat},
-    {"mounts", show_mounts},
-    {"filesystems", show_filesystems},
-    {"version", show_version},
-    {"cmdline", show_command_line},
-    {"cpuinfo", show_cpuinfo},
-    {"vmware/log", show_log},
-    {"vmware/stats", show_stats},
-    {"vmware/uptime", show_uptime},
-    {"vmware/version", show_version},
-    {"vmware/visorfs/ramdisks", show_ramdisks},
-    {"vmware/visorfs/tardisks", show_tardisks},
+    {"meminfo", show_meminfo, NULL},
+    {"uptime", show_uptime, NULL},
+    {"loadavg", show_loadavg, NULL},
+    {"stat", show_stat, NULL},
+    {"mounts", procfs_mounts_show, NULL},
+    {"filesystems", show_filesystems, NULL},
+    {"version", show_version, NULL},
+    {"cmdline", show_command_line, NULL},
+    {"cpuinfo", show_cpuinfo, NULL},
+    {"vmware/log", show_log, NULL},
+    {"vmware/stats", show_stats, NULL},
+    {"vmware/uptime", show_uptime, NULL},
+    {"vmware/version", show_version, NULL},
+    {"vmware/visorfs/ramdisks", show_ramdisks, NULL},
+    {"vmware/visorfs/tardisks", show_tardisks, NULL},
+    /* Of Linux's settings those that programs look at. */
+    {"sys/kernel/ostype", show_constant, "VMkernel"},
+    {"sys/kernel/osrelease", show_constant, "6.0.0"},
+    {"sys/kernel/pid_max", show_constant, "4194304"},
+    {"sys/kernel/ngroups_max", show_constant, "32"},
+    {"sys/vm/overcommit_memory", show_constant, "0"},
+    {"sys/vm/max_map_count", show_constant, "65530"},
+    {"sys/fs/pipe-max-size", show_constant, "65536"},
 };
 
 vmk_status procfs_system_register(void)
 {
     for (size_t i = 0; i < ARRAY_COUNT(nodes); i++) {
-        vmk_status status = procfs_register(nodes[i].path, nodes[i].show, NULL, NULL);
+        vmk_status status = procfs_register(nodes[i].path, nodes[i].show, NULL, nodes[i].line);
 
         if (status != VMK_OK)
             return status;
     }
     vmk_status status = procfs_sched_register();
 
+    if (status == VMK_OK)
+        status = procfs_storage_register();
     return status == VMK_OK ? procfs_trace_register() : status;
 }

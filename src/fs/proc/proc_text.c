@@ -2,8 +2,8 @@
 /*
  * fs/proc/proc_text.c -- the text of a generated file: made once per reading, then read in pieces.
  *
- * A reader with a small buffer must not see half of one moment and half of another. So the text is
- * made when somebody reads at offset 0 and kept with the open file.
+ * A reader with a small buffer must not see half of one moment and half of another. So the text
+ * is made when somebody reads at offset 0 and kept with the open file.
  *
  * Invariants
  *   - reader.text is what the last read at offset 0 saw.
@@ -45,6 +45,17 @@ void procfs_write(struct procfs_text *out, const void *bytes, size_t size)
         return;
     memcpy(out->text + out->length, bytes, size);
     out->length += size;
+}
+
+bool procfs_line(const char *text, size_t length, char *line, size_t size)
+{
+    while (length && (text[length - 1] == '\n' || text[length - 1] == ' ' || !text[length - 1]))
+        length--;
+    if (length >= size)
+        return false;
+    memcpy(line, text, length);
+    line[length] = 0;
+    return true;
 }
 
 void procfs_printf(struct procfs_text *out, const char *format, ...)

@@ -4,11 +4,11 @@
  *
  *   classes            which classes are on; write "sched,vm", "all" or "none" to change it
  *   status             what was recorded and lost
- *   metadata, pcpuN, sys  the complete packets that the rings hold now: copied into one directory of
- *                         their own they are a CTF trace
+ *   metadata, pcpuN, sys  the complete packets that the rings hold now: copied into one
+ *                         directory of their own they are a CTF trace
  *
- * A packet is copied while its CPU may be writing the next ones: after the copy the ring is asked
- * whether that slot was still this packet's.
+ * A packet is copied while its CPU may be writing the next ones: after the copy the ring is
+ * asked whether that slot was still this packet's.
  *
  * Invariants
  *   - Writing "classes" in a way that is not understood changes nothing.
@@ -49,11 +49,8 @@ static vmk_status store_classes(const char *text, size_t length, void *argument)
     bool was_off;
 
     (void)argument;
-    while (length && (text[length - 1] == '\n' || text[length - 1] == 0))
-        length--;
-    if (length >= sizeof(words))
+    if (!procfs_line(text, length, words, sizeof(words)))
         return VMK_BAD_PARAM;
-    vmk_snprintf(words, sizeof(words), "%.*s", (int)length, text);
     if (!trace_classes_parse(words, &classes, &bad)) {
         vmk_log(
             VMK_LOG_INFO,

@@ -2,32 +2,25 @@
 /*
  * fs/visorfs/dir.c -- directories in memory: names, found by hash, listed by age.
  *
- * readdir must survive that entries come and go between two calls (rm -r reads and removes in turn).
- * So each entry gets a cookie, a number that only grows, and a position is a cookie: "go on with the
- * first entry of this number or above". Small directories are searched in that list; above eight
- * entries a table of chains is kept beside it.
+ * readdir must survive that entries come and go between two calls (rm -r reads and removes in
+ * turn).
+ * So each entry gets a cookie, a number that only grows, and a position is a cookie: "go on
+ * with the first entry of this number or above". Small directories are searched in that list;
+ * above eight entries a table of chains is kept beside it.
  *
  * Invariants
  *   - Every entry is on by_cookie, and in its bucket if there are buckets.
- *   - inode.link_count = the entries that name it, + for a directory its own "." and the ".." of each
- *     directory in it.
+ *   - inode.link_count = the entries that name it, + for a directory its own "." and the ".."
+ *     of each directory in it.
  *   - A directory without a name has parent = null and takes no new entries.
  * Locking    the directory's vnode.lock; link counts under the inode's own vnode.lock.
  */
 #include "core/assert.h"
 #include "fs/visorfs/visorfs_internal.h"
+#include "lib/fnv.h"
 #include "lib/string.h"
 
 #define BUCKETS_FROM 8u  // entries
-
-static uint32_t hash_of(const char *name, size_t length)
-{
-    uint32_t hash = 2166136261u;
-
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (uint8_t)name[i]) * 16777619u;
-    return hash;
-}
 
 void visor_dir_init(struct visor_inode *dir, struct visor_inode *parent)
 {
@@ -44,7 +37,7 @@ static bool is_named(const struct visor_entry *e, uint32_t hash, const char *nam
 
 struct visor_entry *visor_find(struct visor_inode *dir, const char *name, size_t length)
 {
-    uint32_t hash = hash_of(name, length);
+    uint32_t hash = fnv1a_32(name, length);
 
     if (dir->dir.buckets) {
         struct visor_entry *e = dir->dir.buckets[hash & (dir->dir.bucket_count - 1)];
@@ -70,7 +63,10 @@ static void chain_in(struct visor_inode *dir, struct visor_entry *e)
     *bucket = e;
 }
 
-/* Keeps the table at least as large as the entries. Without memory it stays smaller, only slower. */
+/*
+ * Keeps the table at least as large as the entries. Without memory it stays smaller, only
+ * slower.
+ */
 static void rehash(struct visor_inode *dir)
 {
     uint32_t count = dir->dir.bucket_count ? dir->dir.bucket_count * 4 : 2 * BUCKETS_FROM;
@@ -133,7 +129,7 @@ vmk_status visor_enter(struct visor_inode *dir, const char *name, size_t length,
         return VMK_NO_MEMORY;
     memcpy(e->name, name, length);
     e->length = (uint8_t)length;
-    e->hash = hash_of(name, length);
+    e->hash = fnv1a_32(name, length);
     e->inode = inode;
     put_on(dir, e);
     inode->ctime_ns = dir->ctime_ns;

@@ -2,17 +2,19 @@
 /*
  * fs/visorfs/visorfs.c -- files in memory: volumes, inodes, and the calls of vfs on them.
  *
- * The root, /dev and each ram disk are volumes of this kind. Everything is in machine pages and in the
- * heap under one owner; a volume counts what it uses and refuses what goes beyond its quota, once with
- * a line in the log, so that a runaway program fills its ram disk and not the host.
+ * The root, /dev and each ram disk are volumes of this kind. Everything is in machine pages and
+ * in the heap under one owner; a volume counts what it uses and refuses what goes beyond its
+ * quota, once with a line in the log, so that a runaway program fills its ram disk and not the
+ * host.
  *
- * An inode lives while it has a name (the file system's kept reference, see vnode_keep()) or while
- * anybody holds its vnode: an open file whose name is gone keeps its data until it is closed.
+ * An inode lives while it has a name (the file system's kept reference, see vnode_keep()) or
+ * while anybody holds its vnode: an open file whose name is gone keeps its data until it is
+ * closed.
  *
- * Why tardisks merge into the tree of the root instead of staying layers under a union: every look-up
- * would ask each layer, and rename and readdir would have to hide what lies below. What a union is
- * wanted for stays: a later tardisk replaces an earlier one's files, its pages cost no quota until
- * they are written, and each inode remembers its layer until it is changed.
+ * Why tardisks merge into the tree of the root instead of staying layers under a union: every
+ * look-up would ask each layer, and rename and readdir would have to hide what lies below. What
+ * a union is wanted for stays: a later tardisk replaces an earlier one's files, its pages cost
+ * no quota until they are written, and each inode remembers its layer until it is changed.
  *
  * Invariants
  *   - volume.inodes_used = inodes on volume.inodes.
@@ -265,8 +267,11 @@ static vmk_status visor_rename(struct vnode *old_dir, const char *old_name, size
         return VMK_NOT_FOUND;
     if (victim && vnode_is_dir(victim) && visor_of(victim)->dir.entry_count)
         return VMK_NOT_EMPTY;
-    /* Enter first, so that a lack of memory leaves all as it was; then the old name goes. The new
-     * entry is the youngest, so the victim's is found first only by its cookie: take it before. */
+    /*
+     * Enter first, so that a lack of memory leaves all as it was; then the old name goes. The
+     * new entry is the youngest, so the victim's is found first only by its cookie: take it
+     * before.
+     */
     struct visor_entry *replaced = victim ? visor_find(to, new_name, new_length) : NULL;
 
     status = visor_enter(to, new_name, new_length, inode);
@@ -332,7 +337,7 @@ static vmk_status visor_getattr(struct vnode *vnode, struct vfs_attr *out)
     if (vnode->type == VFS_TYPE_REGULAR)
         out->blocks = inode->data.pages * (PAGE_SIZE / 512);
     else if (vnode_is_dir(vnode))
-        out->size = 20u * inode->dir.entry_count;
+        out->size = 20u * (inode->dir.entry_count + 2);  // as tmpfs: never empty
     return VMK_OK;
 }
 

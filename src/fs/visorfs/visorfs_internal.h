@@ -36,14 +36,16 @@ static inline uint64_t slot_users(uint64_t slot)
 #define DATA_NEAR      64u   // slots in the array that grows
 #define DATA_NODE      512u  // slots in each page of slots behind it
 #define DATA_NODES_MAX 32768u
-#define DATA_SIZE_MAX  ((uint64_t)(DATA_NEAR + (uint64_t)DATA_NODES_MAX * DATA_NODE) * PAGE_SIZE)
+#define DATA_SIZE_MAX  ((DATA_NEAR + (uint64_t)DATA_NODES_MAX * DATA_NODE) * PAGE_SIZE)
 
 struct orphan {
     struct orphan *next;
     uint64_t slot;
 };
 
-/* The pages of one regular file. Slots change under vnode.lock; their `users` under `lock` too. */
+/*
+ * The pages of one regular file. Slots change under vnode.lock; their `users` under `lock` too.
+ */
 struct visor_data {
     struct spinlock lock;  // rank FILEPAGE
     uint64_t *near;        // slots 0 .. near_count-1

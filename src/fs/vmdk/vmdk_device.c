@@ -2,9 +2,9 @@
 /*
  * fs/vmdk/vmdk_device.c -- a virtual disk as a block device, and its files through the VFS.
  *
- * Files are read and written by calls that block; a device's submit() may not. So each disk has a world
- * that takes requests from a queue, in order. That makes FLUSH simple: what was submitted before it is
- * done before it.
+ * Files are read and written by calls that block; a device's submit() may not. So each disk has
+ * a world that takes requests from a queue, in order. That makes FLUSH simple: what was
+ * submitted before it is done before it.
  *
  * Invariants
  *   - Only the worker touches the disk between create and destroy.
@@ -235,6 +235,8 @@ static vmk_status serve(struct vmdk *disk, const struct block_request *request)
     case BLOCK_FLUSH: return vmdk_flush(disk);
     case BLOCK_DISCARD: return vmdk_discard(disk, request->offset, request->size);
     case BLOCK_COMPARE_WRITE: return compare_write(disk, request);
+    case BLOCK_RESERVE:
+    case BLOCK_RELEASE: break;
     }
     return VMK_UNSUPPORTED;
 }
@@ -278,7 +280,9 @@ static void work(void *argument)
     struct vmdk_device *d = argument;
     struct block_request *request;
 
-    /* What this world computes for a request is its submitter's time: %SYS there, %OVRLP here. */
+    /*
+     * What this world computes for a request is its submitter's time: %SYS there, %OVRLP here.
+     */
     while ((request = next_request(d))) {
         const uint32_t world = request->world;
         plat_ns before;

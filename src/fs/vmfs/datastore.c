@@ -2,13 +2,15 @@
 /*
  * fs/vmfs/datastore.c -- finds VMFS volumes on the host's disks and mounts them.
  *
- * Every partition of type VMFS is probed; extents of one volume are put together by the UUID of the
- * logical volume and mounted when all are there. The directory /vmfs/volumes is an ordinary one of the
- * root; its links follow the labels: a label that is taken gets " (1)" behind it, as ESXi does.
+ * Every partition of type VMFS is probed; extents of one volume are put together by the UUID of
+ * the logical volume and mounted when all are there. The directory /vmfs/volumes is an ordinary
+ * one of the root; its links follow the labels: a label that is taken gets " (1)" behind it, as
+ * ESXi does.
  *
  * Invariants
  *   - The mounts of type "vmfs" are the only record of what is mounted; nothing is kept here.
- * Locking    none of its own; the mount lock makes two scans at once harmless (the second finds BUSY).
+ * Locking    none of its own; the mount lock makes two scans at once harmless (the second finds
+ *            BUSY).
  * Start at   datastore_scan().
  */
 #include "fs/vmfs/datastore.h"
@@ -82,6 +84,15 @@ bool datastore_get(unsigned index, struct datastore *out)
     fill(m, out);
     mount_put(m);
     return true;
+}
+
+bool datastore_find(const char *name, struct datastore *out)
+{
+    for (unsigned i = 0; datastore_get(i, out); i++) {
+        if (!strcmp(out->label, name) || !strcmp(out->uuid, name))
+            return true;
+    }
+    return false;
 }
 
 static bool is_mounted(const struct vmfs_uuid *logical)
@@ -192,14 +203,8 @@ static void probe(struct scan *s, const char *name)
 static void look_at(struct scan *s, const char *disk)
 {
     struct partition_table *table;
-    struct block_device *device;
-    vmk_status status = storage_open(disk, &device);
 
-    if (status != VMK_OK)
-        return;
-    status = partition_table_read(device, NULL, &table);
-    storage_close(device);
-    if (status != VMK_OK)
+    if (storage_table_read(disk, NULL, &table) != VMK_OK)
         return;
     for (unsigned i = 0; i < table->count; i++) {
         const struct partition *p = &table->partitions[i];
@@ -348,11 +353,7 @@ vmk_status datastore_unmount(const char *name)
 {
     struct datastore d;
 
-    for (unsigned i = 0; datastore_get(i, &d); i++) {
-        if (!strcmp(d.label, name) || !strcmp(d.uuid, name))
-            return unmount(&d);
-    }
-    return VMK_NOT_FOUND;
+    return datastore_find(name, &d) ? unmount(&d) : VMK_NOT_FOUND;
 }
 
 unsigned datastore_unmount_all(void)

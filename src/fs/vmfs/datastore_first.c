@@ -2,13 +2,15 @@
 /*
  * fs/vmfs/datastore_first.c -- the first boot: an empty disk gets partitions and the first datastore.
  *
- * A disk is only taken when it holds nothing: no partition table, and zeros wherever it is looked at,
- * which is the whole of its beginning and end (where every partition table, file system, RAID and
- * volume manager has its marks) and a sample of what lies between. Whatever cannot be read counts as
- * something. The partitions have ESXi's numbers: 7 for core dumps, 2 for scratch, 3 for the datastore.
+ * A disk is only taken when it holds nothing: no partition table, and zeros wherever it is
+ * looked at, which is the whole of its beginning and end (where every partition table, file
+ * system, RAID and volume manager has its marks) and a sample of what lies between. Whatever
+ * cannot be read counts as something. The partitions have ESXi's numbers: 7 for core dumps, 2
+ * for scratch, 3 for the datastore.
  *
- * A power cut in the middle is seen at the next boot: until the datastore is made, its partition is
- * called UNFINISHED in the table, which only this file writes; such a disk is begun again.
+ * A power cut in the middle is seen at the next boot: until the datastore is made, its
+ * partition is called UNFINISHED in the table, which only this file writes; such a disk is
+ * begun again.
  *
  * Invariants
  *   - Nothing is written to a disk before it was found blank, or unfinished by that name.
@@ -115,15 +117,8 @@ static enum find look_at_table(const struct partition_table *table, const char *
     return find;
 }
 
-static void no_line(void *argument, const char *text)
-{
-    (void)argument;
-    (void)text;
-}
-
 static enum find look_at(const struct storage_device_info *info)
 {
-    static const struct partition_report quiet = {.line = no_line};
     struct partition_table *table = NULL;
     struct block_device *disk;
     enum find find = FIND_OTHER;
@@ -132,7 +127,7 @@ static enum find look_at(const struct storage_device_info *info)
 
     if (status != VMK_OK)
         return FIND_OTHER;
-    status = partition_table_read(disk, &quiet, &table);
+    status = partition_table_read(disk, &partition_report_none, &table);
     if (status == VMK_OK && table->scheme != PARTITION_SCHEME_NONE) {
         find = look_at_table(table, info->name);
     } else if (status == VMK_OK && info->size >= LEAST && is_blank(disk, &where)) {
@@ -240,17 +235,18 @@ static vmk_status table_finish(struct block_device *disk, struct partition_table
     return partition_table_write(disk, table);
 }
 
-/* The power went between the datastore and the end of the first boot: only the name is missing. */
+/*
+ * The power went between the datastore and the end of the first boot: only the name is missing.
+ */
 static void finish(const struct storage_device_info *info)
 {
-    static const struct partition_report quiet = {.line = no_line};
     struct partition_table *table = NULL;
     struct block_device *disk;
     vmk_status status = storage_open(info->name, &disk);
 
     if (status != VMK_OK)
         return;
-    status = partition_table_read(disk, &quiet, &table);
+    status = partition_table_read(disk, &partition_report_none, &table);
     if (status == VMK_OK)
         status = table_finish(disk, table);
     partition_table_free(table);
@@ -337,25 +333,20 @@ unsigned datastore_first_boot(enum datastore_auto how)
 /* True: the disk's scratch partition is mounted. */
 static bool scratch_try(const struct storage_device_info *info)
 {
-    static const struct partition_report quiet = {.line = no_line};
     const struct vfs_where where = vfs_where_kernel();
     struct partition_table *table = NULL;
     const struct partition *p;
     char name[BLOCK_NAME_SIZE + 8];
-    struct block_device *disk;
-    bool wanted = false;
-    vmk_status status = storage_open(info->name, &disk);
+    bool wanted;
+    vmk_status status = storage_table_read(info->name, &partition_report_none, &table);
 
     if (status != VMK_OK)
         return false;
-    if (partition_table_read(disk, &quiet, &table) == VMK_OK) {
-        p = partition_find(table, PART_SCRATCH);
-        wanted = table->scheme == PARTITION_SCHEME_GPT && p && !p->bad &&
-                 p->kind == PARTITION_BASIC_DATA && p->size == SCRATCH &&
-                 partition_find(table, PART_DUMP) && partition_find(table, PART_VMFS);
-    }
+    p = partition_find(table, PART_SCRATCH);
+    wanted = table->scheme == PARTITION_SCHEME_GPT && p && !p->bad &&
+             p->kind == PARTITION_BASIC_DATA && p->size == SCRATCH &&
+             partition_find(table, PART_DUMP) && partition_find(table, PART_VMFS);
     partition_table_free(table);
-    storage_close(disk);
     if (!wanted)
         return false;
     (void)vmk_snprintf(name, sizeof(name), "%s:%u", info->name, PART_SCRATCH);

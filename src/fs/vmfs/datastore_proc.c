@@ -2,14 +2,14 @@
 /*
  * fs/vmfs/datastore_proc.c -- /proc/vmware/datastores: what is mounted; making one and looking again.
  *
- * esxcli and vmkfstools of the host shell read and write it:
+ * For scripts of the host shell; esxcli and vmkfstools use /dev/vmk (user/vmk_store.c):
  *
  *     volume <uuid> <size> <free> rw|ro <minor> <extents, with commas> <label>
  *     create <device>:<partition> <label>          rescan
  *
- * A volume is only made on a partition of type VMFS that no mounted volume has and on which none lies already,
- * mounted or another host's: to make one in its place, delete the partition first, so that nobody loses a
- * datastore by a wrong number.
+ * A volume is only made on a partition of type VMFS that no mounted volume has and on which
+ * none lies already, mounted or another host's: to make one in its place, delete the partition
+ * first, so that nobody loses a datastore by a wrong number.
  *
  * Locking    none of its own.
  */
@@ -18,7 +18,6 @@
 #include "fs/vmfs/datastore.h"
 #include "io/partition.h"
 #include "io/storage.h"
-#include "lib/format.h"
 #include "lib/string.h"
 
 static vmk_status show(struct procfs_text *out, void *argument)
@@ -36,20 +35,15 @@ static vmk_status show(struct procfs_text *out, void *argument)
 static vmk_status is_vmfs_partition(const char *name)
 {
     static const char no_type[] = "is no partition of a disk's table";
-    const char *colon = NULL;
     struct partition_table *table = NULL;
     const struct partition *p = NULL;
     char disk_name[BLOCK_NAME_SIZE];
-    const char *end = NULL;
     struct block_device *disk;
     uint64_t number = 0;
+    const char *colon = storage_number_at_end(name, &number);
     vmk_status status;
 
-    for (const char *at = name; *at; at++)
-        if (*at == ':')
-            colon = at;
-    if (!colon || (size_t)(colon - name) >= sizeof(disk_name) ||
-        !parse_u64(colon + 1, &end, &number) || *end) {
+    if (!colon || (size_t)(colon - name) >= sizeof(disk_name)) {
         vmk_log(VMK_LOG_INFO, "Datastore: %s %s: give <device>:<number>", name, no_type);
         return VMK_BAD_PARAM;
     }
@@ -91,18 +85,23 @@ static vmk_status is_empty(const char *name)
     return status == VMK_BAD_FORMAT ? VMK_OK : status;
 }
 
+vmk_status datastore_create_new(const char *partition, const char *label)
+{
+    vmk_status status = is_vmfs_partition(partition);
+
+    if (status == VMK_OK)
+        status = is_empty(partition);
+    return status == VMK_OK ? datastore_create(partition, label) : status;
+}
+
 static vmk_status create(char *words)
 {
     char *label = strchr(words, ' ');
-    vmk_status status;
 
     if (!label)
         return VMK_BAD_PARAM;
     *label++ = 0;
-    status = is_vmfs_partition(words);
-    if (status == VMK_OK)
-        status = is_empty(words);
-    return status == VMK_OK ? datastore_create(words, label) : status;
+    return datastore_create_new(words, label);
 }
 
 static vmk_status store(const char *text, size_t length, void *argument)
@@ -110,12 +109,8 @@ static vmk_status store(const char *text, size_t length, void *argument)
     char line[BLOCK_NAME_SIZE + 160];
 
     (void)argument;
-    while (length && text[length - 1] == '\n')
-        length--;
-    if (length >= sizeof(line))
+    if (!procfs_line(text, length, line, sizeof(line)))
         return VMK_BAD_PARAM;
-    memcpy(line, text, length);
-    line[length] = 0;
     if (!strcmp(line, "rescan")) {
         (void)datastore_scan();
         return VMK_OK;

@@ -2,12 +2,12 @@
 /*
  * fs/vmfs/vmfs.h -- VMFS-5 volumes: format, mount, and the operations on files.
  *
- * The file system knows block devices and nothing of VFS or worlds beyond a sleeping lock, so that
- * the kernel, build/vmfs-tool and tests run the same code. All calls: world context, nothing
- * locked; each takes the volume's mutex. [switch]
+ * The file system knows block devices and nothing of VFS or worlds beyond a sleeping lock, so
+ * that the kernel, build/vmfs-tool and tests run the same code. All calls: world context,
+ * nothing locked; each takes the volume's mutex. [switch]
  *
- * A file is named by its descriptor address (a number that is unique on the volume while the file
- * exists) and the generation that guards it against reuse.
+ * A file is named by its descriptor address (a number that is unique on the volume while the
+ * file exists) and the generation that guards it against reuse.
  */
 #pragma once
 
@@ -25,6 +25,7 @@ struct vmfs_uuid {
     uint8_t raw[16];
 };
 #define VMFS_UUID_TEXT 36u  // with the final zero
+/* As ESXi prints it: 8-8-4-12 hexadecimal digits. */
 void vmfs_uuid_text(const struct vmfs_uuid *uuid, char out[VMFS_UUID_TEXT]);
 /* u32 time, u32, u16, u8 mac[6] from three random words. */
 struct vmfs_uuid vmfs_uuid_make(uint64_t seconds, uint64_t random_a, uint64_t random_b);
@@ -36,9 +37,9 @@ struct vmfs_format {
     struct vmfs_uuid host;  // who formats
 };
 /*
- * Makes a VMFS-5 volume over 1..32 devices, of which each holds at least one 256 MiB extent behind
- * 17 MiB of metadata. All that was there is lost. BAD_PARAM (label, count), NO_SPACE (too small),
- * or the device's error.
+ * Makes a VMFS-5 volume over 1..32 devices, of which each holds at least one 256 MiB extent
+ * behind 17 MiB of metadata. All that was there is lost. BAD_PARAM (label, count), NO_SPACE
+ * (too small), or the device's error.
  */
 must_check vmk_status vmfs_format(struct block_device *const *devices, unsigned count,
                                   const struct vmfs_format *how);
@@ -50,14 +51,21 @@ struct vmfs_mount {
     bool private_volume;    // devices without COMPARE_WRITE, one host only
     bool break_stale;       // offline tools: another host's stale-looking slot counts as dead
     uint64_t (*seconds)(void);  // since 1970
-    /* Lets a second pass: on a small volume every cluster of blocks may be locked by others, alive or
-     * dead, when the journal wants one. Null: the mount answers CONTENDED then. */
+    /*
+     * Lets a second pass: on a small volume every cluster of blocks may be locked by others,
+     * alive or dead, when the journal wants one. Null: the mount answers CONTENDED then.
+     */
     void (*wait)(void);
 };
-/* CORRUPT, BAD_FORMAT, NOT_FOUND (an extent is missing), UNSUPPORTED (version); the log says where. */
+/*
+ * CORRUPT, BAD_FORMAT, NOT_FOUND (an extent is missing), UNSUPPORTED (version); the log says
+ * where.
+ */
 must_check vmk_status vmfs_mount(struct block_device *const *devices, unsigned count,
                                  const struct vmfs_mount *how, struct vmfs_volume **volume);
-/* Commits, releases all locks and the heartbeat, frees. The error of the last commit, but gone. */
+/*
+ * Commits, releases all locks and the heartbeat, frees. The error of the last commit, but gone.
+ */
 vmk_status vmfs_unmount(struct vmfs_volume *volume);
 /* The host died: forgets everything without a write. For tests and for a fenced host. */
 void vmfs_abandon(struct vmfs_volume *volume);
@@ -75,25 +83,30 @@ must_check vmk_status vmfs_probe(struct block_device *device, struct vmfs_extent
 struct vmfs_statistics {
     char label[129];
     struct vmfs_uuid uuid;
+    uint32_t version;  // 5, or 3: only read
     uint32_t major, minor, extents;
     uint64_t size, free;  // bytes
     uint64_t files, files_free, sub_blocks, sub_blocks_free, pointer_blocks,
         pointer_blocks_free;
     uint64_t transactions, journal_replays, lock_waits, locks_broken, cache_hits, cache_misses;
 };
+/* What is used and free now, by the bitmaps. */
 must_check vmk_status vmfs_statistics(struct vmfs_volume *volume, struct vmfs_statistics *out);
+/* Durable when it returns. BAD_PARAM: empty, too long for the superblock, or with a slash. */
 must_check vmk_status vmfs_label_set(struct vmfs_volume *volume, const char *label);
 
 /*
- * The volume becomes larger: its last device has grown (extent null), or `extent` joins it and must live
- * as long. Only while no other host has it mounted (BUSY). NO_SPACE: nothing to gain. A power cut
- * leaves the old size or the new one, or new space that is not used until this is called again.
+ * The volume becomes larger: its last device has grown (extent null), or `extent` joins it and
+ * must live as long. Only while no other host has it mounted (BUSY). NO_SPACE: nothing to gain.
+ * A power cut leaves the old size or the new one, or new space that is not used until this is
+ * called again.
  */
 must_check vmk_status vmfs_grow(struct vmfs_volume *volume, struct block_device *extent);
 
 /*
- * Every few seconds (HB_BEAT_NS): beats, commits, lets go of locks nobody here needs. FENCED: stop.
- * vmfs_beat() only beats, and waits for no other call: a world that does nothing else should call it.
+ * Every few seconds (HB_BEAT_NS): beats, commits, lets go of locks nobody here needs. FENCED:
+ * stop. vmfs_beat() only beats, and waits for no other call: a world that does nothing else
+ * should call it.
  */
 must_check vmk_status vmfs_beat(struct vmfs_volume *volume);
 must_check vmk_status vmfs_tick(struct vmfs_volume *volume);
@@ -123,7 +136,9 @@ struct vmfs_attributes {
     uint32_t zla;
 };
 
+/* The root directory. */
 vmfs_id vmfs_root(struct vmfs_volume *volume);
+/* One name in one directory; the name need not end with a zero. NOT_FOUND, NOT_DIR. */
 must_check vmk_status vmfs_lookup(struct vmfs_volume *volume, vmfs_id directory,
                                   const char *name, size_t length, vmfs_id *found);
 /* Follows a path from the root; no symbolic links. For tools. */
@@ -134,10 +149,13 @@ must_check vmk_status vmfs_attributes(struct vmfs_volume *volume, vmfs_id file,
 #define VMFS_SET_OWNER 2u
 #define VMFS_SET_MTIME 4u
 #define VMFS_SET_ATIME 8u
+/* The VMFS_SET_* of `what`. */
 must_check vmk_status vmfs_attributes_set(struct vmfs_volume *volume, vmfs_id file,
                                           unsigned what, const struct vmfs_attributes *from);
 
-/* `target` for symbolic links only. EXISTS, NAME_TOO_LONG, NO_SPACE, NOT_DIR, BUSY (contended). */
+/*
+ * `target` for symbolic links only. EXISTS, NAME_TOO_LONG, NO_SPACE, NOT_DIR, BUSY (contended).
+ */
 must_check vmk_status vmfs_create(struct vmfs_volume *volume, vmfs_id directory,
                                   const char *name, enum vmfs_type type, uint32_t mode,
                                   uint32_t uid, uint32_t gid, const char *target,
@@ -166,19 +184,22 @@ must_check vmk_status vmfs_entries(struct vmfs_volume *volume, vmfs_id directory
                                    unsigned *got);
 
 /*
- * An open file keeps its storage when its last name goes, and, if exclusive, its on-disk lock, so
- * that no other host opens it so. CONTENDED: another host has it.
+ * An open file keeps its storage when its last name goes, and, if exclusive, its on-disk lock,
+ * so that no other host opens it so. CONTENDED: another host has it.
  */
 must_check vmk_status vmfs_open(struct vmfs_volume *volume, vmfs_id file, bool exclusive);
 void vmfs_close(struct vmfs_volume *volume, vmfs_id file, bool exclusive);
 
+/* *got is less than `size` at the end of the file. What was never written reads as zeros. */
 must_check vmk_status vmfs_read(struct vmfs_volume *volume, vmfs_id file, uint64_t offset,
                                 void *to, size_t size, size_t *got);
+/* The file grows as it must. Durable after vmfs_sync(). */
 must_check vmk_status vmfs_write(struct vmfs_volume *volume, vmfs_id file, uint64_t offset,
                                  const void *from, size_t size);
 /* The same; *done is what was written before an error. */
 must_check vmk_status vmfs_write_some(struct vmfs_volume *volume, vmfs_id file, uint64_t offset,
                                       const void *from, size_t size, size_t *done);
+/* Shorter: blocks behind are freed. Longer: reads as zeros, no blocks. */
 must_check vmk_status vmfs_truncate(struct vmfs_volume *volume, vmfs_id file, uint64_t length);
 
 enum vmfs_provision {
@@ -189,7 +210,7 @@ enum vmfs_provision {
 /* Gives [0, length) its blocks and makes the file at least that long. */
 must_check vmk_status vmfs_allocate(struct vmfs_volume *volume, vmfs_id file, uint64_t length,
                                     enum vmfs_provision how);
-/* For -D: the lock of a file as it stands on disk. */
+/* The lock of a file as it stands on disk. */
 struct vmfs_lock_info {
     uint64_t address, heartbeat, heartbeat_generation, token;
     uint32_t type, mode;
@@ -197,10 +218,14 @@ struct vmfs_lock_info {
 };
 must_check vmk_status vmfs_lock_info(struct vmfs_volume *volume, vmfs_id file,
                                      struct vmfs_lock_info *out);
+/* That and the descriptor as lines of text; VMFS_DESCRIBE_SIZE bytes are enough. */
+#define VMFS_DESCRIBE_SIZE 1024u
+must_check vmk_status vmfs_describe(struct vmfs_volume *volume, vmfs_id file, char *out,
+                                    size_t room);
 
 /*
- * Checks every structure against every other; `report` gets one line per problem. Returns how many,
- * or the device's error in *status. Writes nothing.
+ * Checks every structure against every other; `report` gets one line per problem. Returns how
+ * many, or the device's error in *status. Writes nothing.
  */
 unsigned vmfs_check(struct vmfs_volume *volume, void (*report)(void *, const char *line),
                     void *argument, vmk_status *status);

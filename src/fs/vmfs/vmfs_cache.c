@@ -7,8 +7,8 @@
  * state. An operation saves each sector before its first change, so one that fails half-way (no
  * space, a contended lock, a bad disk) is as if it had never begun.
  *
- * A sector that no lock of this host protects may change on disk at any time. It is kept for the
- * length of one call only (`covered` is false). In a private volume everything is covered.
+ * A sector that no lock of this host protects may change on disk at any time. It is kept for
+ * the length of one call only (`covered` is false). In a private volume everything is covered.
  *
  * Invariants
  *   - dirty sectors are covered and on the volume's dirty list, in the order of first change.
@@ -140,6 +140,41 @@ vmk_status meta_get(struct vmfs_volume *v, uint64_t address, bool covered,
     return VMK_OK;
 }
 
+void meta_prefetch(struct vmfs_volume *v, uint64_t address, size_t size, size_t ahead,
+                   bool covered)
+{
+    uint64_t first = round_down(address, VMFS_SECTOR);
+    const uint64_t end = address + size;
+    size_t sectors = (size_t)((address + ahead - first + VMFS_SECTOR - 1) / VMFS_SECTOR);
+    struct meta_sector *s;
+    uint8_t *data;
+
+    covered = covered || v->how.private_volume;
+    for (; sectors; sectors--, first += VMFS_SECTOR) {
+        s = find(v, first);
+        if (!s || (!s->covered && covered))
+            break;
+    }
+    if (sectors < 2 || first >= end)
+        return;
+    data = vmfs_alloc(sectors * VMFS_SECTOR);
+    if (data && lv_read(v, first, data, sectors * VMFS_SECTOR) == VMK_OK) {
+        v->misses++;
+        for (size_t i = 0; i < sectors; i++) {
+            s = find(v, first + i * VMFS_SECTOR);
+            if (s && (s->covered || !covered))
+                continue;
+            if (!s)
+                s = insert(v, first + i * VMFS_SECTOR, covered);
+            if (!s)
+                break;
+            memcpy(s->data, data + i * VMFS_SECTOR, VMFS_SECTOR);
+            s->covered = covered;
+        }
+    }
+    heap_free(data);
+}
+
 vmk_status meta_new(struct vmfs_volume *v, uint64_t address, struct meta_sector **out)
 {
     struct meta_sector *s = find(v, address);
@@ -228,6 +263,7 @@ vmk_status op_end(struct vmfs_volume *v, vmk_status status)
     list_init(&v->undo);
     if (status != VMK_OK) {
         v->freed_count = v->freed_before;
+        names_undo(v);
         /* Not covered sectors of a private volume would be taken for read. */
         drop_if(v, is_uncovered);
     }

@@ -2,10 +2,10 @@
 /*
  * fs/vmfs/vmfs_check.c -- judges a volume: every structure against every other.
  *
- * Reads the whole of the metadata and recomputes what must follow from it: which blocks are used
- * (from the descriptors' maps), which descriptors have how many names (from the directories), what
- * each cluster head must say. It sees more than fsck.vmfs does: link counts, lock types and
- * addresses, free counts, heartbeats, LVM tables, block counts.
+ * Reads the whole of the metadata and recomputes what must follow from it: which blocks are
+ * used (from the descriptors' maps), which descriptors have how many names (from the
+ * directories), what each cluster head must say. It sees more than fsck.vmfs does: link counts,
+ * lock types and addresses, free counts, heartbeats, LVM tables, block counts.
  *
  * Invariants
  *   - Writes nothing, and no content of the volume makes it loop or leave its tables.
@@ -215,8 +215,9 @@ static vmk_status check_descriptor(struct checker *c, uint32_t address)
         problem(c, "descriptor 0x%08x: allocated, but has no names", address);
     if (type == FD_TYPE_RDM)
         return VMK_OK;
-    shift = zla == ZLA_SB || zla == ZLA_RESIDENT ? VMFS_SB_SHIFT : VMFS_FB_SHIFT;
-    if (le64(meta + FD_BLOCK_SIZE) != 1ull << shift || meta[FD_BLOCK_SHIFT] != shift)
+    shift = zla == ZLA_SB || zla == ZLA_RESIDENT ? v->sb_shift : v->fb_shift;
+    if (le64(meta + FD_BLOCK_SIZE) != 1ull << shift ||
+        (!v->old_geometry && meta[FD_BLOCK_SHIFT] != shift))
         problem(c, "descriptor 0x%08x: block size %llu does not fit its map %u", address,
                 (unsigned long long)le64(meta + FD_BLOCK_SIZE), zla);
     switch (zla) {

@@ -2,8 +2,8 @@
 /*
  * fs/vmfs/vmfs_dir.c -- names: directories as flat arrays of 140-byte entries.
  *
- * Entries 0 and 1 are `.` and `..`. Removing moves the last entry into the hole, because a zeroed
- * entry would be seen as a nameless file by other readers.
+ * Entries 0 and 1 are `.` and `..`. Removing moves the last entry into the hole, because a
+ * zeroed entry would be seen as a nameless file by other readers.
  *
  * Invariants
  *   - length = 140 * entries; names are 1..127 bytes without '/', unique in their directory.
@@ -17,7 +17,7 @@
 #include "fs/vmfs/vmfs_internal.h"
 #include "lib/string.h"
 
-#define DIR_CHUNK 29u  // entries read at once: 4,060 bytes
+#define DIR_AHEAD 65536u  // bytes of a directory that are read together
 
 static vmk_status check_directory(const struct fd *fd)
 {
@@ -48,18 +48,26 @@ static bool is_dots(const char *name)
     return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
-static size_t entry_name_length(const uint8_t *entry)
+static const char *entry_name(const uint8_t *entry)
 {
-    size_t n = 0;
+    return (const char *)entry + DIRENT_NAME;
+}
 
-    while (n < 128 && entry[DIRENT_NAME + n])
-        n++;
-    return n;
+bool entry_is(const uint8_t *entry, const char *name, size_t length)
+{
+    return entry_name_length(entry_name(entry)) == length &&
+           !memcmp(entry_name(entry), name, length);
 }
 
 static vmfs_id entry_id(const uint8_t *entry)
 {
     return (vmfs_id){le32(entry + DIRENT_FD), le32(entry + DIRENT_GENERATION)};
+}
+
+vmk_status dir_read(struct fd *dir, uint64_t offset, void *to, size_t size)
+{
+    content_prefetch(dir, offset, size, (size_t)MIN(fd_length(dir) - offset, DIR_AHEAD));
+    return content_get(dir, offset, to, size);
 }
 
 static vmk_status dir_find(struct fd *dir, const char *name, size_t length, uint64_t *index,
@@ -69,7 +77,9 @@ static vmk_status dir_find(struct fd *dir, const char *name, size_t length, uint
     uint8_t *chunk;
     vmk_status status = check_directory(dir);
 
-    if (status != VMK_OK)
+    if (status == VMK_OK)
+        status = names_find(dir, name, length, index, found);
+    if (status != VMK_AGAIN)
         return status;
     chunk = vmfs_alloc(DIR_CHUNK * DIRENT_SIZE);
     if (!chunk)
@@ -77,7 +87,7 @@ static vmk_status dir_find(struct fd *dir, const char *name, size_t length, uint
     status = VMK_NOT_FOUND;
     for (uint64_t i = 0; i < count && status == VMK_NOT_FOUND; i += DIR_CHUNK) {
         uint64_t part = MIN(count - i, DIR_CHUNK);
-        vmk_status got = content_get(dir, i * DIRENT_SIZE, chunk, (size_t)(part * DIRENT_SIZE));
+        vmk_status got = dir_read(dir, i * DIRENT_SIZE, chunk, (size_t)(part * DIRENT_SIZE));
 
         if (got != VMK_OK) {
             status = got;
@@ -86,8 +96,7 @@ static vmk_status dir_find(struct fd *dir, const char *name, size_t length, uint
         for (uint64_t k = 0; k < part; k++) {
             const uint8_t *entry = chunk + k * DIRENT_SIZE;
 
-            if (entry_name_length(entry) == length &&
-                !memcmp(entry + DIRENT_NAME, name, length)) {
+            if (entry_is(entry, name, length)) {
                 *index = i + k;
                 memcpy(found, entry, DIRENT_SIZE);
                 status = VMK_OK;
@@ -119,8 +128,10 @@ static vmk_status dir_add(struct fd *dir, const char *name, enum vmfs_type type,
         return status;
     entry_make(entry, name, strlen(name), type, id);
     status = content_put(dir, length, entry, DIRENT_SIZE);
-    if (status == VMK_OK)
+    if (status == VMK_OK) {
+        names_added(dir, name, strlen(name));
         status = fd_put64(dir, FD_LENGTH, length + DIRENT_SIZE);
+    }
     return status == VMK_OK ? fd_touch(dir) : status;
 }
 
@@ -128,16 +139,18 @@ static vmk_status dir_remove(struct fd *dir, uint64_t index)
 {
     uint64_t last = fd_length(dir) / DIRENT_SIZE - 1;
     uint8_t entry[DIRENT_SIZE];
+    uint8_t gone[DIRENT_SIZE];
     uint64_t left;
-    vmk_status status = VMK_OK;
+    vmk_status status = content_get(dir, index * DIRENT_SIZE, gone, DIRENT_SIZE);
 
-    if (index != last) {
-        status = content_get(dir, last * DIRENT_SIZE, entry, DIRENT_SIZE);
-        if (status == VMK_OK)
-            status = content_put(dir, index * DIRENT_SIZE, entry, DIRENT_SIZE);
-    }
     if (status == VMK_OK)
+        status = content_get(dir, last * DIRENT_SIZE, entry, DIRENT_SIZE);
+    if (status == VMK_OK && index != last)
+        status = content_put(dir, index * DIRENT_SIZE, entry, DIRENT_SIZE);
+    if (status == VMK_OK) {
+        names_removed(dir, index, gone, entry);
         status = fd_put64(dir, FD_LENGTH, last * DIRENT_SIZE);
+    }
     if (status == VMK_OK)
         status = map_cut(dir, last * DIRENT_SIZE, 8, &left);
     return status == VMK_OK ? fd_touch(dir) : status;
@@ -147,8 +160,7 @@ static vmk_status dir_remove(struct fd *dir, uint64_t index)
 
 vmfs_id vmfs_root(struct vmfs_volume *v)
 {
-    (void)v;
-    return (vmfs_id){addr_fd(0, FD_ROOT), 1};
+    return (vmfs_id){addr_fd(0, FD_ROOT), v->root_generation};
 }
 
 static vmk_status lookup(struct vmfs_volume *v, vmfs_id directory, const char *name,
@@ -205,11 +217,11 @@ static vmk_status entries(struct vmfs_volume *v, vmfs_id directory, uint64_t ind
     if (status == VMK_OK)
         status = check_directory(&dir);
     while (status == VMK_OK && *got < room && index < fd_length(&dir) / DIRENT_SIZE) {
-        status = content_get(&dir, index++ * DIRENT_SIZE, entry, DIRENT_SIZE);
+        status = dir_read(&dir, index++ * DIRENT_SIZE, entry, DIRENT_SIZE);
         if (status != VMK_OK)
             break;
         memset(out, 0, sizeof(*out));
-        memcpy(out->name, entry + DIRENT_NAME, entry_name_length(entry));
+        memcpy(out->name, entry_name(entry), entry_name_length(entry_name(entry)));
         out->type = (enum vmfs_type)le32(entry + DIRENT_TYPE);
         out->id = entry_id(entry);
         out++;

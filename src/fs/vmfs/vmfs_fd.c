@@ -2,11 +2,11 @@
 /*
  * fs/vmfs/vmfs_fd.c -- file descriptors, and the map from a file's offset to its block.
  *
- * A descriptor holds 256 addresses, whose meaning is its ZLA: the content itself (resident, up to
- * 1 KiB), sub-blocks (8 KiB), file blocks (1 MiB), pointer blocks of 1,024 file blocks, or two
- * levels of pointer blocks. A file moves up through these as it grows and never down.
- * Our own files: empty ones are resident, as ESXi makes them; up to 8 KiB lies in one sub-block,
- * so that the older readers, which take resident content for addresses, stay clean.
+ * A descriptor holds 256 addresses, whose meaning is its ZLA: the content itself (resident, up
+ * to 1 KiB), sub-blocks (8 KiB), file blocks (1 MiB), pointer blocks of 1,024 file blocks, or
+ * two levels of pointer blocks. A file moves up through these as it grows and never down.
+ * Our own files: empty ones are resident, as ESXi makes them; up to 8 KiB lies in one
+ * sub-block, so that the older readers, which take resident content for addresses, stay clean.
  *
  * Invariants
  *   - A descriptor's own address, its lock's address and its place agree (checked in fd_get()).
@@ -59,6 +59,8 @@ vmk_status fd_get(struct vmfs_volume *v, vmfs_id id, bool write, struct fd *fd)
             return status;
     }
     fd->covered = lock_covers(v, fd->position);
+    meta_prefetch(v, fd->position + FD_META, VMFS_SECTOR, FD_DATA - FD_META + FD_DATA_SIZE,
+                  fd->covered);
     return load(fd, id);
 }
 
@@ -100,9 +102,14 @@ static uint32_t zla_for(uint64_t length, enum vmfs_type type)
     return length <= FD_SINGLE_BYTES ? ZLA_PB : ZLA_DOUBLE;
 }
 
-static uint32_t shift_of(uint32_t zla)
+static uint32_t shift_of(const struct vmfs_volume *v, uint32_t zla)
 {
-    return zla == ZLA_SB || zla == ZLA_RESIDENT ? VMFS_SB_SHIFT : VMFS_FB_SHIFT;
+    return zla == ZLA_SB || zla == ZLA_RESIDENT ? v->sb_shift : v->fb_shift;
+}
+
+uint32_t fd_shift(const struct fd *fd)
+{
+    return shift_of(fd->v, fd_u32(fd, FD_ZLA));
 }
 
 static vmk_status zla_set(struct fd *fd, uint32_t zla)
@@ -112,9 +119,9 @@ static vmk_status zla_set(struct fd *fd, uint32_t zla)
     if (status != VMK_OK)
         return status;
     put_le32(fd->meta->data + FD_ZLA, zla);
-    put_le64(fd->meta->data + FD_BLOCK_SIZE, 1ull << shift_of(zla));
-    put_le32(fd->meta->data + FD_TBZ_SHIFT, shift_of(zla));
-    fd->meta->data[FD_BLOCK_SHIFT] = (uint8_t)shift_of(zla);
+    put_le64(fd->meta->data + FD_BLOCK_SIZE, 1ull << shift_of(fd->v, zla));
+    put_le32(fd->meta->data + FD_TBZ_SHIFT, shift_of(fd->v, zla));
+    fd->meta->data[FD_BLOCK_SHIFT] = (uint8_t)shift_of(fd->v, zla);
     return VMK_OK;
 }
 
@@ -219,7 +226,7 @@ static vmk_status pointer_block(struct fd *fd, uint64_t at, enum resource_kind k
 static vmk_status slot_of(struct fd *fd, uint64_t offset, bool make, uint64_t *slot)
 {
     uint32_t zla = fd_u32(fd, FD_ZLA);
-    uint64_t block = offset >> shift_of(zla);
+    uint64_t block = offset >> shift_of(fd->v, zla);
     uint64_t at;
     vmk_status status;
 
@@ -484,7 +491,9 @@ struct cut {
     unsigned budget;  // blocks still to be freed in this operation
 };
 
-/* Frees what is behind `keep` of a leaf table at `table`, whose first word is for block `base`. */
+/*
+ * Frees what is behind `keep` of a leaf table at `table`, whose first word is for block `base`.
+ */
 static vmk_status cut_leaf(struct cut *c, uint64_t table, uint32_t words, uint64_t base)
 {
     struct fd *fd = c->fd;
@@ -517,8 +526,8 @@ static vmk_status cut_leaf(struct cut *c, uint64_t table, uint32_t words, uint64
 }
 
 /*
- * The same for a table whose words each reach `1 << reach` blocks. An emptied pointer block is freed
- * too.
+ * The same for a table whose words each reach `1 << reach` blocks. An emptied pointer block is
+ * freed too.
  */
 static vmk_status cut_table(struct cut *c, uint64_t table, uint32_t words, unsigned reach,
                             uint64_t base)
@@ -565,7 +574,7 @@ static vmk_status cut_table(struct cut *c, uint64_t table, uint32_t words, unsig
 vmk_status map_cut(struct fd *fd, uint64_t length, unsigned budget, uint64_t *left)
 {
     uint32_t zla = fd_u32(fd, FD_ZLA);
-    uint32_t shift = shift_of(zla);
+    uint32_t shift = shift_of(fd->v, zla);
     struct cut c = {.fd = fd, .budget = budget, .gone = UINT64_MAX};
     unsigned reach;
     vmk_status status;
@@ -581,7 +590,10 @@ vmk_status map_cut(struct fd *fd, uint64_t length, unsigned budget, uint64_t *le
     default: return VMK_CORRUPT;
     }
     status = cut_table(&c, word_position(fd, 0), VMFS_FD_WORDS, reach, 0);
-    /* Words that are holes cost nothing, so the end of the budget means that something was freed. */
+    /*
+     * Words that are holes cost nothing, so the end of the budget means that something was
+     * freed.
+     */
     if (!c.budget)
         *left = MAX(c.gone << shift, length + 1);
     return status;
@@ -593,7 +605,7 @@ static vmk_status content_move(struct fd *fd, uint64_t offset, void *to, const v
                                size_t size)
 {
     while (size) {
-        uint32_t shift = shift_of(fd_u32(fd, FD_ZLA));
+        uint32_t shift = fd_shift(fd);
         size_t in = (size_t)(offset & ((1ull << shift) - 1));
         size_t part = MIN(size, (size_t)(1u << shift) - in);
         uint32_t address;
@@ -610,7 +622,9 @@ static vmk_status content_move(struct fd *fd, uint64_t offset, void *to, const v
                           : map_get(fd, offset, &address);
             if (status != VMK_OK)
                 return status;
-            at = address ? resource_position(fd->v, address) + in : 0;
+            at = address ? resource_span(fd->v, address, in, &part) : 0;
+            if (address && !at)
+                return VMK_CORRUPT;
         }
         if (!at) {
             memset(to, 0, part);
@@ -628,6 +642,21 @@ static vmk_status content_move(struct fd *fd, uint64_t offset, void *to, const v
         size -= part;
     }
     return VMK_OK;
+}
+
+void content_prefetch(struct fd *fd, uint64_t offset, size_t size, size_t ahead)
+{
+    uint64_t in = offset & ((1ull << fd_shift(fd)) - 1);
+    size_t part = (size_t)MIN(ahead, (1ull << fd_shift(fd)) - in);
+    uint32_t address;
+    uint64_t at;
+
+    if (fd_u32(fd, FD_ZLA) == ZLA_RESIDENT || map_get(fd, offset, &address) != VMK_OK ||
+        !address)
+        return;
+    at = resource_span(fd->v, address, in, &part);
+    if (at)
+        meta_prefetch(fd->v, at, MIN(size, part), part, fd->covered);
 }
 
 vmk_status content_get(struct fd *fd, uint64_t offset, void *to, size_t size)

@@ -2,10 +2,10 @@
 /*
  * fs/vmfs/vmfs_file.c -- contents and attributes of files.
  *
- * Data goes straight to its block, before the metadata that makes it part of the file: the commit
- * flushes both in that order. A new block is only written where the file has bytes; what lies
- * behind the end is zeroed when the end moves over it, so no reader sees what an earlier owner of
- * the block left there.
+ * Data goes straight to its block, before the metadata that makes it part of the file: the
+ * commit flushes both in that order. A new block is only written where the file has bytes; what
+ * lies behind the end is zeroed when the end moves over it, so no reader sees what an earlier
+ * owner of the block left there.
  *
  * Invariants
  *   - Bytes of allocated blocks below the length are the file's; above it they are nobody's.
@@ -225,33 +225,11 @@ vmk_status vmfs_attributes_set(struct vmfs_volume *v, vmfs_id file, unsigned wha
     return volume_leave(v, status);
 }
 
-vmk_status vmfs_lock_info(struct vmfs_volume *v, vmfs_id file, struct vmfs_lock_info *out)
-{
-    uint8_t lock[VMFS_SECTOR];
-    struct fd fd;
-    vmk_status status = volume_enter(v, false);
-
-    if (status == VMK_OK)
-        status = fd_get(v, file, false, &fd);
-    if (status == VMK_OK)
-        status = lv_read(v, fd.position, lock, sizeof(lock));
-    if (status == VMK_OK) {
-        out->address = le64(lock + LOCK_ADDRESS);
-        out->heartbeat = le64(lock + LOCK_HB_ADDRESS);
-        out->heartbeat_generation = le64(lock + LOCK_HB_GENERATION);
-        out->token = le64(lock + LOCK_TOKEN);
-        out->type = le32(lock + LOCK_TYPE);
-        out->mode = le32(lock + LOCK_MODE);
-        memcpy(out->owner.raw, lock + LOCK_OWNER, VMFS_UUID_SIZE);
-    }
-    return volume_leave(v, status);
-}
-
 /* ---- reading ---- */
 
 static uint64_t block_mask(const struct fd *fd)
 {
-    return le64(fd->meta->data + FD_BLOCK_SIZE) - 1;
+    return (1ull << fd_shift(fd)) - 1;
 }
 
 /* Any bytes of the volume, through a bounce where sectors are cut. */
@@ -320,16 +298,16 @@ static vmk_status read_some(struct vmfs_volume *v, vmfs_id file, uint64_t offset
         size_t part = (size_t)MIN(size, mask + 1 - (offset & mask));
         uint32_t address;
 
-        if (mask != VMFS_FB_SIZE - 1 && mask != VMFS_SB_SIZE - 1)
-            return VMK_CORRUPT;
         status = map_get(&fd, offset, &address);
         if (status != VMK_OK)
             return status;
-        if (!address || is_tbz(address))
+        if (!address || is_tbz(address)) {
             memset(out, 0, part);
-        else
-            status =
-                raw_move(v, resource_position(v, address) + (offset & mask), out, NULL, part);
+        } else {
+            uint64_t at = resource_span(v, address, offset & mask, &part);
+
+            status = at ? raw_move(v, at, out, NULL, part) : VMK_CORRUPT;
+        }
         if (status != VMK_OK)
             return status;
         out += part;
@@ -389,8 +367,9 @@ static vmk_status zero_file(struct fd *fd, uint64_t from, uint64_t to)
 }
 
 /*
- * The end moves up over what may hold an earlier owner's bytes: at most one block has any. The sector
- * of the new end is zeroed whole, so that a power cut shows each sector as it was at one time.
+ * The end moves up over what may hold an earlier owner's bytes: at most one block has any. The
+ * sector of the new end is zeroed whole, so that a power cut shows each sector as it was at one
+ * time.
  */
 static vmk_status zero_gap(struct fd *fd, uint64_t from, uint64_t to)
 {
@@ -523,8 +502,8 @@ vmk_status vmfs_write_some(struct vmfs_volume *v, vmfs_id file, uint64_t offset,
 }
 
 /*
- * One operation's worth; *more: again. Blocks go from the end and the length goes with them, so that
- * after a power cut in between no old bytes lie behind the end.
+ * One operation's worth; *more: again. Blocks go from the end and the length goes with them, so
+ * that after a power cut in between no old bytes lie behind the end.
  */
 static vmk_status truncate_step(struct vmfs_volume *v, vmfs_id file, uint64_t length,
                                 bool *more)
@@ -568,7 +547,10 @@ vmk_status vmfs_truncate(struct vmfs_volume *v, vmfs_id file, uint64_t length)
     return volume_leave(v, status);
 }
 
-/* The block at `offset` gets its storage: to be zeroed by whoever touches it first, or zeros now. */
+/*
+ * The block at `offset` gets its storage: to be zeroed by whoever touches it first, or zeros
+ * now.
+ */
 static vmk_status allocate_block(struct fd *fd, uint64_t offset, enum vmfs_provision how)
 {
     uint32_t address;

@@ -18,7 +18,7 @@
 #include "lib/string.h"
 
 #define TABLES_CHUNK  (1u << 20)
-#define SUPER_MODE    6u  // public, dense sub-block addresses
+#define SUPER_MODE    (2u | FS_MODE_DENSE)  // public
 #define JOURNAL_SLOTS 8u
 #define DISK_ID       "vmhba0:4:0"
 
@@ -394,7 +394,7 @@ static vmk_status write_lvm(struct making *m, unsigned i, uint64_t first)
 
     memset(s, 0, sizeof(s));
     put_le32(s + LVM_D_MAGIC, LVM_MAGIC);
-    put_le32(s + LVM_D_MAJOR, 5);
+    put_le32(s + LVM_D_MAJOR, LVM_MAJOR);
     put_le32(s + LVM_D_MINOR, 21);
     s[LVM_D_DISK_TYPE + 1] = sizeof(DISK_ID) - 1;
     memcpy(s + LVM_D_ID, DISK_ID, sizeof(DISK_ID) - 1);

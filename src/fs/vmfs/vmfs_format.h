@@ -2,8 +2,9 @@
 /*
  * fs/vmfs/vmfs_format.h -- VMFS-5 on disk: where each field stands.
  *
- * Every integer is little-endian and most stand unaligned, so a structure is a byte array and its
- * fields are offsets read by le16(), le32() and le64(). Names follow the open-source readers.
+ * Every integer is little-endian and most stand unaligned, so a structure is a byte array and
+ * its fields are offsets read by le16(), le32() and le64(). Names follow the open-source
+ * readers.
  *
  * Sources [VMFS-TOOLS]; docs/design/vmfs.md says what was tested against what.
  */
@@ -27,6 +28,8 @@
 /* ---- LVM: at LVM_BASE on each device ---- */
 #define LVM_BASE        0x100000ull
 #define LVM_MAGIC       0xC001D00Du
+#define LVM_MAJOR       5u
+#define LVM_MAJOR_OLD   3u           // VMFS-3
 #define LVM_VOLUME      0x100200ull  // volume table, entry 0
 #define LVM_NAMES       0x17E200ull  // 32 device names of 256 bytes
 #define LVM_PE_BITMAP   0x180200ull  // 1 KiB per 8192 PEs
@@ -79,10 +82,15 @@ enum lvm_volume_field {
 };
 
 /* ---- superblock: one sector at FS_BASE of the logical volume ---- */
-#define FS_BASE  0x200000ull
-#define FS_MAGIC 0x2FABF15Eu
-#define FS_MAJOR 14u
-#define FS_MINOR 81u
+#define FS_BASE         0x200000ull
+#define FS_MAGIC        0x2FABF15Eu
+#define FS_MAJOR        14u
+#define FS_MAJOR_OLDEST 3u  // VMFS-3
+#define FS_MINOR        81u
+#define FS_MODE_DENSE   4u  // sub-blocks of 8 KiB, 32 in a cluster
+#define FB_SHIFT_MAX    23u
+#define SB_SHIFT_MAX    16u
+#define FDC_BASE        0x400000ull  // first block of .fdc.sf, or block 1 if that is behind it
 
 enum fs_field {
     FS_MAGIC_AT = 0x00,

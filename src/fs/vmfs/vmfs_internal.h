@@ -8,7 +8,7 @@
  *   vmfs_lock.c     heartbeats and on-disk locks
  *   vmfs_resource.c the bitmaps: file blocks, descriptors, sub-blocks, pointer blocks
  *   vmfs_fd.c       descriptors and the map from file offset to block
- *   vmfs_dir.c      names
+ *   vmfs_dir.c      names;  vmfs_names.c  finding them in large directories
  *   vmfs_file.c     contents
  *   vmfs_format.c   making a volume;  vmfs_check.c  judging one
  */
@@ -23,7 +23,12 @@
 #define CACHE_CLEAN_MAX 16384u  // sectors: 8 MiB and their heads
 #define TXN_AUTO        900u    // so many changed sectors commit by themselves
 #define TXN_MAX         1800u   // what one journal block can hold, with its table
-#define LOCKS_AUTO      96u     // so many held locks are let go by themselves
+#define NAME_TABLES     4u      // directories whose names are in memory
+#define NAMES_LEAST     64u     // entries: smaller ones are searched
+#define NAMES_MOST      (1u << 20)
+#define DIR_CHUNK       29u  // entries read at once: 4,060 bytes
+#define LOCKS_AUTO      96u  // so many held locks are let go by themselves
+#define LV_AT_ONCE      8u   // requests to a device at once
 
 struct vmfs_extent {
     struct block_device *device;
@@ -55,6 +60,7 @@ struct held_lock {
     uint32_t pins;  // open files and mounts that need it
     bool in_txn;    // protects something in the running transaction
     uint8_t image[VMFS_SECTOR];
+    uint8_t freed[VMFS_SECTOR];  // the same, let go
 };
 
 /* Another host's heartbeat as last seen, while something of it is wanted. */
@@ -79,6 +85,7 @@ struct resource {
     uint32_t hint;                        // cluster where the last search ended
     uint32_t file_blocks[VMFS_FD_WORDS];  // file block numbers of the system file
     uint32_t file_block_count;
+    uint8_t fb_shift;  // as the volume's
 };
 
 struct open_file {
@@ -94,8 +101,13 @@ struct vmfs_volume {
     unsigned extent_count;
     uint64_t size;  // bytes of the logical volume
     uint8_t super[VMFS_SECTOR];
+    uint8_t fb_shift, sb_shift;  // 20 and 13, but on volumes that were VMFS-3 once
+    bool old_geometry;           // such a volume: only read
+    uint64_t descriptors;        // where the root's descriptor lies
+    uint32_t root_generation;
     struct vmfs_mount how;
     vmk_status dead;  // FENCED, or the error that stopped it; VMK_OK: alive
+    bool unflushed;   // something was written that only a FLUSH makes durable
 
     struct meta_sector *buckets[CACHE_BUCKETS];
     struct list dirty;
@@ -129,16 +141,33 @@ struct vmfs_volume {
     uint32_t freed_count, freed_room, freed_before;
 
     struct list open_files;
+
+    struct name_table *names[NAME_TABLES];
+    uint64_t names_uses;
+    uint64_t names_changed;  // the operation that changed a table last
 };
 
 /* ---- volume: raw access to the logical volume; [switch] ---- */
 must_check vmk_status lv_read(struct vmfs_volume *v, uint64_t address, void *to, uint64_t size);
 must_check vmk_status lv_write(struct vmfs_volume *v, uint64_t address, const void *from,
                                uint64_t size);
+must_check vmk_status lv_write_fua(struct vmfs_volume *v, uint64_t address, const void *from,
+                                   uint64_t size);
+/* Sectors from `data`, each to its place in the table; several at once. */
+must_check vmk_status lv_write_sectors(struct vmfs_volume *v, const uint8_t *table,
+                                       uint8_t *data, uint32_t count);
 must_check vmk_status lv_flush(struct vmfs_volume *v);
 /* Compare-and-write of one sector; in a private volume a plain write. */
 must_check vmk_status lv_swap(struct vmfs_volume *v, uint64_t address, const void *expected,
                               const void *fresh);
+
+/* The same of up to LV_AT_ONCE at once; each has its outcome. */
+struct lv_swap {
+    uint64_t address;
+    const void *expected, *fresh;
+    vmk_status status;
+};
+void lv_swap_many(struct vmfs_volume *v, struct lv_swap *swaps, uint32_t count);
 /* Commits; if many locks are held, makes all durable in place and lets them go. */
 must_check vmk_status volume_settle(struct vmfs_volume *v);
 uint32_t volume_seconds(const struct vmfs_volume *v);
@@ -156,6 +185,13 @@ must_check vmk_status meta_new(struct vmfs_volume *v, uint64_t address,
                                struct meta_sector **out);
 /* Before changing ->data. NO_MEMORY. */
 must_check vmk_status meta_dirty(struct vmfs_volume *v, struct meta_sector *s);
+/*
+ * `size` bytes are wanted: if some are not in memory, they and what follows, up to `ahead`, are
+ * read at once.
+ * Only a hint.
+ */
+void meta_prefetch(struct vmfs_volume *v, uint64_t address, size_t size, size_t ahead,
+                   bool covered);
 void meta_drop_uncovered(struct vmfs_volume *v);
 void meta_drop_clean(struct vmfs_volume *v);
 void meta_forget_all(struct vmfs_volume *v);
@@ -174,7 +210,10 @@ must_check vmk_status bytes_put(struct vmfs_volume *v, uint64_t address, const v
 /* ---- journal ---- */
 must_check vmk_status journal_commit(struct vmfs_volume *v);
 /* Applies what a dead host's journal holds; its locks decide what is still its business. */
-/* OK: journal_replay() knows what a dead host's journal holds. UNSUPPORTED: it is ESXi's, with something in it. */
+/*
+ * OK: journal_replay() knows what a dead host's journal holds. UNSUPPORTED: it is ESXi's, with
+ * something in it.
+ */
 must_check vmk_status journal_is_ours(struct vmfs_volume *v, const uint8_t *hb_image);
 must_check vmk_status journal_replay(struct vmfs_volume *v, const uint8_t *hb_image);
 
@@ -184,7 +223,10 @@ must_check vmk_status hb_claim(struct vmfs_volume *v);
 must_check vmk_status hb_bury_wanted(struct vmfs_volume *v);
 must_check vmk_status hb_name_journal(struct vmfs_volume *v, uint32_t block);
 must_check vmk_status hb_beat(struct vmfs_volume *v);
-/* Before anything that only a host taken for alive may do: beats if the last beat is HB_LEASE_NS old. */
+/*
+ * Before anything that only a host taken for alive may do: beats if the last beat is
+ * HB_LEASE_NS old.
+ */
 must_check vmk_status hb_lease(struct vmfs_volume *v);
 void hb_release(struct vmfs_volume *v);
 /* CONTENDED: somebody alive has it. FENCED, CORRUPT (not a lock). Nothing dirty there yet. */
@@ -204,8 +246,25 @@ must_check vmk_status resources_load(struct vmfs_volume *v);
 enum resource_kind resource_of(uint32_t address);
 /* Where the item lies; 0 if the address is outside the volume's tables. */
 uint64_t resource_position(const struct vmfs_volume *v, uint32_t address);
+/*
+ * The same of byte `in` of it; *part becomes less if fewer bytes follow there (sub-blocks of 64
+ * KiB may lie across two file blocks).
+ */
+uint64_t resource_span(const struct vmfs_volume *v, uint32_t address, uint64_t in,
+                       size_t *part);
 uint64_t resource_cluster_position(const struct resource *r, uint32_t cluster);
-/* Takes one; `near` is a cluster to begin at, UINT32_MAX: go on where the last ended. NO_SPACE. */
+/* Bytes of a file block and of a sub-block. */
+static inline uint64_t fb_size(const struct vmfs_volume *v)
+{
+    return 1ull << v->fb_shift;
+}
+static inline uint64_t sb_size(const struct vmfs_volume *v)
+{
+    return 1ull << v->sb_shift;
+}
+/*
+ * Takes one; `near` is a cluster to begin at, UINT32_MAX: go on where the last ended. NO_SPACE.
+ */
 must_check vmk_status resource_alloc(struct vmfs_volume *v, enum resource_kind kind,
                                      uint32_t near, uint32_t *address, uint32_t *generation);
 must_check vmk_status resource_free(struct vmfs_volume *v, uint32_t address);
@@ -242,6 +301,8 @@ static inline uint64_t fd_length(const struct fd *fd)
 {
     return le64(fd->meta->data + FD_LENGTH);
 }
+/* log2 of the size of what its map names: file blocks or sub-blocks. */
+uint32_t fd_shift(const struct fd *fd);
 must_check vmk_status fd_put32(struct fd *fd, enum fd_field field, uint32_t value);
 must_check vmk_status fd_put64(struct fd *fd, enum fd_field field, uint64_t value);
 must_check vmk_status fd_touch(struct fd *fd);  // mtime and ctime
@@ -257,19 +318,47 @@ must_check vmk_status map_get(struct fd *fd, uint64_t offset, uint32_t *address)
 must_check vmk_status map_make(struct fd *fd, uint64_t offset, bool tbz, uint32_t *address,
                                bool *fresh);
 must_check vmk_status map_put(struct fd *fd, uint64_t offset, uint32_t address);
-/* Turns the map into one that reaches `length` (resident, sub-blocks, blocks, pointer blocks). */
+/*
+ * Turns the map into one that reaches `length` (resident, sub-blocks, blocks, pointer blocks).
+ */
 must_check vmk_status map_fit(struct fd *fd, uint64_t length);
 /*
- * Frees what lies wholly behind `length`, from the end, at most `budget` blocks. *left is how far the
- * map may still reach: `length`, or more, and then it has to be called again.
+ * Frees what lies wholly behind `length`, from the end, at most `budget` blocks. *left is how
+ * far the map may still reach: `length`, or more, and then it has to be called again.
  */
 must_check vmk_status map_cut(struct fd *fd, uint64_t length, unsigned budget, uint64_t *left);
 /* Bytes of metadata-like content (directories, symbolic links), through the cache. */
 must_check vmk_status content_get(struct fd *fd, uint64_t offset, void *to, size_t size);
+/* The same of content, as far as it lies together. */
+void content_prefetch(struct fd *fd, uint64_t offset, size_t size, size_t ahead);
 must_check vmk_status content_put(struct fd *fd, uint64_t offset, const void *from,
                                   size_t size);
 
 /* ---- names ---- */
+
+static inline size_t entry_name_length(const char *name)
+{
+    size_t n = 0;
+
+    while (n < 128 && name[n])
+        n++;
+    return n;
+}
+/* content_get() that expects to go on. */
+must_check vmk_status dir_read(struct fd *dir, uint64_t offset, void *to, size_t size);
+bool entry_is(const uint8_t *entry, const char *name, size_t length);
+/* OK, NOT_FOUND, or AGAIN: search the directory. */
+must_check vmk_status names_find(struct fd *dir, const char *name, size_t length,
+                                 uint64_t *index, uint8_t found[DIRENT_SIZE]);
+/*
+ * Before the directory's length changes: a name behind its last; entry `index`, whose place the
+ * last takes.
+ */
+void names_added(struct fd *dir, const char *name, size_t length);
+void names_removed(struct fd *dir, uint64_t index, const uint8_t *entry, const uint8_t *last);
+/* The running operation is taken back. */
+void names_undo(struct vmfs_volume *v);
+void names_forget(struct vmfs_volume *v);
 
 struct open_file *open_find(const struct vmfs_volume *v, uint32_t address);
 /* The last name of a file is gone: it is destroyed now, or at the last close. */

@@ -2,21 +2,24 @@
 /*
  * fs/vmfs/vmfs_journal.c -- a set of changed metadata sectors becomes durable as one.
  *
- * Each host that mounts a volume owns one 1 MiB file block as its journal, named by its heartbeat.
- * The format inside is our own (no other reader looks there): a ring of transactions, each a header
- * with the addresses of its sectors, the locks that protect them and the blocks it freed, then the
- * sectors themselves, under one CRC.
+ * Each host that mounts a volume owns one 1 MiB file block as its journal, named by its
+ * heartbeat.
+ * The format inside is our own (no other reader looks there): a ring of transactions, each a
+ * header with the addresses of its sectors, the locks that protect them and the blocks it
+ * freed, then the sectors themselves, under one CRC.
  *
- *   commit   write the transaction; FLUSH (this also makes file data written before it durable);
- *            write the sectors where they belong. The ring wraps after a FLUSH of those.
- *   replay   of a dead host: from the ring's start, the transactions whose numbers follow on. One is
- *            closed if a lock of it is no longer the dead host's with the same token: locks are let go
- *            only when all that was committed is durable in place, so a closed transaction and those
- *            before it have nothing left to do, and their sectors may be another's by now. Those
- *            behind the last closed one are applied. (An earlier one must not be, although its own
- *            locks are all held: the closed one may have changed the same sectors since.)
- *   revoke   a sector is not replayed if its block was freed by that or a later transaction: file
- *            data, which does not go through the journal, may lie there.
+ *   commit   write the transaction; FLUSH (this also makes file data and locks written before it
+ *            durable; without either, the write alone with FUA); write the sectors where they
+ *            belong. The ring wraps after a FLUSH of those.
+ *   replay   of a dead host: from the ring's start, the transactions whose numbers follow on.
+ *            One is closed if a lock of it is no longer the dead host's with the same token:
+ *            locks are let go only when all that was committed is durable in place, so a closed
+ *            transaction and those before it have nothing left to do, and their sectors may be
+ *            another's by now. Those behind the last closed one are applied. (An earlier one
+ *            must not be, although its own locks are all held: the closed one may have changed
+ *            the same sectors since.)
+ *   revoke   a sector is not replayed if its block was freed by that or a later transaction:
+ *            file data, which does not go through the journal, may lie there.
  *
  * Invariants
  *   - A block freed by a transaction is not reused before that transaction is durable.
@@ -112,25 +115,19 @@ static uint32_t build(struct vmfs_volume *v)
     return size;
 }
 
-/* Writes `count` sectors, joining neighbours. `addresses` need not be sorted. */
-static vmk_status write_in_place(struct vmfs_volume *v, const uint8_t *table, uint8_t *body,
-                                 uint32_t count)
+/*
+ * Makes the built transaction durable, with all that was written before. If that is nothing the
+ * transaction alone will do; in a shared volume there are always the locks.
+ */
+static vmk_status write_transaction(struct vmfs_volume *v, uint32_t size)
 {
-    for (uint32_t i = 0; i < count;) {
-        uint64_t address = le64(table + 8ull * i);
-        uint32_t run = 1;
+    const uint64_t at = journal_address(v->journal_fb) + (uint64_t)v->journal_at * VMFS_SECTOR;
+    vmk_status status;
 
-        while (i + run < count && le64(table + 8ull * (i + run)) == address + run * VMFS_SECTOR)
-            run++;
-
-        vmk_status status =
-            lv_write(v, address, body + (size_t)i * VMFS_SECTOR, run * VMFS_SECTOR);
-
-        if (status != VMK_OK)
-            return status;
-        i += run;
-    }
-    return VMK_OK;
+    if (v->how.private_volume && !v->unflushed)
+        return lv_write_fua(v, at, v->journal_buffer, size);
+    status = lv_write(v, at, v->journal_buffer, size);
+    return status == VMK_OK ? lv_flush(v) : status;
 }
 
 /* What they protect is in the journal, or was in place at once. */
@@ -160,14 +157,11 @@ vmk_status journal_commit(struct vmfs_volume *v)
             return status;
         v->journal_at = 0;
     }
-    status = lv_write(v, journal_address(v->journal_fb) + (uint64_t)v->journal_at * VMFS_SECTOR,
-                      v->journal_buffer, size);
+    status = write_transaction(v, size);
     if (status == VMK_OK)
-        status = lv_flush(v);
-    if (status == VMK_OK)
-        status = write_in_place(v, v->journal_buffer + J_TABLE,
-                                v->journal_buffer + size - v->dirty_count * VMFS_SECTOR,
-                                v->dirty_count);
+        status = lv_write_sectors(v, v->journal_buffer + J_TABLE,
+                                  v->journal_buffer + size - v->dirty_count * VMFS_SECTOR,
+                                  v->dirty_count);
     if (status != VMK_OK) {
         /* On disk is the old or the new state, and nobody here can know which: stop. */
         vmk_log(VMK_LOG_ERROR,
@@ -317,8 +311,9 @@ static vmk_status apply(struct vmfs_volume *v, struct replay *r, const uint8_t *
 }
 
 /*
- * ESXi's own journal: a header that is zero when nothing is open, then records of a flag, a kind, an
- * address and a length. What they mean for sure is not known, so such a transaction is never replayed.
+ * ESXi's own journal: a header that is zero when nothing is open, then records of a flag, a
+ * kind, an address and a length. What they mean for sure is not known, so such a transaction is
+ * never replayed.
  */
 static bool foreign_transaction(const struct vmfs_volume *v, const uint8_t *ring)
 {

@@ -2,25 +2,28 @@
 /*
  * fs/vmfs/vmfs_lock.c -- heartbeats and on-disk locks: how hosts share a volume.
  *
- * Every change of a lock or a heartbeat is a compare-and-write of the exact sector read before, so
- * of two hosts that try, one wins. A host shows that it lives by rewriting its heartbeat slot. A
- * lock names its holder's slot and the slot's generation; it is stale at once if the slot is free,
- * has another generation or another owner, and after HB_DEAD_NS of an unchanged slot. Whoever wants
- * a dead host's lock first claims the slot (state "being replayed", so nobody else does), replays
- * its journal, gives back its journal block, frees the slot, and then breaks the lock.
+ * Every change of a lock or a heartbeat is a compare-and-write of the exact sector read before,
+ * so of two hosts that try, one wins. A host shows that it lives by rewriting its heartbeat
+ * slot. A lock names its holder's slot and the slot's generation; it is stale at once if the
+ * slot is free, has another generation or another owner, and after HB_DEAD_NS of an unchanged
+ * slot. Whoever wants a dead host's lock first claims the slot (state "being replayed", so
+ * nobody else does), replays its journal, gives back its journal block, frees the slot, and
+ * then breaks the lock.
  *
- * A lock is kept after the operation that took it, for the next one, and let go when everything it
- * protects is durable in place and a tick finds nobody who needs it (locks_release()).
+ * A lock is kept after the operation that took it, for the next one, and let go when everything
+ * it protects is durable in place and a tick finds nobody who needs it (locks_release()).
  *
  * Invariants
- *   - In a shared volume a lock sector is never in a transaction: it is changed on disk at once or not
- *     at all. In a private one no lock is taken, and a new descriptor's lock sector is metadata like
- *     any other.
+ *   - In a shared volume a lock sector is never in a transaction: it is changed on disk at once
+ *     or not at all. In a private one no lock is taken, and a new descriptor's lock sector is
+ *     metadata like any other.
  *   - A slot's generation grows at each change of its state.
  *   - After a lost compare-and-write on the own slot nothing is written any more (FENCED).
- *   - Nothing is written HB_LEASE_NS after the last beat was begun, and a device answers, or gives up
- *     for good, within another HB_LEASE_NS: so a host that was held up writes nothing after HB_DEAD_NS.
- * Locking    vmfs_volume.mutex; the own slot under vmfs_volume.beat, so that a beat waits for nobody.
+ *   - Nothing is written HB_LEASE_NS after the last beat was begun, and a device answers, or
+ *     gives up for good, within another HB_LEASE_NS: so a host that was held up writes nothing
+ *     after HB_DEAD_NS.
+ * Locking    vmfs_volume.mutex; the own slot under vmfs_volume.beat, so that a beat waits for
+ *            nobody.
  * Start at   lock_acquire().
  * Sources    [VMFS-LOCKING]; docs/design/vmfs.md
  */
@@ -36,6 +39,7 @@
 #define HB_REPLAYER_AT  0x94
 #define HB_REPLAYER_GEN 0x9C
 #define SWAP_TRIES      8u
+#define CREATE_AHEAD    (8u * VMFS_FD_SIZE)
 
 /* ---- heartbeats ---- */
 
@@ -168,8 +172,8 @@ static struct hb_watch *watch_of(struct vmfs_volume *v, uint64_t address)
 }
 
 /*
- * Is the holder named by a lock dead? OK: yes, and buried. CONTENDED: it lives, or it is too early
- * to tell (ask again until HB_DEAD_NS have passed).
+ * Is the holder named by a lock dead? OK: yes, and buried. CONTENDED: it lives, or it is too
+ * early to tell (ask again until HB_DEAD_NS have passed).
  */
 static vmk_status holder_is_dead(struct vmfs_volume *v, uint64_t slot, uint64_t generation,
                                  const uint8_t *owner)
@@ -188,7 +192,10 @@ static vmk_status holder_is_dead(struct vmfs_volume *v, uint64_t slot, uint64_t 
         le64(image + HB_GENERATION) != generation ||
         memcmp(image + HB_OWNER, owner, VMFS_UUID_SIZE) != 0)
         return VMK_OK;
-    /* This host in an earlier life, which died while it buried one before it: it has no journal yet. */
+    /*
+     * This host in an earlier life, which died while it buried one before it: it has no journal
+     * yet.
+     */
     if (slot != v->hb_address && !memcmp(owner, v->how.host.raw, VMFS_UUID_SIZE))
         return VMK_OK;
 
@@ -204,7 +211,10 @@ static vmk_status holder_is_dead(struct vmfs_volume *v, uint64_t slot, uint64_t 
     }
     if (plat_time_now() - watch->since < HB_DEAD_NS)
         return VMK_CONTENDED;
-    /* Burying writes in place, which must not carry half an operation along: op_begin() does it. */
+    /*
+     * Burying writes in place, which must not carry half an operation along: op_begin() does
+     * it.
+     */
     v->bury_wanted = slot;
     return VMK_CONTENDED;
 }
@@ -235,7 +245,10 @@ static uint32_t slot_start(const struct vmfs_volume *v)
     return crc32_add(0, v->how.host.raw, VMFS_UUID_SIZE) % HB_SLOTS;
 }
 
-/* Slots that our own earlier life, or (offline tools) anybody, left in use: as they stood in `slots`. */
+/*
+ * Slots that our own earlier life, or (offline tools) anybody, left in use: as they stood in
+ * `slots`.
+ */
 static vmk_status bury_leftovers(struct vmfs_volume *v, const uint8_t *slots)
 {
     for (unsigned i = 0; i < HB_SLOTS; i++) {
@@ -291,8 +304,10 @@ vmk_status hb_claim(struct vmfs_volume *v)
     if (status == VMK_OK) {
         memcpy(v->hb_image, fresh, VMFS_SECTOR);
         v->beaten = plat_time_now();
-        /* The own slot first, and durable: if the power goes while the dead are buried, it tells the
-         * next mount that there may be files without names left. */
+        /*
+         * The own slot first, and durable: if the power goes while the dead are buried, it
+         * tells the next mount that there may be files without names left.
+         */
         status = lv_flush(v);
     }
     if (status == VMK_OK)
@@ -446,6 +461,13 @@ static vmk_status check_private(struct vmfs_volume *v, uint64_t address, uint32_
     return status;
 }
 
+/* Does the lock name this host's slot in this life of it? */
+static bool is_ours(const struct vmfs_volume *v, const uint8_t *image)
+{
+    return le64(image + LOCK_HB_ADDRESS) == v->hb_address &&
+           le64(image + LOCK_HB_GENERATION) == v->hb_generation;
+}
+
 vmk_status lock_acquire(struct vmfs_volume *v, uint64_t address, uint32_t type)
 {
     struct held_lock *held = lock_find(v, address);
@@ -468,11 +490,8 @@ vmk_status lock_acquire(struct vmfs_volume *v, uint64_t address, uint32_t type)
                     (unsigned long long)address);
             return VMK_CORRUPT;
         }
-        bool ours = le64(image + LOCK_HB_ADDRESS) == v->hb_address &&
-                    le64(image + LOCK_HB_GENERATION) == v->hb_generation;
-
         memcpy(fresh, image, VMFS_SECTOR);
-        if (le32(image + LOCK_MODE) != LOCK_FREE && !ours) {
+        if (le32(image + LOCK_MODE) != LOCK_FREE && !is_ours(v, image)) {
             status = holder_is_dead(v, le64(image + LOCK_HB_ADDRESS),
                                     le64(image + LOCK_HB_GENERATION), image + LOCK_OWNER);
             if (status != VMK_OK)
@@ -494,6 +513,29 @@ vmk_status lock_acquire(struct vmfs_volume *v, uint64_t address, uint32_t type)
     return VMK_CONTENDED;
 }
 
+/*
+ * Metadata like any other. Descriptors are made one behind the other: the next are read too, up
+ * to where something else may begin.
+ */
+static vmk_status create_private(struct vmfs_volume *v, uint64_t address, uint32_t type)
+{
+    struct meta_sector *s;
+    uint64_t mtime, token;
+    vmk_status status;
+
+    meta_prefetch(v, address, VMFS_SECTOR, CREATE_AHEAD - address % CREATE_AHEAD, true);
+    status = meta_get(v, address, true, &s);
+    if (status == VMK_OK)
+        status = meta_dirty(v, s);
+    if (status != VMK_OK)
+        return status;
+    mtime = le64(s->data + LOCK_MTIME) + 1;
+    token = le64(s->data + LOCK_TOKEN) + 1;
+    lock_image_make(s->data, type, address, mtime);
+    put_le64(s->data + LOCK_TOKEN, token);
+    return VMK_OK;
+}
+
 vmk_status lock_create(struct vmfs_volume *v, uint64_t address, uint32_t type)
 {
     uint8_t image[VMFS_SECTOR];
@@ -505,52 +547,87 @@ vmk_status lock_create(struct vmfs_volume *v, uint64_t address, uint32_t type)
         held->in_txn = true;
         return VMK_OK;
     }
+    if (v->how.private_volume)
+        return create_private(v, address, type);
     status = lv_read(v, address, image, sizeof(image));
     if (status != VMK_OK)
         return status;
     lock_image_make(fresh, type, address, le64(image + LOCK_MTIME) + 1);
     put_le64(fresh + LOCK_TOKEN, le64(image + LOCK_TOKEN));
-    if (v->how.private_volume) {
-        struct meta_sector *s;
-
-        put_le64(fresh + LOCK_TOKEN, le64(image + LOCK_TOKEN) + 1);
-        status = meta_new(v, address, &s);
-        if (status == VMK_OK)
-            memcpy(s->data, fresh, VMFS_SECTOR);
-        return status;
+    /*
+     * Whoever still has the number of a file that is gone may have locked it, to find nothing
+     * there.
+     */
+    if (le32(image + LOCK_TYPE) == type && le32(image + LOCK_MODE) != LOCK_FREE &&
+        !is_ours(v, image)) {
+        status = holder_is_dead(v, le64(image + LOCK_HB_ADDRESS),
+                                le64(image + LOCK_HB_GENERATION), image + LOCK_OWNER);
+        if (status != VMK_OK)
+            return status;
     }
     own_image(v, fresh);
-    status = lv_write(v, address, fresh, VMFS_SECTOR);
+    status = lv_swap(v, address, image, fresh);
+    if (status == VMK_AGAIN)
+        return VMK_CONTENDED;
     return status == VMK_OK ? remember(v, address, fresh) : status;
+}
+
+/* Writes the `count` locks free, and forgets them. */
+static vmk_status release_some(struct vmfs_volume *v, struct held_lock **locks, uint32_t count)
+{
+    struct lv_swap swaps[LV_AT_ONCE];
+    vmk_status result = VMK_OK;
+
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(locks[i]->freed, locks[i]->image, VMFS_SECTOR);
+        free_image(locks[i]->freed);
+        swaps[i] = (struct lv_swap){.address = locks[i]->address,
+                                    .expected = locks[i]->image,
+                                    .fresh = locks[i]->freed};
+    }
+    lv_swap_many(v, swaps, count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (swaps[i].status == VMK_AGAIN) {
+            vmk_log(VMK_LOG_ERROR, "VMFS: a lock at 0x%llx was taken from us: volume stopped",
+                    (unsigned long long)locks[i]->address);
+            v->dead = swaps[i].status = VMK_FENCED;
+        }
+        if (swaps[i].status != VMK_OK)
+            result = swaps[i].status;
+        v->lock_count--;
+        list_remove(&locks[i]->link);
+        heap_free(locks[i]);
+    }
+    return result;
 }
 
 vmk_status locks_release(struct vmfs_volume *v)
 {
+    struct held_lock *some[LV_AT_ONCE];
     vmk_status result = VMK_OK;
+    uint32_t count = 0;
     bool any = false;
 
     list_for_each_safe (node, after, &v->locks) {
         struct held_lock *lock = list_entry(node, struct held_lock, link);
-        uint8_t fresh[VMFS_SECTOR];
 
-        if (lock->pins || lock->in_txn)
-            continue;
-        memcpy(fresh, lock->image, VMFS_SECTOR);
-        free_image(fresh);
+        if (!lock->pins && !lock->in_txn)
+            some[count++] = lock;
+        if (count == LV_AT_ONCE) {
+            vmk_status status = release_some(v, some, count);
 
-        vmk_status status = lv_swap(v, lock->address, lock->image, fresh);
-
-        if (status == VMK_AGAIN) {
-            vmk_log(VMK_LOG_ERROR, "VMFS: a lock at 0x%llx was taken from us: volume stopped",
-                    (unsigned long long)lock->address);
-            v->dead = status = VMK_FENCED;
+            if (status != VMK_OK)
+                result = status;
+            count = 0;
+            any = true;
         }
+    }
+    if (count) {
+        vmk_status status = release_some(v, some, count);
+
         if (status != VMK_OK)
             result = status;
         any = true;
-        v->lock_count--;
-        list_remove(&lock->link);
-        heap_free(lock);
     }
     if (any)
         meta_drop_clean(v);

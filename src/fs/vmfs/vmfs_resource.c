@@ -2,13 +2,13 @@
 /*
  * fs/vmfs/vmfs_resource.c -- the bitmaps: who owns which file block, descriptor, sub-block, pointer.
  *
- * Five system files of one shape: a header, then groups of 64 cluster heads (a lock and a bitmap
- * each) followed by the clusters' items. File blocks are items without a place of their own: block
- * n is the volume's n-th MiB. Positions inside a system file go through its list of file blocks,
- * which stays below 256, so no system file needs pointer blocks.
+ * Five system files of one shape: a header, then groups of 64 cluster heads (a lock and a
+ * bitmap each) followed by the clusters' items. File blocks are items without a place of their
+ * own: block n is the volume's n-th MiB. Positions inside a system file go through its list of
+ * file blocks, which stays below 256, so no system file needs pointer blocks.
  *
- * Hosts allocate from different clusters: a search starts at a place that depends on the heartbeat
- * slot and steps over clusters that another host has locked.
+ * Hosts allocate from different clusters: a search starts at a place that depends on the
+ * heartbeat slot and steps over clusters that another host has locked.
  *
  * Invariants
  *   - In a cluster head: free count = number of set bits, first free = lowest set bit or 0.
@@ -46,11 +46,12 @@ enum resource_kind resource_of(uint32_t address)
 /* Where byte `offset` of the system file lies in the volume, or 0. */
 static uint64_t file_position(const struct resource *r, uint64_t offset)
 {
-    uint64_t index = offset >> VMFS_FB_SHIFT;
+    uint64_t index = offset >> r->fb_shift;
 
     if (index >= r->file_block_count)
         return 0;
-    return ((uint64_t)r->file_blocks[index] << VMFS_FB_SHIFT) + offset % VMFS_FB_SIZE;
+    return ((uint64_t)r->file_blocks[index] << r->fb_shift) +
+           (offset & ((1ull << r->fb_shift) - 1));
 }
 
 uint64_t resource_cluster_position(const struct resource *r, uint32_t cluster)
@@ -72,7 +73,7 @@ static bool split(const struct resource *r, uint32_t address, uint32_t *cluster,
            (uint64_t)*cluster * r->per_cluster + *item < r->total;
 }
 
-uint64_t resource_position(const struct vmfs_volume *v, uint32_t address)
+uint64_t resource_span(const struct vmfs_volume *v, uint32_t address, uint64_t in, size_t *part)
 {
     enum resource_kind kind = resource_of(address);
     uint32_t cluster;
@@ -86,11 +87,22 @@ uint64_t resource_position(const struct vmfs_volume *v, uint32_t address)
     if (!split(r, address, &cluster, &item))
         return 0;
     if (kind == RES_FBB)
-        return (uint64_t)addr_fb_block(address) << VMFS_FB_SHIFT;
-    return file_position(r, r->header + (uint64_t)(cluster / r->per_group) * r->group_size +
-                                (uint64_t)r->per_group * RES_CLUSTER_SIZE +
-                                ((uint64_t)(cluster % r->per_group) * r->per_cluster + item) *
-                                    r->item_size);
+        return ((uint64_t)addr_fb_block(address) << r->fb_shift) + in;
+
+    uint64_t offset =
+        r->header + (uint64_t)(cluster / r->per_group) * r->group_size +
+        (uint64_t)r->per_group * RES_CLUSTER_SIZE +
+        ((uint64_t)(cluster % r->per_group) * r->per_cluster + item) * r->item_size + in;
+
+    *part = MIN(*part, (size_t)(fb_size(v) - (offset & (fb_size(v) - 1))));
+    return file_position(r, offset);
+}
+
+uint64_t resource_position(const struct vmfs_volume *v, uint32_t address)
+{
+    size_t part = 0;
+
+    return resource_span(v, address, 0, &part);
 }
 
 static uint32_t address_make(enum resource_kind kind, const struct resource *r,
@@ -110,14 +122,20 @@ static uint32_t address_make(enum resource_kind kind, const struct resource *r,
 static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
 {
     struct resource *r = &v->resources[kind];
-    uint64_t at = FS_BASE + (2u << 20) + le32(v->super + FS_FDC_HEADER) +
-                  (uint64_t)le32(v->super + FS_FDC_CLUSTERS) * RES_CLUSTER_SIZE +
-                  (uint64_t)kinds[kind].descriptor * VMFS_FD_SIZE;
+    uint64_t at = v->descriptors + (uint64_t)kinds[kind].descriptor * VMFS_FD_SIZE;
     uint8_t fd[VMFS_FD_SIZE];
     uint8_t head[VMFS_SECTOR];
-    vmk_status status = lv_read(v, at, fd, sizeof(fd));
+    vmk_status status;
     const char *wrong = NULL;
 
+    r->fb_shift = v->fb_shift;
+    if (v->old_geometry && kind == RES_PB2) {
+        /* Made when the volume was upgraded, wherever there was a descriptor. */
+        at = le32(v->super + FS_MAJOR_AT) == FS_MAJOR ? le64(v->super + FS_PB2_ADDRESS) : 0;
+        if (!at)
+            return VMK_OK;
+    }
+    status = lv_read(v, at, fd, sizeof(fd));
     if (status != VMK_OK)
         return status;
 
@@ -128,16 +146,16 @@ static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
         wrong = "no system file's descriptor";
     else if (le32(meta + FD_ZLA) != ZLA_FB)
         wrong = "block list of an unknown kind";
-    else if (!length || length > FD_DIRECT_BYTES)
+    else if (!length || length > VMFS_FD_WORDS * fb_size(v))
         wrong = "length";
     if (!wrong) {
-        r->file_block_count = (uint32_t)((length + VMFS_FB_SIZE - 1) >> VMFS_FB_SHIFT);
+        r->file_block_count = (uint32_t)((length + fb_size(v) - 1) >> v->fb_shift);
         for (uint32_t i = 0; i < r->file_block_count && !wrong; i++) {
             uint32_t word = le32(fd + FD_DATA + 4ull * i);
 
             r->file_blocks[i] = addr_fb_block(word);
             if (addr_type(word) != ADDR_FB ||
-                ((uint64_t)r->file_blocks[i] + 1) << VMFS_FB_SHIFT > v->size)
+                ((uint64_t)r->file_blocks[i] + 1) << v->fb_shift > v->size)
                 wrong = "block address";
         }
     }
@@ -154,10 +172,10 @@ static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
         r->groups = le32(head + RES_H_GROUPS);
         r->lock_type = kinds[kind].lock_type;
 
-        static const uint32_t sizes[RES_COUNT] = {[RES_FDC] = VMFS_FD_SIZE,
-                                                  [RES_PBC] = VMFS_PB_SIZE,
-                                                  [RES_SBC] = VMFS_SB_SIZE,
-                                                  [RES_PB2] = VMFS_PB_SIZE};
+        const uint32_t sizes[RES_COUNT] = {[RES_FDC] = VMFS_FD_SIZE,
+                                           [RES_PBC] = VMFS_PB_SIZE,
+                                           [RES_SBC] = (uint32_t)sb_size(v),
+                                           [RES_PB2] = VMFS_PB_SIZE};
 
         if (!r->per_cluster || r->per_cluster > RES_BITMAP_SIZE * 8 || !r->per_group ||
             r->per_group > 1024 || r->header < VMFS_SECTOR || r->header % VMFS_SECTOR)
@@ -175,7 +193,7 @@ static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
             /* The last cluster's head, and so every other, lies in the file. */
             else if (!resource_cluster_position(r, r->clusters - 1))
                 wrong = "file too short for its clusters";
-            else if (kind == RES_FBB && r->total > v->size >> VMFS_FB_SHIFT)
+            else if (kind == RES_FBB && r->total > v->size >> v->fb_shift)
                 wrong = "more file blocks than the volume has";
         }
     }

@@ -2,19 +2,21 @@
 /*
  * fs/vmfs/vmfs_vfs.c -- a VMFS volume below the VFS: inodes, names, locks of open files.
  *
- * An inode is a descriptor: its number is (generation, address), so a descriptor that another host
- * freed and used again is another inode. While a vnode lives, the file is open in the volume, which
- * keeps its storage when the last name goes. The first open for writing takes the file's on-disk lock
- * and keeps it until the vnode goes: until then any other host's open for writing answers BUSY.
- * Reading takes no lock; what another host writes meanwhile is seen or not.
+ * An inode is a descriptor: its number is (generation, address), so a descriptor that another
+ * host freed and used again is another inode. While a vnode lives, the file is open in the
+ * volume, which keeps its storage when the last name goes. The first open for writing takes the
+ * file's on-disk lock and keeps it until the vnode goes: until then any other host's open for
+ * writing answers BUSY. Reading takes no lock; what another host writes meanwhile is seen or
+ * not.
  *
- * Somebody else's lock that is only kept from an operation just done is let go at his next tick, and a
- * dead host's after its heartbeat has not moved for HB_DEAD_NS. So CONTENDED is tried again for that
- * long, but an open gives up as soon as the holder was seen to be alive for some seconds.
+ * Somebody else's lock that is only kept from an operation just done is let go at his next
+ * tick, and a dead host's after its heartbeat has not moved for HB_DEAD_NS. So CONTENDED is
+ * tried again for that long, but an open gives up as soon as the holder was seen to be alive
+ * for some seconds.
  *
- * Listing. A directory is an array whose last entry moves into each hole, so an index is no position
- * that lasts. Entries are listed by the hash of their name: the position is the hash, and an entry
- * that stays is seen once, whatever comes and goes beside it.
+ * Listing. A directory is an array whose last entry moves into each hole, so an index is no
+ * position that lasts. Entries are listed by the hash of their name: the position is the hash,
+ * and an entry that stays is seen once, whatever comes and goes beside it.
  *
  * Invariants
  *   - A vnode in the table has its file open in the volume, once; twice if `exclusive`.
@@ -23,6 +25,7 @@
  */
 #include "core/heap.h"
 #include "fs/vmfs/vmfs_vfs_internal.h"
+#include "lib/fnv.h"
 #include "lib/string.h"
 #include "plat/plat.h"
 
@@ -58,7 +61,9 @@ struct patience {
     uint64_t beats;
 };
 
-/* Was it refused because of another host's lock, and is it worth another try? Has slept then. */
+/*
+ * Was it refused because of another host's lock, and is it worth another try? Has slept then.
+ */
 static bool again(struct volume *volume, struct patience *p, vmk_status status, bool open)
 {
     plat_ns now = plat_time_now();
@@ -313,10 +318,8 @@ struct listed {
 /* 2 .. 2^62: where a name stands in the listing of any directory. */
 static uint64_t position_of(const char *name)
 {
-    uint64_t hash = 0xcbf29ce484222325ull;
+    uint64_t hash = fnv1a_64(name, strlen(name));
 
-    for (; *name; name++)
-        hash = (hash ^ (uint8_t)*name) * 0x100000001b3ull;
     hash ^= hash >> 29;
     hash *= 0x9e3779b97f4a7c15ull;
     return 2 + (hash >> 2 & ~(1ull << 62)) % ((1ull << 62) - 4);

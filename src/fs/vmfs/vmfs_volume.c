@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * fs/vmfs/vmfs_volume.c -- extents, superblock, mount and unmount.
+ * fs/vmfs/vmfs_volume.c -- extents, superblock, mount and unmount, growing.
  *
- * A volume is the concatenation of 256 MiB extents on 1..32 devices, each of which carries a header
- * that names the volume, which of its extents it holds, and how many devices there are.
+ * A volume is the concatenation of 256 MiB extents on 1..32 devices, each of which carries a
+ * header that names the volume, which of its extents it holds, and how many devices there are.
  *
  * Invariants
- *   - Every address given to lv_read() and lv_write() lies in the volume and in one of its devices.
  *   - After `dead` is set nothing is written (volume_enter()).
  * Locking    vmfs_volume.mutex.
  * Start at   vmfs_mount().
  */
-#include "core/assert.h"
 #include "core/heap.h"
 #include "core/log.h"
 #include "fs/vmfs/vmfs_internal.h"
@@ -50,93 +48,6 @@ uint32_t volume_seconds(const struct vmfs_volume *v)
     return (uint32_t)(v->how.seconds
                           ? v->how.seconds()
                           : plat_wall_time_at_boot() + plat_time_now() / 1000000000ull);
-}
-
-/* ---- the logical volume ---- */
-
-static vmk_status lv_move(struct vmfs_volume *v, uint64_t address, void *to, const void *from,
-                          uint64_t size)
-{
-    while (size) {
-        uint64_t pe = address >> LVM_PE_SHIFT;
-        const struct vmfs_extent *e = NULL;
-        uint64_t at;
-        uint64_t part;
-        vmk_status status;
-
-        for (unsigned i = 0; i < v->extent_count; i++) {
-            if (pe >= v->extents[i].first_pe && pe - v->extents[i].first_pe < v->extents[i].pes)
-                e = &v->extents[i];
-        }
-        if (!e)
-            return VMK_CORRUPT;
-        at = address - (e->first_pe << LVM_PE_SHIFT);
-        part = MIN(size, (e->pes << LVM_PE_SHIFT) - at);
-        status = to ? block_read(e->device, LVM_DATA + at, to, part)
-                    : block_write(e->device, LVM_DATA + at, from, part);
-        if (status != VMK_OK)
-            return status;
-        to = to ? (char *)to + part : NULL;
-        from = from ? (const char *)from + part : NULL;
-        address += part;
-        size -= part;
-    }
-    return VMK_OK;
-}
-
-vmk_status lv_read(struct vmfs_volume *v, uint64_t address, void *to, uint64_t size)
-{
-    /* Reading needs no lease, but whoever reads for long should not die of it. */
-    (void)!hb_lease(v);
-    return lv_move(v, address, to, NULL, size);
-}
-
-vmk_status lv_write(struct vmfs_volume *v, uint64_t address, const void *from, uint64_t size)
-{
-    vmk_status status = v->how.read_only ? VMK_READ_ONLY : hb_lease(v);
-
-    return status == VMK_OK ? lv_move(v, address, NULL, from, size) : status;
-}
-
-vmk_status lv_flush(struct vmfs_volume *v)
-{
-    for (unsigned i = 0; i < v->extent_count; i++) {
-        vmk_status status = block_flush(v->extents[i].device);
-
-        if (status != VMK_OK)
-            return status;
-    }
-    return VMK_OK;
-}
-
-vmk_status lv_swap(struct vmfs_volume *v, uint64_t address, const void *expected,
-                   const void *fresh)
-{
-    uint8_t now[VMFS_SECTOR];
-    vmk_status status;
-    uint64_t pe = address >> LVM_PE_SHIFT;
-
-    if (v->how.read_only)
-        return VMK_READ_ONLY;
-    for (unsigned i = 0; i < v->extent_count; i++) {
-        const struct vmfs_extent *e = &v->extents[i];
-
-        if (pe < e->first_pe || pe - e->first_pe >= e->pes)
-            continue;
-        address = LVM_DATA + address - (e->first_pe << LVM_PE_SHIFT);
-        if (v->how.private_volume && !e->device->can_compare_write)
-            return block_write(e->device, address, fresh, VMFS_SECTOR);
-        status = block_compare_write(e->device, address, expected, fresh);
-        if (status != VMK_AGAIN)
-            return status;
-        /* A device whose answer got lost was asked twice, and the second time it finds what the first
-         * wrote. Nobody else writes this: it carries our name, token or stamp. */
-        if (block_read(e->device, address, now, sizeof(now)) == VMK_OK &&
-            !memcmp(now, fresh, sizeof(now)))
-            return VMK_OK;
-        return VMK_AGAIN;
-    }
-    return VMK_CORRUPT;
 }
 
 vmk_status volume_enter(struct vmfs_volume *v, bool write)
@@ -182,18 +93,23 @@ static vmk_status head_read(struct block_device *device, uint8_t *head, uint8_t 
     return status == VMK_OK ? block_read(device, LVM_VOLUME, entry, VMFS_SECTOR) : status;
 }
 
+static bool major_known(const uint8_t *head)
+{
+    return le32(head + LVM_D_MAJOR) == LVM_MAJOR || le32(head + LVM_D_MAJOR) == LVM_MAJOR_OLD;
+}
+
 vmk_status vmfs_probe(struct block_device *device, struct vmfs_extent_info *out)
 {
     uint8_t head[VMFS_SECTOR];
     uint8_t entry[VMFS_SECTOR];
     vmk_status status;
 
-    if (device->block_size != VMFS_SECTOR || device->size < LVM_DATA + LVM_PE_SIZE)
+    if (device->block_size != VMFS_SECTOR || device->size < LVM_DATA)
         return VMK_BAD_FORMAT;
     status = head_read(device, head, entry);
     if (status != VMK_OK)
         return status;
-    if (le32(head + LVM_D_MAGIC) != LVM_MAGIC || le32(head + LVM_D_MAJOR) != 5)
+    if (le32(head + LVM_D_MAGIC) != LVM_MAGIC || !major_known(head))
         return VMK_BAD_FORMAT;
     memcpy(out->volume.raw, entry + LVM_V_UUID, VMFS_UUID_SIZE);
     out->devices = le32(entry + LVM_V_DEVICES);
@@ -209,13 +125,14 @@ static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device
     uint8_t entry[VMFS_SECTOR];
     vmk_status status;
     const char *wrong = NULL;
+    bool reads = v->how.read_only || device->read_only;
 
     if (device->block_size != VMFS_SECTOR) {
         vmk_log(VMK_LOG_ERROR, "LVM: %s: blocks of %u bytes, VMFS-5 needs 512", device->name,
                 device->block_size);
         return VMK_UNSUPPORTED;
     }
-    if (device->size < LVM_DATA + LVM_PE_SIZE) {
+    if (device->size < LVM_DATA + (reads ? 0 : LVM_PE_SIZE)) {
         vmk_log(VMK_LOG_ERROR, "LVM: %s: too small for a VMFS volume", device->name);
         return VMK_BAD_FORMAT;
     }
@@ -227,8 +144,8 @@ static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device
                 le32(head + LVM_D_MAGIC));
         return VMK_BAD_FORMAT;
     }
-    if (le32(head + LVM_D_MAJOR) != 5) {
-        vmk_log(VMK_LOG_ERROR, "LVM: %s: version %u; only VMFS-5 is known", device->name,
+    if (!major_known(head)) {
+        vmk_log(VMK_LOG_ERROR, "LVM: %s: version %u; VMFS-5 and VMFS-3 are known", device->name,
                 le32(head + LVM_D_MAJOR));
         return VMK_UNSUPPORTED;
     }
@@ -239,9 +156,9 @@ static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device
     e->device = device;
     e->first_pe = le64(entry + LVM_V_FIRST_PE);
     e->pes = le32(entry + LVM_V_PES);
-    if (!e->pes || e->first_pe >> 20 || last - e->first_pe + 1 != e->pes)
+    if (!e->pes || e->pes >> 20 || e->first_pe >> 20 || last - e->first_pe + 1 != e->pes)
         wrong = "range of extents";
-    else if (e->pes > (device->size - LVM_DATA) >> LVM_PE_SHIFT)
+    else if (e->pes > (device->size - LVM_DATA) >> LVM_PE_SHIFT && !reads)
         wrong = "more extents than the device holds";
     else if (!le32(entry + LVM_V_DEVICES) || le32(entry + LVM_V_DEVICES) > LVM_EXTENTS_MAX)
         wrong = "number of devices";
@@ -258,6 +175,10 @@ static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device
         vmk_log(VMK_LOG_ERROR, "LVM: %s: %s", device->name, wrong);
         return VMK_CORRUPT;
     }
+    if (e->pes > (device->size - LVM_DATA) >> LVM_PE_SHIFT)
+        vmk_log(VMK_LOG_WARN, "LVM: %s: %llu bytes of %llu are here: the rest cannot be read",
+                device->name, (unsigned long long)device->size,
+                (unsigned long long)(LVM_DATA + (e->pes << LVM_PE_SHIFT)));
     /* The oldest head counts: see settle_extents(). */
     if (!v->extent_count ||
         le64(entry + LVM_V_GENERATION) < le64(volume_entry + LVM_V_GENERATION))
@@ -267,9 +188,10 @@ static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device
 }
 
 /*
- * Heads of one volume may differ if the power went while it grew: the last extent was made larger, or
- * added, before the first one knew of it. What the oldest head says is what everything else on the
- * volume agrees with; the rest is cut off, until the volume is grown again.
+ * Heads of one volume may differ if the power went while it grew: the last extent was made
+ * larger, or added, before the first one knew of it. What the oldest head says is what
+ * everything else on the volume agrees with; the rest is cut off, until the volume is grown
+ * again.
  */
 static void settle_extents(struct vmfs_volume *v, const uint8_t *volume_entry)
 {
@@ -292,9 +214,77 @@ static void settle_extents(struct vmfs_volume *v, const uint8_t *volume_entry)
     v->extent_count = kept;
 }
 
+static vmk_status super_is_wrong(const struct vmfs_volume *v, const char *what)
+{
+    vmk_log(VMK_LOG_ERROR, "VMFS: %s: superblock: %s", v->extents[0].device->name, what);
+    return VMK_CORRUPT;
+}
+
+/* The place of the root's descriptor, and what of it is needed to find it by its name. */
+static vmk_status find_descriptors(struct vmfs_volume *v)
+{
+    uint64_t base = MAX(fb_size(v), FDC_BASE);
+    uint8_t head[VMFS_SECTOR];
+    vmk_status status = lv_read(v, base, head, sizeof(head));
+    uint32_t header = le32(head + RES_H_HEADER);
+    uint32_t per_group = le32(head + RES_H_PER_GROUP);
+
+    if (status != VMK_OK)
+        return status;
+    /* The superblock of VMFS-3 does not say it. */
+    if (!v->old_geometry && (le32(v->super + FS_FDC_HEADER) != RES_HEADER_SIZE ||
+                             le32(v->super + FS_FDC_CLUSTERS) != RES_GROUP ||
+                             header != RES_HEADER_SIZE || per_group != RES_GROUP))
+        return super_is_wrong(v, "place of the descriptors");
+    if (header < VMFS_SECTOR || header % VMFS_SECTOR || header > fb_size(v) || !per_group ||
+        per_group > 1024)
+        return super_is_wrong(v, "geometry of .fdc.sf");
+    v->descriptors = base + header + (uint64_t)per_group * RES_CLUSTER_SIZE;
+    status = lv_read(v, v->descriptors + FD_META, head, sizeof(head));
+    v->root_generation = le32(head + FD_GENERATION);
+    return status;
+}
+
+/*
+ * Volumes made as VMFS-3 keep their blocks of 1 to 8 MiB, sub-blocks of 64 KiB and groups of 32
+ * clusters when they are upgraded. Nothing is written to one.
+ */
+static vmk_status load_geometry(struct vmfs_volume *v)
+{
+    uint32_t major = le32(v->super + FS_MAJOR_AT);
+    uint64_t block = le64(v->super + FS_BLOCK_SIZE);
+    uint32_t sub = le32(v->super + FS_SUB_BLOCK);
+
+    v->fb_shift = VMFS_FB_SHIFT;
+    v->sb_shift = VMFS_SB_SHIFT;
+    while (v->fb_shift < FB_SHIFT_MAX && block > fb_size(v))
+        v->fb_shift++;
+    while (v->sb_shift < SB_SHIFT_MAX && sub > sb_size(v))
+        v->sb_shift++;
+    v->old_geometry = major != FS_MAJOR || block != VMFS_FB_SIZE || sub != VMFS_SB_SIZE ||
+                      !(le32(v->super + FS_MODE) & FS_MODE_DENSE);
+    if (major < FS_MAJOR_OLDEST || major > FS_MAJOR || block != fb_size(v) ||
+        sub != sb_size(v)) {
+        vmk_log(VMK_LOG_ERROR,
+                "VMFS: %s: version %u.%u, blocks %llu, sub-blocks %u: VMFS-5 and VMFS-3 are "
+                "known",
+                v->extents[0].device->name, major, v->super[FS_MINOR_AT],
+                (unsigned long long)block, sub);
+        return VMK_UNSUPPORTED;
+    }
+    if (v->old_geometry && !v->how.read_only) {
+        vmk_log(VMK_LOG_WARN,
+                "VMFS: %s: version %u.%u, blocks %llu, sub-blocks %u: a volume made as VMFS-3 "
+                "is read only",
+                v->extents[0].device->name, major, v->super[FS_MINOR_AT],
+                (unsigned long long)block, sub);
+        v->how.read_only = true;
+    }
+    return find_descriptors(v);
+}
+
 static vmk_status load_super(struct vmfs_volume *v, const uint8_t *volume_entry)
 {
-    const char *wrong = NULL;
     vmk_status status;
 
     if (v->extent_count < le32(volume_entry + LVM_V_DEVICES) ||
@@ -307,27 +297,10 @@ static vmk_status load_super(struct vmfs_volume *v, const uint8_t *volume_entry)
     if (status != VMK_OK)
         return status;
     if (le32(v->super + FS_MAGIC_AT) != FS_MAGIC)
-        wrong = "magic";
-    else if (memcmp(v->super + FS_LV_UUID, volume_entry + LVM_V_UUID, VMFS_UUID_SIZE) != 0)
-        wrong = "UUID of the logical volume";
-    else if (le32(v->super + FS_FDC_HEADER) != RES_HEADER_SIZE ||
-             le32(v->super + FS_FDC_CLUSTERS) != RES_GROUP)
-        wrong = "place of the descriptors";
-    if (wrong) {
-        vmk_log(VMK_LOG_ERROR, "VMFS: %s: superblock: %s", v->extents[0].device->name, wrong);
-        return VMK_CORRUPT;
-    }
-    if (le32(v->super + FS_MAJOR_AT) != FS_MAJOR ||
-        le64(v->super + FS_BLOCK_SIZE) != VMFS_FB_SIZE ||
-        le32(v->super + FS_SUB_BLOCK) != VMFS_SB_SIZE || !(le32(v->super + FS_MODE) & 4)) {
-        vmk_log(VMK_LOG_ERROR,
-                "VMFS: %s: version %u.%u, blocks %llu, sub-blocks %u: only VMFS 5 made as such",
-                v->extents[0].device->name, le32(v->super + FS_MAJOR_AT), v->super[FS_MINOR_AT],
-                (unsigned long long)le64(v->super + FS_BLOCK_SIZE),
-                le32(v->super + FS_SUB_BLOCK));
-        return VMK_UNSUPPORTED;
-    }
-    return VMK_OK;
+        return super_is_wrong(v, "magic");
+    if (memcmp(v->super + FS_LV_UUID, volume_entry + LVM_V_UUID, VMFS_UUID_SIZE) != 0)
+        return super_is_wrong(v, "UUID of the logical volume");
+    return load_geometry(v);
 }
 
 /* Files that lost their last name in a transaction of a dead host but not yet their storage. */
@@ -374,6 +347,7 @@ static vmk_status destroy_orphans(struct vmfs_volume *v)
 static void free_volume(struct vmfs_volume *v)
 {
     meta_forget_all(v);
+    names_forget(v);
     locks_forget(v);
     list_for_each_safe (node, after, &v->open_files)
         heap_free(list_entry(node, struct open_file, link));
@@ -615,11 +589,12 @@ vmk_status vmfs_statistics(struct vmfs_volume *v, struct vmfs_statistics *out)
         status = resource_count_free(v, RES_PBC, &out->pointer_blocks_free);
     memcpy(out->label, v->super + FS_LABEL, VMFS_LABEL_SIZE);
     memcpy(out->uuid.raw, v->super + FS_UUID, VMFS_UUID_SIZE);
+    out->version = le32(v->super + FS_MAJOR_AT) == FS_MAJOR ? 5 : 3;
     out->major = le32(v->super + FS_MAJOR_AT);
     out->minor = v->super[FS_MINOR_AT];
     out->extents = v->extent_count;
     out->size = v->size;
-    out->free = fb << VMFS_FB_SHIFT;
+    out->free = fb << v->fb_shift;
     out->files = v->resources[RES_FDC].total;
     out->sub_blocks = v->resources[RES_SBC].total;
     out->pointer_blocks = v->resources[RES_PBC].total;

@@ -2,16 +2,18 @@
 /*
  * user/abi/vmk.h -- what programs ask of the VMkernel: the device /dev/vmk and the files it hands out.
  *
- * Management programs (esxcli, esxtop, vm, vmx) are ordinary user worlds. Whatever is not a Linux
- * system call goes through ioctl() on one device, with structures of fixed layout, instead of text
- * that both sides would have to parse. The shape is KVM's: the device answers questions about the
- * host and makes virtual machines; a virtual machine is a file descriptor, and when its last
- * descriptor is closed (its vmx ended, however that came about) the machine is powered off and all it
- * had is given back.
+ * Management programs (esxcli, esxtop, vm, vmx) are ordinary user worlds. Whatever is not a
+ * Linux system call goes through ioctl() on one device, with structures of fixed layout,
+ * instead of text that both sides would have to parse. The shape is KVM's: the device answers
+ * questions about the host and makes virtual machines; a virtual machine is a file descriptor,
+ * and when its last descriptor is closed (its vmx ended, however that came about) the machine
+ * is powered off and all it had is given back.
  *
  *     fd = open("/dev/vmk", O_RDWR)
  *      |-- VMK_HOST_GET, VMK_LIST, VMK_SCHED_SET, VMK_VM_KILL, VMK_CONSOLE_OPEN
  *      |-- VMK_MEMORY_GET, VMK_MEMORY_SET
+ *      |-- VMK_DISK_SET, VMK_DATASTORE_SET, VMK_SWAP_GET, VMK_SWAP_SET
+ *      |-- VMK_COREDUMP_GET, VMK_COREDUMP_SET, VMK_FILE_INFO
  *      `-- VMK_VM_CREATE --> vm_fd
  *                             |-- VMK_VM_GET, VMK_VM_TABLES, VMK_VM_START, VMK_VM_POWER
  *                             |-- VMK_VM_EVENT, VMK_VM_ANSWER, VMK_VM_IRQ
@@ -20,22 +22,24 @@
  *                             `-- poll(): POLLIN while VMK_VM_EVENT would find something
  *
  * Rules, for every structure here
- *   - It begins with struct vmk_head: the size the program was compiled with and VMK_ABI_VERSION.
- *     Another size or version answers EINVAL, and VMK_HOST_GET says in `head` what the kernel has.
- *   - Only fixed-width integers and arrays of them; every gap is a named field; reserved fields must
- *     be 0 on the way in and are 0 on the way out. Texts end with NUL inside their array.
- *   - Addresses of the program are uint64_t. They are only ever used through checked copies: a bad
- *     one answers EFAULT and changes nothing.
- *   - Units: _ns nanoseconds, _kb kibibytes, _mb mebibytes, _mhz megahertz, _bytes bytes; pages have
- *     4096 bytes. Times without another word are since the host came up.
- *   - Lists grow at the end of an entry: the program says how large its entries are, and what the
- *     kernel knows beyond that is left out, what it does not know is 0.
+ *   - It begins with struct vmk_head: the size the program was compiled with and
+ *     VMK_ABI_VERSION.
+ *     Another size or version answers EINVAL, and VMK_HOST_GET says in `head` what the kernel
+ *     has.
+ *   - Only fixed-width integers and arrays of them; every gap is a named field; reserved fields
+ *     must be 0 on the way in and are 0 on the way out. Texts end with NUL inside their array.
+ *   - Addresses of the program are uint64_t. They are only ever used through checked copies: a
+ *     bad one answers EFAULT and changes nothing.
+ *   - Units: _ns nanoseconds, _kb kibibytes, _mb mebibytes, _mhz megahertz, _bytes bytes; pages
+ *     have 4096 bytes. Times without another word are since the host came up.
+ *   - Lists grow at the end of an entry: the program says how large its entries are, and what
+ *     the kernel knows beyond that is left out, what it does not know is 0.
  *
- * Who may: reading needs the device open for reading (mode 0666). Changing a VM or its worlds needs
- * root or the uid that owns the VM; changing anything else needs root. EPERM otherwise.
+ * Who may: reading needs the device open for reading (mode 0666). Changing a VM or its worlds
+ * needs root or the uid that owns the VM; changing anything else needs root. EPERM otherwise.
  *
- * Invariants: layouts never change within one VMK_ABI_VERSION (asserted at the end). Samples of the
- * scheduler have the layout of sched/esxtop.h, which is part of this interface.
+ * Invariants: layouts never change within one VMK_ABI_VERSION (asserted at the end). Samples of
+ * the scheduler have the layout of sched/esxtop.h, which is part of this interface.
  */
 #pragma once
 
@@ -104,21 +108,23 @@ struct vmk_host_memory {
 /* ---- lists ---- */
 
 enum vmk_list_kind {
-    VMK_LIST_WORLDS = 1,     // struct vmk_world
-    VMK_LIST_PROCESSES = 2,  // struct vmk_process
-    VMK_LIST_VMS = 3,        // struct vmk_vm
-    VMK_LIST_SAMPLES = 4,    // struct sched_sample, sched/esxtop.h: times, all of one instant
-    VMK_LIST_OWNERS = 5,     // struct vmk_owner: who holds machine memory
-    VMK_LIST_ADAPTERS = 6,   // struct vmk_adapter
-    VMK_LIST_DEVICES = 7,    // struct vmk_device
-    VMK_LIST_CPUS = 8,       // struct vmk_cpu
-    VMK_LIST_VM_MEMORY = 9,  // struct vmk_vm_memory
+    VMK_LIST_WORLDS = 1,       // struct vmk_world
+    VMK_LIST_PROCESSES = 2,    // struct vmk_process
+    VMK_LIST_VMS = 3,          // struct vmk_vm
+    VMK_LIST_SAMPLES = 4,      // struct sched_sample, sched/esxtop.h: times, all of one instant
+    VMK_LIST_OWNERS = 5,       // struct vmk_owner: who holds machine memory
+    VMK_LIST_ADAPTERS = 6,     // struct vmk_adapter
+    VMK_LIST_DEVICES = 7,      // struct vmk_device
+    VMK_LIST_CPUS = 8,         // struct vmk_cpu
+    VMK_LIST_VM_MEMORY = 9,    // struct vmk_vm_memory
+    VMK_LIST_DATASTORES = 10,  // struct vmk_datastore
+    VMK_LIST_COREDUMPS = 11,   // struct vmk_coredump_partition
 };
 
 /*
- * Fills `room` entries of `entry_size` bytes at `buffer`, in the order of their ids, and says how
- * many there are: more than `room` means that some are missing; ask again with more. Entries of one
- * call are of one moment as far as each is concerned, not all together.
+ * Fills `room` entries of `entry_size` bytes at `buffer`, in the order of their ids, and says
+ * how many there are: more than `room` means that some are missing; ask again with more.
+ * Entries of one call are of one moment as far as each is concerned, not all together.
  */
 struct vmk_list {
     struct vmk_head head;
@@ -171,6 +177,7 @@ struct vmk_process {
     uint64_t started_ns;
     uint64_t user_ns, system_ns;
     char name[VMK_NAME_SIZE];
+    uint64_t swapped_kb;
 };
 
 enum vmk_vm_state {
@@ -285,6 +292,43 @@ struct vmk_cpu {
     char brand[64];
 };
 
+#define VMK_DISK_NAME_SIZE 96u   // of a disk, or of its partition: with ":N"
+#define VMK_LABEL_SIZE     136u  // of a datastore
+#define VMK_UUID_TEXT_SIZE 40u
+#define VMK_EXTENTS_SIZE   256u
+
+enum vmk_datastore_flags {
+    VMK_DATASTORE_READ_ONLY = 1
+};
+
+/* A VMFS volume that is mounted. */
+struct vmk_datastore {
+    char label[VMK_LABEL_SIZE];
+    char uuid[VMK_UUID_TEXT_SIZE];
+    char path[64];                   // where it is mounted
+    char extents[VMK_EXTENTS_SIZE];  // their partitions, in order, with commas
+    uint64_t size_bytes, free_bytes;
+    uint32_t extent_count;
+    uint32_t minor;  // of its version
+    uint32_t flags;  // enum vmk_datastore_flags
+    uint32_t reserved;
+};
+
+enum vmk_coredump_state {
+    VMK_COREDUMP_EMPTY = 0,
+    VMK_COREDUMP_NEW = 1,
+    VMK_COREDUMP_COLLECTED = 2,  // copied to a file
+    VMK_COREDUMP_CORRUPT = 3
+};
+
+/* A partition that a panic can be saved on. */
+struct vmk_coredump_partition {
+    char name[VMK_DISK_NAME_SIZE];
+    uint64_t size_bytes;
+    uint32_t state;  // enum vmk_coredump_state
+    uint32_t reserved;
+};
+
 /* ---- changing ---- */
 
 enum vmk_sched_what {
@@ -295,8 +339,11 @@ enum vmk_sched_what {
     VMK_SET_POOL = 16
 };
 
-/* Of a world, a pool or a VM's group; ENOENT: there is none. `reason` is empty, or says what could not
- * be had (admission control); settings before that one, in the order of the bits, stay. */
+/*
+ * Of a world, a pool or a VM's group; ENOENT: there is none. `reason` is empty, or says what
+ * could not be had (admission control); settings before that one, in the order of the bits,
+ * stay.
+ */
 struct vmk_sched_set {
     struct vmk_head head;
     uint32_t id;
@@ -308,8 +355,11 @@ struct vmk_sched_set {
 };
 #define VMK_SCHED_SET VMK_IOCTL(3, struct vmk_sched_set)
 
-/* Of a VM in the memory scheduler, in MB (VMK_UNLIMITED: no limit). ENOENT: there is none of that id;
- * EINVAL: out of range. `reason` is empty, or says what could not be had (admission control). */
+/*
+ * Of a VM in the memory scheduler, in MB (VMK_UNLIMITED: no limit). ENOENT: there is none of
+ * that id;
+ * EINVAL: out of range. `reason` is empty, or says what could not be had (admission control).
+ */
 struct vmk_memory_set {
     struct vmk_head head;
     uint32_t id;    // memory_id of struct vmk_vm_memory
@@ -319,6 +369,103 @@ struct vmk_memory_set {
     char reason[VMK_TEXT_SIZE];  // out
 };
 #define VMK_MEMORY_SET VMK_IOCTL(7, struct vmk_memory_set)
+
+enum vmk_disk_what {
+    VMK_DISK_RESERVE = 1,
+    VMK_DISK_RELEASE = 2,
+    VMK_DISK_RESET = 3  // of its adapter: what others reserved is free again
+};
+
+/*
+ * SCSI reservations of a whole disk. EBUSY: another host has it; ENOENT: there is no such disk;
+ * EINVAL: it knows none.
+ */
+struct vmk_disk_set {
+    struct vmk_head head;
+    uint32_t what;  // enum vmk_disk_what
+    uint32_t reserved;
+    char name[VMK_DISK_NAME_SIZE];
+};
+#define VMK_DISK_SET VMK_IOCTL(8, struct vmk_disk_set)
+
+enum vmk_datastore_what {
+    VMK_DATASTORE_RESCAN = 1,  // mounts volumes that are not mounted yet
+    VMK_DATASTORE_CREATE = 2   // on a partition of type VMFS on which no volume is
+};
+
+/*
+ * Of CREATE: EBUSY: a volume is there; EEXIST: a datastore has this label; ENOENT: there is no
+ * such partition; EINVAL: it is of another type. The log says more.
+ */
+struct vmk_datastore_set {
+    struct vmk_head head;
+    uint32_t what;   // enum vmk_datastore_what
+    uint32_t found;  // out, of RESCAN: how many were mounted
+    char partition[VMK_DISK_NAME_SIZE];
+    char label[VMK_LABEL_SIZE];
+    char uuid[VMK_UUID_TEXT_SIZE];  // out, of CREATE
+};
+#define VMK_DATASTORE_SET VMK_IOCTL(9, struct vmk_datastore_set)
+
+enum vmk_swap_place {
+    VMK_SWAP_NOWHERE = 0,
+    VMK_SWAP_DATASTORE = 1,  // a file there
+    VMK_SWAP_DEVICE = 2      // a disk or partition, whose contents are lost
+};
+
+/* Where pages of user worlds are swapped to. */
+struct vmk_swap {
+    struct vmk_head head;
+    uint32_t place;   // enum vmk_swap_place
+    uint32_t active;  // the file is there, or the device in use
+    uint64_t size_kb, used_kb;
+    uint64_t swapped_out_pages, swapped_in_pages;  // since boot, as all that follows
+    uint64_t stayed_pages;                         // that were looked at and not taken
+    uint64_t errors;
+    uint64_t waits, waited_ns;  // of programs, for memory or for a page
+    char name[VMK_LABEL_SIZE];  // of the datastore or device
+};
+#define VMK_SWAP_GET VMK_IOCTL(10, struct vmk_swap)
+
+/*
+ * Until the next boot. ENOENT, ENXIO: there is none of that name; EBUSY: what is swapped out
+ * now finds no memory.
+ */
+struct vmk_swap_set {
+    struct vmk_head head;
+    uint32_t place;  // enum vmk_swap_place
+    uint32_t reserved;
+    char name[VMK_LABEL_SIZE];  // empty for VMK_SWAP_NOWHERE
+};
+#define VMK_SWAP_SET VMK_IOCTL(11, struct vmk_swap_set)
+
+enum vmk_coredump_place {
+    VMK_COREDUMP_NOWHERE = 0,
+    VMK_COREDUMP_FOUND = 1,  // the first partition that will do
+    VMK_COREDUMP_NAMED = 2
+};
+
+/* Where a panic is saved. */
+struct vmk_coredump {
+    struct vmk_head head;
+    uint32_t place;  // enum vmk_coredump_place: how it was chosen
+    uint32_t reserved;
+    char active[VMK_DISK_NAME_SIZE];      // empty: it would not be saved
+    char configured[VMK_DISK_NAME_SIZE];  // of VMK_COREDUMP_NAMED
+};
+#define VMK_COREDUMP_GET VMK_IOCTL(12, struct vmk_coredump)
+
+/*
+ * Until the next boot. ENOENT: no partition for core dumps has this name; ENXIO: this host
+ * saves no panics.
+ */
+struct vmk_coredump_set {
+    struct vmk_head head;
+    uint32_t place;  // enum vmk_coredump_place
+    uint32_t reserved;
+    char name[VMK_DISK_NAME_SIZE];  // of VMK_COREDUMP_NAMED, else empty
+};
+#define VMK_COREDUMP_SET VMK_IOCTL(13, struct vmk_coredump_set)
 
 enum vmk_kill_how {
     VMK_KILL_SOFT =
@@ -346,14 +493,28 @@ struct vmk_console_open {
 };
 #define VMK_CONSOLE_OPEN VMK_IOCTL(5, struct vmk_console_open)
 
+/* ---- files ---- */
+
+/*
+ * The lock and the descriptor of a file of a VMFS volume as they stand on disk, as lines of
+ * text. The file is one that the caller has open. EINVAL: it is not on VMFS.
+ */
+struct vmk_file_info {
+    struct vmk_head head;
+    int32_t fd;
+    uint32_t reserved;
+    char text[1024];  // out
+};
+#define VMK_FILE_INFO VMK_IOCTL(14, struct vmk_file_info)
+
 /* ---- a virtual machine ---- */
 
 /*
- * Makes the VM of a .vmx text, which the kernel reads with the same parser as at boot; it is not
- * running and its memory is empty. When that cannot be, fd is -1 and
- * `error` says why ("file:line: key: what"). Out: what the program must load, as the text says. The owner is the caller; root may make it for another
- * (EPERM for anybody else). A user who is not root may have a quarter of free memory for
- * his VMs together, and all such users half.
+ * Makes the VM of a .vmx text, which the kernel reads with the same parser as at boot; it is
+ * not running and its memory is empty. When that cannot be, fd is -1 and
+ * `error` says why ("file:line: key: what"). Out: what the program must load, as the text says.
+ * The owner is the caller; root may make it for another (EPERM for anybody else). A user who is
+ * not root may have a quarter of free memory for his VMs together, and all such users half.
  */
 struct vmk_vm_create {
     struct vmk_head head;
@@ -422,8 +583,8 @@ enum vmk_event_kind {
 };
 enum vmk_call_kind {
     VMK_CALL_BACKDOOR = 1,  // an IN from port 5658: regs as enum vmk_call_reg says
-    // An access to a port of the vmx's devices (70 and 71): AX the value, for IN in the answer; BX its
-    // size 1, 2 or 4; CX 1 for IN, 0 for OUT; DX the port.
+    // An access to a port of the vmx's devices (70 and 71): AX the value, for IN in the answer;
+    // BX its size 1, 2 or 4; CX 1 for IN, 0 for OUT; DX the port.
     VMK_CALL_PORT = 2,
 };
 enum vmk_call_reg {
@@ -437,8 +598,9 @@ enum vmk_call_reg {
 };
 
 /*
- * The next thing that the VM wants of its vmx; blocks until there is one (EINTR by a signal). Nothing
- * is queued without bound: a vCPU that has called waits, so there is one call per vCPU at most.
+ * The next thing that the VM wants of its vmx; blocks until there is one (EINTR by a signal).
+ * Nothing is queued without bound: a vCPU that has called waits, so there is one call per vCPU
+ * at most.
  */
 struct vmk_vm_event {
     struct vmk_head head;
@@ -477,8 +639,10 @@ struct vmk_vm_vcpu {
 };
 #define VMK_VM_VCPU VMK_IOCTL(23, struct vmk_vm_vcpu)
 
-/* An interrupt line of the vmx's devices: 8, the clock's. EINVAL: any other; EBUSY: the machine is being
- * made anew after a reset, in which every line is low. */
+/*
+ * An interrupt line of the vmx's devices: 8, the clock's. EINVAL: any other; EBUSY: the machine
+ * is being made anew after a reset, in which every line is low.
+ */
 struct vmk_vm_irq {
     struct vmk_head head;
     uint32_t line;
@@ -494,4 +658,7 @@ struct vmk_vm_irq {
 _Static_assert(sizeof(struct vmk_world) == 112, "vmk_world");
 _Static_assert(sizeof(struct vmk_vm_memory) == 344, "vmk_vm_memory");
 _Static_assert(sizeof(struct vmk_list) == 40, "vmk_list");
+_Static_assert(sizeof(struct vmk_datastore) == 528, "vmk_datastore");
+_Static_assert(sizeof(struct vmk_coredump_partition) == 112, "vmk_coredump_partition");
+_Static_assert(sizeof(struct vmk_file_info) == 1040, "vmk_file_info");
 _Static_assert(sizeof(struct vmk_vm_event) == 320, "vmk_vm_event");

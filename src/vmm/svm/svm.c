@@ -2,12 +2,13 @@
 /*
  * vmm/svm/svm.c -- the AMD-V back end: a guest's state in a VMCB, entered with VMRUN.
  *
- * It needs nested paging and nothing more. What newer processors add (next RIP, clean bits) is used
- * where CPUID names it. Registers are in svm_state.c, what goes in in svm_event.c, what an exit means in
- * svm_exit.c.
+ * It needs nested paging and nothing more. What newer processors add (next RIP, clean bits) is
+ * used where CPUID names it. Registers are in svm_state.c, what goes in in svm_event.c, what an
+ * exit means in svm_exit.c.
  *
- * Invariants: EFER.SVME is set in the VMCB and hidden from the guest; an ASID is valid only with the
- * generation of the CPU that gave it; whoever changes a VMCB field drops its clean bit.
+ * Invariants: EFER.SVME is set in the VMCB and hidden from the guest; an ASID is valid only
+ * with the generation of the CPU that gave it; whoever changes a VMCB field drops its clean
+ * bit.
  * Locking: none; a vCPU belongs to the CPU that has it loaded.
  *
  * Sources: APM-2, "Secure Virtual Machine".
@@ -71,8 +72,10 @@ static void msrpm_pass(uint8_t *map, uint32_t msr, bool writes)
 
 static vmk_status maps_create(struct svm_cpu *c)
 {
-    /* All switched by VMLOAD and VMSAVE. LSTAR and CSTAR are checked when written: they are seldom,
-     * and QEMU takes any value. */
+    /*
+     * All switched by VMLOAD and VMSAVE. LSTAR and CSTAR are checked when written: they are
+     * seldom, and QEMU takes any value.
+     */
     static const uint32_t passed[] = {0x174,      0x175,      0x176,      0xc0000081,
                                       0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100,
                                       0xc0000101, 0xc0000102};
@@ -207,7 +210,7 @@ static vmk_status svm_vcpu_create(struct vcpu *v)
     b->nested_cr3 = mpn_to_paddr(v->vm->nested.root).raw;
     b->guest_pat = PAT_RESET;
     b->efer = EFER_SVME;
-    b->dr6 = 0xffff0ff0;
+    b->dr6 = DR6_FIXED;
     b->dr7 = 0x400;
     b->rflags = 2;
     b->cr0 = 0x60000010;
@@ -254,8 +257,8 @@ static void svm_vcpu_load(struct vcpu *v)
 }
 
 /*
- * QEMU (7.2) does not honour the XSETBV intercept, so the guest may have changed XCR0 behind our
- * back: read it before it is needed or lost.
+ * QEMU (7.2) does not honour the XSETBV intercept, so the guest may have changed XCR0 behind
+ * our back: read it before it is needed or lost.
  */
 static void xcr0_take(struct vcpu *v, struct svm_vcpu *s)
 {
@@ -306,10 +309,11 @@ static void svm_flush_address(struct vcpu *v, uint64_t gla)
 }
 
 /*
- * VMRUN with V_IRQ set loses host interrupts in QEMU 7.2: it sets a bit in the word in which other
- * threads announce interrupts, without their lock. The APIC still has them in its IRR, but the processor
- * is not told, and may halt for ever. A write of the task priority makes it look there. On a
- * processor that loses nothing it changes nothing: the kernel's priority is always 0.
+ * VMRUN with V_IRQ set loses host interrupts in QEMU 7.2: it sets a bit in the word in which
+ * other threads announce interrupts, without their lock. The APIC still has them in its IRR,
+ * but the processor is not told, and may halt for ever. A write of the task priority makes it
+ * look there. On a processor that loses nothing it changes nothing: the kernel's priority is
+ * always 0.
  */
 static void host_interrupts_find(void)
 {
@@ -317,10 +321,12 @@ static void host_interrupts_find(void)
 }
 
 /*
- * The shadow of STI (or MOV SS) is over after the next instruction, and until then no interrupt comes.
- * Guests wait by STI, HLT and rely on it. QEMU (7.2) forgets the shadow at VMRUN, so a guest that was
- * pulled out between the two took its interrupt before the HLT, and then halted for one that had
- * been. So the HLT is done here. Before other instructions a shadow is still lost there.
+ * The shadow of STI (or MOV SS) is over after the next instruction, and until then no interrupt
+ * comes.
+ * Guests wait by STI, HLT and rely on it. QEMU (7.2) forgets the shadow at VMRUN, so a guest
+ * that was pulled out between the two took its interrupt before the HLT, and then halted for
+ * one that had been. So the HLT is done here. Before other instructions a shadow is still lost
+ * there.
  */
 static bool halts_in_shadow(struct vcpu *v, const struct svm_vcpu *s)
 {

@@ -5,8 +5,8 @@
  * An event whose delivery an exit cut short is injected again, except for software interrupts:
  * their RIP still points at the instruction, which simply runs once more.
  *
- * There is no hardware window for NMIs: after one was injected IRET is intercepted, and stepped over with
- * the trap flag if another waits.
+ * There is no hardware window for NMIs: after one was injected IRET is intercepted, and stepped
+ * over with the trap flag if another waits.
  *
  * Invariants: V_IRQ is either an interrupt on its way (`virq`) or a window, never both.
  * Locking: none; a vCPU belongs to the CPU that has it loaded.
@@ -16,14 +16,17 @@
 #include "vmm/svm/svm.h"
 #include "vmm/vm.h"
 
-/* What reading a gate, its segment and its stack may raise, and IRET: #TS, #NP, #SS, #PF, #AC. */
+/*
+ * What reading a gate, its segment and its stack may raise, and IRET: #TS, #NP, #SS, #PF, #AC.
+ */
 #define DELIVERY_FAULTS                                                                        \
     (BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_PF) | BIT(VECTOR_AC))
 
 /*
- * #GP always exits: it may be the backdoor's port at CPL 3. The other faults of a delivery exit while an
- * interrupt is on its way through V_IRQ: one that ends in a fault is gone, but QEMU (7.2) keeps V_IRQ
- * and tries again for ever. And while an IRET is stepped over, so that no frame has the step's flag.
+ * #GP always exits: it may be the backdoor's port at CPL 3. The other faults of a delivery exit
+ * while an interrupt is on its way through V_IRQ: one that ends in a fault is gone, but QEMU
+ * (7.2) keeps V_IRQ and tries again for ever. And while an IRET is stepped over, so that no
+ * frame has the step's flag.
  */
 void svm_exceptions_intercept(struct svm_vcpu *s)
 {
@@ -73,10 +76,14 @@ void svm_want_interrupt_window(struct vcpu *v, bool on)
 }
 
 /*
- * An external interrupt goes in as a virtual one: V_IRQ with its vector, which the processor takes
- * at once, because RFLAGS.IF is known to be 1. (QEMU 7.2 delivers an interrupt of EVENTINJ twice when
- * something else stops its loop right behind VMRUN; that was seen as guests whose timer interrupt
- * nested in itself.) An exit may come first, then V_IRQ simply stays set for the next entry.
+ * An external interrupt goes in as a virtual one: V_IRQ with its vector, which the processor
+ * takes at once, because RFLAGS.IF is known to be 1. (QEMU 7.2 delivers an interrupt of
+ * EVENTINJ twice when something else stops its loop right behind VMRUN; that was seen as guests
+ * whose timer interrupt nested in itself.) An exit may come first, then V_IRQ simply stays set
+ * for the next entry.
+ *
+ * virq_set() and virq_drop() change the one thing that svm_exceptions_intercept() would compute
+ * anew: they are on the way of each interrupt.
  */
 static void virq_set(struct svm_vcpu *s, uint8_t vector)
 {
@@ -96,9 +103,9 @@ static void virq_drop(struct svm_vcpu *s)
 }
 
 /*
- * QEMU (7.2) may forget V_IRQ: a host interrupt that another thread announces while VMRUN notes it
- * overwrites the note. Then it ends the guest at once, where it was. A guest that took the interrupt
- * had to leave its handler by an EOI, which is another exit.
+ * QEMU (7.2) may forget V_IRQ: a host interrupt that another thread announces while VMRUN notes
+ * it overwrites the note. Then it ends the guest at once, where it was. A guest that took the
+ * interrupt had to leave its handler by an EOI, which is another exit.
  */
 static bool virq_lost(const struct svm_vcpu *s)
 {
@@ -109,8 +116,8 @@ static bool virq_lost(const struct svm_vcpu *s)
 }
 
 /*
- * After an exit: was the interrupt taken? Gives back what EXITINTINFO says. A guest that halts in the
- * shadow of STI has to see the interrupt, so then it goes back to where the loop looks.
+ * After an exit: was the interrupt taken? Gives back what EXITINTINFO says. A guest that halts
+ * in the shadow of STI has to see the interrupt, so then it goes back to where the loop looks.
  */
 uint64_t svm_virq_check(struct vcpu *v, struct svm_vcpu *s)
 {
@@ -152,9 +159,10 @@ void svm_iret_seen(struct svm_vcpu *s)
 }
 
 /*
- * While an NMI is masked its IRET is intercepted. That exit comes before the IRET; the instruction
- * itself is then stepped over with the trap flag, so that the next NMI goes in right behind it. The
- * step is for one entry: whatever exit comes takes it back, and the caller asks again.
+ * While an NMI is masked its IRET is intercepted. That exit comes before the IRET; the
+ * instruction itself is then stepped over with the trap flag, so that the next NMI goes in
+ * right behind it. The step is for one entry: whatever exit comes takes it back, and the caller
+ * asks again.
  */
 void svm_want_nmi_window(struct vcpu *v, bool on)
 {
@@ -208,11 +216,10 @@ bool svm_step(struct vcpu *v, uint64_t next)
 
     b->rip = next;
     b->interrupt_shadow = 0;
-    if (__builtin_expect(!(b->rflags & RFLAGS_TF), 1))
+    if (__builtin_expect(!(b->rflags & (RFLAGS_TF | RFLAGS_RF)), 1))
         return false;
-    b->dr6 |= BIT(14);  // the guest reads DR6 itself
-    svm_touch(svm_of(v), SVM_CLEAN_DR);
-    return true;
+    b->rflags &= ~RFLAGS_RF;
+    return b->rflags & RFLAGS_TF;
 }
 
 void svm_inject(struct vcpu *v, struct svm_vcpu *s)

@@ -2,9 +2,10 @@
 /*
  * vmm/svm/svm_exit.c -- turns the VMCB's exit code into struct vm_exit.
  *
- * Without next-RIP save, the length of an intercepted instruction is found by decoding it and remembered
- * by (RIP, CR3, exit code): the code of the exit already says which instruction it is, so only its
- * prefixes are taken on trust. Without decode assists, the register of a CR or DR access is decoded too.
+ * Without next-RIP save, the length of an intercepted instruction is found by decoding it and
+ * remembered by (RIP, CR3, exit code): the code of the exit already says which instruction it
+ * is, so only its prefixes are taken on trust. Without decode assists, the register of a CR or
+ * DR access is decoded too.
  *
  * Locking: none; a vCPU belongs to the CPU that has it loaded.
  * Start at svm_exit_fill()
@@ -12,6 +13,7 @@
  * Sources: APM-2, "SVM Intercept Exit Codes".
  */
 #include "vmm/svm/svm.h"
+#include "vmm/vcpu_internal.h"
 #include "vmm/vm.h"
 
 /* ---- instruction decoding, where the hardware does not help ---- */
@@ -111,7 +113,35 @@ static __attribute__((noinline)) bool fill_register_access(struct vcpu *v, struc
     return true;
 }
 
-/* Apart from exit_length(), which nearly every exit goes through and which saves no registers this way. */
+/*
+ * QEMU (7.2) says "invalid" instead of #GP when a guest loads CR3 with bits that no address
+ * has.
+ */
+static bool cr3_write_refused(struct vcpu *v, struct vm_exit *exit, const struct vmcb *b)
+{
+    struct operand o;
+
+    if (!(b->efer & EFER_LMA) || !decode_0f(v, &o) || o.opcode != 0x22 || (o.reg & 7) != 3 ||
+        !(vcpu_gpr(v, o.rm) & cpuid_address_reserved(v)))
+        return false;
+    return fill_register_access(v, exit, SVM_EXIT_CR_WRITE + 3);
+}
+
+/*
+ * In ring 3 the processor, for which SVM is on, says #GP of VMRUN to INVLPGA before it exits.
+ */
+static bool is_virt_insn(struct vcpu *v, const struct vmcb *b)
+{
+    struct operand o;
+
+    return b->cpl && !b->exit_info1 && decode_0f(v, &o) && o.opcode == 0x01 &&
+           (o.modrm & 0xf8) == 0xd8;
+}
+
+/*
+ * Apart from exit_length(), which nearly every exit goes through and which saves no registers
+ * this way.
+ */
 static __attribute__((noinline)) uint32_t length_learn(struct vcpu *v, struct svm_length *slot,
                                                        uint32_t code)
 {
@@ -142,11 +172,12 @@ static uint32_t exit_length(struct vcpu *v, struct svm_vcpu *s, uint32_t code)
     return length_learn(v, slot, code);
 }
 
-static void fill_io(struct vm_exit *exit, const struct vmcb *b)
+static void fill_io(struct vcpu *v, struct vm_exit *exit, const struct vmcb *b)
 {
     uint64_t info = b->exit_info1;
 
     exit->kind = VM_EXIT_IO;
+    v->breakpoints = (uint8_t)b->dr7;
     exit->length = (uint32_t)(b->exit_info2 - b->rip);
     exit->io.port = (uint16_t)(info >> 16);
     exit->io.size = (uint8_t)(info >> 4 & 7);
@@ -156,9 +187,10 @@ static void fill_io(struct vm_exit *exit, const struct vmcb *b)
 }
 
 /*
- * In QEMU (7.2) another CPU's FXRSTOR may put the first CPU's flag for nested paging back to what it was before VMRUN
- * or #VMEXIT. Then the kernel's own code behind VMRUN goes through the guest's table, that exits once more, and what is
- * saved as the guest's is the kernel's state. The guest's is lost.
+ * In QEMU (7.2) another CPU's FXRSTOR may put the first CPU's flag for nested paging back to
+ * what it was before VMRUN or #VMEXIT. Then the kernel's own code behind VMRUN goes through the
+ * guest's table, that exits once more, and what is saved as the guest's is the kernel's state.
+ * The guest's is lost.
  */
 static bool is_lost(const struct vmcb *b)
 {
@@ -212,7 +244,7 @@ void svm_exit_fill(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit)
         if (!exit->length)
             exit->kind = VM_EXIT_INTERRUPT;
         return;
-    case SVM_EXIT_IOIO: fill_io(exit, b); return;
+    case SVM_EXIT_IOIO: fill_io(v, exit, b); return;
     case SVM_EXIT_NPF:
         if (__builtin_expect(is_lost(b), 0)) {
             exit->kind = VM_EXIT_ENTRY_FAILED;
@@ -221,6 +253,7 @@ void svm_exit_fill(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit)
                 "keep VMs off the first CPU (docs/caveats.md)";
             return;
         }
+        v->breakpoints = (uint8_t)b->dr7;
         fill_nested_fault(exit, b);
         return;
     case SVM_EXIT_INTR:
@@ -249,7 +282,10 @@ void svm_exit_fill(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit)
     case SVM_EXIT_SKINIT:
     case SVM_EXIT_RDPRU:
     case SVM_EXIT_RSM: exit->kind = VM_EXIT_VIRT_INSN; return;
+    case UINT32_MAX:  // as QEMU (7.2) writes it
     case SVM_EXIT_INVALID:
+        if (cr3_write_refused(v, exit, b))
+            return;
         exit->kind = VM_EXIT_ENTRY_FAILED;
         exit->failure.rule = "VMRUN refused the VMCB (VMEXIT_INVALID)";
         return;
@@ -261,6 +297,10 @@ void svm_exit_fill(struct vcpu *v, struct svm_vcpu *s, struct vm_exit *exit)
         return;
     }
     if (code < SVM_EXIT_INTR) {
+        if (code == SVM_EXIT_EXCEPTION + VECTOR_GP && is_virt_insn(v, b)) {
+            exit->kind = VM_EXIT_VIRT_INSN;
+            return;
+        }
         exit->kind = VM_EXIT_EXCEPTION;
         exit->exception.vector = (uint8_t)(code - SVM_EXIT_EXCEPTION);
         exit->exception.error = (uint32_t)b->exit_info1;

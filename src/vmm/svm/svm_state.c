@@ -2,8 +2,8 @@
 /*
  * vmm/svm/svm_state.c -- a guest's registers and segments, as the VMCB keeps them.
  *
- * Invariants: EFER.SVME is set in the VMCB and hidden from the guest; whoever changes a VMCB field drops
- * its clean bit.
+ * Invariants: EFER.SVME is set in the VMCB and hidden from the guest; whoever changes a VMCB
+ * field drops its clean bit.
  * Locking: none; a vCPU belongs to the CPU that has it loaded.
  *
  * Sources: APM-2, "Secure Virtual Machine", the VMCB's layout.
@@ -31,6 +31,7 @@ uint64_t svm_get(struct vcpu *v, enum vt_reg reg)
     case VT_CR2: return b->cr2;
     case VT_CR3: return b->cr3;
     case VT_CR4: return b->cr4;
+    case VT_DR6: return b->dr6;
     case VT_DR7: return b->dr7;
     case VT_EFER: return b->efer & ~EFER_SVME;
     case VT_PAT: return b->guest_pat;
@@ -73,6 +74,10 @@ void svm_set(struct vcpu *v, enum vt_reg reg, uint64_t value)
     case VT_CR4:
         b->cr4 = value;
         svm_touch(s, SVM_CLEAN_CR);
+        return;
+    case VT_DR6:
+        b->dr6 = value;
+        svm_touch(s, SVM_CLEAN_DR);
         return;
     case VT_DR7:
         b->dr7 = value;

@@ -2,12 +2,13 @@
 /*
  * vmm/vtx/vtx_exit.c -- the CPU's exit reasons into struct vm_exit.
  *
- * A table says for each basic reason its kind and which exit fields it needs, so that a CPUID exit
- * costs the reads it uses and no more. Decoding itself is a pure function over those raw fields.
+ * A table says for each basic reason its kind and which exit fields it needs, so that a CPUID
+ * exit costs the reads it uses and no more. Decoding itself is a pure function over those raw
+ * fields.
  *
  * Invariants
- *   - Everything wanted from the VMCS is read before the host's interrupt is served: serving it may
- *     switch worlds.
+ *   - Everything wanted from the VMCS is read before the host's interrupt is served: serving it
+ *     may switch worlds.
  *   - An interrupt "acknowledged on exit" is served exactly once, here.
  * Locking    none; irqs off, the VMCS is current on this CPU.
  * Sources    SDM volume 3C, 27.2, tables 27-1..27-7, appendix C
@@ -21,11 +22,6 @@ enum {
     REASON_INTERRUPT = 1,
     REASON_EPT_VIOLATION = 48
 };
-
-#define DR6_FIXED 0xffff0ff0ull
-#define DR6_HITS  0xfull
-#define DR6_BD    BIT(13)
-#define DR6_BS    BIT(14)
 
 struct reason_fact {
     uint8_t known;
@@ -166,9 +162,9 @@ static __attribute__((noinline, cold)) void nmi_block_again(void)
 }
 
 /*
- * #DB: DR6 gets what the exit says, then the guest gets the exception as it was (a trap, a fault or
- * INT1, which has a length). No shadow outlives it; one that stayed would want a single step pending
- * and the entry would fail.
+ * #DB: DR6 gets what the exit says, then the guest gets the exception as it was (a trap, a
+ * fault or INT1, which has a length). No shadow outlives it; one that stayed would want a
+ * single step pending and the entry would fail.
  */
 static void take_debug(struct vcpu *v, const struct vmx_raw_exit *raw, struct vm_exit *exit)
 {

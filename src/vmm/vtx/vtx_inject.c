@@ -141,9 +141,13 @@ void vtx_reset_blocking(struct vcpu *v)
 bool vtx_step(struct vcpu *v, uint64_t next)
 {
     struct vtx_vcpu *x = vtx_of(v);
+    uint64_t rflags;
 
     x->rip = next;
     x->rip_dirty = true;
     vtx_clear_shadow(v);
-    return vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF;
+    rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+    if (__builtin_expect(rflags & RFLAGS_RF, 0))
+        vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+    return rflags & RFLAGS_TF;
 }

@@ -8,13 +8,14 @@
  *
  *      guest's view = (shadow & owned) | (real & ~owned)
  *
- * CR0.NE and CR4.VMXE must be one in the real registers, so they are owned. CR0.PG is owned since
- * turning paging on with EFER.LME set makes long mode, which needs EFER.LMA and the "IA-32e mode
- * guest" entry control to follow at the same time; long_mode_follow() is the one place for that.
+ * CR0.NE and CR4.VMXE must be one in the real registers, so they are owned. CR0.PG is owned
+ * since turning paging on with EFER.LME set makes long mode, which needs EFER.LMA and the
+ * "IA-32e mode guest" entry control to follow at the same time; long_mode_follow() is the one
+ * place for that.
  * PE, WP, AM, TS, MP and EM are the guest's: with unrestricted guest the CPU does all of them.
  *
- * DR7 is the guest's in the VMCS but for GD; the shared code loads DR0-3 when the world arrives. The
- * view is kept in memory since MOV DR always exits.
+ * DR7 is the guest's in the VMCS but for GD; the shared code loads DR0-3 when the world
+ * arrives. The view is kept in memory since MOV DR always exits.
  *
  * Invariants
  *   - Entry control IA-32e == EFER.LMA == EFER.LME && CR0.PG, after every set.
@@ -29,7 +30,6 @@
 #define CR0_HARDWARE_ONLY (CR0_CD | CR0_NW)  // entries do not change them
 #define RFLAGS_KNOWN      0x3f7fd7ull
 #define DR7_FIXED         BIT(10)
-#define DR7_GD            BIT(13)  // MOV DR exits anyway
 #define RIGHTS_RESERVED   (0xfffe0000u | 0xf00u)
 #define RIGHTS_S          BIT(4)
 #define RIGHTS_TR_TYPE    0xfu
@@ -124,6 +124,8 @@ uint64_t vtx_get(struct vcpu *v, enum vt_reg reg)
 
     if (reg == VT_CR2)
         return v->regs.cr2;
+    if (reg == VT_DR6)
+        return v->dr6;
     if (reg == VT_DR7)
         return x->dr7;
     if (swapped_index(reg) >= 0)
@@ -141,9 +143,10 @@ uint64_t vtx_get(struct vcpu *v, enum vt_reg reg)
 }
 
 /*
- * PAE paging without long mode: an entry takes the four top entries from the VMCS. What is no RAM
- * reads as not present. A reserved bit that is set would make the entry fail, and MOV to CR3 would
- * have given #GP; the present bit is dropped, so that the guest faults and not the entry.
+ * PAE paging without long mode: an entry takes the four top entries from the VMCS. What is no
+ * RAM reads as not present. A reserved bit that is set would make the entry fail, and MOV to
+ * CR3 would have given #GP; the present bit is dropped, so that the guest faults and not the
+ * entry.
  */
 static void pdptes_load(struct vcpu *v, const struct vmx_facts *facts)
 {
@@ -222,6 +225,11 @@ void vtx_set(struct vcpu *v, enum vt_reg reg, uint64_t value)
         return;
     }
 
+    if (reg == VT_DR6) {
+        v->dr6 = value;
+        return;
+    }
+
     bool irqs = vtx_access_begin(x);
     if (reg == VT_RFLAGS)
         value = (value & RFLAGS_KNOWN) | RFLAGS_FIXED;
@@ -233,6 +241,7 @@ void vtx_set(struct vcpu *v, enum vt_reg reg, uint64_t value)
         cr4_set(x, value);
     } else if (reg == VT_DR7) {
         x->dr7 = (value & 0xffff2bff) | DR7_FIXED;
+        v->breakpoints = (uint8_t)value;
         vmcs_write(VMCS_GUEST_DR7, x->dr7 & ~DR7_GD);
     }
     if (reg == VT_CR0 || reg == VT_CR3 || reg == VT_CR4 || reg == VT_EFER)
@@ -317,8 +326,10 @@ static void controls_write(struct vtx_vcpu *x, const struct vmx_controls *c)
     vmcs_write(VMCS_SECONDARY_CONTROLS, c->secondary);
     vmcs_write(VMCS_EXIT_CONTROLS, c->exit);
     vmcs_write(VMCS_ENTRY_CONTROLS, c->entry);
-    /* #MC is the host's; #GP to let the VMware backdoor's ports through from user mode; #DB because DR6
-     * is no field of the VMCS: what the guest would find there stands in the exit. */
+    /*
+     * #MC is the host's; #GP to let the VMware backdoor's ports through from user mode; #DB
+     * because DR6 is no field of the VMCS: what the guest would find there stands in the exit.
+     */
     vmcs_write(VMCS_EXCEPTION_BITMAP, BIT(18) | BIT(13) | BIT(1));
     vmcs_write(VMCS_PFEC_MASK, 0);
     vmcs_write(VMCS_PFEC_MATCH, 0);

@@ -554,13 +554,28 @@ unsigned guest_cpu_count(void)
     return 0;
 }
 
+static void others_prepare(void (*entry)(unsigned number))
+{
+    other_entry = entry;
+    memcpy((void *)(uintptr_t)0x8000, trampoline, (size_t)(trampoline_end - trampoline));
+    guest_apic_ids[0] = apic_id();
+}
+
+void guest_start_others_at_once(void (*entry)(unsigned number))
+{
+    others_prepare(entry);
+    apic_send(0, ICR_ALL_OTHERS | ICR_INIT);
+    apic_send(0, ICR_ALL_OTHERS | ICR_STARTUP | 8);
+    for (unsigned count = guest_cpu_count();
+         __atomic_load_n(&started, __ATOMIC_SEQ_CST) + 1 < count;)
+        __asm__ volatile("pause");
+}
+
 unsigned guest_start_others(void (*entry)(unsigned number))
 {
     const unsigned count = guest_cpu_count();
 
-    other_entry = entry;
-    memcpy((void *)(uintptr_t)0x8000, trampoline, (size_t)(trampoline_end - trampoline));
-    guest_apic_ids[0] = apic_id();
+    others_prepare(entry);
     apic_send(0, ICR_ALL_OTHERS | ICR_INIT);
     pause_ticks(1000000);
     for (unsigned i = 0; i < 2; i++) {

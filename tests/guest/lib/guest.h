@@ -3,9 +3,9 @@
  * guest/lib/guest.h -- what a test guest stands on: long mode, traps, a console, the local APIC.
  *
  * A test guest is a whole operating system of a few dozen lines. It defines guest_name and
- * guest_main(); the library has brought up 64-bit mode with the low 4 GB mapped one to one, an IDT
- * and COM1. It runs the same on a plain emulated PC, which is how we know that what it expects is
- * what a PC does.
+ * guest_main(); the library has brought up 64-bit mode with the low 4 GB mapped one to one, an
+ * IDT and COM1. It runs the same on a plain emulated PC, which is how we know that what it
+ * expects is what a PC does.
  */
 #pragma once
 
@@ -47,8 +47,8 @@ extern volatile struct guest_caught guest_caught;
 extern volatile uint64_t guest_recover;
 extern volatile uint64_t guest_insn;  // where the caught instruction stood
 /*
- * Runs assembly that may fault, with operands as for asm; a fault goes on behind it and shows in
- * guest_caught (count 1).
+ * Runs assembly that may fault, with operands as for asm; a fault goes on behind it and shows
+ * in guest_caught (count 1).
  */
 #define CATCH(text, ...)                                                                       \
     do {                                                                                       \
@@ -123,14 +123,18 @@ static inline uint64_t rdtsc(void)
 struct guest_cpuid {
     uint32_t eax, ebx, ecx, edx;
 };
-static inline struct guest_cpuid cpuid(uint32_t leaf)
+static inline struct guest_cpuid cpuid_sub(uint32_t leaf, uint32_t subleaf)
 {
     struct guest_cpuid r;
 
     __asm__ volatile("cpuid"
                      : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-                     : "a"(leaf), "c"(0));
+                     : "a"(leaf), "c"(subleaf));
     return r;
+}
+static inline struct guest_cpuid cpuid(uint32_t leaf)
+{
+    return cpuid_sub(leaf, 0);
 }
 static inline void irqs_on(void)
 {
@@ -150,8 +154,10 @@ static inline void wait_irq(void)
 const char *guest_hypervisor(void);
 /* QEMU's own emulation is lax about MSRs; checks of that kind ask this first. */
 bool guest_on_plain_tcg(void);
-/* QEMU's processor, under AMD-V too: a fault at an IDT gate has the error code of twice the vector, and never
- * says that it was external. */
+/*
+ * QEMU's processor, under AMD-V too: a fault at an IDT gate has the error code of twice the
+ * vector, and never says that it was external.
+ */
 bool guest_cpu_is_qemus(void);
 
 /* ---- memory ---- */
@@ -165,8 +171,10 @@ extern char guest_end[];
 /* Maps a 4 KB page at an address of 512 GB or above. 0 unmaps. */
 void guest_map(uint64_t va, uint64_t entry);
 
-/* Runs it in ring 3, IOPL 0, interrupts off, on a small stack of its own; CATCH() works there. From then
- * on all mapped memory is open to ring 3. */
+/*
+ * Runs it in ring 3, IOPL 0, interrupts off, on a small stack of its own; CATCH() works there.
+ * From then on all mapped memory is open to ring 3.
+ */
 void guest_user_run(void (*body)(void));
 
 /* ---- local APIC; x2APIC once guest_x2apic_enable() has been called ---- */
@@ -206,6 +214,9 @@ void apic_eoi(void);
 /* Starts them all with INIT and SIPI; each runs `entry` with its number (1..) on its own stack
  * with irqs off, its APIC enabled. Returns how many processors there are in all. */
 unsigned guest_start_others(void (*entry)(unsigned number));
+/* The same without a pause, by INIT and one SIPI, which a sound machine does not lose.
+ * Comes back when all that ACPI lists have begun. */
+void guest_start_others_at_once(void (*entry)(unsigned number));
 extern volatile uint32_t guest_apic_ids[GUEST_CPUS_MAX];
 /* How many processors ACPI lists; 0: it does not say. */
 unsigned guest_cpu_count(void);

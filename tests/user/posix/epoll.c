@@ -128,6 +128,14 @@ int test_epoll(void)
     FD_SET(shot[0], &readable);
     FD_SET(edge[0], &readable);
     SHOW(select(100, &readable, NULL, NULL, &zero));
+    FD_ZERO(&readable);
+    struct timeval some = {0, 20000};
+    SHOW(select(0, NULL, NULL, NULL, &some));
+    SHOW(some.tv_sec == 0 && some.tv_usec == 0);
+    some.tv_sec = 100;
+    FD_SET(shot[0], &readable);
+    SHOW(select(100, &readable, NULL, NULL, &some));
+    SHOW(some.tv_sec > 0 && some.tv_sec <= 100);
     printf("select %d %d\n", FD_ISSET(shot[0], &readable) != 0,
            FD_ISSET(edge[0], &readable) != 0);
     value = UINT64_MAX - 1;

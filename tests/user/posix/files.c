@@ -13,6 +13,34 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* What has no name: as a path through /proc; and what is in one pipe once more in another. */
+static void nameless(void)
+{
+    int from[2], to[2];
+    struct stat direct, named;
+    char path[32], text[8] = "";
+
+    SHOW(pipe(from));
+    SHOW(pipe(to));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", from[0]);
+    SHOW(fstat(from[0], &direct));
+    SHOW(stat(path, &named));
+    SHOW(S_ISFIFO(named.st_mode) && named.st_ino == direct.st_ino);
+    SHOW(access(path, R_OK));
+    SHOW(write(from[1], "twice", 5));
+    SHOW(tee(from[0], to[1], 100, 0));
+    SHOW(read(to[0], text, sizeof(text)) == 5 && memcmp(text, "twice", 5) == 0);
+    SHOW(read(from[0], text, sizeof(text)) == 5 && memcmp(text, "twice", 5) == 0);
+    SHOW(tee(from[0], to[1], 100, SPLICE_F_NONBLOCK));
+    SHOW(tee(from[0], from[1], 100, 0));
+    SHOW(tee(from[0], 0, 100, 0));
+    SHOW(posix_fadvise(from[0], 0, 0, POSIX_FADV_NORMAL) == ESPIPE);
+    for (int i = 0; i < 2; i++) {
+        close(from[i]);
+        close(to[i]);
+    }
+}
+
 int test_files(void)
 {
     char first[4], second[10], buffer[64] = "";
@@ -90,5 +118,6 @@ int test_files(void)
     close(fd);
     close(other);
     close(dir);
+    nameless();
     return 0;
 }

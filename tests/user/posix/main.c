@@ -11,7 +11,8 @@ static const struct {
              {"sockets", test_sockets},     {"timers", test_timers},   {"epoll", test_epoll},
              {"memory", test_memory},       {"ptys", test_ptys},       {"files", test_files},
              {"processes", test_processes}, {"locks", test_locks},     {"queues", test_queues},
-             {"anonymous", test_anonymous}, {"crowd", test_crowd}};
+             {"anonymous", test_anonymous}, {"crowd", test_crowd},     {"ipc", test_ipc},
+             {"watches", test_watches},     {"tasks", test_tasks}};
 
 int main(int argc, char **argv)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * tests/user/posix/posix.h -- fourteen programs in one file: what they share.
+ * tests/user/posix/posix.h -- seventeen programs in one file: what they share.
  *
- * Each is a function that prints what it finds; nothing printed depends on time, process ids or the
- * machine, so that Linux's output is the expected one. Linked statically with the C library of the
- * computer that builds it.
+ * Each is a function that prints what it finds; nothing printed depends on time, process ids or
+ * the machine, so that Linux's output is the expected one. Linked statically with the C library
+ * of the computer that builds it.
  */
 #pragma once
 
@@ -46,3 +46,6 @@ int test_locks(void);
 int test_queues(void);
 int test_anonymous(void);
 int test_crowd(void);
+int test_ipc(void);
+int test_watches(void);
+int test_tasks(void);

@@ -4,12 +4,42 @@
  */
 #include "posix.h"
 
+#include <linux/sched.h>
+
 #include <sched.h>
 #include <spawn.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/times.h>
 
 extern char **environ;
+
+/* Programs by descriptor, and children by clone3. */
+static void by_descriptor(void)
+{
+    char *argv[] = {"sh", "-c", "exit 6", NULL}, *envp[] = {NULL};
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    int fd = open("/bin/sh", O_RDONLY | O_CLOEXEC), dir = open("/bin", O_PATH), status = 0;
+    pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+    if (child == 0)
+        _exit(fexecve(fd, argv, envp) ? 127 : 0);
+    SHOW(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 6);
+    child = fork();
+    if (child == 0)
+        _exit(execveat(dir, "sh", argv, envp, 0) ? 127 : 0);
+    SHOW(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 6);
+    SHOW(execveat(fd, "", argv, envp, 0));
+    SHOW(execveat(fd, "x", argv, envp, 0));
+    SHOW(execveat(99, "", argv, envp, AT_EMPTY_PATH));
+    SHOW(execveat(dir, "", argv, envp, AT_EMPTY_PATH));
+    SHOW(execveat(dir, "sh", argv, envp, 1 << 30));
+    SHOW(syscall(SYS_clone3, &args, 8));
+    args.flags = SIGCHLD;
+    SHOW(syscall(SYS_clone3, &args, sizeof(args)));
+    close(fd);
+    close(dir);
+}
 
 int test_processes(void)
 {
@@ -148,5 +178,6 @@ int test_processes(void)
     SHOW(kill(getpid(), 0));
     SHOW(kill(999999, 0));
     SHOW(kill(getpid(), 99));
+    by_descriptor();
     return 0;
 }

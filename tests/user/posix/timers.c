@@ -34,10 +34,10 @@ static struct timespec after(int64_t ns)
 /* Timers that ring after so much CPU time, and not because time passes. */
 static void test_cpu_timers(void)
 {
-    const struct itimerval soon = {.it_value = {.tv_usec = 10000},
+    const struct itimerval soon = {.it_value = {.tv_usec = 100000},
                                    .it_interval = {.tv_usec = 10000}};
     const struct itimerval stop = {.it_value = {.tv_usec = 0}};
-    const struct itimerspec once = {.it_value = {.tv_nsec = 10000000}};
+    const struct itimerspec once = {.it_value = {.tv_nsec = 100000000}};
     struct sigaction action = {.sa_sigaction = tick, .sa_flags = SA_SIGINFO};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
     struct itimerval left;

@@ -2,17 +2,19 @@
 /*
  * agents/vmtools/guest/load.c -- the kernel's loaders of guest kernels, at work in ring 3.
  *
- * src/vmm/loader_linux.c and loader_multiboot.c know a struct vm by its configuration and its number
- * of pages, and reach memory by vm_memory_write(). Here that is pwrite() on the VM's descriptor, so a
- * file that is meant to confuse a loader confuses a process of the VM's owner and not the kernel.
- * Why not the other way round: docs/adr/0004-the-vmx-loads-its-guest.md.
+ * src/vmm/loader_linux.c and loader_multiboot.c know a struct vm by its configuration and its
+ * number of pages, and reach memory by vm_memory_write(). Here that is pwrite() on the VM's
+ * descriptor, so a file that is meant to confuse a loader confuses a process of the VM's owner
+ * and not the kernel. Why not the other way round: docs/adr/0004-the-vmx-loads-its-guest.md.
  *
  * Invariants
- *   - `machine` below has the sizes that VMK_VM_CREATE answered; nothing else of struct vm is used.
+ *   - `machine` below has the sizes that VMK_VM_CREATE answered; nothing else of struct vm is
+ *     used.
  * Locking    none: one thread, one load at a time.
  */
 #include "agents/vmtools/guest/load.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -60,7 +62,7 @@ vmk_status vm_memory_write(struct vm *vm, gpa_t gpa, const void *in, size_t size
         ssize_t n = pwrite(descriptor, from, size, (off_t)at);
 
         if (n <= 0)
-            return VMK_NOT_FOUND;
+            return n < 0 && errno == ENOMEM ? VMK_NO_MEMORY : VMK_NOT_FOUND;
         from += n;
         at += (uint64_t)n;
         size -= (size_t)n;

@@ -2,6 +2,7 @@
 #
 # A line reads "Nov 21 19:19:49 HOST kern.info kernel: TEXT". The kernel's lines carry a time of their
 # own, so only TEXT is kept; warnings and worse are in vmkwarning.log too. -v size= bytes of a file, keep= old ones, folder=.
+# A file that is there already is continued.
 
 function rotate(name,    i, path) {
     path = folder "/" name
@@ -12,7 +13,17 @@ function rotate(name,    i, path) {
     written[name] = 0
 }
 
+# Bytes of a file from before this program.
+function bytes_of(path,    command, bytes) {
+    command = "wc -c <" path " 2>/dev/null"
+    command | getline bytes
+    close(command)
+    return bytes + 0
+}
+
 function put(name, text) {
+    if (!(name in written))
+        written[name] = bytes_of(folder "/" name)
     if (written[name] + length(text) + 1 > size && written[name])
         rotate(name)
     print text >>(folder "/" name)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * trace/hdr.c -- a histogram of durations over many orders of magnitude, in constant memory.
+ * lib/hdr.c -- a histogram of durations over many orders of magnitude, in constant memory.
  *
- * Values below 16 have a bucket each; above, the four bits behind the leading one choose among the
- * sixteen of their octave.
+ * Values below 16 have a bucket each; above, the four bits behind the leading one choose among
+ * the sixteen of their octave.
  *
  * Invariants
  *   - hdr_upper(bucket_of(v)) >= v, and hdr_upper(bucket_of(v) - 1) < v.
- * Locking    none: one thread.
+ * Locking    the caller's.
  * Sources    [HDR]
  */
-#include "trace/hdr.h"
+#include "lib/hdr.h"
 
 static unsigned bucket_of(uint64_t value)
 {
@@ -50,16 +50,15 @@ void hdr_merge(struct hdr *into, const struct hdr *from)
         into->buckets[i] += from->buckets[i];
 }
 
-uint64_t hdr_percentile(const struct hdr *h, double percent)
+uint64_t hdr_permille(const struct hdr *h, unsigned permille)
 {
-    double wanted = (double)h->count * percent / 100.0;
     uint64_t seen = 0;
 
     if (!h->count)
         return 0;
     for (unsigned i = 0; i < HDR_BUCKETS; i++) {
         seen += h->buckets[i];
-        if (h->buckets[i] && (double)seen >= wanted)
+        if (h->buckets[i] && seen * 1000 >= h->count * permille)
             return MIN(hdr_upper(i), h->max);
     }
     return h->max;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * trace/hdr.h -- a histogram of durations over many orders of magnitude, in constant memory.
+ * lib/hdr.h -- a histogram of durations over many orders of magnitude, in constant memory.
  *
- * Buckets are 16 to the octave, so a percentile is exact to 1/16 (about 3 % at its middle); count,
- * sum and maximum are exact. Two histograms add up without loss.
+ * Buckets are 16 to the octave, so a percentile is exact to 1/16 (about 3 % at its middle);
+ * count, sum and maximum are exact. Two histograms add up without loss.
  *
  * Invariants
  *   - The sum of the buckets is `count`.
- * Locking    none: one thread.
+ * Locking    the caller's.
  * Sources    [HDR]
  */
 #pragma once
@@ -24,7 +24,9 @@ struct hdr {
 
 void hdr_add(struct hdr *h, uint64_t value);
 void hdr_merge(struct hdr *into, const struct hdr *from);
-/* The least value that `percent` of all are at or below (its bucket's upper end); 0 if empty. */
-uint64_t hdr_percentile(const struct hdr *h, double percent);
+/*
+ * The least value that `permille` of all are at or below (its bucket's upper end); 0 if empty.
+ */
+uint64_t hdr_permille(const struct hdr *h, unsigned permille);
 /* The i-th bucket's upper end (inclusive), for plots. */
 uint64_t hdr_upper(unsigned bucket);
