@@ -13,7 +13,8 @@
 #   bochs  tests/bochs/*.sh          the same; as many at once as there are CPUs
 #   soak   build/orrery-sim          all scenarios with fresh seeds, until one fails
 #
-# A test's output is kept in build/results/LANE-NAME.log; a failed one's is shown.
+# A test's output is kept in build/results/LANE-NAME.log; a failed one's is shown, and what failed
+# in it once more before the last line.
 set -u
 [ "${1-}" != --help ] || exec sed -n '4,/^[^#]/s/^# \{0,1\}//p' "$0"
 cd "$(dirname "$0")/.." || exit 1
@@ -95,6 +96,9 @@ mem.hard-below=380 mem.low-below=1 mem.goal=900"
     echo "$passed $failed" >"$results/$lane-$name.count"
     if [ "$failed" -ne 0 ]; then
         sed "s/^/$lane $name: /" "$log" | tail -n 60
+        # What failed, for the end of the whole run: Check's lines, ours, or the last ones.
+        { grep -E '^FAIL |:[FE]:' "$log" || tail -n 3 "$log"; } | head -n 10 |
+            sed "s/^/$lane $name: /" >"$results/$lane-$name.failed"
     fi
     echo "$lane $name: $passed passed, $failed failed"
 }
@@ -181,6 +185,9 @@ for lane in "$@"; do
         '{ p += $1; f += $2 } END { print p + 0, f + (n > NR ? n - NR : 0) }')
     passed=$((passed + ${counts% *}))
     failed=$((failed + ${counts#* }))
+done
+for lane in "$@"; do
+    cat "$results/$lane"-*.failed 2>/dev/null
 done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
