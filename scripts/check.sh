@@ -33,7 +33,7 @@ run_one() {
     log=$results/$lane-$name.log
     case $lane in
     unit)
-        timeout 300 "$test" >"$log" 2>&1 </dev/null
+        CK_DEFAULT_TIMEOUT=300 timeout 900 "$test" >"$log" 2>&1 </dev/null
         status=$?
         # Check's summary: 100%: Checks: 5, Failures: 0, Errors: 0
         set -- $(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\).*/\1 \2 \3/p' "$log" |
@@ -67,9 +67,9 @@ mem.hard-below=380 mem.low-below=1 mem.goal=900"
             ;;
         *) set -- run "$test" ;;
         esac
-        timeout 300 "$SIM" "$@" --seed="$SEED" >"$log" 2>&1 </dev/null
+        timeout 900 "$SIM" "$@" --seed="$SEED" >"$log" 2>&1 </dev/null
         status=$?
-        timeout 300 "$SIM" "$@" --seed="$SEED" >"$log2" 2>&1 </dev/null
+        timeout 900 "$SIM" "$@" --seed="$SEED" >"$log2" 2>&1 </dev/null
         passed=1 failed=0
         case $name in
         canary*) [ $status -ne 0 ] && status=0 || status=1 ;;

@@ -63,7 +63,7 @@ exit 7
 COMMANDS
 )
 scripts/run.sh --platform "$platform" --host-cmd "$commands" --log "${out%.txt}.log" \
-    --timeout 240 >"$out" 2>"${out%.txt}.err" </dev/null
+    --timeout 600 >"$out" 2>"${out%.txt}.err" </dev/null
 verdict "qemu control" $? 7 "$out" '^debian: 1' '^rpc ends 0' '^PASS rpc' '^after the reset' \
     'Guest: hello from the guest' '^start 0' 'Display Name: stay' 'esxtop 0: 3 lines' \
     '^demo holds what it may' '^stay has its memory' '^memory set 0: 77 8' \

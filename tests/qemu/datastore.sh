@@ -17,7 +17,7 @@ truncate -s 1G "$disk"
 head -c 3000000 /dev/urandom >"$work/data"
 check 'datastore made by the tool' sh -c "'$tool' '$disk' part-create && '$tool' '$disk' part-add vmfs &&
     '$tool' '$disk@p1' mkfs -L datastore1 && '$tool' '$disk@p1' cp '$work/data' :/data"
-scripts/run.sh --vms 0 --host-disk "$disk" --timeout 200 --host-cmd 'cd /vmfs/volumes/datastore1 || exit 1
+scripts/run.sh --vms 0 --host-disk "$disk" --timeout 600 --host-cmd 'cd /vmfs/volumes/datastore1 || exit 1
     md5sum data; mkdir d && cp data d/copy && cmp data d/copy && ln -s copy d/link && mv d e &&
     echo "from the host" >h.txt && df . | grep -q vmfs/volumes && echo all done; ls /vmfs/volumes' >"$out" 2>&1 </dev/null
 check 'datastore found at boot' grep -q datastore1 "$out"

@@ -19,7 +19,7 @@ boot() {
     shift 3
     out=$results/out-qemu-disks-$b_name.txt
     rm -f "$out.raw"
-    timeout 200 qemu-system-x86_64 -nodefaults -display none -no-reboot \
+    timeout 600 qemu-system-x86_64 -nodefaults -display none -no-reboot \
         -accel tcg,thread=multi -cpu max -M q35 -m 512 -smp "$b_cpus" -serial "file:$out.raw" \
         -kernel "$BUILD/metal/orrery.elf" -append "$b_args" "$@" </dev/null >"$out.err" 2>&1
     tr -d '\r' <"$out.raw" >"$out"
@@ -134,7 +134,7 @@ rm -f "$out.raw"
     -blockdev driver=throttle,node-name=slow,throttle-group=tg,file.driver=null-co,file.size=16777216 \
     -chardev "pipe,id=mon,path=$work/monitor" -mon chardev=mon) &
 exec 3<>"$work/monitor.in"
-for _ in $(seq 300); do
+for _ in $(seq 1200); do
     grep -aq 'path vmhba0:C0:T3:L5' "$out.raw" 2>/dev/null && break
     sleep 0.1
 done

@@ -135,7 +135,8 @@ check 'a VM moved into the datastore' sh -e -c "
 # Killed with everything in flight, a while after so many files were synced.
 wanted=$(($(date +%s) % 6 + 3))
 run_vm="hostname; cat /etc/new/file; [ -e /etc/motd ] || echo no motd
-cd $volume/vm && { vmx vm.vmx; echo \"vmx ends \$?\"; } & sleep 1; tail -n +1 -f $volume/vm/vm.out & wait %1"
+cd $volume/vm && { vmx vm.vmx; echo \"vmx ends \$?\"; } &
+until [ -e $volume/vm/vm.out ]; do usleep 100000; done; tail -n +1 -f $volume/vm/vm.out & wait %1"
 boot 2 "$run_vm" &
 run=$!
 wait_for "$out-2.txt" "SYNCED $wanted" $run

@@ -26,7 +26,7 @@ machine() {
     (cd "$work/root" && tar --format=ustar --owner=0 --group=0 -czf "$work/modules/root.tgz" .)
     (cd "$work/modules" && tar --format=ustar -cf ../modules.tar root.tgz)
     : >"$m_log"
-    timeout 120 qemu-system-x86_64 -nodefaults -display none -cpu max -accel tcg,thread=multi \
+    timeout 400 qemu-system-x86_64 -nodefaults -display none -cpu max -accel tcg,thread=multi \
         -m 512 -kernel "$BUILD/metal/orrery.elf" -initrd "$work/modules.tar" \
         -append 'log=com2 init=/init' -serial null -serial "file:$m_log" "$@"
     m_status=$?
@@ -46,9 +46,9 @@ count() {  # count PATTERN: how many lines of the log have it
     grep -a -c "$1" "$m_log" 2>/dev/null || :
 }
 
-wait_for() {  # wait_for COUNT PATTERN: in the log, for a minute
+wait_for() {  # wait_for COUNT PATTERN: in the log, for five minutes
     w_tries=0
-    while n=$(count "$2") && [ "${n:-0}" -lt "$1" ] && [ $w_tries -lt 300 ]; do
+    while n=$(count "$2") && [ "${n:-0}" -lt "$1" ] && [ $w_tries -lt 1500 ]; do
         sleep 0.2
         w_tries=$((w_tries + 1))
     done
@@ -99,8 +99,8 @@ judge 0 'ACPI: power button' 'Boot: powering off'
 # A person at the machine itself: keys in, text with control sequences on the screen. The screen is what is
 # in the memory of the VGA adapter, every second byte an attribute.
 mkfifo "$work/keys"
-machine 'keyboard and screen' 'echo ready >/dev/kmsg; printf "\033[2J\033[5;3H"; read word; echo "typed $word" >/dev/kmsg
-printf "\033[7m[%s]\033[m" "$word"; read end; poweroff -f' \
+machine 'keyboard and screen' 'printf "\033[2J\033[5;3H"; echo ready >/dev/kmsg; read word; echo "typed $word" >/dev/kmsg
+printf "\033[7m[%s]\033[m" "$word"; echo shown >/dev/kmsg; read end; poweroff -f' \
     -M q35 -vga std -monitor stdio <"$work/keys" >/dev/null &
 m_log=$results/out-qemu-platform-keyboard-and-screen.log
 m_name='keyboard and screen'
@@ -110,10 +110,13 @@ for key in shift-h a x backspace l l o shift-1 ret; do
     echo "sendkey $key" >&3
     sleep 0.3
 done
-wait_for 1 'typed Hallo!'
+wait_for 1 'user: shown'
 sleep 1
 echo "pmemsave 0xb8000 4000 \"$work/vga\"" >&3
-sleep 1
+for _ in $(seq 100); do
+    [ "$(stat -c %s "$work/vga" 2>/dev/null)" = 4000 ] && break
+    sleep 0.1
+done
 echo 'sendkey ret' >&3
 exec 3>&-
 wait $!

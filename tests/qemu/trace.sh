@@ -67,8 +67,8 @@ traced classes 0 --cpus 2 --guest "$BUILD/guest/hello.elf" --trace-classes vm &&
     fi
 
 # A panic: the last records as lines, and the packets of the flight recorder on the disk.
-traced panic 124 --cpus 2 --guest "$BUILD/guest/hello.elf" --trace-mode flight --timeout 20 \
-    --kernel-args fault=0xdead000000
+traced panic 125 --cpus 2 --guest "$BUILD/guest/hello.elf" --trace-mode flight --timeout 300 \
+    --kernel-args 'fault=0xdead000000 blueScreenTimeout=2'
 verdict "trace in a panic" 0 0 "$log" '^PANIC: #PF' 'trace: the last [0-9]* of [0-9]* records' \
     ' sys  world_name id=[0-9]* kind=WORLD .* name="init"' 'bytes of packets sent'
 whole_trace "trace after a panic" "$dir" 0 world_name

@@ -89,10 +89,10 @@ at=0
 while [ $at -lt 6000 ]; do
     cp "$dir/good/pcpu0" "$dir/bad/pcpu0"
     patch pcpu0 $at 125
-    timeout 20 "$tool" stats --no-ideal "$dir/bad" >/dev/null 2>&1
+    timeout 120 "$tool" stats --no-ideal "$dir/bad" >/dev/null 2>&1
     [ $? -eq 3 ] || silent=$((silent + 1))
     unsummed pcpu0 0
-    timeout 20 "$tool" verify "$dir/bad" >/dev/null 2>&1
+    timeout 120 "$tool" verify "$dir/bad" >/dev/null 2>&1
     status=$?
     tried=$((tried + 1))
     [ $status -eq 0 ] || noticed=$((noticed + 1))
