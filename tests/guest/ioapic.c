@@ -82,8 +82,8 @@ static void on_edge(struct guest_frame *frame)
     (void)frame;
     handled_on = apic_id();
     tmr_in_handler = in_tmr(EDGE);
-    edges++;
     apic_eoi();
+    edges++;  // behind the end: whoever waits for it may ask who has the lower priority
 }
 
 static void on_level(struct guest_frame *frame)

@@ -34,7 +34,7 @@ static uint32_t self;
 
 static void on_vector(struct guest_frame *frame)
 {
-    counts[frame->vector]++;
+    __atomic_add_fetch(&counts[frame->vector], 1, __ATOMIC_SEQ_CST);  // of both processors
     if (order_count < 4)
         order[order_count++] = (unsigned)frame->vector;
     apic_eoi();
@@ -65,7 +65,7 @@ static void on_nesting(struct guest_frame *frame)
 static void on_nmi(struct guest_frame *frame)
 {
     (void)frame;
-    nmis++;
+    __atomic_add_fetch(&nmis, 1, __ATOMIC_SEQ_CST);
 }
 
 static void window(void)
