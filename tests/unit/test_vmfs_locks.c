@@ -120,6 +120,96 @@ START_TEST(test_vmfs__descriptor_locked_by_its_old_number__nobody_loses_a_lock)
 }
 END_TEST
 
+/* Writes what another implementation leaves in the lock of a file that `readers` hosts share, by turns these two. */
+static void share_lock(struct block_device *device, uint64_t lock, uint32_t mode,
+                       uint32_t readers, const uint8_t (*slots)[VMFS_SECTOR])
+{
+    uint8_t sector[VMFS_SECTOR];
+
+    ck_assert_uint_eq(block_read(device, LVM_DATA + lock, sector, sizeof(sector)), VMK_OK);
+    put_le32(sector + LOCK_MODE, mode);
+    memset(sector + LOCK_OWNER, 0, VMFS_UUID_SIZE);
+    put_le32(sector + LOCK_HOLDERS, readers);
+    for (unsigned i = 0; i < MIN(readers, LOCK_HOLDERS_MAX); i++) {
+        uint8_t *holder = sector + LOCK_HOLDER + (size_t)i * LOCK_HOLDER_SIZE;
+
+        put_le64(holder, le64(slots[i % 2] + HB_ADDRESS));
+        put_le64(holder + 8, le64(slots[i % 2] + HB_GENERATION));
+        memcpy(holder + 16, slots[i % 2] + HB_OWNER, VMFS_UUID_SIZE);
+    }
+    ck_assert_uint_eq(block_write(device, LVM_DATA + lock, sector, sizeof(sector)), VMK_OK);
+}
+
+/* The slot that the host has, as it stands. */
+static void slot_of_host(struct block_device *device, unsigned host, uint8_t *slot)
+{
+    const struct vmfs_uuid uuid = host_uuid(host);
+
+    for (unsigned i = 0; i < HB_SLOTS; i++) {
+        ck_assert_uint_eq(
+            block_read(device, LVM_DATA + HB_BASE + i * VMFS_SECTOR, slot, VMFS_SECTOR),
+            VMK_OK);
+        if (le32(slot + HB_STATE) == HB_IN_USE &&
+            !memcmp(slot + HB_OWNER, uuid.raw, sizeof(uuid.raw)))
+            return;
+    }
+    ck_abort_msg("host %u has no heartbeat", host);
+}
+
+/* Several hosts have a file open to read: the lock lists them, and names no owner. */
+START_TEST(test_vmfs__lock_shared_by_readers__broken_when_all_are_dead_and_not_before)
+{
+    const uint32_t mode = _i ? LOCK_MULTI_WRITER : LOCK_SHARED;
+    struct disk_model *disk;
+    struct vmfs_volume *a = open_fresh(&disk, false);
+    struct vmfs_volume *b = mount_as(disk_model_device(disk), 2, false);
+    struct vmfs_volume *c;
+    uint8_t slots[2][VMFS_SECTOR];
+    struct vmfs_lock_info lock;
+    vmk_status status;
+    plat_ns began;
+    vmfs_id file;
+
+    ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+    ck_assert_uint_eq(vmfs_tick(b), VMK_OK);
+    c = mount_as(disk_model_device(disk), 3, false);
+    ck_assert_uint_eq(vmfs_tick(c), VMK_OK);
+    ck_assert_uint_eq(vmfs_create(a, vmfs_root(a), "x", VMFS_FILE, 0600, 0, 0, NULL, &file),
+                      VMK_OK);
+    ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+    ck_assert_uint_eq(vmfs_lock_info(a, file, &lock), VMK_OK);
+    slot_of_host(disk_model_device(disk), 2, slots[0]);
+    slot_of_host(disk_model_device(disk), 3, slots[1]);
+    share_lock(disk_model_device(disk), lock.address, mode, 2, slots);
+    vmfs_abandon(b);
+    began = plat_time_now();
+    while (plat_time_now() - began < 3 * HB_DEAD_NS) {  // the second one lives
+        time_passes(1000000000ull);
+        ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+        ck_assert_uint_eq(vmfs_tick(c), VMK_OK);
+        ck_assert_uint_eq(vmfs_write(a, file, 0, "mine", 4), VMK_CONTENDED);
+    }
+    vmfs_abandon(c);
+    began = plat_time_now();
+    do {
+        time_passes(1000000000ull);
+        ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+        status = vmfs_write(a, file, 0, "mine", 4);
+        if (plat_time_now() - began < HB_DEAD_NS)
+            ck_assert_uint_eq(status, VMK_CONTENDED);
+        ck_assert(plat_time_now() - began < 3 * HB_DEAD_NS);
+    } while (status == VMK_CONTENDED);
+    ck_assert_uint_eq(status, VMK_OK);
+    ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+    /* More than its sector lists: nobody can say that they are all dead. */
+    share_lock(disk_model_device(disk), lock.address, mode, LOCK_HOLDERS_MAX + 1, slots);
+    ck_assert_uint_eq(vmfs_write(a, file, 0, "mine", 4), VMK_CONTENDED);
+    share_lock(disk_model_device(disk), lock.address, LOCK_FREE, 0, slots);
+    ck_assert_uint_eq(problems(a), 0);
+    close_last(disk, a);
+}
+END_TEST
+
 /*
  * A volume that ESXi left in the middle of a change: its slot names a journal block with one
  * record in it.
@@ -274,6 +364,9 @@ int main(void)
         tcase, test_vmfs__dead_host__its_locks_are_broken_after_the_timeout_and_never_before);
     tcase_add_test(tcase, test_vmfs__descriptor_locked_by_its_old_number__nobody_loses_a_lock);
     tcase_add_test(tcase, test_vmfs__journal_of_esxi_open__only_read);
+    tcase_add_loop_test(
+        tcase, test_vmfs__lock_shared_by_readers__broken_when_all_are_dead_and_not_before, 0,
+        2);
     tcase_add_test(tcase, test_vmfs__beating_host__is_never_taken_for_dead);
     tcase_add_test(tcase,
                    test_vmfs__two_hosts_one_killed_at_every_step__no_file_has_two_owners);

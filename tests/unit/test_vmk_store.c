@@ -129,21 +129,25 @@ static void datastores(void)
 }
 STORE_TEST(test_vmk_datastore__made_listed_found_again, datastores)
 
-static struct vmk_swap swap_now(void)
-{
-    struct vmk_swap s = {.place = 77};
-
-    ck_assert_int_eq(request(device, VMK_SWAP_GET, &s, sizeof(s)), 0);
-    return s;
-}
-
-static int64_t swap_to(uint32_t place, const char *name)
-{
-    struct vmk_swap_set s = {.place = place};
-
-    snprintf(s.name, sizeof(s.name), "%s", name);
-    return request(device, VMK_SWAP_SET, &s, sizeof(s));
-}
+/* THING_now() asks where it is kept, THING_to() moves it. */
+#define PLACE_CALLS(thing, got, get, wanted, set)                                              \
+    static struct got thing##_now(void)                                                        \
+    {                                                                                          \
+        struct got now = {.place = 77};                                                        \
+                                                                                               \
+        ck_assert_int_eq(request(device, get, &now, sizeof(now)), 0);                          \
+        return now;                                                                            \
+    }                                                                                          \
+                                                                                               \
+    static int64_t thing##_to(uint32_t place, const char *where)                               \
+    {                                                                                          \
+        struct wanted to = {.place = place};                                                   \
+                                                                                               \
+        snprintf(to.name, sizeof(to.name), "%s", where);                                       \
+        return request(device, set, &to, sizeof(to));                                          \
+    }
+PLACE_CALLS(swap, vmk_swap, VMK_SWAP_GET, vmk_swap_set, VMK_SWAP_SET)
+PLACE_CALLS(coredump, vmk_coredump, VMK_COREDUMP_GET, vmk_coredump_set, VMK_COREDUMP_SET)
 
 static void swap_space(void)
 {
@@ -174,22 +178,6 @@ static void swap_space(void)
     ck_assert_uint_eq(swap_now().active, 0);
 }
 STORE_TEST(test_vmk_swap__moved_to_a_device_a_datastore_and_off, swap_space)
-
-static struct vmk_coredump coredump_now(void)
-{
-    struct vmk_coredump c = {.place = 77};
-
-    ck_assert_int_eq(request(device, VMK_COREDUMP_GET, &c, sizeof(c)), 0);
-    return c;
-}
-
-static int64_t coredump_to(uint32_t place, const char *name)
-{
-    struct vmk_coredump_set s = {.place = place};
-
-    snprintf(s.name, sizeof(s.name), "%s", name);
-    return request(device, VMK_COREDUMP_SET, &s, sizeof(s));
-}
 
 static void coredumps(void)
 {

@@ -210,12 +210,13 @@ enum vmfs_provision {
 /* Gives [0, length) its blocks and makes the file at least that long. */
 must_check vmk_status vmfs_allocate(struct vmfs_volume *volume, vmfs_id file, uint64_t length,
                                     enum vmfs_provision how);
-/* The lock of a file as it stands on disk. */
+/* A lock as it stands on disk. */
 struct vmfs_lock_info {
-    uint64_t address, heartbeat, heartbeat_generation, token;
-    uint32_t type, mode;
+    uint64_t address, heartbeat, heartbeat_generation, token, mtime;
+    uint32_t type, mode, holders;
     struct vmfs_uuid owner;
 };
+/* That of a file. */
 must_check vmk_status vmfs_lock_info(struct vmfs_volume *volume, vmfs_id file,
                                      struct vmfs_lock_info *out);
 /* That and the descriptor as lines of text; VMFS_DESCRIBE_SIZE bytes are enough. */

@@ -87,7 +87,7 @@ struct counts {
 };
 
 static vmk_status check_words(struct checker *c, uint32_t owner, const uint8_t *words,
-                              uint32_t count, unsigned depth, bool sub, struct counts *n)
+                              uint32_t count, unsigned depth, uint32_t zla, struct counts *n)
 {
     uint8_t *table = NULL;
     vmk_status status = VMK_OK;
@@ -98,13 +98,13 @@ static vmk_status check_words(struct checker *c, uint32_t owner, const uint8_t *
         if (!word)
             continue;
         if (!depth) {
-            if (!mark(c, owner, word, sub ? RES_SBC : RES_FBB))
+            if (!mark(c, owner, word, zla == ZLA_SB ? RES_SBC : RES_FBB))
                 continue;
             n->blocks++;
-            n->tbz += !sub && word & ADDR_TBZ;
+            n->tbz += zla != ZLA_SB && word & ADDR_TBZ;
             continue;
         }
-        if (!mark(c, owner, word, depth == 2 ? RES_PB2 : RES_PBC))
+        if (!mark(c, owner, word, depth == 2 || zla == ZLA_PB2_SINGLE ? RES_PB2 : RES_PBC))
             continue;
         n->pbs++;
         if (!table)
@@ -113,7 +113,7 @@ static vmk_status check_words(struct checker *c, uint32_t owner, const uint8_t *
             table ? bytes_get(c->v, resource_position(c->v, word), false, table, VMFS_PB_SIZE)
                   : VMK_NO_MEMORY;
         if (status == VMK_OK)
-            status = check_words(c, owner, table, VMFS_PB_WORDS, depth - 1, sub, n);
+            status = check_words(c, owner, table, VMFS_PB_WORDS, depth - 1, zla, n);
     }
     heap_free(table);
     return status;
@@ -230,9 +230,10 @@ static vmk_status check_descriptor(struct checker *c, uint32_t address)
     case ZLA_SB:
         if (length > (uint64_t)VMFS_FD_WORDS << shift)
             problem(c, "descriptor 0x%08x: longer than its map", address);
-        status = check_words(c, address, c->fd + FD_DATA, VMFS_FD_WORDS, 0, zla == ZLA_SB, &n);
+        status = check_words(c, address, c->fd + FD_DATA, VMFS_FD_WORDS, 0, zla, &n);
         break;
     case ZLA_PB:
+    case ZLA_PB2_SINGLE:
     case ZLA_DOUBLE: {
         uint8_t *words = vmfs_alloc(FD_DATA_SIZE);
 
@@ -240,7 +241,7 @@ static vmk_status check_descriptor(struct checker *c, uint32_t address)
             return VMK_NO_MEMORY;
         memcpy(words, c->fd + FD_DATA, FD_DATA_SIZE);
         status =
-            check_words(c, address, words, VMFS_FD_WORDS, zla == ZLA_PB ? 1 : 2, false, &n);
+            check_words(c, address, words, VMFS_FD_WORDS, zla == ZLA_DOUBLE ? 2 : 1, zla, &n);
         heap_free(words);
         break;
     }
@@ -380,21 +381,23 @@ static vmk_status check_lvm(struct checker *c)
 {
     for (unsigned i = 0; i < c->v->extent_count; i++) {
         const struct vmfs_extent *e = &c->v->extents[i];
+        const uint64_t at = lvm_pe_entry((e->data - LVM_DATA) >> LVM_PE_SHIFT);
         uint8_t head[VMFS_SECTOR];
-        uint8_t entry[128 * 4];
+        uint8_t table[VMFS_SECTOR];
+        const uint8_t *entry = table + at % VMFS_SECTOR;
         vmk_status status = block_read(e->device, LVM_BASE, head, sizeof(head));
 
         if (status == VMK_OK)
-            status = block_read(e->device, round_down(LVM_PE_TABLE, VMFS_SECTOR), entry,
-                                sizeof(entry));
+            status = block_read(e->device, round_down(at, VMFS_SECTOR), table, sizeof(table));
         if (status != VMK_OK)
             return status;
-        if (le32(head + LVM_D_PES) != e->pes || le64(head + LVM_D_DATA) != LVM_DATA ||
+        if ((!c->v->scattered && le32(head + LVM_D_PES) != e->pes) ||
+            le64(head + LVM_D_DATA) != LVM_DATA ||
             le64(head + LVM_D_TOTAL_BYTES) > e->device->size)
             problem(c, "%s: LVM head does not fit its volume", e->device->name);
-        if (entry[0] != 1 || le64(entry + 9) != LVM_DATA ||
-            le64(entry + 17) != e->first_pe << LVM_PE_SHIFT)
-            problem(c, "%s: first entry of the extent table is wrong", e->device->name);
+        if (entry[LVM_P_USED] != 1 || le64(entry + LVM_P_DEVICE_AT) != e->data ||
+            le64(entry + LVM_P_VOLUME_AT) != e->first_pe << LVM_PE_SHIFT)
+            problem(c, "%s: an entry of the extent table is wrong", e->device->name);
     }
     return VMK_OK;
 }

@@ -12,42 +12,25 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define HOLDER_SIZE 32u  // u64 heartbeat, u64 generation, UUID
-#define HOLDERS_MAX 8u
-
-/* Behind the holders: the lock's state between clusters, which is 0 here. */
-enum {
-    LOCK_HOLDER = 0x44,
-    LOCK_GLOBAL_HOLDERS = 0x164,
-    LOCK_GLOBAL_GENERATION = 0x168,
-    LOCK_GLOBAL_BREAK = 0x170,
-};
-
-static vmk_status read_lock(struct vmfs_volume *v, vmfs_id file, struct fd *fd,
-                            uint8_t lock[VMFS_SECTOR])
+/* Enters the volume; the caller leaves it. */
+static vmk_status enter_and_read(struct vmfs_volume *v, vmfs_id file, struct fd *fd,
+                                 uint8_t sector[VMFS_SECTOR])
 {
-    vmk_status status = fd_get(v, file, false, fd);
+    vmk_status status = volume_enter(v, false);
 
-    return status == VMK_OK ? lv_read(v, fd->position, lock, VMFS_SECTOR) : status;
+    if (status == VMK_OK)
+        status = fd_get(v, file, false, fd);
+    return status == VMK_OK ? lv_read(v, fd->position, sector, VMFS_SECTOR) : status;
 }
 
 vmk_status vmfs_lock_info(struct vmfs_volume *v, vmfs_id file, struct vmfs_lock_info *out)
 {
-    uint8_t lock[VMFS_SECTOR];
+    uint8_t sector[VMFS_SECTOR];
     struct fd fd;
-    vmk_status status = volume_enter(v, false);
+    vmk_status status = enter_and_read(v, file, &fd, sector);
 
     if (status == VMK_OK)
-        status = read_lock(v, file, &fd, lock);
-    if (status == VMK_OK) {
-        out->address = le64(lock + LOCK_ADDRESS);
-        out->heartbeat = le64(lock + LOCK_HB_ADDRESS);
-        out->heartbeat_generation = le64(lock + LOCK_HB_GENERATION);
-        out->token = le64(lock + LOCK_TOKEN);
-        out->type = le32(lock + LOCK_TYPE);
-        out->mode = le32(lock + LOCK_MODE);
-        memcpy(out->owner.raw, lock + LOCK_OWNER, VMFS_UUID_SIZE);
-    }
+        *out = lock_fields(sector);
     return volume_leave(v, status);
 }
 
@@ -71,36 +54,29 @@ static void say(struct text *t, const char *format, ...)
     t->length = MIN(t->length, t->room - 1);
 }
 
-static void uuid_text(const uint8_t *raw, char out[VMFS_UUID_TEXT])
+static void say_lock(struct text *t, const uint8_t *sector)
 {
-    struct vmfs_uuid uuid;
-
-    memcpy(uuid.raw, raw, VMFS_UUID_SIZE);
-    vmfs_uuid_text(&uuid, out);
-}
-
-static void say_lock(struct text *t, const uint8_t *lock)
-{
-    const uint32_t holders = le32(lock + LOCK_HOLDERS);
+    const struct vmfs_lock_info lock = lock_fields(sector);
     char uuid[VMFS_UUID_TEXT];
 
-    uuid_text(lock + LOCK_OWNER, uuid);
-    say(t, "Lock [type %08x offset %llu v %llu, hb offset %llu\n", le32(lock + LOCK_TYPE),
-        (unsigned long long)le64(lock + LOCK_ADDRESS),
-        (unsigned long long)le64(lock + LOCK_TOKEN),
-        (unsigned long long)le64(lock + LOCK_HB_ADDRESS));
+    vmfs_uuid_text(&lock.owner, uuid);
+    say(t, "Lock [type %08x offset %llu v %llu, hb offset %llu\n", lock.type,
+        (unsigned long long)lock.address, (unsigned long long)lock.token,
+        (unsigned long long)lock.heartbeat);
     say(t, "gen %llu, mode %u, owner %s mtime %llu\n",
-        (unsigned long long)le64(lock + LOCK_HB_GENERATION), le32(lock + LOCK_MODE), uuid,
-        (unsigned long long)le64(lock + LOCK_MTIME));
-    say(t, "num %u gblnum %u gblgen %llu gblbrk %u]\n", holders,
-        le32(lock + LOCK_GLOBAL_HOLDERS),
-        (unsigned long long)le64(lock + LOCK_GLOBAL_GENERATION),
-        le32(lock + LOCK_GLOBAL_BREAK));
-    for (uint32_t i = 0; i < MIN(holders, HOLDERS_MAX); i++) {
-        const uint8_t *holder = lock + LOCK_HOLDER + i * HOLDER_SIZE;
+        (unsigned long long)lock.heartbeat_generation, lock.mode, uuid,
+        (unsigned long long)lock.mtime);
+    say(t, "num %u gblnum %u gblgen %llu gblbrk %u]\n", lock.holders,
+        le32(sector + LOCK_GLOBAL_HOLDERS),
+        (unsigned long long)le64(sector + LOCK_GLOBAL_GENERATION),
+        le32(sector + LOCK_GLOBAL_BREAK));
+    for (uint32_t i = 0; i < MIN(lock.holders, LOCK_HOLDERS_MAX); i++) {
+        const uint8_t *at = sector + LOCK_HOLDER + i * LOCK_HOLDER_SIZE;
+        struct vmfs_uuid holder;
 
-        uuid_text(holder + 16, uuid);
-        say(t, "RO Owner[%u] HB Offset %llu %s\n", i, (unsigned long long)le64(holder), uuid);
+        memcpy(holder.raw, at + 16, VMFS_UUID_SIZE);
+        vmfs_uuid_text(&holder, uuid);
+        say(t, "RO Owner[%u] HB Offset %llu %s\n", i, (unsigned long long)le64(at), uuid);
     }
 }
 
@@ -132,14 +108,12 @@ static void say_descriptor(struct text *t, const struct fd *fd)
 vmk_status vmfs_describe(struct vmfs_volume *v, vmfs_id file, char *out, size_t room)
 {
     struct text t = {.out = out, .room = room};
-    uint8_t lock[VMFS_SECTOR];
+    uint8_t sector[VMFS_SECTOR];
     struct fd fd;
-    vmk_status status = volume_enter(v, false);
+    vmk_status status = enter_and_read(v, file, &fd, sector);
 
-    if (status == VMK_OK)
-        status = read_lock(v, file, &fd, lock);
     if (status == VMK_OK) {
-        say_lock(&t, lock);
+        say_lock(&t, sector);
         say_descriptor(&t, &fd);
     }
     return volume_leave(v, status);

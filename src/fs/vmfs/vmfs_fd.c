@@ -238,9 +238,11 @@ static vmk_status slot_of(struct fd *fd, uint64_t offset, bool make, uint64_t *s
             *slot = word_position(fd, block);
         return VMK_OK;
     case ZLA_PB:
+    case ZLA_PB2_SINGLE:
         if (block >> 10 >= VMFS_FD_WORDS)
             return VMK_OK;
-        status = pointer_block(fd, word_position(fd, block >> 10), RES_PBC, make, &at);
+        status = pointer_block(fd, word_position(fd, block >> 10),
+                               zla == ZLA_PB ? RES_PBC : RES_PB2, make, &at);
         break;
     case ZLA_DOUBLE:
         if (block >> 20 >= VMFS_FD_WORDS)
@@ -477,7 +479,10 @@ vmk_status map_fit(struct fd *fd, uint64_t length)
                 return VMK_OK;
             status = deepen(fd, ZLA_DOUBLE, RES_PB2);
             break;
-        default: return zla == ZLA_DOUBLE ? VMK_OK : VMK_CORRUPT;
+        case ZLA_DOUBLE: return VMK_OK;
+        /* A foreign file, which is not made deeper. */
+        case ZLA_PB2_SINGLE: return want == ZLA_DOUBLE ? VMK_UNSUPPORTED : VMK_OK;
+        default: return VMK_CORRUPT;
         }
     }
 }
@@ -585,7 +590,8 @@ vmk_status map_cut(struct fd *fd, uint64_t length, unsigned budget, uint64_t *le
     case ZLA_RESIDENT: return VMK_OK;
     case ZLA_FB:
     case ZLA_SB: reach = 0; break;
-    case ZLA_PB: reach = 10; break;
+    case ZLA_PB:
+    case ZLA_PB2_SINGLE: reach = 10; break;
     case ZLA_DOUBLE: reach = 20; break;
     default: return VMK_CORRUPT;
     }

@@ -343,17 +343,17 @@ static vmk_status write_pe_maps(struct making *m, unsigned i, uint64_t first)
         status = block_write(device, at, bitmap, 1024);
         memset(m->chunk, 0, TABLES_CHUNK);
         for (uint64_t k = 0; k < here; k++) {
-            uint8_t *e = m->chunk + k * 128;
+            uint8_t *e = m->chunk + k * LVM_PE_ENTRY;
 
-            e[0] = 1;
-            put_le32(e + 1, (uint32_t)(base + k));
-            put_le64(e + 9, LVM_DATA + ((base + k) << LVM_PE_SHIFT));
-            put_le64(e + 17, (first + base + k) << LVM_PE_SHIFT);
-            put_le64(e + 25, LVM_PE_SIZE);
-            put_le32(e + 33, 1);
+            e[LVM_P_USED] = 1;
+            put_le32(e + LVM_P_ID, (uint32_t)(base + k));
+            put_le64(e + LVM_P_DEVICE_AT, LVM_DATA + ((base + k) << LVM_PE_SHIFT));
+            put_le64(e + LVM_P_VOLUME_AT, (first + base + k) << LVM_PE_SHIFT);
+            put_le64(e + LVM_P_LENGTH, LVM_PE_SIZE);
+            put_le32(e + LVM_P_VERSION, 1);
         }
         if (status == VMK_OK)
-            status = block_write(device, at + 1024, m->chunk, LVM_PES_PER_MAP * 128u);
+            status = block_write(device, at + 1024, m->chunk, LVM_PES_PER_MAP * LVM_PE_ENTRY);
     }
     return status;
 }

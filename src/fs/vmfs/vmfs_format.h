@@ -81,6 +81,24 @@ enum lvm_volume_field {
     LVM_V_CONSUMED = 0x110,
 };
 
+enum lvm_pe_field {
+    LVM_P_USED = 0,
+    LVM_P_ID = 1,
+    LVM_P_VOLUME = 5,
+    LVM_P_DEVICE_AT = 9,
+    LVM_P_VOLUME_AT = 17,
+    LVM_P_LENGTH = 25,
+    LVM_P_VERSION = 33,
+};
+#define LVM_PE_ENTRY 128u
+
+/* Where the entry of the device's extent `pe` stands. */
+static inline uint64_t lvm_pe_entry(uint64_t pe)
+{
+    return LVM_PE_TABLE + pe / LVM_PES_PER_MAP * LVM_PE_MAP_STEP +
+           pe % LVM_PES_PER_MAP * LVM_PE_ENTRY;
+}
+
 /* ---- superblock: one sector at FS_BASE of the logical volume ---- */
 #define FS_BASE         0x200000ull
 #define FS_MAGIC        0x2FABF15Eu
@@ -136,13 +154,21 @@ enum lock_field {
     LOCK_MODE = 0x24,
     LOCK_OWNER = 0x28,
     LOCK_MTIME = 0x38,
-    LOCK_HOLDERS = 0x40,
+    LOCK_HOLDERS = 0x40,  // how many
+    LOCK_HOLDER = 0x44,   // u64 heartbeat, u64 generation, UUID
+    /* The lock's state between clusters, which is 0 here. */
+    LOCK_GLOBAL_HOLDERS = 0x164,
+    LOCK_GLOBAL_GENERATION = 0x168,
+    LOCK_GLOBAL_BREAK = 0x170,
 };
+#define LOCK_HOLDER_SIZE 32u
+#define LOCK_HOLDERS_MAX 8u  // in the lock's own sector
 
 enum lock_mode {
     LOCK_FREE = 0,
     LOCK_EXCLUSIVE = 1,
     LOCK_SHARED = 2,
+    LOCK_MULTI_WRITER = 3,
 };
 
 /* ---- heartbeats ---- */

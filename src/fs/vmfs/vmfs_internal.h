@@ -19,20 +19,24 @@
 #include "lib/list.h"
 #include "world/mutex.h"
 
-#define CACHE_BUCKETS   1024u
-#define CACHE_CLEAN_MAX 16384u  // sectors: 8 MiB and their heads
-#define TXN_AUTO        900u    // so many changed sectors commit by themselves
-#define TXN_MAX         1800u   // what one journal block can hold, with its table
-#define NAME_TABLES     4u      // directories whose names are in memory
-#define NAMES_LEAST     64u     // entries: smaller ones are searched
-#define NAMES_MOST      (1u << 20)
-#define DIR_CHUNK       29u  // entries read at once: 4,060 bytes
-#define LOCKS_AUTO      96u  // so many held locks are let go by themselves
-#define LV_AT_ONCE      8u   // requests to a device at once
+#define CACHE_BUCKETS     1024u
+#define CACHE_CLEAN_MAX   16384u  // sectors: 8 MiB and their heads
+#define TXN_AUTO          900u    // so many changed sectors commit by themselves
+#define TXN_MAX           1800u   // what one journal block can hold, with its table
+#define NAME_TABLES       4u      // directories whose names are in memory
+#define NAMES_LEAST       64u     // entries: smaller ones are searched
+#define NAMES_MOST        (1u << 20)
+#define DIR_CHUNK         29u  // entries read at once: 4,060 bytes
+#define LOCKS_AUTO        96u  // so many held locks are let go by themselves
+#define LV_AT_ONCE        8u   // requests to a device at once
+
+#define SYSTEM_BLOCKS_MAX 1024u  // file blocks of a system file
+#define PIECES_MAX        64u    // of the volume, each in one run on its device
 
 struct vmfs_extent {
     struct block_device *device;
     uint64_t first_pe, pes;
+    uint64_t data;  // where on the device
 };
 
 /* A metadata sector in memory. */
@@ -82,8 +86,8 @@ enum resource_kind {
 struct resource {
     uint32_t per_cluster, per_group, header, item_size, group_size, total, groups, clusters;
     uint32_t lock_type;
-    uint32_t hint;                        // cluster where the last search ended
-    uint32_t file_blocks[VMFS_FD_WORDS];  // file block numbers of the system file
+    uint32_t hint;                            // cluster where the last search ended
+    uint32_t file_blocks[SYSTEM_BLOCKS_MAX];  // file block numbers of the system file
     uint32_t file_block_count;
     uint8_t fb_shift;  // as the volume's
 };
@@ -97,9 +101,10 @@ struct open_file {
 
 struct vmfs_volume {
     struct mutex mutex;  // everything below
-    struct vmfs_extent extents[LVM_EXTENTS_MAX];
-    unsigned extent_count;
-    uint64_t size;  // bytes of the logical volume
+    struct vmfs_extent extents[PIECES_MAX];
+    unsigned extent_count, device_count;
+    bool scattered;  // a device has more than one of them: it is not grown
+    uint64_t size;   // bytes of the logical volume
     uint8_t super[VMFS_SECTOR];
     uint8_t fb_shift, sb_shift;  // 20 and 13, but on volumes that were VMFS-3 once
     bool old_geometry;           // such a volume: only read
@@ -238,6 +243,8 @@ must_check vmk_status lock_create(struct vmfs_volume *v, uint64_t address, uint3
 /* Lets go of all locks without pins. Everything must be durable. */
 must_check vmk_status locks_release(struct vmfs_volume *v);
 void locks_forget(struct vmfs_volume *v);
+/* The one reading of a lock sector. */
+struct vmfs_lock_info lock_fields(const uint8_t *sector);
 /* Makes the image of a fresh, free lock. */
 void lock_image_make(uint8_t *image, uint32_t type, uint64_t address, uint64_t mtime);
 

@@ -261,10 +261,12 @@ static vmk_status is_open(struct vmfs_volume *v, const struct replay *r, const u
 
         if (status != VMK_OK)
             return status;
-        *open = le32(sector + LOCK_MODE) == LOCK_EXCLUSIVE &&
-                le64(sector + LOCK_HB_ADDRESS) == r->hb_address &&
-                le64(sector + LOCK_HB_GENERATION) == r->generation &&
-                le64(sector + LOCK_TOKEN) == le64(locks + 16ull * i + 8);
+
+        const struct vmfs_lock_info lock = lock_fields(sector);
+
+        *open = lock.mode == LOCK_EXCLUSIVE && lock.heartbeat == r->hb_address &&
+                lock.heartbeat_generation == r->generation &&
+                lock.token == le64(locks + 16ull * i + 8);
     }
     return VMK_OK;
 }

@@ -175,9 +175,10 @@ static struct hb_watch *watch_of(struct vmfs_volume *v, uint64_t address)
  * Is the holder named by a lock dead? OK: yes, and buried. CONTENDED: it lives, or it is too
  * early to tell (ask again until HB_DEAD_NS have passed).
  */
-static vmk_status holder_is_dead(struct vmfs_volume *v, uint64_t slot, uint64_t generation,
-                                 const uint8_t *owner)
+static vmk_status holder_is_dead(struct vmfs_volume *v, const struct vmfs_lock_info *lock)
 {
+    const uint64_t slot = lock->heartbeat;
+    const uint8_t *owner = lock->owner.raw;
     uint8_t image[VMFS_SECTOR];
     vmk_status status;
 
@@ -189,7 +190,7 @@ static vmk_status holder_is_dead(struct vmfs_volume *v, uint64_t slot, uint64_t 
     if (status != VMK_OK)
         return status;
     if ((le32(image + HB_STATE) != HB_IN_USE && le32(image + HB_STATE) != HB_REPLAYING) ||
-        le64(image + HB_GENERATION) != generation ||
+        le64(image + HB_GENERATION) != lock->heartbeat_generation ||
         memcmp(image + HB_OWNER, owner, VMFS_UUID_SIZE) != 0)
         return VMK_OK;
     /*
@@ -217,6 +218,37 @@ static vmk_status holder_is_dead(struct vmfs_volume *v, uint64_t slot, uint64_t 
      */
     v->bury_wanted = slot;
     return VMK_CONTENDED;
+}
+
+static bool is_shared(const struct vmfs_lock_info *lock)
+{
+    return lock->mode == LOCK_SHARED || lock->mode == LOCK_MULTI_WRITER;
+}
+
+/*
+ * The same for every host that has the lock: a shared one has a list of them. This code takes
+ * none of these; ESXi does, for a disk that several hosts read.
+ */
+static vmk_status holders_are_dead(struct vmfs_volume *v, const uint8_t *sector)
+{
+    struct vmfs_lock_info lock = lock_fields(sector);
+    vmk_status status = VMK_OK;
+
+    if (!is_shared(&lock))
+        return holder_is_dead(v, &lock);
+    if (lock.holders > LOCK_HOLDERS_MAX)
+        return VMK_CONTENDED;  // the rest stands nobody knows where
+    if (le64(lock.owner.raw) || le64(lock.owner.raw + 8))
+        status = holder_is_dead(v, &lock);
+    for (uint32_t i = 0; i < lock.holders && status == VMK_OK; i++) {
+        const uint8_t *holder = sector + LOCK_HOLDER + (size_t)i * LOCK_HOLDER_SIZE;
+
+        lock.heartbeat = le64(holder);
+        lock.heartbeat_generation = le64(holder + 8);
+        memcpy(lock.owner.raw, holder + 16, VMFS_UUID_SIZE);
+        status = holder_is_dead(v, &lock);
+    }
+    return status;
 }
 
 vmk_status hb_bury_wanted(struct vmfs_volume *v)
@@ -389,6 +421,23 @@ vmk_status hb_others(struct vmfs_volume *v, bool *others)
 
 /* ---- locks ---- */
 
+struct vmfs_lock_info lock_fields(const uint8_t *sector)
+{
+    struct vmfs_lock_info lock = {
+        .address = le64(sector + LOCK_ADDRESS),
+        .heartbeat = le64(sector + LOCK_HB_ADDRESS),
+        .heartbeat_generation = le64(sector + LOCK_HB_GENERATION),
+        .token = le64(sector + LOCK_TOKEN),
+        .mtime = le64(sector + LOCK_MTIME),
+        .type = le32(sector + LOCK_TYPE),
+        .mode = le32(sector + LOCK_MODE),
+        .holders = le32(sector + LOCK_HOLDERS),
+    };
+
+    memcpy(lock.owner.raw, sector + LOCK_OWNER, VMFS_UUID_SIZE);
+    return lock;
+}
+
 void lock_image_make(uint8_t *image, uint32_t type, uint64_t address, uint64_t mtime)
 {
     memset(image, 0, VMFS_SECTOR);
@@ -421,7 +470,7 @@ static vmk_status remember(struct vmfs_volume *v, uint64_t address, const uint8_
     if (!lock)
         return VMK_NO_MEMORY;
     lock->address = address;
-    lock->token = le64(image + LOCK_TOKEN);
+    lock->token = lock_fields(image).token;
     lock->in_txn = true;
     memcpy(lock->image, image, VMFS_SECTOR);
     list_add_tail(&v->locks, &lock->link);
@@ -446,26 +495,39 @@ static void free_image(uint8_t *image)
     put_le32(image + LOCK_HOLDERS, 0);
 }
 
+/* Is it a lock of that type, and the one that belongs there? */
+static vmk_status check_place(const struct vmfs_lock_info *lock, uint64_t address,
+                              uint32_t type)
+{
+    if (lock->type == type && lock->address == address)
+        return VMK_OK;
+    vmk_log(VMK_LOG_ERROR, "VMFS: no lock of type %x at 0x%llx", type,
+            (unsigned long long)address);
+    return VMK_CORRUPT;
+}
+
 /* Nobody else mounts it: only the lock's place is checked, from memory if it was before. */
 static vmk_status check_private(struct vmfs_volume *v, uint64_t address, uint32_t type)
 {
     struct meta_sector *s;
     vmk_status status = meta_get(v, address, true, &s);
 
-    if (status == VMK_OK &&
-        (le32(s->data + LOCK_TYPE) != type || le64(s->data + LOCK_ADDRESS) != address)) {
-        vmk_log(VMK_LOG_ERROR, "VMFS: no lock of type %x at 0x%llx", type,
-                (unsigned long long)address);
-        status = VMK_CORRUPT;
+    if (status == VMK_OK) {
+        const struct vmfs_lock_info lock = lock_fields(s->data);
+
+        status = check_place(&lock, address, type);
     }
     return status;
 }
 
-/* Does the lock name this host's slot in this life of it? */
-static bool is_ours(const struct vmfs_volume *v, const uint8_t *image)
+/*
+ * Is it held, and not by this host's slot in this life of it? Of a shared one the slot means
+ * nothing: it is whoever had it alone before.
+ */
+static bool is_others(const struct vmfs_volume *v, const struct vmfs_lock_info *lock)
 {
-    return le64(image + LOCK_HB_ADDRESS) == v->hb_address &&
-           le64(image + LOCK_HB_GENERATION) == v->hb_generation;
+    return lock->mode != LOCK_FREE && (is_shared(lock) || lock->heartbeat != v->hb_address ||
+                                       lock->heartbeat_generation != v->hb_generation);
 }
 
 vmk_status lock_acquire(struct vmfs_volume *v, uint64_t address, uint32_t type)
@@ -485,15 +547,15 @@ vmk_status lock_acquire(struct vmfs_volume *v, uint64_t address, uint32_t type)
 
         if (status != VMK_OK)
             return status;
-        if (le32(image + LOCK_TYPE) != type || le64(image + LOCK_ADDRESS) != address) {
-            vmk_log(VMK_LOG_ERROR, "VMFS: no lock of type %x at 0x%llx", type,
-                    (unsigned long long)address);
-            return VMK_CORRUPT;
-        }
+
+        const struct vmfs_lock_info lock = lock_fields(image);
+
+        status = check_place(&lock, address, type);
+        if (status != VMK_OK)
+            return status;
         memcpy(fresh, image, VMFS_SECTOR);
-        if (le32(image + LOCK_MODE) != LOCK_FREE && !is_ours(v, image)) {
-            status = holder_is_dead(v, le64(image + LOCK_HB_ADDRESS),
-                                    le64(image + LOCK_HB_GENERATION), image + LOCK_OWNER);
+        if (is_others(v, &lock)) {
+            status = holders_are_dead(v, image);
             if (status != VMK_OK)
                 return status;
             v->locks_broken++;
@@ -520,7 +582,6 @@ vmk_status lock_acquire(struct vmfs_volume *v, uint64_t address, uint32_t type)
 static vmk_status create_private(struct vmfs_volume *v, uint64_t address, uint32_t type)
 {
     struct meta_sector *s;
-    uint64_t mtime, token;
     vmk_status status;
 
     meta_prefetch(v, address, VMFS_SECTOR, CREATE_AHEAD - address % CREATE_AHEAD, true);
@@ -529,10 +590,11 @@ static vmk_status create_private(struct vmfs_volume *v, uint64_t address, uint32
         status = meta_dirty(v, s);
     if (status != VMK_OK)
         return status;
-    mtime = le64(s->data + LOCK_MTIME) + 1;
-    token = le64(s->data + LOCK_TOKEN) + 1;
-    lock_image_make(s->data, type, address, mtime);
-    put_le64(s->data + LOCK_TOKEN, token);
+
+    const struct vmfs_lock_info before = lock_fields(s->data);
+
+    lock_image_make(s->data, type, address, before.mtime + 1);
+    put_le64(s->data + LOCK_TOKEN, before.token + 1);
     return VMK_OK;
 }
 
@@ -552,16 +614,17 @@ vmk_status lock_create(struct vmfs_volume *v, uint64_t address, uint32_t type)
     status = lv_read(v, address, image, sizeof(image));
     if (status != VMK_OK)
         return status;
-    lock_image_make(fresh, type, address, le64(image + LOCK_MTIME) + 1);
-    put_le64(fresh + LOCK_TOKEN, le64(image + LOCK_TOKEN));
+
+    const struct vmfs_lock_info before = lock_fields(image);
+
+    lock_image_make(fresh, type, address, before.mtime + 1);
+    put_le64(fresh + LOCK_TOKEN, before.token);
     /*
      * Whoever still has the number of a file that is gone may have locked it, to find nothing
      * there.
      */
-    if (le32(image + LOCK_TYPE) == type && le32(image + LOCK_MODE) != LOCK_FREE &&
-        !is_ours(v, image)) {
-        status = holder_is_dead(v, le64(image + LOCK_HB_ADDRESS),
-                                le64(image + LOCK_HB_GENERATION), image + LOCK_OWNER);
+    if (before.type == type && is_others(v, &before)) {
+        status = holders_are_dead(v, image);
         if (status != VMK_OK)
             return status;
     }

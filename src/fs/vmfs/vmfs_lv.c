@@ -35,7 +35,7 @@ static struct block_device *device_at(const struct vmfs_volume *v, uint64_t addr
             continue;
         *at = address - (e->first_pe << LVM_PE_SHIFT);
         *room = (e->pes << LVM_PE_SHIFT) - *at;
-        *at += LVM_DATA;
+        *at += e->data;
         return e->device;
     }
     return NULL;

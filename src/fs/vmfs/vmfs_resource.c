@@ -119,6 +119,47 @@ static uint32_t address_make(enum resource_kind kind, const struct resource *r,
 
 /* ---- loading ---- */
 
+/* The list of the system file's blocks, from its descriptor. */
+static vmk_status load_blocks(struct vmfs_volume *v, struct resource *r, const uint8_t *fd,
+                              const char **wrong)
+{
+    const uint32_t zla = le32(fd + FD_META + FD_ZLA);
+    const uint64_t length = le64(fd + FD_META + FD_LENGTH);
+    const uint32_t words = zla == ZLA_FB ? VMFS_FD_WORDS : SYSTEM_BLOCKS_MAX;
+    uint8_t *table = NULL;
+    vmk_status status = VMK_OK;
+
+    /* The bitmap of more than 50 TiB has secondary pointer blocks between it and its blocks. */
+    if (zla != ZLA_FB && zla != ZLA_PB2_SINGLE)
+        *wrong = "block list of an unknown kind";
+    else if (!length || length > words * fb_size(v))
+        *wrong = "length";
+    if (*wrong)
+        return VMK_OK;
+    r->file_block_count = (uint32_t)((length + fb_size(v) - 1) >> v->fb_shift);
+    if (zla == ZLA_PB2_SINGLE && !(table = vmfs_alloc(VMFS_PB_SIZE)))
+        return VMK_NO_MEMORY;
+    for (uint32_t i = 0; i < r->file_block_count && !*wrong && status == VMK_OK; i++) {
+        uint32_t word;
+
+        if (table && i % VMFS_PB_WORDS == 0) {
+            const uint64_t at =
+                resource_position(v, le32(fd + FD_DATA + 4ull * (i / VMFS_PB_WORDS)));
+
+            status = at ? lv_read(v, at, table, VMFS_PB_SIZE) : VMK_CORRUPT;
+            if (status != VMK_OK)
+                break;
+        }
+        word = le32((table ? table : fd + FD_DATA) + 4ull * (i % VMFS_PB_WORDS));
+        r->file_blocks[i] = addr_fb_block(word);
+        if (addr_type(word) != ADDR_FB ||
+            ((uint64_t)r->file_blocks[i] + 1) << v->fb_shift > v->size)
+            *wrong = "block address";
+    }
+    heap_free(table);
+    return status;
+}
+
 static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
 {
     struct resource *r = &v->resources[kind];
@@ -139,26 +180,19 @@ static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
     if (status != VMK_OK)
         return status;
 
-    const uint8_t *meta = fd + FD_META;
-    uint64_t length = le64(meta + FD_LENGTH);
-
-    if (le32(fd + LOCK_TYPE) != LOCK_FD || le32(meta + FD_TYPE) != FD_TYPE_SYSTEM)
-        wrong = "no system file's descriptor";
-    else if (le32(meta + FD_ZLA) != ZLA_FB)
-        wrong = "block list of an unknown kind";
-    else if (!length || length > VMFS_FD_WORDS * fb_size(v))
-        wrong = "length";
-    if (!wrong) {
-        r->file_block_count = (uint32_t)((length + fb_size(v) - 1) >> v->fb_shift);
-        for (uint32_t i = 0; i < r->file_block_count && !wrong; i++) {
-            uint32_t word = le32(fd + FD_DATA + 4ull * i);
-
-            r->file_blocks[i] = addr_fb_block(word);
-            if (addr_type(word) != ADDR_FB ||
-                ((uint64_t)r->file_blocks[i] + 1) << v->fb_shift > v->size)
-                wrong = "block address";
-        }
+    if (kind == RES_PB2 && !le32(fd + LOCK_TYPE)) {
+        /* Only files of more than 256 GiB need it, but such a volume is not one of ours. */
+        vmk_log(VMK_LOG_WARN, "VMFS: %s: no %s: read only", v->extents[0].device->name,
+                kinds[kind].name);
+        v->how.read_only = true;
+        return VMK_OK;
     }
+    if (le32(fd + LOCK_TYPE) != LOCK_FD || le32(fd + FD_META + FD_TYPE) != FD_TYPE_SYSTEM)
+        wrong = "no system file's descriptor";
+    else
+        status = load_blocks(v, r, fd, &wrong);
+    if (status != VMK_OK)
+        return status;
     if (!wrong) {
         status = lv_read(v, file_position(r, 0), head, sizeof(head));
         if (status != VMK_OK)
@@ -188,7 +222,7 @@ static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
         else {
             r->clusters =
                 (uint32_t)(((uint64_t)r->total + r->per_cluster - 1) / r->per_cluster);
-            if (!r->total || r->groups != (r->clusters + r->per_group - 1) / r->per_group)
+            if (!r->total || r->groups < (r->clusters + r->per_group - 1) / r->per_group)
                 wrong = "totals";
             /* The last cluster's head, and so every other, lies in the file. */
             else if (!resource_cluster_position(r, r->clusters - 1))
@@ -207,13 +241,14 @@ static vmk_status load_one(struct vmfs_volume *v, enum resource_kind kind)
 
 vmk_status resources_load(struct vmfs_volume *v)
 {
-    for (unsigned kind = 0; kind < RES_COUNT; kind++) {
-        vmk_status status = load_one(v, (enum resource_kind)kind);
+    /* The others may need it to find their blocks. */
+    vmk_status status = load_one(v, RES_PB2);
 
-        if (status != VMK_OK)
-            return status;
+    for (unsigned kind = 0; kind < RES_COUNT && status == VMK_OK; kind++) {
+        if (kind != RES_PB2)
+            status = load_one(v, (enum resource_kind)kind);
     }
-    return VMK_OK;
+    return status;
 }
 
 /* ---- taking and giving ---- */

@@ -118,6 +118,84 @@ vmk_status vmfs_probe(struct block_device *device, struct vmfs_extent_info *out)
     return VMK_OK;
 }
 
+/* Is it the first of those on its device? */
+static bool is_first_piece(const struct vmfs_volume *v, unsigned piece)
+{
+    unsigned i = 0;
+
+    while (v->extents[i].device != v->extents[piece].device)
+        i++;
+    return i == piece;
+}
+
+/* A run of the volume that lies in one piece on its device. What is wrong with it, or null. */
+static const char *piece_add(struct vmfs_volume *v, const struct vmfs_extent *e)
+{
+    struct vmfs_extent *before = v->extent_count ? &v->extents[v->extent_count - 1] : NULL;
+
+    for (unsigned i = 0; i < v->extent_count; i++) {
+        const struct vmfs_extent *o = &v->extents[i];
+
+        if (e->first_pe < o->first_pe + o->pes && o->first_pe < e->first_pe + e->pes)
+            return "the same extents as another device";
+    }
+    if (before && before->device == e->device &&
+        before->first_pe + before->pes == e->first_pe &&
+        before->data + (before->pes << LVM_PE_SHIFT) == e->data) {
+        before->pes += e->pes;
+        return NULL;
+    }
+    if (v->extent_count == PIECES_MAX)
+        return "the volume is in too many pieces";
+    v->extents[v->extent_count++] = *e;
+    return NULL;
+}
+
+/*
+ * A device that was grown while others followed it in the volume: only its table of extents
+ * says which it has. All devices of our own volumes, and the usual ones of others, have one run.
+ */
+static vmk_status load_table(struct vmfs_volume *v, struct block_device *device, uint64_t pes,
+                             bool reads, const char **wrong)
+{
+    const uint64_t room = (device->size - LVM_DATA) >> LVM_PE_SHIFT;
+    uint8_t sector[VMFS_SECTOR];
+
+    v->scattered = true;
+    for (uint64_t i = 0; pes && !*wrong; i++) {
+        const uint64_t at = lvm_pe_entry(i);
+        const uint8_t *entry = sector + at % VMFS_SECTOR;
+
+        if (i == (uint64_t)LVM_PES_PER_MAP * LVM_PE_MAPS_MAX || (i >= room && !reads)) {
+            *wrong = "fewer extents in its table than it should have";
+            break;
+        }
+        if (at % VMFS_SECTOR == 0) {
+            vmk_status status = block_read(device, at, sector, sizeof(sector));
+
+            if (status != VMK_OK)
+                return status;
+        }
+        if (entry[LVM_P_USED] != 1)
+            continue;
+
+        const uint64_t volume_at = le64(entry + LVM_P_VOLUME_AT);
+        const struct vmfs_extent e = {.device = device,
+                                      .first_pe = volume_at >> LVM_PE_SHIFT,
+                                      .pes = 1,
+                                      .data = LVM_DATA + (i << LVM_PE_SHIFT)};
+
+        if (volume_at % LVM_PE_SIZE || e.first_pe >> 20 ||
+            le64(entry + LVM_P_LENGTH) != LVM_PE_SIZE ||
+            le64(entry + LVM_P_DEVICE_AT) != e.data)
+            *wrong = "table of extents";
+        else
+            *wrong = piece_add(v, &e);
+        pes--;
+    }
+    return VMK_OK;
+}
+
 static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device,
                               uint8_t *volume_entry)
 {
@@ -150,40 +228,42 @@ static vmk_status load_extent(struct vmfs_volume *v, struct block_device *device
         return VMK_UNSUPPORTED;
     }
 
-    struct vmfs_extent *e = &v->extents[v->extent_count];
-    uint64_t last = le64(entry + LVM_V_LAST_PE);
+    const struct vmfs_extent e = {.device = device,
+                                  .first_pe = le64(entry + LVM_V_FIRST_PE),
+                                  .pes = le32(entry + LVM_V_PES),
+                                  .data = LVM_DATA};
+    const uint64_t last = le64(entry + LVM_V_LAST_PE);
+    const bool in_one = last - e.first_pe + 1 == e.pes;
 
-    e->device = device;
-    e->first_pe = le64(entry + LVM_V_FIRST_PE);
-    e->pes = le32(entry + LVM_V_PES);
-    if (!e->pes || e->pes >> 20 || e->first_pe >> 20 || last - e->first_pe + 1 != e->pes)
+    if (!e.pes || e.pes >> 20 || e.first_pe >> 20 ||
+        (!in_one && (last >> 20 || last < e.first_pe || last - e.first_pe < e.pes)))
         wrong = "range of extents";
-    else if (e->pes > (device->size - LVM_DATA) >> LVM_PE_SHIFT && !reads)
+    else if (e.pes > (device->size - LVM_DATA) >> LVM_PE_SHIFT && !reads)
         wrong = "more extents than the device holds";
     else if (!le32(entry + LVM_V_DEVICES) || le32(entry + LVM_V_DEVICES) > LVM_EXTENTS_MAX)
         wrong = "number of devices";
-    else if (v->extent_count &&
+    else if (v->device_count &&
              memcmp(entry + LVM_V_UUID, volume_entry + LVM_V_UUID, VMFS_UUID_SIZE) != 0)
         wrong = "of another volume (UUID)";
-    for (unsigned i = 0; i < v->extent_count && !wrong; i++) {
-        const struct vmfs_extent *o = &v->extents[i];
-
-        if (e->first_pe < o->first_pe + o->pes && o->first_pe < e->first_pe + e->pes)
-            wrong = "the same extents as another device";
-    }
+    else if (in_one)
+        wrong = piece_add(v, &e);
+    else
+        status = load_table(v, device, e.pes, reads, &wrong);
+    if (status != VMK_OK)
+        return status;
     if (wrong) {
         vmk_log(VMK_LOG_ERROR, "LVM: %s: %s", device->name, wrong);
         return VMK_CORRUPT;
     }
-    if (e->pes > (device->size - LVM_DATA) >> LVM_PE_SHIFT)
+    if (e.pes > (device->size - LVM_DATA) >> LVM_PE_SHIFT)
         vmk_log(VMK_LOG_WARN, "LVM: %s: %llu bytes of %llu are here: the rest cannot be read",
                 device->name, (unsigned long long)device->size,
-                (unsigned long long)(LVM_DATA + (e->pes << LVM_PE_SHIFT)));
+                (unsigned long long)(LVM_DATA + (e.pes << LVM_PE_SHIFT)));
     /* The oldest head counts: see settle_extents(). */
-    if (!v->extent_count ||
+    if (!v->device_count ||
         le64(entry + LVM_V_GENERATION) < le64(volume_entry + LVM_V_GENERATION))
         memcpy(volume_entry, entry, sizeof(entry));
-    v->extent_count++;
+    v->device_count++;
     return VMK_OK;
 }
 
@@ -212,6 +292,9 @@ static void settle_extents(struct vmfs_volume *v, const uint8_t *volume_entry)
         v->size += e.pes << LVM_PE_SHIFT;
     }
     v->extent_count = kept;
+    v->device_count = 0;
+    for (unsigned i = 0; i < kept; i++)
+        v->device_count += is_first_piece(v, i);
 }
 
 static vmk_status super_is_wrong(const struct vmfs_volume *v, const char *what)
@@ -228,13 +311,14 @@ static vmk_status find_descriptors(struct vmfs_volume *v)
     vmk_status status = lv_read(v, base, head, sizeof(head));
     uint32_t header = le32(head + RES_H_HEADER);
     uint32_t per_group = le32(head + RES_H_PER_GROUP);
+    const uint32_t said_header = le32(v->super + FS_FDC_HEADER);
+    const uint32_t said_clusters = le32(v->super + FS_FDC_CLUSTERS);
 
     if (status != VMK_OK)
         return status;
     /* The superblock of VMFS-3 does not say it. */
-    if (!v->old_geometry && (le32(v->super + FS_FDC_HEADER) != RES_HEADER_SIZE ||
-                             le32(v->super + FS_FDC_CLUSTERS) != RES_GROUP ||
-                             header != RES_HEADER_SIZE || per_group != RES_GROUP))
+    if (!v->old_geometry && ((said_header && said_header != header) ||
+                             (said_clusters && said_clusters != per_group)))
         return super_is_wrong(v, "place of the descriptors");
     if (header < VMFS_SECTOR || header % VMFS_SECTOR || header > fb_size(v) || !per_group ||
         per_group > 1024)
@@ -287,10 +371,10 @@ static vmk_status load_super(struct vmfs_volume *v, const uint8_t *volume_entry)
 {
     vmk_status status;
 
-    if (v->extent_count < le32(volume_entry + LVM_V_DEVICES) ||
+    if (v->device_count < le32(volume_entry + LVM_V_DEVICES) ||
         v->size != le64(volume_entry + LVM_V_SIZE)) {
         vmk_log(VMK_LOG_ERROR, "LVM: %u of %u devices are here: give all extents",
-                v->extent_count, le32(volume_entry + LVM_V_DEVICES));
+                v->device_count, le32(volume_entry + LVM_V_DEVICES));
         return VMK_NOT_FOUND;
     }
     status = lv_read(v, FS_BASE, v->super, VMFS_SECTOR);
@@ -467,6 +551,8 @@ static vmk_status grow(struct vmfs_volume *v, struct block_device *extent)
 
     if (status != VMK_OK || others)
         return status == VMK_OK ? VMK_BUSY : status;
+    if (v->scattered)
+        return VMK_UNSUPPORTED;
     /* In the order of the volume. */
     for (unsigned i = 0; i < count; i++) {
         unsigned place = 0;
@@ -509,9 +595,10 @@ static vmk_status grow(struct vmfs_volume *v, struct block_device *extent)
         v->extents[i].device = devices[i];
         v->extents[i].pes = pes[i];
         v->extents[i].first_pe = v->size >> LVM_PE_SHIFT;
+        v->extents[i].data = LVM_DATA;
         v->size += pes[i] << LVM_PE_SHIFT;
     }
-    v->extent_count = count;
+    v->extent_count = v->device_count = count;
     return resource_grow(v, (uint32_t)(total << (LVM_PE_SHIFT - VMFS_FB_SHIFT)));
 }
 
@@ -540,9 +627,11 @@ void vmfs_device_names(const struct vmfs_volume *v, char *out, size_t size)
     size_t at = 0;
 
     out[0] = 0;
-    for (unsigned i = 0; i < v->extent_count && at < size; i++)
-        at += (size_t)vmk_snprintf(out + at, size - at, "%s%s", i ? "," : "",
-                                   v->extents[i].device->name);
+    for (unsigned i = 0; i < v->extent_count && at < size; i++) {
+        if (is_first_piece(v, i))
+            at += (size_t)vmk_snprintf(out + at, size - at, "%s%s", i ? "," : "",
+                                       v->extents[i].device->name);
+    }
 }
 
 bool vmfs_is_read_only(const struct vmfs_volume *v)
@@ -592,7 +681,7 @@ vmk_status vmfs_statistics(struct vmfs_volume *v, struct vmfs_statistics *out)
     out->version = le32(v->super + FS_MAJOR_AT) == FS_MAJOR ? 5 : 3;
     out->major = le32(v->super + FS_MAJOR_AT);
     out->minor = v->super[FS_MINOR_AT];
-    out->extents = v->extent_count;
+    out->extents = v->device_count;
     out->size = v->size;
     out->free = fb << v->fb_shift;
     out->files = v->resources[RES_FDC].total;
