@@ -162,7 +162,7 @@ $(BUILD)/agents/vmtools: $(VMTOOLS_SRC:%=$(BUILD)/agents/obj/%.o)
 AGENT_PROGS += $(BUILD)/agents/vmtools
 # vmkfstools has the code of virtual disks in it (fs/vmdk), over file calls, with the packaged zlib.
 VMKFSTOOLS_SRC := $(wildcard src/agents/vmkfstools/*.c) src/core/status.c src/lib/format.c \
-                  $(addprefix src/fs/vmdk/,vmdk.c vmdk_descriptor.c vmdk_sparse.c vmdk_sparse_new.c vmdk_stream.c vmdk_manage.c)
+                  $(addprefix src/fs/vmdk/,vmdk.c vmdk_open.c vmdk_descriptor.c vmdk_sparse.c vmdk_sparse_open.c vmdk_sparse_new.c vmdk_stream.c vmdk_manage.c)
 $(BUILD)/agents/vmkfstools: $(VMKFSTOOLS_SRC) $(wildcard src/fs/zlib_heap.h src/fs/vmdk/*.h src/agents/vmkfstools/*.h)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -MMD -MP,$(STD)) $(WARN) -O2 -static -s -o $@ $(VMKFSTOOLS_SRC) -lz

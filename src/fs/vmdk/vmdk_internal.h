@@ -36,6 +36,38 @@ vmk_status vmdk_beside(const char *path, const char *name, char out[VMDK_NAME_MA
 vmk_status vmdk_suffix(const char *path, const char *suffix, char out[VMDK_NAME_MAX]);
 bool vmdk_all_zero(const void *data, size_t size);
 
+/* ---- a disk that is open ---- */
+
+struct extent {
+    struct vmdk_file file;  // handle null: ZERO, or the layer's main file
+    struct vmdk_file *in;   // where its bytes are
+    struct vmdk_sparse *sparse;
+    const struct vmdk_extent *line;
+    uint64_t begin, size;  // bytes of the disk
+};
+
+struct layer {
+    char name[VMDK_NAME_MAX];
+    struct vmdk_file file;  // with the descriptor
+    uint64_t text_at;       // where that lies in it
+    struct vmdk_descriptor *d;
+    struct extent *extents;
+    unsigned extent_count;
+};
+
+struct vmdk {
+    struct vmdk_store *store;
+    bool read_only, stream, touched;
+    unsigned layer_count;
+    uint64_t size;
+    struct layer *layers[VMDK_CHAIN_MAX];
+    uint8_t *grain;  // room for a new grain
+    uint32_t grain_size;
+    uint8_t *unpacked;  // streams: the grain whose marker is at unpacked_at of
+    const struct extent *unpacked_of;
+    uint64_t unpacked_at;
+};
+
 /* ---- sparse extents ---- */
 
 enum vmdk_where {
