@@ -107,3 +107,77 @@ wait_for() {
         sleep 0.25
     done
 }
+
+# ---- somebody types ----
+#
+# The terminal is a pipe, so each step types something and waits until the screen shows the answer.
+# Answers are computed by the shell ($((6*7))), so the echo of what was typed never matches. `prefix` is set.
+
+# terminal FILE SECONDS COMMAND: starts it on a terminal, and what it writes goes to the file. `terminal` is its pid.
+terminal() {
+    out=$1 seen=0 failed=
+    : >"$out"
+    t_keys=$(mktemp -u) && mkfifo "$t_keys"
+    timeout "$2" script -qefc "$3" /dev/null <"$t_keys" >"$out" 2>&1 &
+    terminal=$!
+    exec 3>"$t_keys"
+    rm "$t_keys"
+}
+
+# terminal_end: its status.
+terminal_end() {
+    wait $terminal
+    t_status=$?
+    exec 3>&-
+    return $t_status
+}
+
+# await SECONDS PATTERN...: until the terminal shows all, behind what the last call saw.
+await() {
+    a_end=$(($(date +%s) + $1))
+    shift
+    for a_pattern; do
+        until tail -c +$((seen + 1)) "$out" | LC_ALL=C tr -d '\r' | LC_ALL=C grep -a -q -e "$a_pattern"; do
+            [ "$(date +%s)" -lt $a_end ] || {
+                fail "${step:-start}" "no '$a_pattern' (see $out)"
+                return 1
+            }
+            sleep 0.02
+        done
+    done
+    seen=$(wc -c <"$out")
+}
+
+# say NAME KEYS PATTERN [SECONDS]: types, and the answer comes.
+say() {
+    step=$1
+    printf "$2" >&3
+    if await "${4:-30}" "$3"; then
+        pass "$1"
+    else
+        failed=1
+    fi
+}
+
+# run NAME COMMAND PATTERN [SECONDS]: the same, and then the prompt again.
+run() {
+    step=$1
+    printf "$2\r" >&3
+    if await "${4:-30}" "$3" '\]# '; then
+        pass "$1"
+    else
+        failed=1
+    fi
+}
+
+# key NAME KEY PATTERN: a key that means something to a program, which must have begun.
+key() {
+    sleep 0.5
+    say "$@"
+}
+
+# type_much [SECONDS]: more in one piece than a UART holds between two looks at it; all of it must arrive.
+type_much() {
+    t_text=$(seq -s . 100 199)
+    run 'a paste of 400 characters' "echo $t_text | tr . x" "$(echo "$t_text" | tr . x)" "${1:-30}"
+}

@@ -124,7 +124,6 @@ static void guest_run(unsigned host)
     fwrite(text, 1, length, stdout);
     if (options.exits)
         print_exits(vm);
-    vm_print_statistics(vm);
     result = vm->status;
     vm_destroy(vm);
     sim_check(result == 0, "%s: the guest ended with status %d", options.file, result);

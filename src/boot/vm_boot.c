@@ -130,7 +130,6 @@ static void end_vm(struct vm_slot *slot)
         mem_print_owners();
         vmk_log(VMK_LOG_INFO, "Mem: end of owners");
     }
-    vm_print_statistics(vm);
     vmk_log(VMK_LOG_INFO, "VM: %s: ended, status %d", vm->config.name, vm->status);
     irqs = spin_lock(&slot->boot->lock);
     slot->running = false;

@@ -397,26 +397,7 @@ void vm_wait(struct vm *vm)
     plat_irq_restore(irqs);
 }
 
-void vm_destroy(struct vm *vm)
-{
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        int code;
-
-        // NOT_FOUND: that world was never made. A dying caller cannot sleep, and need not for
-        // long.
-        while (vm->vcpus[i]->world.raw &&
-               world_wait(vm->vcpus[i]->world, PLAT_NS_NEVER, &code) == VMK_KILLED)
-            world_yield();
-    }
-    io_end(vm);  // its world is in the group
-    vm_swap_stop(vm);
-    if (vm->sched_group && sched_pool_destroy(vm->sched_group) != VMK_OK)
-        vmk_log(VMK_LOG_WARN, "VM: %s: its group stays: a vCPU was not collected",
-                vm->config.name);
-    vm_free(vm);
-}
-
-/* ---- time and statistics ---- */
+/* ---- time, and figures ---- */
 
 plat_ns vm_time(const struct vm *vm)
 {
@@ -437,7 +418,8 @@ static plat_ns cycles_to_ns(uint64_t cycles)
     return cycles / khz * 1000000u + cycles % khz * 1000000u / khz;
 }
 
-void vm_print_statistics(struct vm *vm)
+/* Exits by reason, and run, ready, wait per vCPU. */
+static void figures_log(struct vm *vm)
 {
     uint64_t pages = p2m_granted(&vm->p2m);
 
@@ -477,4 +459,27 @@ void vm_print_statistics(struct vm *vm)
                         (unsigned long long)v->exit_counts[kind]);
         }
     }
+}
+
+/* ---- the end ---- */
+
+void vm_destroy(struct vm *vm)
+{
+    if (vm->state != VM_STATE_NEW)
+        figures_log(vm);  // while its worlds are there
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        int code;
+
+        // NOT_FOUND: that world was never made. A dying caller cannot sleep, and need not for
+        // long.
+        while (vm->vcpus[i]->world.raw &&
+               world_wait(vm->vcpus[i]->world, PLAT_NS_NEVER, &code) == VMK_KILLED)
+            world_yield();
+    }
+    io_end(vm);  // its world is in the group
+    vm_swap_stop(vm);
+    if (vm->sched_group && sched_pool_destroy(vm->sched_group) != VMK_OK)
+        vmk_log(VMK_LOG_WARN, "VM: %s: its group stays: a vCPU was not collected",
+                vm->config.name);
+    vm_free(vm);
 }

@@ -248,9 +248,8 @@ void vm_request_reset(struct vm *vm, const char *reason);
 void vm_triple_fault(struct vm *vm);
 /* Blocks until every vCPU world has ended; then vm_destroy() may follow. */
 void vm_wait(struct vm *vm);
+/* Logs its exits by reason and its vCPUs' times, and gives everything back. */
 void vm_destroy(struct vm *vm);
-/* Logs exits by reason and run, ready, wait per vCPU. Before vm_destroy(). */
-void vm_print_statistics(struct vm *vm);
 /* Guest time: nanoseconds since power-on. */
 plat_ns vm_time(const struct vm *vm);
 uint64_t vm_tsc(const struct vm *vm);

@@ -2,72 +2,18 @@
 #
 # host_shell.sh -- somebody types at the host shell: login, line editing, signals, jobs, vi, less, top, esxtop,
 # a VM's console, and poweroff; and --host-cmd, the shell without anybody.
-#
-# The terminal is a pipe, so each step types something and waits until the screen shows the answer.
-# Answers are computed by the shell ($((6*7))), so the echo of what was typed never matches.
 platform=qemu
 . tests/lib.sh
 
-# await SECONDS PATTERN...: until the terminal shows all, behind what the last call saw.
-await() {
-    a_left=$(($1 * 10))
-    shift
-    for a_pattern; do
-        until tail -c +$((seen + 1)) "$out" | LC_ALL=C tr -d '\r' | LC_ALL=C grep -a -q -e "$a_pattern"; do
-            [ $a_left -gt 0 ] || {
-                echo "FAIL host shell: no '$a_pattern' after: $step (see $out)"
-                return 1
-            }
-            sleep 0.02
-            a_left=$((a_left - 1))
-        done
-    done
-    seen=$(wc -c <"$out")
-}
-
-# say NAME KEYS PATTERN [SECONDS]: types, and the answer comes.
-say() {
-    step=$1
-    printf "$2" >&3
-    if await "${4:-30}" "$3"; then
-        echo "PASS host shell: $1"
-    else
-        failed=1
-    fi
-}
-
-# run NAME COMMAND PATTERN: the same, and then the prompt again.
-run() {
-    step=$1
-    printf "$2\r" >&3
-    if await 30 "$3" '\]# '; then
-        echo "PASS host shell: $1"
-    else
-        failed=1
-    fi
-}
-
-# key NAME KEY PATTERN: a key that means something to a program, which must have begun.
-key() {
-    sleep 0.5
-    say "$@"
-}
-
-out=$results/out-host-shell.txt
-: >"$out"
-seen=0 failed=
-keys=$(mktemp -u) && mkfifo "$keys"
-timeout 600 script -qefc 'scripts/run.sh --vcpus 1 --timeout 500' /dev/null <"$keys" >"$out" 2>&1 &
-terminal=$!
-exec 3>"$keys"
-rm "$keys"
-
-step='the start'
+prefix='host shell:'
+terminal "$results/out-host-shell.txt" 600 'scripts/run.sh --vcpus 1 --timeout 500'
+step='login says that there is no password'
 await 200 'root has no password' '\]# ' && echo 'PASS host shell: login says that there is no password'
 run 'commands' 'echo answer $((6*7)); tty; id -un' 'answer 42'
 run 'cursor keys and backspace edit the line' 'exho\033[D\033[D\177c\005 $((2+3))x' '^5x'
 run 'history' '\033[A\033[A' 'answer 42'
 run 'tab completes names' 'cat /etc/hostn\t | tr a-z A-Z' '^ORRERY'
+type_much
 say 'Ctrl-C ends a program' 'sleep 1000\r' 'sleep 1000'
 key 'and the shell goes on' '\003' '\]# '
 run 'its status' 'echo status $?' 'status 130'
@@ -114,7 +60,11 @@ say 'Ctrl-] comes back' '\035' 'demo: left'
 run 'the guest went on' 'ls /dev/vm | sed s/^/vm:/' '^vm:demo'
 say 'the console again, with what was there' 'vm console demo\r' 'guest 42 guest'
 say 'poweroff in the guest' 'poweroff\r' 'the VM has ended' 120
-run 'its exits and times are in the log' 'sleep 1; grep -c "vCPU 0: .* us in the guest" /vms/demo/vmware.log | sed s/^/ends:/' '^ends:1'
+run 'its exits are in its log' 'sleep 1; grep -c "vCPU 0: .* us in the guest" /vms/demo/vmware.log | sed s/^/ends:/' '^ends:1'
+run 'its run, ready and wait times are in the kernel log' \
+    'grep -c "VM: demo: vCPU 0: run .*, ready .*, wait " /var/log/vmkernel.log | sed s/^/times:/' '^times:1'
+run 'and its exits by reason' \
+    'grep -c "VM: demo: vCPU 0: HLT  *[1-9]" /var/log/vmkernel.log | sed s/^/halts:/' '^halts:1'
 say 'passwd' 'passwd -a sha512\r' 'New password: '
 say 'typed twice' 'correct horse 9\r' 'Retype'
 say 'is changed' 'correct horse 9\r' 'changed'
@@ -124,26 +74,19 @@ say 'login' 'root\r' 'Password: '
 say 'wrong' 'wrong\r' 'incorrect'
 say 'right one' 'root\r' 'Password: '
 say 'is let in' 'correct horse 9\r' 'root@orrery:~\]# '
-say 'poweroff' 'poweroff\r' 'Boot: powering off' 60
-wait $terminal
-[ $? = 0 ] && echo "PASS host shell: the emulator ended" || echo "FAIL host shell: the emulator's status"
-exec 3>&-
+run 'the VM once more' 'vm start /vms/demo/demo.vmx; echo started $?' '^started 0'
+step='poweroff ends the VM too, and shows its times'
+printf 'poweroff\r' >&3
+await 120 'VM: demo: vCPU 0: run .*, ready .*, wait ' 'Boot: powering off' && pass "$step"
+terminal_end && echo "PASS host shell: the emulator ended" || echo "FAIL host shell: the emulator's status"
 
 # ---- Ctrl-a x ----
 
-out=$results/out-host-shell-leave.txt
-: >"$out"
-seen=0
-keys=$(mktemp -u) && mkfifo "$keys"
-timeout 300 script -qefc 'scripts/run.sh --vms 0 --timeout 200' /dev/null <"$keys" >"$out" 2>&1 &
-terminal=$!
-exec 3>"$keys"
-rm "$keys"
+terminal "$results/out-host-shell-leave.txt" 300 'scripts/run.sh --vms 0 --timeout 200'
 say 'a host without VMs' '' 'root has no password' 100
 printf '\001x' >&3
-wait $terminal
+terminal_end
 verdict 'Ctrl-a x leaves' $? 0 "$out" 'QEMU: Terminated'
-exec 3>&-
 
 # ---- without anybody ----
 
