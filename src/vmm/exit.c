@@ -298,7 +298,7 @@ enum exit_verdict exit_nested_fault(struct vcpu *v, const struct vm_exit *exit)
           .flags = (uint32_t)exit->nested.read | (uint32_t)exit->nested.write << 1 |
                    (uint32_t)exit->nested.fetch << 2,
           .ppn = exit->nested.gpa.raw >> 12);
-    if (vm_ram_index(vm, gpa_to_ppn(exit->nested.gpa)) < vm->page_count) {
+    if (vm_is_ram(vm, exit->nested.gpa)) {
         bool irqs;
         vmk_status status =
             vm_page_lock(vm, gpa_to_ppn(exit->nested.gpa), exit->nested.write, &mpn, &irqs);

@@ -182,7 +182,10 @@ static inline uint64_t vm_ram_index(const struct vm *vm, ppn_t ppn)
         return ppn.raw - four_gb + vm->low_page_count;
     return vm->page_count;
 }
-bool vm_is_ram(const struct vm *vm, gpa_t gpa);
+static inline bool vm_is_ram(const struct vm *vm, gpa_t gpa)
+{
+    return vm_ram_index(vm, gpa_to_ppn(gpa)) < vm->page_count;
+}
 /* Copies between guest-physical memory and the kernel. NOT_FOUND if any byte is no RAM. */
 must_check vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size);
 /*

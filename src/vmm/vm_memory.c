@@ -22,11 +22,6 @@
 
 #define LOAD_PATIENCE 60000000000ull  // ns that a page of a VM being loaded is waited for
 
-bool vm_is_ram(const struct vm *vm, gpa_t gpa)
-{
-    return vm_ram_index(vm, gpa_to_ppn(gpa)) < vm->page_count;
-}
-
 /* A page of zeroes where there is none. */
 static vmk_status page_give(struct vm *vm, uint64_t index, ppn_t ppn, mpn_t *mpn)
 {

@@ -212,12 +212,6 @@ enum x87_outcome x87_move(struct vcpu *v, const struct x87_move *move, uint64_t 
     return X87_DONE;
 }
 
-bool vm_is_ram(const struct vm *vm, gpa_t gpa)
-{
-    (void)vm;
-    return gpa.raw < RAM_SIZE;
-}
-
 vmk_status vm_memory_read(struct vm *vm, gpa_t gpa, void *out, size_t size)
 {
     (void)vm;
@@ -289,6 +283,7 @@ static void machine_reset(unsigned mode)
 {
     memset(&m, 0, sizeof(m));
     m.vcpu.vm = &m.vm;
+    m.vm.page_count = m.vm.low_page_count = RAM_SIZE >> PAGE_SHIFT;
     m.rip = CODE_AT;
     m.rsp = 0x8000;
     m.rflags = 2;
