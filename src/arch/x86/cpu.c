@@ -20,6 +20,7 @@
 #define XCR0_AVX     0x04u
 #define XSAVE_MXCSR  24u  // places in an XSAVE area
 #define XSAVE_HEADER 512u
+#define XSAVE_UNUSED 528u  // of the header, behind its two masks: 0
 #define XSAVE_PACKED 576u
 #define MXCSR_RESET  0x1f80u
 
@@ -96,11 +97,12 @@ static bool xsavec_is_sound(void)
     static uint8_t from[1024] __attribute__((aligned(64)));
     static uint8_t to[1024] __attribute__((aligned(64)));
     const uint32_t mxcsr = MXCSR_RESET;
+    const uint8_t mark = 0x55;  // any byte but 0
     bool sound = true;
 
     if (!(xsave_components & XCR0_AVX) || !(plat_cpuid(0xd, 1).eax & BIT(1)))
         return false;
-    memset(from, 0x55, sizeof(from));
+    memset(from, mark, sizeof(from));
     memset(from + XSAVE_HEADER, 0, XSAVE_PACKED - XSAVE_HEADER);
     memcpy(from + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
     from[XSAVE_HEADER] = XCR0_AVX;
@@ -108,15 +110,15 @@ static bool xsavec_is_sound(void)
     insn_xsetbv(0, XCR0_X87_SSE | XCR0_AVX);
     __asm__ volatile("xrstor64 (%0)" : : "r"(from), "a"(XCR0_AVX), "d"(0) : "memory");
     __asm__ volatile("xsavec64 (%0)" : : "r"(to), "a"(XCR0_AVX), "d"(0) : "memory");
-    for (unsigned i = XSAVE_HEADER + 16; i < XSAVE_PACKED; i++)
+    for (unsigned i = XSAVE_UNUSED; i < XSAVE_PACKED; i++)
         sound = sound && to[i] == 0;
-    sound = sound && to[XSAVE_PACKED] == 0x55;
+    sound = sound && to[XSAVE_PACKED] == mark;
     from[XSAVE_HEADER] = 0;
     __asm__ volatile("xrstor64 (%0)" : : "r"(from), "a"(XCR0_AVX), "d"(0) : "memory");
     return sound;
 }
 
-static void set_control_registers(void)
+static void set_control_registers(bool first)
 {
     const struct plat_cpuid c1 = plat_cpuid(1, 0);
     uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
@@ -135,11 +137,8 @@ static void set_control_registers(void)
     insn_write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE);
     insn_write_cr4((insn_read_cr4() & CR4_PGE) | cr4);
     if (have_xsave) {
-        static bool looked;  // the boot CPU does, for all
-
-        if (!looked)
+        if (first)  // for all
             xsavec_packs = xsavec_is_sound();
-        looked = true;
         insn_xsetbv(0, XCR0_X87_SSE);
     }
     __asm__ volatile("fninit");
@@ -150,7 +149,7 @@ void cpu_init_self(struct arch_cpu *cpu)
     load_segments(cpu);
     cpu_gs_set(cpu);
     trap_idt_load();
-    set_control_registers();
+    set_control_registers(cpu == &arch_cpus[0]);
     user_init_self();
 }
 
