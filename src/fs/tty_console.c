@@ -19,7 +19,7 @@
 #include "plat/plat.h"
 #include "world/world.h"
 
-#define POLL_NS 10000000ull
+#define POLL_NS 10000000ull  // a port keeps what comes in meanwhile (arch/x86/console.c)
 
 static void default_output(const char *text, size_t length)
 {

@@ -24,3 +24,12 @@ host 'beside a guest' 0 "$work
 i=0; while ls /dev/vm/guest >/dev/null 2>&1 && [ \$i -lt 300 ]; do sleep 0.1; i=\$((i+1)); done
 grep -c 'VMX ends with status 0' /vms/guest/vmware.log | sed s/^/guests:/; echo done" '^guests:1' \
     --guest "$BUILD/guest/ring3.elf"
+
+# Bochs holds nothing back: what nobody fetched from the UART in time is lost.
+prefix='bochs shell:'
+terminal "$results/out-bochs-shell.txt" 900 'scripts/run.sh --platform bochs --vms 0 --timeout 800'
+step='a prompt'
+await 600 'root has no password' '\]# ' && pass "$step"
+type_much 120
+say 'poweroff' 'poweroff\r' 'Boot: powering off' 300
+terminal_end && pass 'the emulator ended' || fail 'the emulator ended' "status $?"

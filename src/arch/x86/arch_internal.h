@@ -128,6 +128,7 @@ void clock_report(void);
 
 /* ---- console.c ---- */
 void console_init(void);
+void console_listen(void);      // after ACPI's tables: serial input comes by interrupt
 void console_drain(void);       // until the UARTs are empty
 void screen_init(void);         // after paging
 void screen_panic_begin(void);  // purple from here on

@@ -121,5 +121,6 @@ void arch_late_init(void)
 {
     pci_config_init();
     acpi_late_init();
+    console_listen();
     keyboard_init();
 }
