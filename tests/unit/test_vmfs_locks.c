@@ -120,7 +120,10 @@ START_TEST(test_vmfs__descriptor_locked_by_its_old_number__nobody_loses_a_lock)
 }
 END_TEST
 
-/* Writes what another implementation leaves in the lock of a file that `readers` hosts share, by turns these two. */
+/*
+ * Writes what another implementation leaves in the lock of a file that `readers` hosts share: by
+ * turns these two.
+ */
 static void share_lock(struct block_device *device, uint64_t lock, uint32_t mode,
                        uint32_t readers, const uint8_t (*slots)[VMFS_SECTOR])
 {

@@ -153,7 +153,7 @@ static const char *piece_add(struct vmfs_volume *v, const struct vmfs_extent *e)
 
 /*
  * A device that was grown while others followed it in the volume: only its table of extents
- * says which it has. All devices of our own volumes, and the usual ones of others, have one run.
+ * says which it has. All devices of our own volumes, and nearly all of others, have one run.
  */
 static vmk_status load_table(struct vmfs_volume *v, struct block_device *device, uint64_t pes,
                              bool reads, const char **wrong)
