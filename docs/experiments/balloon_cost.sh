@@ -59,6 +59,7 @@ set xlabel 'memory left to the guest, MB'
 set ylabel 'time of the job, s of emulated time'
 set yrange [0:*]
 set key bottom left
+set offsets graph 0.08, graph 0.08, 0, 0
 plot '$out/balloon_cost.dat' using 1:2 with linespoints lw 2 pt 7 lc rgb '#0072b2' title 'ballooned from $most MB', \
      '' using 1:4 with linespoints lw 2 dt 2 pt 4 ps 2 lc rgb '#d55e00' title 'of that size'
 END
