@@ -12,7 +12,7 @@
 # first, compression and swapping while they are too slow, high again when they have caught up. One instruction is 8 ns, so runs
 # repeat; the CPU is a slow one for its memory, which makes reclamation's time long.
 #
-# usage: docs/experiments/boot_short.sh [--out DIR]      BUILD=build HOST_MEMORY=440 SPAN=80 (s at most); writes DIR/boot_short.{png,svg,dat,txt,log}; some 3 minutes
+# usage: docs/experiments/boot_short.sh [--out DIR]      BUILD=build HOST_MEMORY=440 SPAN=120 (s at most); writes DIR/boot_short.{png,svg,dat,txt,log}; some 3 minutes
 set -eu
 # shellcheck source=docs/experiments/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -29,7 +29,7 @@ echo WRONG; exit 3'
 host="at_most() { echo \"sched.mem.maxmemctl = \\\"\$1\\\"\"; }
 start web web 144 \"\$(at_most 60)\"; start mail mail 144 \"\$(at_most 32)\"; start build build 144 \"\$(at_most 24)\"
 for n in web mail build; do said \$n READY; done
-rows 6; start late late 144 \"\$(at_most 24)\"; rows ${SPAN:-80} late ROUND; rows 10
+rows 6; start late late 144 \"\$(at_most 24)\"; rows ${SPAN:-120} late ROUND; rows 10
 grep -q ROUND late.out || { echo 'the late guest did not get through'; cat late.out; exit 5; }
 echo \"event \$(now) late ROUND\"
 grep WRONG *.out && exit 6
