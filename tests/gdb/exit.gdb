@@ -9,6 +9,6 @@ vmk-vcpu
 vmk-vmcs
 vmk-ept 0x100000
 vmk-log 400
-bt 4
+bt
 kill
 quit

@@ -9,6 +9,7 @@
 #include "arch/x86/macros.h"
 #include "arch/x86/x86.h"
 
+    .cfi_sections .debug_frame
     .text
 
 /*
@@ -132,11 +133,14 @@ plat_context_switch:
 /* The first "return" of a new context: RBX is its function, R12 the argument. */
     .globl context_start
 context_start:
+    .cfi_startproc
+    .cfi_undefined rip  // nobody called it: a debugger's backtrace ends here
     mov %r12, %rdi
     xor %ebp, %ebp
     and $-16, %rsp  // as C wants it: locals may ask for that alignment
     call *%rbx
     ud2
+    .cfi_endproc
 
 /*
  * bool plat_msr_try_read(uint32_t index, uint64_t *value); a #GP at 1: goes on at 2:.
