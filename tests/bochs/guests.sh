@@ -4,7 +4,7 @@
 platform=bochs
 . tests/lib.sh
 
-for name in hello exceptions apic lapic nmi io msr memory mmio_nowhere ring3 task_switch events debug vectors triple; do
+for name in hello exceptions apic lapic nmi io msr memory mmio_nowhere ring3 task_switch pae events system debug vectors triple; do
     guest $name .
 done
 guest pvscsi . --disk scsi0:0=1M

@@ -11,12 +11,23 @@ const char guest_name[] = "smp";
 
 static volatile unsigned arrived, total, pongs, go;
 static volatile unsigned pings[GUEST_CPUS_MAX];
+static volatile uint64_t newest;  // time stamp so far
+
+/* Called by one after the other, each after the one before it in any clock. */
+static void stamp(void)
+{
+    const uint64_t now = rdtsc();
+
+    expect(now >= newest, "time stamps go up from processor to processor");
+    newest = now;
+}
 
 static void on_ping(struct guest_frame *frame)
 {
     uint32_t self = apic_id();
 
     (void)frame;
+    stamp();
     for (unsigned i = 1; i < GUEST_CPUS_MAX; i++)
         if (guest_apic_ids[i] == self)
             pings[i]++;
@@ -27,6 +38,7 @@ static void on_ping(struct guest_frame *frame)
 static void on_pong(struct guest_frame *frame)
 {
     (void)frame;
+    stamp();
     pongs++;
     apic_eoi();
 }
