@@ -6,8 +6,8 @@
  * how wide, read or write, stands in the instruction. So it is fetched through the guest's own
  * page tables, decoded (vmm/decode.c) and carried out, with the device in the place of memory:
  * in emulate_insn.c, or element by element in emulate_string.c, which also has INS and OUTS,
- * whose other side is guest memory. What is left out (x87 and vector arithmetic, far transfers
- * of control, segment registers) gives #UD and a line in the log.
+ * whose other side is guest memory. What is left out (vector arithmetic, far transfers of
+ * control, segment registers) gives #UD and a line in the log.
  *
  * An instruction either happens as a whole, or leaves every register and byte as it was with a
  * fault queued; string instructions do so per element.

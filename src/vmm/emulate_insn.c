@@ -192,21 +192,21 @@ static bool do_vector(struct emulation *e)
     return true;
 }
 
-/* False: no load or store of an x87 register. */
+/* False: no x87 instruction with a number in memory. */
 static bool do_x87(struct emulation *e)
 {
     uint64_t gla = operand_address(e, 0);
     uint8_t bytes[X87_BYTES] = {0};
-    struct x87_move m;
+    struct x87_form m;
     struct operand p;
 
-    if (!vt()->vectors_in_cpu || !x87_move_of(&e->insn, &m))
+    if (!vt()->vectors_in_cpu || !x87_form_of(&e->insn, &m))
         return false;
     if (!operand_find(e, gla, m.size, m.store ? GLA_WRITE : GLA_READ, &p))
         return true;
     if (!m.store)
         operand_copy_from(e, &p, bytes);
-    switch (x87_move(e->v, &m, e->rip, gla, bytes)) {
+    switch (x87_run(e->v, &m, e->rip, gla, bytes)) {
     case X87_DONE:
         if (m.store)
             operand_copy_to(e, &p, bytes);
@@ -550,10 +550,7 @@ static void execute_one_byte(struct emulation *e)
         else
             e->unknown = true;
         return;
-    case 0xd9:
-    case 0xdb:
-    case 0xdd:
-    case 0xdf: e->unknown = !do_x87(e); return;
+    case 0xd8 ... 0xdf: e->unknown = !do_x87(e); return;
     case 0xf6:
     case 0xf7: do_group3(e, size); return;
     case 0xfe:

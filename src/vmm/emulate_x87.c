@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vmm/emulate_x87.c -- x87 loads and stores, with a device in the place of memory.
+ * vmm/emulate_x87.c -- x87 loads, stores and arithmetic, with a device in the place of memory.
  *
  * Rounding, conversions and exceptions are what the processor knows best: it does the
  * instruction itself, on the guest's x87 state and on ten bytes of ours. An exception that the
@@ -8,11 +8,11 @@
  * but then no value may have been stored.
  *
  * The processor has looked at CR0 before it touched memory, so that is not done again. Left
- * out: arithmetic on memory, control words, FLDENV, FSAVE and their kin.
+ * out: control words, FLDENV, FSAVE and their kin.
  *
  * Locking    none; the vCPU's world. Interrupts are off while the unit is in use, so that no
  *            world switch saves it.
- * Start at   x87_move().
+ * Start at   x87_run().
  * Sources    SDM-1 "x87 FPU Exception Handling"; SDM-2 "FXSAVE", "FLD", "FST", "FIST"
  */
 #include "vmm/emulate_x87.h"
@@ -30,8 +30,23 @@
 #define EXCEPTIONS 0x3fu  // IE, DE, ZE, OE, UE, PE
 #define INEXACT    0x20u  // a store is made all the same
 
+/* Of the top of the stack and a number in memory. */
+#define X87_ARITHMETIC(X, opcode, size, letters, width)                                        \
+    X(opcode, 0, size, false, letters "add" width)                                             \
+    X(opcode, 1, size, false, letters "mul" width)                                             \
+    X(opcode, 2, size, false, letters "com" width)                                             \
+    X(opcode, 3, size, false, letters "comp" width)                                            \
+    X(opcode, 4, size, false, letters "sub" width)                                             \
+    X(opcode, 5, size, false, letters "subr" width)                                            \
+    X(opcode, 6, size, false, letters "div" width)                                             \
+    X(opcode, 7, size, false, letters "divr" width)
+
 /* X(opcode, reg field, bytes, store, instruction) */
-#define X87_MOVES(X)                                                                           \
+#define X87_FORMS(X)                                                                           \
+    X87_ARITHMETIC(X, 0xd8, 4, "f", "s")                                                       \
+    X87_ARITHMETIC(X, 0xda, 4, "fi", "l")                                                      \
+    X87_ARITHMETIC(X, 0xdc, 8, "f", "l")                                                       \
+    X87_ARITHMETIC(X, 0xde, 2, "fi", "s")                                                      \
     X(0xd9, 0, 4, false, "flds")                                                               \
     X(0xd9, 2, 4, true, "fsts")                                                                \
     X(0xd9, 3, 4, true, "fstps")                                                               \
@@ -54,19 +69,19 @@
     X(0xdf, 6, 10, true, "fbstp")                                                              \
     X(0xdf, 7, 8, true, "fistpll")
 
-bool x87_move_of(const struct decoded *d, struct x87_move *out)
+bool x87_form_of(const struct decoded *d, struct x87_form *out)
 {
-    static const struct x87_move moves[] = {
+    static const struct x87_form forms[] = {
 #define X(opcode, reg, size, store, text) {opcode, reg, size, store},
-        X87_MOVES(X)
+        X87_FORMS(X)
 #undef X
     };
 
     if (d->map != DECODE_MAP_ONE || !d->has_memory)
         return false;
-    for (size_t i = 0; i < ARRAY_COUNT(moves); i++) {
-        if (moves[i].opcode == d->opcode && moves[i].reg == (d->reg & 7)) {
-            *out = moves[i];
+    for (size_t i = 0; i < ARRAY_COUNT(forms); i++) {
+        if (forms[i].opcode == d->opcode && forms[i].reg == (d->reg & 7)) {
+            *out = forms[i];
             return true;
         }
     }
@@ -74,7 +89,7 @@ bool x87_move_of(const struct decoded *d, struct x87_move *out)
 }
 
 /* The instruction itself, on the state in `area`. */
-static void execute(const struct x87_move *m, uint8_t *area, uint8_t bytes[X87_BYTES])
+static void execute(const struct x87_form *m, uint8_t *area, uint8_t bytes[X87_BYTES])
 {
     uint8_t own[AREA_SIZE] __attribute__((aligned(16)));
 
@@ -82,7 +97,7 @@ static void execute(const struct x87_move *m, uint8_t *area, uint8_t bytes[X87_B
     switch (m->opcode << 8 | m->reg) {
 #define X(opcode, reg, size, store, text)                                                      \
     case (opcode) << 8 | (reg): __asm__ volatile(text " (%0)" : : "r"(bytes) : "memory"); break;
-        X87_MOVES(X)
+        X87_FORMS(X)
 #undef X
     default: break;
     }
@@ -97,8 +112,8 @@ static uint16_t word_get(const uint8_t *at)
     return value;
 }
 
-enum x87_outcome x87_move(struct vcpu *v, const struct x87_move *m, uint64_t rip, uint64_t gla,
-                          uint8_t bytes[X87_BYTES])
+enum x87_outcome x87_run(struct vcpu *v, const struct x87_form *m, uint64_t rip, uint64_t gla,
+                         uint8_t bytes[X87_BYTES])
 {
     uint8_t area[AREA_SIZE] __attribute__((aligned(16)));
     const bool irqs = plat_irq_save();

@@ -151,6 +151,9 @@ static void wide_moves(void)
                      : "rax", "memory");
     expect_equal(to[0], 0x3f800000, "FST to a device");
     expect_equal(*cell, 1, "FISTP to a device");
+    *cell = 3;
+    __asm__ volatile("fld1; fiaddl (%0); fimull (%0); fistpl (%0)" : : "r"(cell) : "memory");
+    expect_equal(*cell, 12, "x87 arithmetic with a device");
     *cell = low;
     __asm__ volatile("lock cmpxchg8b (%3); setz %2"
                      : "+a"(low), "+d"(high), "=q"(zero)

@@ -194,15 +194,15 @@ void vector_load(struct vcpu *v, const struct vector_move *move, const uint8_t *
 }
 
 /* Nor x87 ones: tests/unit/test_emulate_x87.c. */
-bool x87_move_of(const struct decoded *d, struct x87_move *out)
+bool x87_form_of(const struct decoded *d, struct x87_form *out)
 {
     (void)d;
     (void)out;
     return false;
 }
 
-enum x87_outcome x87_move(struct vcpu *v, const struct x87_move *move, uint64_t rip,
-                          uint64_t gla, uint8_t bytes[X87_BYTES])
+enum x87_outcome x87_run(struct vcpu *v, const struct x87_form *move, uint64_t rip,
+                         uint64_t gla, uint8_t bytes[X87_BYTES])
 {
     (void)v;
     (void)move;

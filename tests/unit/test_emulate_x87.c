@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * tests/unit/test_emulate_x87.c -- x87 loads and stores beside the host's processor.
+ * tests/unit/test_emulate_x87.c -- x87 instructions with memory beside the host's processor.
  *
  * The same instruction runs on the host with the unit in the same state, exceptions masked or
  * not, the register stack empty, in between or full; what FXSAVE and memory say must be equal.
@@ -9,13 +9,20 @@
 #include "vmm/emulate_x87.h"
 
 // clang-format off
+#define ARITHMETIC(F, hex, letters, width)                                                      \
+    F(hex "07", letters "add" width) F(hex "0f", letters "mul" width)                           \
+    F(hex "17", letters "com" width) F(hex "1f", letters "comp" width)                          \
+    F(hex "27", letters "sub" width) F(hex "2f", letters "subr" width)                          \
+    F(hex "37", letters "div" width) F(hex "3f", letters "divr" width)
 #define FORMS(F)                                                                               \
     F("d907", "flds") F("d917", "fsts") F("d91f", "fstps") F("db07", "fildl")                  \
     F("db0f", "fisttpl") F("db17", "fistl") F("db1f", "fistpl") F("db2f", "fldt")              \
     F("db3f", "fstpt") F("dd07", "fldl") F("dd0f", "fisttpll") F("dd17", "fstl")               \
     F("dd1f", "fstpl") F("df07", "filds") F("df0f", "fisttps") F("df17", "fists")              \
     F("df1f", "fistps") F("df27", "fbld") F("df2f", "fildll") F("df37", "fbstp")               \
-    F("df3f", "fistpll")
+    F("df3f", "fistpll") ARITHMETIC(F, "d8", "f", "s")                                \
+    ARITHMETIC(F, "da", "fi", "l") ARITHMETIC(F, "dc", "f", "l")                                \
+    ARITHMETIC(F, "de", "fi", "s")
 // clang-format on
 
 static const struct {
@@ -79,18 +86,18 @@ static void compare(size_t form, unsigned used, const uint8_t from[10], const lo
     uint8_t host[10], ours[10];
     const uint64_t present = 3, rip = 0x1234, gla = 0x5678;
     enum x87_outcome outcome;
-    struct x87_move move;
+    struct x87_form move;
     const uint8_t *ours_area = cpu->fpu;
     uint64_t remembered;
 
-    ck_assert_msg(x87_move_of(&d, &move), "%s", forms[form].text);
+    ck_assert_msg(x87_form_of(&d, &move), "%s", forms[form].text);
     state_make(area, used, top, fcw);
     memcpy(cpu->fpu, area, sizeof(area));
     memcpy(cpu->fpu + 512, &present, 8);
     memcpy(host, from, 10);
     memcpy(ours, from, 10);
     host_execute(form, area, host);
-    outcome = x87_move(cpu, &move, rip, gla, ours);
+    outcome = x87_run(cpu, &move, rip, gla, ours);
     ck_assert_int_ne(outcome, X87_PENDING);
     // The exception that keeps a value from being stored must be known, whatever bytes hold.
     if (move.store && memcmp(host, from, 10) != 0)
@@ -111,7 +118,7 @@ static void compare(size_t form, unsigned used, const uint8_t from[10], const lo
     ck_assert_uint_eq(remembered, gla);
 }
 
-START_TEST(test_x87_move__like_the_processor__all)
+START_TEST(test_x87_run__like_the_processor__all)
 {
     static const uint16_t controls[] = {0x37f, 0x340, 0xf7f, 0x77f, 0xb40,
                                         0x35f, 0x37e, 0x377, 0x36f, 0x37d};
@@ -143,20 +150,20 @@ START_TEST(test_x87_move__like_the_processor__all)
 }
 END_TEST
 
-START_TEST(test_x87_move__state_that_is_initial__starts_from_reset)
+START_TEST(test_x87_run__state_that_is_initial__starts_from_reset)
 {
     const struct decoded d = decoded_of("dd07");
     const double one = 1;
     uint8_t bytes[X87_BYTES];
     uint64_t present = 0;
-    struct x87_move move;
+    struct x87_form move;
 
     memset(cpu->fpu, 0xcc, PLAT_FPU_AREA_SIZE);
     memcpy(cpu->fpu + 512, &present, 8);
     memset(cpu->fpu + 24, 0, 8);  // MXCSR
     memcpy(bytes, &one, sizeof(one));
-    ck_assert(x87_move_of(&d, &move));
-    ck_assert_int_eq(x87_move(cpu, &move, 1, 2, bytes), X87_DONE);
+    ck_assert(x87_form_of(&d, &move));
+    ck_assert_int_eq(x87_run(cpu, &move, 1, 2, bytes), X87_DONE);
     ck_assert_int_eq(memcmp(cpu->fpu, "\x7f\3\0\x38\x80", 5), 0);
     ck_assert_int_eq(memcmp(cpu->fpu + 32, "\0\0\0\0\0\0\0\x80\xff\x3f", 10), 0);
     memcpy(&present, cpu->fpu + 512, 8);
@@ -164,7 +171,7 @@ START_TEST(test_x87_move__state_that_is_initial__starts_from_reset)
 }
 END_TEST
 
-START_TEST(test_x87_move__exception_pending__nothing_done)
+START_TEST(test_x87_run__exception_pending__nothing_done)
 {
     static uint8_t area[512] __attribute__((aligned(16)));
     const struct decoded d = decoded_of("dd1f");
@@ -172,28 +179,28 @@ START_TEST(test_x87_move__exception_pending__nothing_done)
     const uint64_t present = 3;
     uint8_t bytes[X87_BYTES] = {7};
     uint8_t *ours = cpu->fpu;
-    struct x87_move move;
+    struct x87_form move;
 
     state_make(area, 1, &one, 0x37e);
     area[2] |= 0x81;  // IE, which is not masked, and ES
     memcpy(ours, area, sizeof(area));
     memcpy(ours + 512, &present, 8);
-    ck_assert(x87_move_of(&d, &move));
-    ck_assert_int_eq(x87_move(cpu, &move, 1, 2, bytes), X87_PENDING);
+    ck_assert(x87_form_of(&d, &move));
+    ck_assert_int_eq(x87_run(cpu, &move, 1, 2, bytes), X87_PENDING);
     ck_assert_int_eq(memcmp(ours, area, sizeof(area)), 0);
     ck_assert_uint_eq(bytes[0], 7);
 }
 END_TEST
 
-START_TEST(test_x87_move_of__others__unknown)
+START_TEST(test_x87_form_of__others__unknown)
 {
-    static const char *const others[] = {"d807", "dc07", "da07", "de07",  "d927",
+    static const char *const others[] = {"d8c1", "dcc1", "dac1", "dec1",  "d927",
                                          "d937", "d92f", "dd27", "dd37",  "d9c0",
                                          "dbe3", "dd3f", "8b07", "0fd907"};
     const struct decoded d = decoded_of(others[_i]);
-    struct x87_move move;
+    struct x87_form move;
 
-    ck_assert_msg(!x87_move_of(&d, &move), "%s", others[_i]);
+    ck_assert_msg(!x87_form_of(&d, &move), "%s", others[_i]);
 }
 END_TEST
 
@@ -203,11 +210,10 @@ int main(void)
     TCase *all = tcase_create("all");
 
     tcase_add_checked_fixture(all, fixture_start, fixture_stop);
-    tcase_add_loop_test(all, test_x87_move__like_the_processor__all, 0,
-                        (int)ARRAY_COUNT(forms));
-    tcase_add_test(all, test_x87_move__state_that_is_initial__starts_from_reset);
-    tcase_add_test(all, test_x87_move__exception_pending__nothing_done);
-    tcase_add_loop_test(all, test_x87_move_of__others__unknown, 0, 14);
+    tcase_add_loop_test(all, test_x87_run__like_the_processor__all, 0, (int)ARRAY_COUNT(forms));
+    tcase_add_test(all, test_x87_run__state_that_is_initial__starts_from_reset);
+    tcase_add_test(all, test_x87_run__exception_pending__nothing_done);
+    tcase_add_loop_test(all, test_x87_form_of__others__unknown, 0, 14);
     suite_add_tcase(suite, all);
     return suite_run(suite);
 }
