@@ -72,6 +72,21 @@ struct sysv_wish {
 };
 int64_t sysv_get(struct thread *t, const struct sysv_wish *wish);
 
+/*
+ * What a *_STAT command asks for: the object of an id or, by place, of a place, whose id is then
+ * the answer. fill() writes all of *ds but its head, a struct l_ipc_perm; with the mutex held.
+ */
+struct sysv_query {
+    struct sysv_ids *ids;
+    bool by_place;
+    bool anybody;  // *_STAT_ANY: no permission is needed
+    void (*fill)(const struct sysv_object *object, void *ds);
+    void *ds;
+    size_t size;
+};
+/* To user memory at `at`. */
+int64_t sysv_stat(struct thread *t, const struct sysv_query *query, int32_t id, uint64_t at);
+
 /* ---- mutex held ---- */
 /* The object of that id, or null. */
 struct sysv_object *sysv_find(const struct sysv_ids *ids, int32_t id);

@@ -223,6 +223,24 @@ int64_t sysv_perm_set(struct sysv_object *object, const struct l_ipc_perm *perm)
     return 0;
 }
 
+int64_t sysv_stat(struct thread *t, const struct sysv_query *query, int32_t id, uint64_t at)
+{
+    const struct sysv_object *object;
+    int64_t error;
+
+    mutex_lock(&query->ids->mutex);
+    object = sysv_look(t, query->ids, id, query->by_place, query->anybody ? 0 : 0444, &error);
+    if (object) {
+        sysv_perm_out(object, query->ds);
+        query->fill(object, query->ds);
+        error = query->by_place ? object->id : 0;
+    }
+    mutex_unlock(&query->ids->mutex);
+    if (error >= 0 && user_out(t, at, query->ds, query->size))
+        return -L_EFAULT;
+    return error;
+}
+
 /* ---- waiting ---- */
 
 int64_t sysv_sleep(struct sysv_ids *ids, struct list *sleepers, struct sysv_sleeper *s,

@@ -377,34 +377,32 @@ static int64_t info_msg(struct thread *t, int command, uint64_t at)
     return user_out(t, at, &info, sizeof(info)) ? -L_EFAULT : (int64_t)highest;
 }
 
+static void fill_msg(const struct sysv_object *object, void *out)
+{
+    const struct queue *q = queue_of(object);
+    struct l_msqid_ds *ds = out;
+
+    ds->stime = q->stime;
+    ds->rtime = q->rtime;
+    ds->ctime = object->ctime;
+    ds->cbytes = q->bytes;
+    ds->qnum = q->count;
+    ds->qbytes = q->bytes_max;
+    ds->lspid = q->lspid;
+    ds->lrpid = q->lrpid;
+}
+
 static int64_t stat_msg(struct thread *t, int32_t id, int command, uint64_t at)
 {
-    struct sysv_ids *ids = &sysv_state()->msg;
-    struct l_msqid_ds ds = {.stime = 0};
-    const struct sysv_object *object;
-    int64_t error;
+    struct l_msqid_ds ds = {.perm = {.key = 0}};
+    const struct sysv_query query = {.ids = &sysv_state()->msg,
+                                     .by_place = command != L_IPC_STAT,
+                                     .anybody = command == L_MSG_STAT_ANY,
+                                     .fill = fill_msg,
+                                     .ds = &ds,
+                                     .size = sizeof(ds)};
 
-    mutex_lock(&ids->mutex);
-    object = sysv_look(t, ids, id, command != L_IPC_STAT, command == L_MSG_STAT_ANY ? 0 : 0444,
-                       &error);
-    if (object) {
-        const struct queue *q = queue_of(object);
-
-        sysv_perm_out(object, &ds.perm);
-        ds.stime = q->stime;
-        ds.rtime = q->rtime;
-        ds.ctime = object->ctime;
-        ds.cbytes = q->bytes;
-        ds.qnum = q->count;
-        ds.qbytes = q->bytes_max;
-        ds.lspid = q->lspid;
-        ds.lrpid = q->lrpid;
-        error = command == L_IPC_STAT ? 0 : object->id;
-    }
-    mutex_unlock(&ids->mutex);
-    if (error >= 0 && user_out(t, at, &ds, sizeof(ds)))
-        return -L_EFAULT;
-    return error;
+    return sysv_stat(t, &query, id, at);
 }
 
 static int64_t set_msg(struct thread *t, int32_t id, const struct l_msqid_ds *ds)

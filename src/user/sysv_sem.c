@@ -357,27 +357,26 @@ static int64_t info_sem(struct thread *t, int command, uint64_t at)
     return user_out(t, at, &info, sizeof(info)) ? -L_EFAULT : (int64_t)highest;
 }
 
+static void fill_sem(const struct sysv_object *object, void *out)
+{
+    struct l_semid_ds *ds = out;
+
+    ds->otime = set_of(object)->otime;
+    ds->ctime = object->ctime;
+    ds->nsems = set_of(object)->count;
+}
+
 static int64_t stat_sem(struct thread *t, int32_t id, int command, uint64_t at)
 {
-    struct sysv_ids *ids = &sysv_state()->sem;
-    struct l_semid_ds ds = {.otime = 0};
-    const struct sysv_object *object;
-    int64_t error;
+    struct l_semid_ds ds = {.perm = {.key = 0}};
+    const struct sysv_query query = {.ids = &sysv_state()->sem,
+                                     .by_place = command != L_IPC_STAT,
+                                     .anybody = command == L_SEM_STAT_ANY,
+                                     .fill = fill_sem,
+                                     .ds = &ds,
+                                     .size = sizeof(ds)};
 
-    mutex_lock(&ids->mutex);
-    object = sysv_look(t, ids, id, command != L_IPC_STAT, command == L_SEM_STAT_ANY ? 0 : 0444,
-                       &error);
-    if (object) {
-        sysv_perm_out(object, &ds.perm);
-        ds.otime = set_of(object)->otime;
-        ds.ctime = object->ctime;
-        ds.nsems = set_of(object)->count;
-        error = command == L_IPC_STAT ? 0 : object->id;
-    }
-    mutex_unlock(&ids->mutex);
-    if (error >= 0 && user_out(t, at, &ds, sizeof(ds)))
-        return -L_EFAULT;
-    return error;
+    return sysv_stat(t, &query, id, at);
 }
 
 static int64_t own_sem(struct thread *t, int32_t id, const struct l_semid_ds *ds)

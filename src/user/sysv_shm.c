@@ -355,33 +355,31 @@ static int64_t use_shm(struct thread *t, uint64_t at)
     return user_out(t, at, &info, sizeof(info)) ? -L_EFAULT : (int64_t)highest;
 }
 
+static void fill_shm(const struct sysv_object *object, void *out)
+{
+    const struct segment *s = segment_of(object);
+    struct l_shmid_ds *ds = out;
+
+    ds->segsz = s->size;
+    ds->atime = s->atime;
+    ds->dtime = s->dtime;
+    ds->ctime = object->ctime;
+    ds->cpid = s->cpid;
+    ds->lpid = s->lpid;
+    ds->nattch = __atomic_load_n(&s->attached, __ATOMIC_RELAXED);
+}
+
 static int64_t stat_shm(struct thread *t, int32_t id, int command, uint64_t at)
 {
-    struct sysv *sysv = sysv_state();
-    struct l_shmid_ds ds = {.segsz = 0};
-    const struct sysv_object *object;
-    int64_t error;
+    struct l_shmid_ds ds = {.perm = {.key = 0}};
+    const struct sysv_query query = {.ids = &sysv_state()->shm,
+                                     .by_place = command != L_IPC_STAT,
+                                     .anybody = command == L_SHM_STAT_ANY,
+                                     .fill = fill_shm,
+                                     .ds = &ds,
+                                     .size = sizeof(ds)};
 
-    mutex_lock(&sysv->shm.mutex);
-    object = sysv_look(t, &sysv->shm, id, command != L_IPC_STAT,
-                       command == L_SHM_STAT_ANY ? 0 : 0444, &error);
-    if (object) {
-        const struct segment *s = segment_of(object);
-
-        sysv_perm_out(object, &ds.perm);
-        ds.segsz = s->size;
-        ds.atime = s->atime;
-        ds.dtime = s->dtime;
-        ds.ctime = object->ctime;
-        ds.cpid = s->cpid;
-        ds.lpid = s->lpid;
-        ds.nattch = __atomic_load_n(&s->attached, __ATOMIC_RELAXED);
-        error = command == L_IPC_STAT ? 0 : object->id;
-    }
-    mutex_unlock(&sysv->shm.mutex);
-    if (error >= 0 && user_out(t, at, &ds, sizeof(ds)))
-        return -L_EFAULT;
-    return error;
+    return sysv_stat(t, &query, id, at);
 }
 
 static int64_t set_shm(struct thread *t, int32_t id, const struct l_shmid_ds *ds)
