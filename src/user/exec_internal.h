@@ -42,6 +42,8 @@ static inline vmk_status exec_map(struct loader *l, const struct aspace_map *map
  * tells.
  */
 must_check vmk_status exec_image_load(struct loader *l, const char *path, struct file *file);
+/* vdso.c: maps the library that the kernel gives every program. */
+must_check vmk_status vdso_map(struct loader *l, uint64_t *address);
 /* exec_stack.c: the new stack with all that a program finds on it. */
 must_check vmk_status exec_stack_make(struct loader *l, const char *path,
                                       const struct words *argv, const struct words *envp);

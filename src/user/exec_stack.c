@@ -134,12 +134,14 @@ vmk_status exec_stack_make(struct loader *l, const char *path, const struct word
     const struct process *p = l->p;
     bool secure = p->uid != p->euid || p->gid != p->egid;
     uint64_t random[2] = {plat_entropy(), plat_entropy()};
-    uint64_t path_at, random_at, platform_at;
+    uint64_t path_at, random_at, platform_at, vdso_at;
     size_t argc, envc, first = 0;
     struct vector v = {0};
     vmk_status status = exec_map(l, &map);
 
     l->sp = STACK_TOP - 16;
+    if (status == VMK_OK)
+        status = vdso_map(l, &vdso_at);
     if (status == VMK_OK)
         status = words_count(l, argv, &argc);
     if (status == VMK_OK)
@@ -189,6 +191,7 @@ vmk_status exec_stack_make(struct loader *l, const char *path, const struct word
     v.count += envc;
     vector_add(&v, 0);
     first = v.count;  // of the auxiliary vector
+    vector_pair(&v, L_AT_SYSINFO_EHDR, vdso_at);
     vector_pair(&v, L_AT_HWCAP, plat_cpuid(1, 0).edx);
     vector_pair(&v, L_AT_PAGESZ, PAGE_SIZE);
     vector_pair(&v, L_AT_CLKTCK, L_HZ);

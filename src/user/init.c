@@ -55,6 +55,7 @@ void user_init(void)
     mutex_init(&user_state()->vms_mutex, "making VMs");
     mqueue_init();
     sysv_init();
+    vdso_init();
     inotify_init();
     vmk_device_init();
     make_links();

@@ -520,3 +520,4 @@ struct l_epoll_event {
 #define L_AT_SECURE            23
 #define L_AT_RANDOM            25
 #define L_AT_EXECFN            31
+#define L_AT_SYSINFO_EHDR      33

@@ -339,6 +339,9 @@ static vmk_status show_regions(struct procfs_text *out, uint32_t pid, bool smaps
         return status;
     if (v.mm)
         print_regions(out, v.mm->as, smaps);
+    if (v.mm && !smaps)
+        procfs_printf(out, "%llx-%llx --xp 00000000 00:00 0                  [vsyscall]\n",
+                      VSYSCALL_PAGE, VSYSCALL_PAGE + PAGE_SIZE);
     view_put(&v);
     return VMK_OK;
 }

@@ -264,6 +264,7 @@ struct user_state {
     uint32_t mqueue_count;                // mqueue_mutex
 
     struct sysv *sysv;  // (i) after user_init(); sysv.h
+    struct vdso *vdso;  // (i) after user_init(); vdso.c
 
     struct list inotifies;  // notify lock; inotify.c
 
@@ -495,6 +496,14 @@ int64_t user_errno(vmk_status status);  // 0 or minus an errno
 /* The same for a wait that a signal ends: restartable. */
 int64_t user_errno_restart(vmk_status status);
 void syscall_dispatch(struct thread *t);
+
+/* ---- vdso.c ---- */
+void vdso_init(void);
+
+/* ---- vsyscall.c ---- */
+#define VSYSCALL_PAGE 0xffffffffff600000ull
+/* Ring 3 jumped into that page: does what it called. False: there is nothing, or not for it. */
+bool vsyscall(struct thread *t);
 
 /* ---- futex.c ---- */
 void futex_init(void);

@@ -88,8 +88,11 @@ static void page_fault(struct thread *t, const struct plat_user_trap *trap)
     unsigned access = trap->error_code & PF_FETCH   ? ASPACE_EXEC
                       : trap->error_code & PF_WRITE ? ASPACE_WRITE
                                                     : ASPACE_READ;
-    vmk_status status = aspace_fault(t->as, trap->address, access);
+    vmk_status status;
 
+    if (access == ASPACE_EXEC && trap->address == t->regs.rip && vsyscall(t))
+        return;
+    status = aspace_fault(t->as, trap->address, access);
     t->process->minor_faults++;
     switch (status) {
     case VMK_OK: t->short_of_memory = 0; return;

@@ -4,8 +4,11 @@
  */
 #include "posix.h"
 
+#include <elf.h>
 #include <setjmp.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 
 static sigjmp_buf back;
 
@@ -43,6 +46,95 @@ static void touch(const char *what, const volatile char *at)
         printf("%s: SIGBUS, code %d\n", what, code);
     else
         printf("%s: %d\n", what, *at);
+}
+
+/* A function of the library that the kernel gives, looked for as dietlibc does. */
+static void *vdso_function(const char *name)
+{
+    const char *base = (const char *)getauxval(AT_SYSINFO_EHDR);
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)base;
+    const Elf64_Shdr *sections;
+
+    if (!base || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+        return NULL;
+    sections = (const Elf64_Shdr *)(base + header->e_shoff);
+    for (unsigned i = 0; i < header->e_shnum; i++) {
+        const Elf64_Sym *symbols = (const Elf64_Sym *)(base + sections[i].sh_offset);
+        const char *strings = base + sections[sections[i].sh_link].sh_offset;
+
+        if (sections[i].sh_type != SHT_DYNSYM)
+            continue;
+        for (size_t n = 1; n < sections[i].sh_size / sizeof(*symbols); n++) {
+            if (strcmp(strings + symbols[n].st_name, name) == 0)
+                return (char *)base + symbols[n].st_value;
+        }
+    }
+    return NULL;
+}
+
+static void vdso(void)
+{
+    static const char *const names[] = {"__vdso_gettimeofday", "gettimeofday"};
+    long (*clock)(int, struct timespec *) = vdso_function("__vdso_clock_gettime");
+    time_t (*seconds)(time_t *) = vdso_function("__vdso_time");
+    long (*cpu)(unsigned *, unsigned *, void *) = vdso_function("__vdso_getcpu");
+    struct timespec before, ts = {0};
+    unsigned number = 99999;
+    struct timeval tv;
+
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    SHOW(clock(CLOCK_MONOTONIC, &ts));
+    printf("goes on: %d\n", ts.tv_sec >= before.tv_sec && ts.tv_sec - before.tv_sec <= 1);
+    for (unsigned i = 0; i < 2; i++) {
+        long (*day)(struct timeval *, void *) = vdso_function(names[i]);
+
+        SHOW(day(&tv, NULL));
+        printf("%s: %d\n", names[i], seconds(NULL) - tv.tv_sec <= 1);
+    }
+    SHOW(cpu(&number, NULL, NULL));
+    printf("a CPU: %d; nothing of that name: %d\n", number < 4096, !vdso_function("__vdso_x"));
+}
+
+/* The page of the kernel's half that old static programs call: three entries, no bytes. */
+static void old_time(void)
+{
+    char *const page = (char *)0xffffffffff600000;
+    long (*const ask_day)(struct timeval *, void *) = (void *)page;
+    time_t (*const ask_time)(time_t *) = (void *)(page + 1024);
+    long (*const ask_cpu)(unsigned *, unsigned *, void *) = (void *)(page + 2048);
+    static const unsigned nowhere[] = {16, 1040, 3072, 4096};
+    char line[128], last[128] = "";
+    struct timeval tv = {0}, now;
+    time_t seconds = 0, got;
+    unsigned cpu = 99999;
+    FILE *maps;
+
+    SHOW(ask_day(&tv, NULL));
+    gettimeofday(&now, NULL);
+    printf("the same second, or the next: %d\n", now.tv_sec - tv.tv_sec <= 1);
+    got = ask_time(&seconds);
+    printf("likewise: %d %d %d\n", seconds - tv.tv_sec <= 1, got == seconds,
+           ask_time(NULL) >= got);
+    SHOW(ask_cpu(&cpu, NULL, NULL));
+    printf("a CPU: %d\n", cpu < 4096);
+    for (unsigned i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++) {
+        void (*const call)(void) = (void *)(page + nowhere[i]);
+        int signal = sigsetjmp(back, 1);
+
+        if (!signal)
+            call();
+        printf("%u behind its start: %d\n", nowhere[i], signal == SIGSEGV);
+    }
+    if (!sigsetjmp(back, 1))
+        SHOW(ask_time((time_t *)8));
+    else
+        puts("a bad address is a fault");
+    printf("its bytes: %s\n", poke(page, 0));
+    maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof(line), maps))
+        strcpy(last, line);
+    fclose(maps);
+    fputs(last, stdout);
 }
 
 /* A mapped file is cut and grows again. */
@@ -149,6 +241,8 @@ int test_memory(void)
     SHOW(mlock(a, page));
     SHOW(munlock(a, page));
 
+    vdso();
+    old_time();
     a = malloc(50 << 20);
     memset(a, 1, 50 << 20);
     b = realloc(a, 80 << 20);
