@@ -154,13 +154,13 @@ static vmk_status write_random(struct file *file, struct vfs_iov *iov)
 }
 
 static const struct file_ops null_ops = {
-    .read = read_nothing, .write = take_all, .seekable = true};
+    .read = read_nothing, .write = take_all, .seekable = true, .seeks_to_zero = true};
 static const struct file_ops zero_ops = {
-    .read = read_zeros, .write = take_all, .seekable = true};
+    .read = read_zeros, .write = take_all, .seekable = true, .seeks_to_zero = true};
 static const struct file_ops full_ops = {
-    .read = read_zeros, .write = refuse_all, .seekable = true};
+    .read = read_zeros, .write = refuse_all, .seekable = true, .seeks_to_zero = true};
 static const struct file_ops random_ops = {
-    .read = read_random, .write = write_random, .seekable = true};
+    .read = read_random, .write = write_random, .seekable = true, .seeks_to_zero = true};
 
 static vmk_status basic_open(struct vfs_device_driver *driver, struct file *file)
 {

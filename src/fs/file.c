@@ -408,6 +408,8 @@ vmk_status file_seek(struct file *file, int64_t by, unsigned whence, uint64_t *p
         return VMK_BAD_HANDLE;
     if (!file->ops->seekable)
         return VMK_BAD_SEEK;
+    if (file->ops->seeks_to_zero)
+        by = base = 0, whence = VFS_SEEK_SET;
     if (whence > VFS_SEEK_END)
         return VMK_BAD_PARAM;
     if (whence == VFS_SEEK_END) {

@@ -392,7 +392,7 @@ vmk_status aspace_protect(struct aspace *as, uint64_t address, uint64_t size,
     return status;
 }
 
-/* ---- locking ---- */
+/* ---- locking, and what a child gets ---- */
 
 static void lock_one(struct aspace *as, struct region *r, bool lock)
 {
@@ -401,7 +401,31 @@ static void lock_one(struct aspace *as, struct region *r, bool lock)
     aspace_region_count(as, r, true);
 }
 
-vmk_status aspace_lock(struct aspace *as, uint64_t address, uint64_t size, bool lock)
+/* A mark of regions, and whether it goes on or off. */
+struct mark {
+    vmk_status (*set)(struct aspace *as, struct region *r, const struct mark *mark);
+    unsigned flag;
+    bool on;
+};
+
+static vmk_status set_lock(struct aspace *as, struct region *r, const struct mark *mark)
+{
+    lock_one(as, r, mark->on);
+    return VMK_OK;
+}
+
+static vmk_status set_at_fork(struct aspace *as, struct region *r, const struct mark *mark)
+{
+    (void)as;
+    if (mark->flag == ASPACE_FORK_WIPES && mark->on && (r->object || r->shared))
+        return VMK_BAD_PARAM;
+    r->at_fork = mark->on ? r->at_fork | mark->flag : r->at_fork & ~mark->flag;
+    return VMK_OK;
+}
+
+/* Every region of the range; as Linux does, what came before a hole is changed. */
+static vmk_status mark_range(struct aspace *as, uint64_t address, uint64_t size,
+                             const struct mark *mark)
 {
     uint64_t end = address + size, at = address;
     struct list dead;
@@ -419,15 +443,30 @@ vmk_status aspace_lock(struct aspace *as, uint64_t address, uint64_t size, bool 
 
         if (r) {
             at = r->end;
-            lock_one(as, r, lock);
+            status = mark->set(as, r, mark);
             aspace_region_merge(as, r, &dead);
         } else {
-            status = VMK_NO_MEMORY;  // as Linux does: what came before the hole is locked
+            status = VMK_NO_MEMORY;
         }
     }
     spin_unlock(&as->lock, irqs);
     aspace_regions_free(&dead);
     return status;
+}
+
+vmk_status aspace_lock(struct aspace *as, uint64_t address, uint64_t size, bool lock)
+{
+    const struct mark mark = {.set = set_lock, .on = lock};
+
+    return mark_range(as, address, size, &mark);
+}
+
+vmk_status aspace_at_fork(struct aspace *as, uint64_t address, uint64_t size, unsigned flag,
+                          bool on)
+{
+    const struct mark mark = {.set = set_at_fork, .flag = flag, .on = on};
+
+    return mark_range(as, address, size, &mark);
 }
 
 void aspace_lock_all(struct aspace *as, bool now, bool future)

@@ -151,6 +151,15 @@ must_check vmk_status aspace_lock(struct aspace *as, uint64_t address, uint64_t 
 void aspace_lock_all(struct aspace *as, bool now, bool future);
 /* Is any page of the range locked? */
 bool aspace_range_locked(struct aspace *as, uint64_t address, uint64_t size);
+/* What a child that fork() makes gets of a region: a copy, unless one of these is set. */
+#define ASPACE_FORK_LEAVES_OUT 1u
+#define ASPACE_FORK_WIPES      2u  // zeros; only of private anonymous memory
+/*
+ * [map] Sets or clears one of them. NO_MEMORY if part of the range is not mapped, BAD_PARAM if
+ * part of it cannot be so; what comes before that part is changed.
+ */
+must_check vmk_status aspace_at_fork(struct aspace *as, uint64_t address, uint64_t size,
+                                     unsigned flag, bool on);
 #define ASPACE_REMAP_MAY_MOVE 1u
 #define ASPACE_REMAP_KEEP     2u  // with MAY_MOVE: the old range stays, without its pages
 /* [map][block] BAD_PARAM, FAULT (not one region), NO_MEMORY. */

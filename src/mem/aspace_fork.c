@@ -25,8 +25,8 @@ static vmk_status share_pages(struct aspace *parent, struct aspace *child,
         const mpn_t mpn = paddr_to_mpn(paddr_make(*entry & PTE_ADDRESS));
         uint64_t *copy;
 
-        if (r->shared)
-            continue;  // the object has them
+        if (r->shared || (r->at_fork & ASPACE_FORK_WIPES))
+            continue;  // the object has them; or nobody does
         copy = aspace_entry(child, va, true);
         if (!copy)
             return VMK_NO_MEMORY;
@@ -74,13 +74,14 @@ vmk_status aspace_fork(struct aspace *parent, struct aspace **out)
         bool changed = false;
         bool irqs = spin_lock(&parent->lock);
         const struct region *r = aspace_region_above(parent, at);
-        struct region *copy = r ? aspace_region_copy(r) : NULL;
+        struct region *copy;
 
         if (!r) {
             spin_unlock(&parent->lock, irqs);
             break;
         }
         at = r->end;
+        copy = (r->at_fork & ASPACE_FORK_LEAVES_OUT) ? NULL : aspace_region_copy(r);
         if (copy) {
             struct list *end = &child->regions;
 
@@ -88,7 +89,7 @@ vmk_status aspace_fork(struct aspace *parent, struct aspace **out)
             child->region_count++;
             aspace_region_count(child, copy, true);
             status = share_pages(parent, child, r, &changed);
-        } else {
+        } else if (!(r->at_fork & ASPACE_FORK_LEAVES_OUT)) {
             status = VMK_NO_MEMORY;
         }
         if (changed)

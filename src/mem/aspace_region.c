@@ -152,6 +152,7 @@ void aspace_region_cut(struct aspace *as, struct region *r, struct region *upper
                              .locked = r->locked,
                              .never_write = r->never_write,
                              .kind = r->kind,
+                             .at_fork = r->at_fork,
                              .object = r->object,
                              .offset = r->offset + ((at - r->start) >> PAGE_SHIFT)};
     aspace_region_hold(upper);
@@ -166,7 +167,7 @@ static bool mergeable(const struct region *a, const struct region *b)
 {
     return a->end == b->start && a->protection == b->protection && a->shared == b->shared &&
            a->kind == b->kind && a->object == b->object && a->locked == b->locked &&
-           a->never_write == b->never_write &&
+           a->never_write == b->never_write && a->at_fork == b->at_fork &&
            (!a->object || a->offset + aspace_region_pages(a) == b->offset);
 }
 

@@ -372,6 +372,10 @@ struct l_rlimit {
 #define L_MS_INVALIDATE       2u
 #define L_MADV_DONTNEED       4
 #define L_MADV_FREE           8
+#define L_MADV_DONTFORK       10
+#define L_MADV_DOFORK         11
+#define L_MADV_WIPEONFORK     18
+#define L_MADV_KEEPONFORK     19
 
 /* ---- files ---- */
 #define L_AT_FDCWD            (-100)

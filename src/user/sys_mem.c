@@ -159,6 +159,11 @@ int64_t sys_mremap(struct thread *t, const uint64_t *a)
     return status == VMK_OK ? (int64_t)address : user_errno(status);
 }
 
+static vmk_status at_fork(struct aspace *as, const uint64_t *a, unsigned flag, bool on)
+{
+    return aspace_at_fork(as, a[0], round_up(MIN(a[1], ASPACE_END), PAGE_SIZE), flag, on);
+}
+
 int64_t sys_madvise(struct thread *t, const uint64_t *a)
 {
     struct user_mm *mm = t->process->mm;
@@ -168,13 +173,23 @@ int64_t sys_madvise(struct thread *t, const uint64_t *a)
         return -L_EINVAL;
     if (a[1] == 0)
         return 0;
-    if (a[2] == L_MADV_DONTNEED || a[2] == L_MADV_FREE) {
-        mutex_lock(&mm->map_lock);
-        status = aspace_discard(mm->as, a[0], a[1]);
-        mutex_unlock(&mm->map_lock);
-    } else if (a[2] > 25) {
+    if (a[2] > 25)
         return -L_EINVAL;
+    mutex_lock(&mm->map_lock);
+    switch (a[2]) {
+    case L_MADV_DONTNEED:
+    case L_MADV_FREE: status = aspace_discard(mm->as, a[0], a[1]); break;
+    case L_MADV_DONTFORK:
+    case L_MADV_DOFORK:
+        status = at_fork(mm->as, a, ASPACE_FORK_LEAVES_OUT, a[2] == L_MADV_DONTFORK);
+        break;
+    case L_MADV_WIPEONFORK:
+    case L_MADV_KEEPONFORK:
+        status = at_fork(mm->as, a, ASPACE_FORK_WIPES, a[2] == L_MADV_WIPEONFORK);
+        break;
+    default: break;
     }
+    mutex_unlock(&mm->map_lock);
     return user_errno(status);
 }
 

@@ -64,6 +64,11 @@ int test_files(void)
     SHOW(writev(fd, out, 2));
     SHOW(lseek(fd, -2, SEEK_END));
     SHOW(lseek(fd, -20, SEEK_CUR));
+    other = open("/dev/full", O_RDWR);
+    SHOW(lseek(other, -20, SEEK_SET));
+    SHOW(read(other, buffer, 8));
+    SHOW(lseek(other, 100, SEEK_CUR));
+    close(other);
     SHOW(lseek(fd, 0, SEEK_SET));
     SHOW(readv(fd, in, 2));
     printf("%.3s %.5s\n", first, second);

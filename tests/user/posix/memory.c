@@ -48,6 +48,50 @@ static void touch(const char *what, const volatile char *at)
         printf("%s: %d\n", what, *at);
 }
 
+/* What a child finds in three pages that have a letter each. */
+static void child_sees(const char *what, const char *at)
+{
+    const long page = sysconf(_SC_PAGESIZE);
+
+    printf("%s:", what);
+    fflush(stdout);
+    if (fork() == 0) {
+        for (volatile int i = 0; i < 3; i++) {
+            if (sigsetjmp(back, 1))
+                printf(" fault");
+            else
+                printf(" %d", at[i * page]);
+        }
+        puts("");
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
+}
+
+static void at_fork(void)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *at = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *shared = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    for (size_t i = 0; i < 3; i++)
+        at[i * page] = (char)(i + 1);
+    SHOW(madvise(at + page, page, MADV_WIPEONFORK));
+    child_sees("wiped", at);
+    SHOW(madvise(at + page, page, MADV_DONTFORK));
+    child_sees("left out", at);
+    SHOW(madvise(at, 3 * page, MADV_DOFORK));
+    child_sees("forked, still wiped", at);
+    SHOW(madvise(at, 3 * page, MADV_KEEPONFORK));
+    child_sees("kept", at);
+    SHOW(madvise(shared, page, MADV_WIPEONFORK));
+    SHOW(madvise(shared, page, MADV_DONTFORK));
+    munmap(shared, page);
+    SHOW(madvise(shared, page, MADV_DONTFORK));
+    munmap(at, 3 * page);
+}
+
 /* A function of the library that the kernel gives, looked for as dietlibc does. */
 static void *vdso_function(const char *name)
 {
@@ -241,6 +285,7 @@ int test_memory(void)
     SHOW(mlock(a, page));
     SHOW(munlock(a, page));
 
+    at_fork();
     vdso();
     old_time();
     a = malloc(50 << 20);
