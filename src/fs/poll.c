@@ -11,6 +11,8 @@
  *   - entry.head is not null exactly while the entry is on that head's list.
  *   - poll_entry_remove() takes the same lock as poll_notify(), so woken() is over when it
  *     returns.
+ *   - poll_entry_add() and poll_notify() each have a fence between what they write and what they
+ *     read, so that either the notifier sees the entry or the poller sees the news.
  * Locking    poll_head.lock (rank POLL); woken() runs under it.
  */
 #include "core/assert.h"
@@ -24,8 +26,13 @@ void poll_head_init(struct poll_head *head, const char *name)
 
 void poll_notify(struct poll_head *head, unsigned events)
 {
-    bool irqs = spin_lock(&head->lock);
+    bool irqs;
 
+    /* Most files have nobody who polls. Who is about to looks at the file behind its fence. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&head->entries.next, __ATOMIC_RELAXED) == &head->entries)
+        return;
+    irqs = spin_lock(&head->lock);
     list_for_each_safe (node, after, &head->entries) {
         struct poll_entry *entry = list_entry(node, struct poll_entry, link);
 
@@ -42,6 +49,7 @@ void poll_entry_add(struct poll_head *head, struct poll_entry *entry)
     entry->head = head;
     list_add_tail(&head->entries, &entry->link);
     spin_unlock(&head->lock, irqs);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 void poll_entry_remove(struct poll_entry *entry)

@@ -104,13 +104,9 @@ void fs_event_init(struct fs_event *event, const char *name)
     event->count = 0;
 }
 
-uint32_t fs_event_count(struct fs_event *event)
+uint32_t fs_event_count(const struct fs_event *event)
 {
-    bool irqs = spin_lock(&event->queue.lock);
-    uint32_t count = event->count;
-
-    spin_unlock(&event->queue.lock, irqs);
-    return count;
+    return __atomic_load_n(&event->count, __ATOMIC_ACQUIRE);
 }
 
 vmk_status fs_event_wait(struct fs_event *event, uint32_t count, plat_ns deadline)
@@ -131,8 +127,10 @@ vmk_status fs_event_wait(struct fs_event *event, uint32_t count, plat_ns deadlin
 void fs_event_signal(struct fs_event *event)
 {
     bool irqs = spin_lock(&event->queue.lock);
+    bool waited_for = !list_is_empty(&event->queue.waiters);
 
-    event->count++;
+    __atomic_store_n(&event->count, event->count + 1, __ATOMIC_RELEASE);
     spin_unlock(&event->queue.lock, irqs);
-    (void)wait_queue_wake(&event->queue, WAIT_QUEUE_ALL);
+    if (waited_for)  // who comes now sees the new count
+        (void)wait_queue_wake(&event->queue, WAIT_QUEUE_ALL);
 }

@@ -21,10 +21,10 @@
  */
 struct fs_event {
     struct wait_queue queue;
-    uint32_t count;  // queue.lock
+    uint32_t count;  // (a) written under queue.lock
 };
 void fs_event_init(struct fs_event *event, const char *name);
-uint32_t fs_event_count(struct fs_event *event);
+uint32_t fs_event_count(const struct fs_event *event);
 /* OK when something changed since `count`; TIMEOUT, KILLED, INTERRUPTED. [switch] */
 must_check vmk_status fs_event_wait(struct fs_event *event, uint32_t count, plat_ns deadline);
 void fs_event_signal(struct fs_event *event);

@@ -523,12 +523,13 @@ static void survey_best(struct sched_machine *m, struct sched_node *n, struct nu
 
 void place_numa(struct sched_machine *m)
 {
-    struct numa_survey s = {.gap = 0};
     plat_ns period = tune(m, SCHED_TUNABLE_NUMA_REBALANCE);
+    struct numa_survey s;
 
     if (!m->has_nodes || !period || m->now - m->numa_balanced < period)
         return;
     m->numa_balanced = m->now;
+    s = (struct numa_survey){.gap = 0};  // half a kilobyte: not before it is needed
     s.from = s.to = (uint32_t)__builtin_ctzll(m->online | BIT(63));
     survey(m, m->root, &s, survey_load);
     for_each_bit(i, m->online)
