@@ -594,7 +594,7 @@ struct file_ops {
     void (*closed)(struct file *file, const void *owner);
     /* The last reference went. May block. */
     void (*release)(struct file *file);
-    bool seekable;      // has an offset: seek, pread and pwrite work
+    bool seekable;       // has an offset: seek, pread and pwrite work
     bool seeks_to_zero;  // but one that means nothing: whatever is sought, it is 0
 };
 

@@ -27,7 +27,7 @@ struct region {
     bool locked;  // mlock: nothing is taken away
     bool never_write;
     enum aspace_region_kind kind;
-    unsigned at_fork;  // ASPACE_FORK_*
+    unsigned at_fork;              // ASPACE_FORK_*
     struct aspace_object *object;  // one reference, or null
     uint64_t offset;               // of `start` in the object, in pages
 };
