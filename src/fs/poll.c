@@ -11,8 +11,8 @@
  *   - entry.head is not null exactly while the entry is on that head's list.
  *   - poll_entry_remove() takes the same lock as poll_notify(), so woken() is over when it
  *     returns.
- *   - poll_entry_add() and poll_notify() each have a fence between what they write and what they
- *     read, so that either the notifier sees the entry or the poller sees the news.
+ *   - poll_entry_add() and poll_notify() each have a fence between what was written before and
+ *     what is read after, so that the notifier sees the entry or the poller sees the news.
  * Locking    poll_head.lock (rank POLL); woken() runs under it.
  */
 #include "core/assert.h"

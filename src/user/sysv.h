@@ -73,8 +73,8 @@ struct sysv_wish {
 int64_t sysv_get(struct thread *t, const struct sysv_wish *wish);
 
 /*
- * What a *_STAT command asks for: the object of an id or, by place, of a place, whose id is then
- * the answer. fill() writes all of *ds but its head, a struct l_ipc_perm; with the mutex held.
+ * What a *_STAT command asks for: the object of an id or, by place, of a place, whose id is
+ * then the answer. fill() writes all of *ds but its head, a struct l_ipc_perm; with the mutex held.
  */
 struct sysv_query {
     struct sysv_ids *ids;

@@ -9,7 +9,7 @@
  * and a read of the page is an ordinary fault.
  *
  * Start at   vsyscall().
- * Sources    vdso(7); proc(5); Linux' Documentation/admin-guide/kernel-parameters.txt, "vsyscall="
+ * Sources    vdso(7); proc(5); Linux' kernel parameters, "vsyscall="
  */
 #include "user/user_internal.h"
 
