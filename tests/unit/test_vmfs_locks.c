@@ -214,6 +214,56 @@ START_TEST(test_vmfs__lock_shared_by_readers__broken_when_all_are_dead_and_not_b
 END_TEST
 
 /*
+ * The locks of the descriptors behind a new one are read with its own. Meanwhile another host
+ * had one of them, by the number of a file that is gone: what was read is old, and is seen to be.
+ */
+START_TEST(test_vmfs__locks_read_ahead__fewer_reads_and_never_an_old_one)
+{
+    enum {
+        FILES = 6
+    };
+    struct disk_model *disk;
+    struct vmfs_volume *a = open_fresh(&disk, false);
+    struct vmfs_volume *b = mount_as(disk_model_device(disk), 2, false);
+    const struct block_stats *stats = &disk_model_device(disk)->stats;
+    struct vmfs_lock_info before, after;
+    uint64_t reads[FILES];
+    vmfs_id old[FILES], fresh[FILES];
+
+    for (unsigned i = 0; i < FILES; i++)
+        old[i] = make(a, i, VMFS_FILE, 1);
+    for (unsigned i = 0; i < FILES; i++)
+        ck_assert_uint_eq(vmfs_remove(a, vmfs_root(a), name_of(i), false), VMK_OK);
+    ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+    for (unsigned i = 0; i < FILES; i++) {
+        uint64_t began;
+
+        if (i == 3) {
+            ck_assert_uint_ne(vmfs_truncate(b, old[i], 5), VMK_OK);
+            ck_assert_uint_eq(vmfs_tick(b), VMK_OK);
+        }
+        began = stats->reads;
+        ck_assert_uint_eq(
+            vmfs_create(a, vmfs_root(a), name_of(i), VMFS_FILE, 0600, 0, 0, NULL, &fresh[i]),
+            VMK_OK);
+        reads[i] = stats->reads - began;
+        ck_assert_uint_eq(fresh[i].address, old[i].address);
+    }
+    ck_assert_uint_eq(reads[2], reads[4]);
+    ck_assert_uint_gt(reads[3], reads[4]);
+    /* A token never goes back. */
+    ck_assert_uint_eq(vmfs_lock_info(a, fresh[3], &before), VMK_OK);
+    ck_assert_uint_eq(vmfs_tick(a), VMK_OK);
+    ck_assert_uint_eq(vmfs_write(b, fresh[3], 0, "b", 1), VMK_OK);
+    ck_assert_uint_eq(vmfs_lock_info(b, fresh[3], &after), VMK_OK);
+    ck_assert_uint_gt(after.token, before.token);
+    ck_assert_uint_eq(vmfs_unmount(b), VMK_OK);
+    ck_assert_uint_eq(problems(a), 0);
+    close_last(disk, a);
+}
+END_TEST
+
+/*
  * A volume that ESXi left in the middle of a change: its slot names a journal block with one
  * record in it.
  * Nothing of it is touched, and it can be read; with the header zero, as ESXi leaves it, it is
@@ -367,6 +417,7 @@ int main(void)
         tcase, test_vmfs__dead_host__its_locks_are_broken_after_the_timeout_and_never_before);
     tcase_add_test(tcase, test_vmfs__descriptor_locked_by_its_old_number__nobody_loses_a_lock);
     tcase_add_test(tcase, test_vmfs__journal_of_esxi_open__only_read);
+    tcase_add_test(tcase, test_vmfs__locks_read_ahead__fewer_reads_and_never_an_old_one);
     tcase_add_loop_test(
         tcase, test_vmfs__lock_shared_by_readers__broken_when_all_are_dead_and_not_before, 0,
         2);

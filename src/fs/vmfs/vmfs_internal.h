@@ -28,6 +28,7 @@
 #define NAMES_MOST        (1u << 20)
 #define DIR_CHUNK         29u  // entries read at once: 4,060 bytes
 #define LOCKS_AUTO        96u  // so many held locks are let go by themselves
+#define LOCKS_AHEAD       8u   // descriptors in 16 KiB, whose locks are read together
 #define LV_AT_ONCE        8u   // requests to a device at once
 
 #define SYSTEM_BLOCKS_MAX 1024u  // file blocks of a system file
@@ -71,6 +72,12 @@ struct held_lock {
 struct hb_watch {
     uint64_t address;
     plat_ns since;
+    uint8_t image[VMFS_SECTOR];
+};
+
+/* The lock of a free descriptor as it was read along with another's. */
+struct lock_ahead {
+    uint64_t address;  // 0: none
     uint8_t image[VMFS_SECTOR];
 };
 
@@ -124,6 +131,7 @@ struct vmfs_volume {
 
     struct list locks;  // empty in a private volume
     unsigned lock_count;
+    struct lock_ahead ahead[LOCKS_AHEAD];
     uint64_t burying;      // slot of the dead host whose things are being given back
     uint64_t bury_wanted;  // slot whose host was found dead in the middle of an operation
     bool orphans_wanted;   // a host was buried: it may have left files without names

@@ -39,7 +39,7 @@
 #define HB_REPLAYER_AT  0x94
 #define HB_REPLAYER_GEN 0x9C
 #define SWAP_TRIES      8u
-#define CREATE_AHEAD    (8u * VMFS_FD_SIZE)
+#define CREATE_AHEAD    (LOCKS_AHEAD * VMFS_FD_SIZE)
 
 /* ---- heartbeats ---- */
 
@@ -598,24 +598,37 @@ static vmk_status create_private(struct vmfs_volume *v, uint64_t address, uint32
     return VMK_OK;
 }
 
-vmk_status lock_create(struct vmfs_volume *v, uint64_t address, uint32_t type)
+static struct lock_ahead *ahead_of(struct vmfs_volume *v, uint64_t address)
 {
-    uint8_t image[VMFS_SECTOR];
-    uint8_t fresh[VMFS_SECTOR];
-    struct held_lock *held = lock_find(v, address);
-    vmk_status status;
+    return &v->ahead[address / VMFS_FD_SIZE % LOCKS_AHEAD];
+}
 
-    if (held) {
-        held->in_txn = true;
-        return VMK_OK;
+/* The lock as it stands, and those of the descriptors behind it for later. */
+static vmk_status read_ahead(struct vmfs_volume *v, uint64_t address, uint8_t *image)
+{
+    const uint32_t size = CREATE_AHEAD - (uint32_t)(address % CREATE_AHEAD);
+    uint8_t *run = vmfs_alloc(size);
+    vmk_status status = run ? lv_read(v, address, run, size) : VMK_NO_MEMORY;
+
+    for (uint32_t at = VMFS_FD_SIZE; status == VMK_OK && at < size; at += VMFS_FD_SIZE) {
+        struct lock_ahead *ahead = ahead_of(v, address + at);
+
+        ahead->address = address + at;
+        memcpy(ahead->image, run + at, VMFS_SECTOR);
     }
-    if (v->how.private_volume)
-        return create_private(v, address, type);
-    status = lv_read(v, address, image, sizeof(image));
-    if (status != VMK_OK)
-        return status;
+    if (status == VMK_OK)
+        memcpy(image, run, VMFS_SECTOR);
+    heap_free(run);
+    return status;
+}
 
+/* AGAIN: it does not stand there as in `image` any more. */
+static vmk_status create_from(struct vmfs_volume *v, uint64_t address, uint32_t type,
+                              const uint8_t *image)
+{
     const struct vmfs_lock_info before = lock_fields(image);
+    uint8_t fresh[VMFS_SECTOR];
+    vmk_status status;
 
     lock_image_make(fresh, type, address, before.mtime + 1);
     put_le64(fresh + LOCK_TOKEN, before.token);
@@ -630,9 +643,36 @@ vmk_status lock_create(struct vmfs_volume *v, uint64_t address, uint32_t type)
     }
     own_image(v, fresh);
     status = lv_swap(v, address, image, fresh);
-    if (status == VMK_AGAIN)
-        return VMK_CONTENDED;
     return status == VMK_OK ? remember(v, address, fresh) : status;
+}
+
+vmk_status lock_create(struct vmfs_volume *v, uint64_t address, uint32_t type)
+{
+    struct lock_ahead *ahead = ahead_of(v, address);
+    uint8_t image[VMFS_SECTOR];
+    struct held_lock *held = lock_find(v, address);
+    vmk_status status;
+
+    if (held) {
+        held->in_txn = true;
+        return VMK_OK;
+    }
+    if (v->how.private_volume)
+        return create_private(v, address, type);
+    /*
+     * What was read ahead may be old: the compare-and-write finds out, and a look at the disk
+     * says what there is instead.
+     */
+    if (ahead->address == address) {
+        ahead->address = 0;
+        status = create_from(v, address, type, ahead->image);
+        if (status != VMK_AGAIN && status != VMK_CONTENDED)
+            return status;
+    }
+    status = read_ahead(v, address, image);
+    if (status == VMK_OK)
+        status = create_from(v, address, type, image);
+    return status == VMK_AGAIN ? VMK_CONTENDED : status;
 }
 
 /* Writes the `count` locks free, and forgets them. */
