@@ -65,8 +65,8 @@ static void note_checkpoints(struct trace_dir *dir, const unsigned char *packet)
 {
     uint32_t bits;
 
-    memcpy(&bits, packet + 40, sizeof(bits));
-    for (size_t at = 64; at + 8 <= bits / 8;) {
+    memcpy(&bits, packet + TRACE_PACKET_CONTENT_AT, sizeof(bits));
+    for (size_t at = TRACE_PACKET_HEADER; at + 8 <= bits / 8;) {
         uint64_t head;
 
         memcpy(&head, packet + at, sizeof(head));
@@ -98,7 +98,7 @@ static void take_packet(void *owner, unsigned stream, const void *packet, size_t
         snprintf(name, sizeof(name), stream == TRACE_SYS ? "sys" : "pcpu%u", stream);
         dir->files[stream] = create(dir, name);
     }
-    memcpy(&bits, bytes + 40, sizeof(bits));
+    memcpy(&bits, bytes + TRACE_PACKET_CONTENT_AT, sizeof(bits));
     sum = trace_packet_sum(packet, bits / 8);
     write_all(dir, dir->files[stream], bytes, TRACE_PACKET_SUM_AT);
     write_all(dir, dir->files[stream], &sum, sizeof(sum));

@@ -69,7 +69,9 @@ static inline uint64_t trace_frame_sum(const void *bytes, size_t length)
  * Whoever writes a packet to a file puts it there, at TRACE_PACKET_SUM_AT; 0 says that nobody
  * did. Four sums side by side: one alone waits for its multiplications.
  */
-#define TRACE_PACKET_SUM_AT 60u
+#define TRACE_PACKET_HEADER     64u  // bytes before the first record
+#define TRACE_PACKET_CONTENT_AT 40u  // in it: content_size, in bits, of header and records
+#define TRACE_PACKET_SUM_AT     60u
 
 static inline uint32_t trace_packet_sum(const void *packet, size_t length)
 {

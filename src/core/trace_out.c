@@ -28,6 +28,10 @@
 #include "lib/string.h"
 #include "plat/plat.h"
 
+_Static_assert(TRACE_PACKET_HEADER == TRACE_HEADER, "the same header");
+_Static_assert(TRACE_PACKET_CONTENT_AT == offsetof(struct trace_packet, content_size), "there");
+_Static_assert(TRACE_PACKET_SUM_AT == offsetof(struct trace_packet, sum), "there");
+
 static bool lock(struct trace_state *trace)
 {
     bool irqs = plat_irq_save();
