@@ -523,7 +523,7 @@ static void timehist(struct demand *d, uint64_t time, uint32_t cpu, struct task 
     uint64_t *out_at = d->sampled_gone ? &d->gone_out : &t->stamp_out;
     char name[64];
 
-    if (d->sampled_gone && !d->gone_out)
+    if (d->sampled_gone && !d->gone_process)
         d->gone_process = d->sampled_process;
     if (entered) {
         run = time - MIN(entered, time);

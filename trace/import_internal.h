@@ -101,7 +101,7 @@ struct demand {
     char sampled_name[24];
     uint32_t sampled_process;
     bool sampled_gone;
-    /* All threads that perf knows no more are one in timehist: of the first one's process. */
+    /* Those that perf knows no more are one in timehist, of the first process that it knows. */
     uint32_t gone_process;
     uint64_t gone_out;
     uint64_t edges, outside, lost;

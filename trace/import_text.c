@@ -107,7 +107,9 @@ static void sample_read(struct line *l, const char *start)
     if (start > l->text && start[-1] == '/') {
         const char *process = digits_back(l, start - 1);
 
-        if (process < start - 1 && start - process < 12)
+        if (process > l->text && process[-1] == '-')
+            process--;  // "-1/-1": a process that has ended as a whole
+        else if (process < start - 1 && start - process < 12)
             s->process = (uint32_t)strtoul(process, NULL, 10);
         start = process;
     }

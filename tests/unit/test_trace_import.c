@@ -429,6 +429,41 @@ START_TEST(test_import_text__recorder_stops_in_steps__only_what_is_known_counts)
 }
 END_TEST
 
+/*
+ * perf knows a task no more: alone (1/-1), or with its whole process (-1/-1). All such are one
+ * thread, of the first process that it still knew; before that, of none.
+ */
+START_TEST(test_import_text__samples_of_the_dead__are_named_as_timehist_does)
+{
+#define LEFT(sample, time, name, pid, state, next)                                             \
+    sample " [000] " time ": sched:sched_switch: prev_comm=" name " prev_pid=" pid             \
+           " prev_prio=1 prev_state=" state " ==> next_comm=x next_pid=" next " next_prio=1\n"
+    static const char text[] = LEFT("swapper 0/0", "1.001", "swapper/0", "0", "R", "7")
+        LEFT(":-1 -1/-1", "1.002", "a", "7", "X", "9")
+            LEFT("b 8/9", "1.003", "b", "9", "S", "5")
+                LEFT(":-1 4/-1", "1.004", "c", "5", "X", "6")
+                    LEFT(":-1 3/-1", "1.005", "d", "6", "X", "2");
+    static const char *const names[] = {"<idle> ", " :-1[-1] ", " b[9/8] ", " :-1[-1/4] ",
+                                        " :-1[-1/4] "};
+    char *lines = NULL, *line, *save = NULL;
+    size_t size;
+    const struct demand_options o = {.timehist = open_memstream(&lines, &size)};
+    struct demand *d = demand_create(&o);
+    unsigned n = 0;
+
+    ck_assert(import_text(file("t.txt", text, strlen(text)), d));
+    demand_free(d);
+    fclose(o.timehist);
+    for (line = strtok_r(lines, "\n", &save); line; line = strtok_r(NULL, "\n", &save), n++) {
+        ck_assert_uint_lt(n, ARRAY_COUNT(names));
+        ck_assert_msg(strstr(line, names[n]), "%s for%s", line, names[n]);
+    }
+    ck_assert_uint_eq(n, ARRAY_COUNT(names));
+    free(lines);
+#undef LEFT
+}
+END_TEST
+
 static const char *const bad_texts[] = {
     "",
     "hello\n",
@@ -971,6 +1006,7 @@ int main(void)
     tcase_add_test(t, test_import_text__switch_cost__is_no_demand);
     tcase_add_loop_test(t, test_import_text__names_look_like_fields__are_names, 0, 2);
     tcase_add_test(t, test_import_text__woken_by_an_interrupt__is_from_outside);
+    tcase_add_test(t, test_import_text__samples_of_the_dead__are_named_as_timehist_does);
     tcase_add_test(t, test_import_text__recorder_stops_in_steps__only_what_is_known_counts);
     tcase_add_loop_test(t, test_import_text__what_is_no_trace__is_refused, 0,
                         ARRAY_COUNT(bad_texts));
