@@ -3,7 +3,8 @@
  * sim/workload/judge.c -- what the metrics of an expectation mean.
  *
  * A claim over windows (`each 1s`) is judged in every whole window between `from` and `to`,
- * from samples that the engine took at the windows' edges; the worst window is shown.
+ * one beginning where the last ended or after `step`, from samples that the engine took at
+ * the windows' edges; the worst window is shown.
  * Percentiles of wake-ups, skew, switches and migrations are of the whole run whatever the
  * window.
  *
@@ -37,7 +38,7 @@ bool judge_sample_period(const struct workload *w, uint64_t *period, struct wl_e
         const struct wl_expect *e = &w->expects[i];
 
         if (e->each || e->from || e->to)
-            *period = gcd(gcd(gcd(*period, e->each), e->from), e->to);
+            *period = gcd(gcd(gcd(gcd(*period, e->each), e->from), e->to), e->step);
         if (*period && *period < PERIOD_MIN) {
             error->line = e->line;
             error->field = 1;
@@ -384,12 +385,13 @@ bool judge_expect(const struct judge *j, uint32_t i, char *why, size_t room)
     const struct wl_expect *e = &j->program->source->expects[i];
     uint64_t end = e->to ? MIN(e->to, j->base->duration) : j->base->duration;
     uint64_t length = e->each ? e->each : end > e->from ? end - e->from : 0;
+    uint64_t step = e->step ? e->step : length;
     bool good = true;
     double worst = -1;
     uint32_t windows = 0;
 
     snprintf(why, room, "the run is shorter than one window");
-    for (uint64_t from = e->from; length && from + length <= end; from += length) {
+    for (uint64_t from = e->from; length && from + length <= end; from += step) {
         struct window win = {j, from, from + length};
         double left = wl_expr_value(e->left, metric_here, &win);
         double right = wl_expr_value(e->right, metric_here, &win);

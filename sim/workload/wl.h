@@ -191,6 +191,7 @@ struct wl_expect {
     double within;            // part of the right side
     uint64_t within_ns;       // or absolute time
     uint64_t each, from, to;  // window length (0: the whole run), warm-up, end (0: of the run)
+    uint64_t step;            // from one window to the next; 0: they touch
     uint32_t by;              // policies that claim it, a bit each; 0: all
     uint32_t line;
 };

@@ -280,9 +280,12 @@ static bool tail(struct cursor *c, struct wl_expect *e)
     for (;;) {
         blanks(c);
         if (c->at == c->end)
-            return true;
+            return !e->step || e->each || fail(c, "step needs each");
         if (taken(c, "each ")) {
             if (!time_after(c, &e->each))
+                return false;
+        } else if (taken(c, "step ")) {
+            if (!time_after(c, &e->step))
                 return false;
         } else if (taken(c, "from ")) {
             if (!time_after(c, &e->from))
@@ -320,7 +323,7 @@ static bool tail(struct cursor *c, struct wl_expect *e)
             if (!policies(c, e))
                 return false;
         } else {
-            return fail(c, "expected within, each, from, to or by") != NULL;
+            return fail(c, "expected within, each, step, from, to or by") != NULL;
         }
     }
 }

@@ -307,11 +307,28 @@ struct sched_entity *place_pull_idle(struct sched_machine *m, uint32_t cpu)
     return NULL;
 }
 
-/* The CPU with the most load gives one world whose move brings both nearest to even. */
+/*
+ * What would be left of `gap` if `give` came from the CPU with the most load, and `take` (null:
+ * nobody) went there.
+ */
+static uint64_t gap_after(uint64_t gap, const struct sched_entity *give,
+                          const struct sched_entity *take)
+{
+    uint64_t given = 2ull * give->load;
+    uint64_t wanted = gap + (take ? 2ull * take->load : 0);
+
+    return given > wanted ? given - wanted : wanted - given;
+}
+
+/*
+ * The CPU with the most load gives the world whose move brings both nearest to even, against
+ * one of this CPU's if that is better: where each CPU has heavy and light ones, no single move
+ * may help.
+ */
 static void pull_load(struct sched_machine *m, uint32_t cpu)
 {
     struct sched_cpu *c = &m->cpu[cpu];
-    struct sched_entity *best = NULL;
+    struct sched_entity *best = NULL, *best_back = NULL;
     uint64_t best_rest;
     unsigned looked = 0;
     uint32_t from = cpu;
@@ -330,18 +347,32 @@ static void pull_load(struct sched_machine *m, uint32_t cpu)
     best_rest = gap - gap / 16;
     list_for_each (link, &m->cpu[from].movable) {
         struct sched_entity *e = list_entry(link, struct sched_entity, movable_link);
-        uint64_t moved = 2ull * e->load;
-        uint64_t rest = moved > gap ? moved - gap : gap - moved;
+        unsigned looked_back = 0;
 
-        if (e->affinity & BIT(cpu) && rest < best_rest) {
+        if (e->affinity & BIT(cpu) && gap_after(gap, e, NULL) < best_rest) {
             best = e;
-            best_rest = rest;
+            best_back = NULL;
+            best_rest = gap_after(gap, e, NULL);
+        }
+        list_for_each (own_link, &c->movable) {
+            struct sched_entity *own = list_entry(own_link, struct sched_entity, movable_link);
+
+            if (e->affinity & BIT(cpu) && own->affinity & BIT(from) &&
+                gap_after(gap, e, own) < best_rest) {
+                best = e;
+                best_back = own;
+                best_rest = gap_after(gap, e, own);
+            }
+            if (++looked_back == LOOKED_AT_MAX)
+                break;
         }
         if (++looked == LOOKED_AT_MAX)
             break;
     }
     if (best)
         place_move(m, best, cpu, level_of(m, from, cpu));
+    if (best_back)
+        place_move(m, best_back, from, level_of(m, cpu, from));
 }
 
 static struct sched_entity *neediest(struct sched_machine *m, uint32_t cpu)

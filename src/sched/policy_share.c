@@ -208,6 +208,18 @@ static bool share_preempts(struct sched_machine *m, struct sched_entity *ea,
                    finish(m, b) + b->grain / 32);
 }
 
+/*
+ * Half of the granularity where a CPU is alone: then nothing but slices decides how near to its
+ * part a world is in a second. Where CPUs compare what their worlds lack, shorter slices make
+ * them pull to and fro.
+ */
+static plat_ns slice_least(const struct sched_machine *m)
+{
+    plat_ns granularity = tune(m, SCHED_TUNABLE_GRANULARITY);
+
+    return m->online & (m->online - 1) ? granularity : granularity / 2;
+}
+
 static plat_ns share_slice(struct sched_machine *m, uint32_t cpu, struct sched_entity *e)
 {
     plat_ns end = m->now + tune(m, SCHED_TUNABLE_QUANTUM);
@@ -224,7 +236,7 @@ static plat_ns share_slice(struct sched_machine *m, uint32_t cpu, struct sched_e
 
     /* Until it is `granularity` of its own time ahead of the next. */
     int64_t room = (int64_t)(finish(m, b) - finish(m, a));
-    plat_ns granularity = tune(m, SCHED_TUNABLE_GRANULARITY);
+    plat_ns granularity = slice_least(m);
 
     if (room >= 0)
         end = MIN(end, m->now + granularity + ((uint64_t)room >> VTIME_BITS) * a->shares);

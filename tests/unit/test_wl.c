@@ -65,7 +65,7 @@ static const char everything[] =
     "at 5s set thief shares=4000 affinity=1\n"
     "recorded thief run=1.5ms ready=20ns switches=7\n"
     "selfreplay run=0.5% ready=0.000001%\n"
-    "expect run(vm1.*) = 2 * u.run(thief) within 1% each 1s from 100ms to 10s\n"
+    "expect run(vm1.*) = 2 * u.run(thief) within 1% each 1s step 10ms from 100ms to 10s\n"
     "expect (share(a) + 3%) / 2 >= 0.25 within 10ms by share edf\n";
 
 START_TEST(test_wl_parse__everything__is_kept)
@@ -94,6 +94,7 @@ START_TEST(test_wl_parse__everything__is_kept)
     ck_assert_uint_eq(w.recorded[0].run, 1500000);
     ck_assert_double_eq_tol(w.self_replay_run, 0.005, 1e-12);
     ck_assert_uint_eq(w.expects[0].each, 1000000000);
+    ck_assert_uint_eq(w.expects[0].step, 10000000);
     ck_assert_double_eq_tol(w.expects[0].within, 0.01, 1e-12);
     ck_assert_uint_eq(w.expects[1].within_ns, 10000000);
     ck_assert_uint_eq(w.expects[0].by, 0);
@@ -157,6 +158,7 @@ static const struct {
     {"world a\nexpect run(a)\n", 2, 2, "expected <="},
     {"world a\nexpect walk(a) > 3\n", 2, 2, "metric such as"},
     {"world a\nexpect run(a) > 3 within\n", 2, 2, "expected within"},
+    {"world a\nexpect run(a) > 3 step 1ms\n", 2, 2, "step needs each"},
     {"world a\nexpect run(a) > 3 by\n", 2, 2, "expected within"},
     {"world a\nexpect run(a) > 3 by share lottery\n", 2, 2, "by names policies"},
     {"world a\nexpect ((((((((((((((((((((((((((((((((((1 > 3\n", 2, 2, "'(' without ')'"},
