@@ -8,6 +8,8 @@
 # an ext4, tries both kinds of disk, and writes files with checksums until the emulator is killed. Boot 3:
 # the datastore is mounted again (replay), the same VM looks at what it had synced, and the host
 # panics. Boot 4: the panic's dump is found.
+# A fourth disk, which boot 2 is told to take, is large enough for a scratch partition, which gets the logs: the power cut takes
+# the last seconds of them.
 platform=qemu
 . tests/lib.sh
 
@@ -34,7 +36,17 @@ fsck_vmfs() {
         n++; if ($2 + 0) { print; bad = 1 } } END { exit bad || n != 5 }' "$work/fsck"
 }
 
+# fsck_scratch: what fsck.fat says about the scratch partition; fails if that is more than space nobody owns.
+fsck_scratch() {
+    "$tool" "$work/large" part-list | awk '$1 == 2 { print int($2 / 2048) }' >"$work/scratch-at"
+    dd if="$work/large" of="$work/scratch" bs=1M skip="$(cat "$work/scratch-at")" count=4096 conv=sparse status=none
+    PATH=$PATH:/usr/sbin:/sbin fsck.fat -n "$work/scratch" >"$out-scratch.txt" 2>&1
+    grep -q 'fsck.fat [0-9]' "$out-scratch.txt" && ! grep -q 'share clusters\|ontains a free\|Circular\|out of range\|eyond\|Duplicate\|Bad ' \
+        "$out-scratch.txt" && ! grep -q 'chain length is [0-9]\|Start \|corrupt\. \|not a valid\|Expected\|not empty\|Entry' "$out-scratch.txt"
+}
+
 truncate -s 1400M "$work/empty" "$work/ext4" "$work/bytes"
+truncate -s 17G "$work/large"
 mke2fs -q -F -t ext4 "$work/ext4"
 printf 'something' | dd of="$work/bytes" bs=1 seek=5000 conv=notrunc status=none
 cksum <"$work/ext4" >"$work/before"
@@ -136,8 +148,9 @@ check 'a VM moved into the datastore' sh -e -c "
 wanted=$(($(date +%s) % 6 + 3))
 run_vm="hostname; cat /etc/new/file; [ -e /etc/motd ] || echo no motd
 cd $volume/vm && { vmx vm.vmx; echo \"vmx ends \$?\"; } &
-until [ -e $volume/vm/vm.out ]; do usleep 100000; done; tail -n +1 -f $volume/vm/vm.out & wait %1"
-boot 2 "$run_vm" &
+until [ -e $volume/vm/vm.out ]; do usleep 100000; done; tail -n +1 -f $volume/vm/vm.out &
+tick=0; while logger \"tick \$tick\"; do echo \"TICK \$tick\"; tick=\$((tick + 1)); sleep 1; done & wait %1"
+boot 2 "$run_vm" --kernel-args autoPartition=TRUE --host-disk "$work/large" &
 run=$!
 wait_for "$out-2.txt" "SYNCED $wanted" $run
 kill_qemu $run
@@ -145,13 +158,21 @@ wait $run
 verdict 'guest on VMDKs of the datastore' 0 0 "$out-2.txt" 'Hypervisor detected: VMware' 'DMI: VMware' \
     '^kept' '^of mine' '^no motd' 'DISK vda good' 'DISK sd[ab] good' "SYNCED $wanted"
 
+# One line a second is logged, and what is logged is made durable every 5 s; twice that is for a slow host.
+ticks=$(LC_ALL=C tr -d '\r' <"$out-2.txt" | sed -n 's/^TICK \([0-9]*\)$/\1/p' | tail -n 1)
+verdict 'a second disk is taken when told, with scratch' 0 0 "$out-2.log" 'datastore2 made' 'vmhba3.*:2 is /scratch'
+check 'scratch is sound after the power cut' fsck_scratch
+
 synced=$(LC_ALL=C tr -d '\r' <"$out-2.txt" | sed -n 's/.*SYNCED \([0-9]*\).*/\1/p' | tail -n 1)
 printf damaged >"$work/damaged"
 check 'a damaged state' "$tool" "$disk" cp "$work/damaged" :/.locker/state.tgz
-boot 3 "hostname; ls $volume/.locker; cat $volume/first.txt; cd $volume/vm && vmx vm.vmx; echo \"vmx ends \$?\"; cat vm.out; echo 1 >/proc/vmware/reliability/crashMe/Panic" --kernel-args blueScreenTimeout=1
+boot 3 "hostname; ls $volume/.locker; cat $volume/first.txt; sed -n '/.* tick /s//LOGGED /p' /scratch/log/syslog.log | tail -n 1; cd $volume/vm && vmx vm.vmx; echo \"vmx ends \$?\"; cat vm.out; echo 1 >/proc/vmware/reliability/crashMe/Panic" --kernel-args blueScreenTimeout=1 --host-disk "$work/large"
 verdict 'after the power cut' 0 0 "$out-3.txt" '^orrery' '^state.tgz.damaged' '^first' 'vmx ends 5' '^HELD'
 held=$(LC_ALL=C tr -d '\r' <"$out-3.txt" | sed -n 's/^HELD \([0-9]*\).*/\1/p')
 verdict 'a damaged state is refused by name' 0 0 "$out-3.log" 'state: /vmfs/volumes/datastore1/.locker/state.tgz is damaged'
+logged=$(LC_ALL=C tr -d '\r' <"$out-3.txt" | sed -n 's/^LOGGED \([0-9]*\).*/\1/p')
+check "the log up to the last seconds is on scratch ($ticks, $logged)" [ "${logged:-0}" -gt "$((${ticks:-99999} - 10))" ]
+check 'scratch is sound after the panic' fsck_scratch
 check "what was synced is held ($synced, $held)" [ "${held:-0}" -ge "${synced:-1}" ]
 
 # Boot 3 ended in a panic. Its dump is read on the partition by Linux, and collected by the next boot.
