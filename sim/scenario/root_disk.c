@@ -156,7 +156,12 @@ static bool program_add(struct archive *a, const char *name, const char *path)
     unsigned char *bytes = file_read_all(path, &size);
 
     if (!bytes) {
-        fprintf(stderr, "orrery-sim: cannot read %s: %s\n", path, strerror(errno));
+        const char *remedy = errno != ENOENT            ? ""
+                             : strstr(path, "/guest/")  ? "; `make guests` builds it"
+                             : strstr(path, "/agents/") ? "; `make all` builds it"
+                                                        : "";
+
+        fprintf(stderr, "orrery-sim: cannot read %s: %s%s\n", path, strerror(errno), remedy);
         return false;
     }
     member(a, name, '0', 0755, NULL, bytes, size);
