@@ -121,8 +121,8 @@ START_TEST(test_vmfs__descriptor_locked_by_its_old_number__nobody_loses_a_lock)
 END_TEST
 
 /*
- * Writes what another implementation leaves in the lock of a file that `readers` hosts share: by
- * turns these two.
+ * Writes what another implementation leaves in the lock of a file that `readers` hosts share,
+ * by turns these two.
  */
 static void share_lock(struct block_device *device, uint64_t lock, uint32_t mode,
                        uint32_t readers, const uint8_t (*slots)[VMFS_SECTOR])
@@ -215,7 +215,8 @@ END_TEST
 
 /*
  * The locks of the descriptors behind a new one are read with its own. Meanwhile another host
- * had one of them, by the number of a file that is gone: what was read is old, and is seen to be.
+ * had one of them, by the number of a file that is gone: what was read is old, and that is
+ * seen.
  */
 START_TEST(test_vmfs__locks_read_ahead__fewer_reads_and_never_an_old_one)
 {
