@@ -486,7 +486,8 @@ static void strings(void)
     expect_equal(copy[16 + 1024 + 15], 0xbfbebdbc, "what is behind it");
     // A store over the edge that is not aligned.
     *(volatile uint32_t *)(uintptr_t)(page + 4094) = 0x0badcafe;
-    expect_equal(behind[0] | behind[1] << 8, 0x0bad, "a store over the edge: its memory half");
+    expect_equal(behind[0] | (unsigned)behind[1] << 8, 0x0bad,
+                 "a store over the edge: its memory half");
     expect_equal(*(volatile uint32_t *)(uintptr_t)(page + 4094) >> 16, 0x0bad, "and read back");
     (void)esr();
     expect_equal(at_page(PAGE, APIC_VERSION), version, "the APIC is as it was");

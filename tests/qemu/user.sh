@@ -35,7 +35,7 @@ user() {
     (cd "$root" && tar --format=ustar --owner=0 --group=0 -czf "$work/modules/root.tgz" .)
     (cd "$work/modules" && tar --format=ustar -cf ../modules.tar root.tgz)
     # shellcheck disable=SC2086  # several words
-    timeout "${user_timeout:-240}" qemu-system-x86_64 -nodefaults -display none -no-reboot -M q35 \
+    timeout "${user_timeout:-900}" qemu-system-x86_64 -nodefaults -display none -no-reboot -M q35 \
         -cpu max -m 512 -smp "$4" -accel tcg,thread=multi -kernel "$BUILD/metal/orrery.elf" \
         -initrd "$work/modules.tar" -append "log=com2 init=/home/init $user_options" -serial stdio \
         -serial "file:$u_file.log" $user_machine </dev/null | tr -d '\r' >"$u_file.txt"

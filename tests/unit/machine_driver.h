@@ -56,7 +56,6 @@ struct driven {
 };
 
 struct driver {
-    struct sched_machine m;
     unsigned cpus;
     plat_ns now;
     struct rng rng;
@@ -70,6 +69,7 @@ struct driver {
     uint64_t tickets[DRIVER_POOLS],
         serving[DRIVER_POOLS];  // the lock is first come, first served
     uint64_t events, hash;
+    struct sched_machine m;  // ends in an array of any length
 };
 
 static inline struct sched_decision driver_step(struct driver *d, struct sched_input in)

@@ -469,8 +469,7 @@ static const char *const bad_texts[] = {
     "hello\n",
     " a 7 [000] 5.0: sched:sched_switch: prev_comm=a\n",
     " a 7 000 5.0: sched:sched_switch: prev_pid=7 prev_state=S ==> next_pid=8 \n",
-    " a 7 [000] time: sched:sched_switch: prev_comm=a prev_pid=7 prev_state=S ==> next_pid=8 "
-    "\n",
+    " a 7 [000] time: sched:sched_switch: prev_comm=a prev_pid=7 prev_state=S ==> next_pid=8\n",
     " a 7 [000] 5.0: sched:sched_waking: comm=c pid=x prio=3\n",
 };
 
