@@ -97,7 +97,10 @@ static const char script[] =
     " sed 's/^/= widths /'\n"
     "esxtop -n 2 -d 1 </dev/null; echo; echo \"= screen $?\"\n"
     "grep -c 'Group Cpu([0-9]*:spin)' top.csv | sed 's/^/= spin in titles /'\n"
-    "vm kill spin; echo \"= vm kill $?\"; gone\n"
+    // Keys: a process and a VM are killed.
+    "sleep 999 & echo keys; esxtop -d 1; echo; echo \"= keys $?\"; wait $!;"
+    " echo \"= sleep $?\"; gone\n"
+    "vm start spin.vmx; vm kill spin; echo \"= vm kill $?\"; gone\n"
     // The list.
     "for f in stay rpc; do vm register $f.vmx; done; echo \"= registered $(vm list |"
     " grep -c ' off ')\"; vm register stay.vmx; echo \"= twice $?\"\n"
@@ -128,8 +131,8 @@ static const char *const wanted[] = {
     "guest pages 0",
     //
     "owner nobody", "uid=65534", "not his 3", "not his shares 3", "his shares 0", "his 0",
-    "limit 0", "esxtop 0, 3 lines", "widths 1", "screen 0", "spin in titles 1", "vm kill 0",
-    "guest pages 0",
+    "limit 0", "esxtop 0, 3 lines", "widths 1", "screen 0", "spin in titles 1", "keys 0",
+    "sleep 137", "guest pages 0", "vm kill 0", "guest pages 0",
     //
     "registered 2", "twice 1", "auto stay", "stop 0", "unregistered 0", "guest pages 0", "end"};
 
@@ -185,6 +188,67 @@ static void compare(void)
     }
 }
 
+/*
+ * What is typed when the screen shows that; in front of it `id_of`: the number that the last
+ * line with that begins with.
+ */
+static const struct {
+    const char *shows, *id_of, *text;
+} keys[] = {
+    {"\nkeys\n", NULL, ""},
+    {" spin ", NULL, "e"},
+    {"roll up (GID): ", " spin ", "\r"},
+    {" vmm0:spin ", NULL, "h"},
+    {"as e shows it", NULL, "c"},
+    {" vmm0:spin ", NULL, "k"},
+    {"World to kill (ID): ", NULL, "999999999\r"},
+    {"there is no world 999999999", NULL, "k"},
+    {"World to kill (ID): ", NULL, "1\r"},
+    {"is a world of the VMkernel", NULL, "k"},
+    {"World to kill (ID): ", " sleep ", "\r"},
+    {"Kill sleep? y or n: ", NULL, "n\r"},
+    {" sleep ", NULL, "k"},
+    {"World to kill (ID): ", " sleep ", "\r"},
+    {"Kill sleep? y or n: ", NULL, "y\r"},
+    {"(sleep) is killed", NULL, "k"},
+    {"World to kill (ID): ", " vmm0:spin ", "\r"},
+    {"Kill the VM of vmm0:spin? y or n: ", NULL, "y\r"},
+    {"(vmm0:spin) is killed", NULL, "q"},
+};
+
+static unsigned long id_on_screen(const char *name)
+{
+    const char *at = NULL;
+
+    for (const char *next = screen; (next = strstr(next, name)); next++)
+        at = next;
+    while (at && at > screen && at[-1] != '\n')
+        at--;
+    return at ? strtoul(at, NULL, 10) : 0;
+}
+
+static void type_keys(void)
+{
+    size_t seen = 0;
+
+    for (unsigned i = 0, ms = 0; i < ARRAY_COUNT(keys); ms++) {
+        const char *at = strstr(screen + seen, keys[i].shows);
+        char id[16] = "";
+
+        sim_check(i == 0 || ms < 5000, "esxtop does not show '%s'", keys[i].shows);
+        sim_check(world_sleep_until(plat_time_now() + 1000000) == VMK_OK, "sleep");
+        if (!at)
+            continue;
+        if (keys[i].id_of)
+            snprintf(id, sizeof(id), "%lu", id_on_screen(keys[i].id_of));
+        seen = (size_t)(at - screen) + strlen(keys[i].shows);
+        tty_console_input(id, strlen(id));
+        tty_console_input(keys[i].text, strlen(keys[i].text));
+        i++;
+        ms = 0;
+    }
+}
+
 static void control_run(unsigned host)
 {
     static const char *const environment[] = {"PATH=/bin", "HOME=/", "TERM=linux", NULL};
@@ -206,6 +270,7 @@ static void control_run(unsigned host)
     vmm = heap_owned(MEM_OWNER_VMM);
     status = user_start("/bin/sh", arguments, environment, "/dev/console", &pid);
     sim_check(status == VMK_OK, "user_start: %s", vmk_status_text(status));
+    type_keys();
     status = user_wait(pid, &result);
     sim_check(status == VMK_OK, "user_wait: %s", vmk_status_text(status));
     fputs(screen, stdout);

@@ -74,7 +74,8 @@ int64_t sysv_get(struct thread *t, const struct sysv_wish *wish);
 
 /*
  * What a *_STAT command asks for: the object of an id or, by place, of a place, whose id is
- * then the answer. fill() writes all of *ds but its head, a struct l_ipc_perm; with the mutex held.
+ * then the answer. fill() writes all of *ds but its head, a struct l_ipc_perm; the mutex is
+ * held.
  */
 struct sysv_query {
     struct sysv_ids *ids;

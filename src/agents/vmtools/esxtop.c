@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,29 @@ static struct top_group *group_of(struct top_look *look, const struct lists *l,
     return group_get(look, 0x80000000u | w->cartel_id, w->name);
 }
 
+static void world_add(struct top_look *look, const struct lists *l, const struct top_group *g,
+                      const struct sched_sample *s)
+{
+    const struct vmk_world *w = world_of(l, s->id);
+    struct top_world *out = &look->worlds[look->world_count++];
+
+    *out = (struct top_world){.id = s->id, .group = g->id, .sample = *s};
+    if (w) {
+        out->pid = w->cartel_id;
+        out->kind = (enum vmk_world_kind)w->kind;
+    }
+    snprintf(out->name, sizeof(out->name), "%s", w ? w->name : g->name);
+}
+
+static int by_group(const void *a, const void *b)
+{
+    const struct top_world *x = a, *y = b;
+
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
 struct top_look *top_look(void)
 {
     struct top_look *look = allocate(sizeof(*look));
@@ -141,13 +165,19 @@ struct top_look *top_look(void)
     vmk_memory_get(&look->memory);
     vmk_swap_get(&look->user_swap);
     look->groups = allocate((l.sample_count + 1) * sizeof(*look->groups));
+    look->worlds = allocate((l.sample_count + 1) * sizeof(*look->worlds));
     for (uint32_t i = 0; i < l.sample_count; i++) {
         const struct sched_sample *s = &l.samples[i];
 
         if (s->kind == SCHED_SAMPLE_WORLD || s->kind == SCHED_SAMPLE_VCPU ||
-            s->kind == SCHED_SAMPLE_IDLE)
-            sched_sample_add(&group_of(look, &l, s)->sum, s);
+            s->kind == SCHED_SAMPLE_IDLE) {
+            struct top_group *g = group_of(look, &l, s);
+
+            sched_sample_add(&g->sum, s);
+            world_add(look, &l, g, s);
+        }
     }
+    qsort(look->worlds, look->world_count, sizeof(*look->worlds), by_group);
     lists_free(&l);
     return look;
 }
@@ -157,6 +187,7 @@ void top_free(struct top_look *look)
     if (!look)
         return;
     free(look->groups);
+    free(look->worlds);
     free(look->cpus);
     free(look);
 }
@@ -169,6 +200,33 @@ const struct top_group *top_group_before(const struct top_look *before,
             return &before->groups[i];
     }
     return NULL;
+}
+
+const struct top_world *top_world_of(const struct top_look *look, uint32_t id)
+{
+    for (uint32_t i = 0; look && i < look->world_count; i++) {
+        if (look->worlds[i].id == id)
+            return &look->worlds[i];
+    }
+    return NULL;
+}
+
+bool top_can_kill(const struct top_world *world)
+{
+    return world->kind == VMK_WORLD_VCPU || (world->kind == VMK_WORLD_USER && world->pid);
+}
+
+void top_kill(const struct top_world *world, char *told, size_t size)
+{
+    struct vmk_vm_kill k = {.world_id = world->id, .how = VMK_KILL_HARD};
+    bool done = world->kind == VMK_WORLD_VCPU
+                    ? vmk_call(device(), VMK_VM_KILL, &k, sizeof(k)) == 0
+                    : kill((pid_t)world->pid, SIGKILL) == 0;
+
+    if (done)
+        snprintf(told, size, "%u (%s) is killed", world->id, world->name);
+    else
+        snprintf(told, size, "%u (%s): %s", world->id, world->name, strerror(errno));
 }
 
 static uint64_t share_of(uint64_t used, uint64_t passed)

@@ -18,12 +18,23 @@ struct top_group {
     struct vmk_vm_memory memory;
 };
 
+/* One of them. */
+struct top_world {
+    uint32_t id, group;  // group: its struct top_group's id
+    uint32_t pid;        // of its process; 0: none
+    enum vmk_world_kind kind;
+    char name[VMK_NAME_SIZE];
+    struct sched_sample sample;
+};
+
 struct top_look {
     struct vmk_host host;
     struct vmk_host_memory memory;
     struct vmk_swap user_swap;
     struct top_group *groups;
     uint32_t group_count;
+    struct top_world *worlds;  // by group, then by id
+    uint32_t world_count;
     struct vmk_cpu *cpus;
     uint32_t cpu_count;
 };
@@ -33,6 +44,15 @@ void top_free(struct top_look *look);  // null is fine
 /* The group of that id in an earlier look, or null. */
 const struct top_group *top_group_before(const struct top_look *before,
                                          const struct top_group *now);
+/* The world of that id, or null; `look` null is fine. */
+const struct top_world *top_world_of(const struct top_look *look, uint32_t id);
+/* False: it is one of the VMkernel's own. */
+bool top_can_kill(const struct top_world *world);
+/*
+ * Ends the process of a user world, or the VM of a vCPU, which goes without being asked. Writes
+ * what came of it.
+ */
+void top_kill(const struct top_world *world, char *told, size_t size);
 /* Hundredths of a percent that a CPU was not idle; `cpu` UINT32_MAX: the mean of all. */
 uint64_t top_cpu_used(const struct top_look *before, const struct top_look *now, uint32_t cpu);
 
@@ -67,6 +87,13 @@ uint64_t top_memory_value(const struct memory_column *c, const struct vmk_vm_mem
                           const struct vmk_vm_memory *now, uint64_t passed_ns);
 /* Hundredths of MB a second. */
 uint64_t top_pages_rate(uint64_t before, uint64_t now, uint64_t passed_ns);
+
+/* ---- esxtop_terminal.c ---- */
+void top_terminal_raw(void);
+void top_terminal_restore(void);
+/* A line that is typed in that row; false: an empty one. */
+bool top_ask(unsigned row, const char *question, char *line, size_t size);
+bool top_ask_number(unsigned row, const char *question, uint64_t most, uint64_t *number);
 
 /* ---- esxtop_batch.c, esxtop_screen.c; `rounds` 0: for ever ---- */
 int top_batch(uint64_t delay_ms, uint64_t rounds);

@@ -3,19 +3,16 @@
  * agents/vmtools/esxtop_screen.c -- esxtop on a terminal: a page that is drawn again and again.
  *
  * Invariants
- *   - The terminal gets its old mode back however this ends, except by SIGKILL.
  *   - Nothing is written beyond the terminal's last line or column.
  * Locking    none: one thread.
  * Start at   top_screen().
  * Sources    [ESXTOP]
  */
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +20,7 @@
 
 #define LINE_MAX_COLUMNS 240
 #define CPU_FIELDS       6u
+#define EXPANDED_MAX     16u
 
 static const struct top_field cpu_fields[CPU_FIELDS] = {
     {'A', true, "ID"},
@@ -33,38 +31,17 @@ static const struct top_field cpu_fields[CPU_FIELDS] = {
     {'F', false, "EVENT COUNTS/s: switches, migrations, quanta used up, wake-ups"},
 };
 
-static struct termios saved;
-static bool saved_valid;
-
 struct screen {
     unsigned rows, columns, used;
     char page;       // 'c', 'm', 'f', 'h'
     char fields_of;  // the page that 'f' is about
     char order[2];   // of the CPU and the memory page: a key of orders[]
     bool only_vms;
+    uint32_t expanded[EXPANDED_MAX];  // GIDs whose worlds are shown one by one; 0: none
+    char notice[80];                  // on the last line, until the next key
     bool cpu[CPU_FIELDS], memory[MEMORY_FIELDS];  // shown
     uint64_t delay_ms;
 };
-
-static void restore(void)
-{
-    if (saved_valid)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
-    saved_valid = false;
-}
-
-static void on_signal(int number)
-{
-    restore();
-    signal(number, SIG_DFL);
-    raise(number);
-}
-
-/* Interrupts the wait for a key, so that the next look has the new size. */
-static void on_resize(int number)
-{
-    (void)number;
-}
 
 static void put(struct screen *s, const char *format, ...) PRINTF_LIKE(2, 3);
 static void put(struct screen *s, const char *format, ...)
@@ -85,6 +62,7 @@ static void put(struct screen *s, const char *format, ...)
 
 struct line {
     const struct top_group *group;
+    const struct top_world *world;  // null: the line is of the whole group
     uint64_t rank;
     uint64_t columns[ESXTOP_COLUMNS];
 };
@@ -125,7 +103,9 @@ static int by_rank(const void *a, const void *b)
 
     if (x->rank != y->rank)
         return x->rank < y->rank ? 1 : -1;
-    return x->group->shown < y->group->shown ? -1 : x->group->shown > y->group->shown;
+    if (x->group->shown != y->group->shown)
+        return x->group->shown < y->group->shown ? -1 : 1;
+    return !x->world || !y->world ? 0 : x->world->id < y->world->id ? -1 : 1;
 }
 
 static uint64_t rank_of(const struct order *o, const struct line *l)
@@ -139,25 +119,49 @@ static uint64_t rank_of(const struct order *o, const struct line *l)
     return value;
 }
 
+static bool is_expanded(const struct screen *s, const struct top_group *g)
+{
+    for (unsigned i = 0; i < EXPANDED_MAX; i++) {
+        if (s->expanded[i] == g->shown)
+            return s->page == 'c';
+    }
+    return false;
+}
+
+static void line_fill(const struct screen *s, const struct top_look *before, struct line *l)
+{
+    const struct top_group *earlier = top_group_before(before, l->group);
+    const struct top_world *was = l->world ? top_world_of(before, l->world->id) : NULL;
+
+    if (l->world)
+        esxtop_columns(was ? &was->sample : NULL, &l->world->sample, l->columns);
+    else
+        esxtop_columns(earlier ? &earlier->sum : NULL, &l->group->sum, l->columns);
+    l->rank = rank_of(order_find(s->page, s->order[s->page == 'm']), l);
+}
+
 /* The lines of a page in its order; `count` of them. */
 static struct line *lines_make(const struct screen *s, const struct top_look *before,
                                const struct top_look *now, uint32_t *count)
 {
-    struct line *lines = allocate((now->group_count + 1) * sizeof(*lines));
-    const struct order *order = order_find(s->page, s->order[s->page == 'm']);
+    struct line *lines = allocate((now->group_count + now->world_count + 1) * sizeof(*lines));
 
     *count = 0;
     for (uint32_t i = 0; i < now->group_count; i++) {
-        const struct top_group *earlier = top_group_before(before, &now->groups[i]);
-        struct line *l = &lines[*count];
+        const struct top_group *g = &now->groups[i];
+        bool expanded = is_expanded(s, g);
 
-        if (s->only_vms && !now->groups[i].is_vm)
+        if (s->only_vms && !g->is_vm)
             continue;
-        l->group = &now->groups[i];
-        esxtop_columns(earlier ? &earlier->sum : NULL, &now->groups[i].sum, l->columns);
-        l->rank = rank_of(order, l);
-        ++*count;
+        for (uint32_t w = 0; expanded && w < now->world_count; w++) {
+            if (now->worlds[w].group == g->id)
+                lines[(*count)++] = (struct line){.group = g, .world = &now->worlds[w]};
+        }
+        if (!expanded)
+            lines[(*count)++].group = g;
     }
+    for (uint32_t i = 0; i < *count; i++)
+        line_fill(s, before, &lines[i]);
     qsort(lines, *count, sizeof(*lines), by_rank);
     return lines;
 }
@@ -246,16 +250,17 @@ static void cpu_page(struct screen *s, const struct top_look *before,
     cpu_titles(s);
     for (uint32_t i = 0; i < count; i++) {
         const struct top_group *g = lines[i].group;
+        const struct top_world *w = lines[i].world;
         char text[LINE_MAX_COLUMNS + 1] = "";
 
         if (s->cpu[0])
-            add(text, "%10u ", g->shown);
+            add(text, "%10u ", w ? w->id : g->shown);
         if (s->cpu[1])
             add(text, "%10u ", g->shown);
         if (s->cpu[2])
-            add(text, "%-16.16s ", g->name);
+            add(text, "%-16.16s ", w ? w->name : g->name);
         if (s->cpu[3])
-            add(text, "%4u", g->sum.worlds);
+            add(text, "%4u", w ? 1 : g->sum.worlds);
         for (unsigned c = 0; c < ESXTOP_COLUMNS; c++) {
             if (s->cpu[c <= ESXTOP_SWPWT ? 4 : 5])
                 add(text, " %4llu.%02llu", (unsigned long long)(lines[i].columns[c] / 100),
@@ -414,6 +419,8 @@ static void help_page(struct screen *s)
         "V   VMs only, or all",
         "U R N    CPU page: by %USED, %RDY, GID",
         "M G B W N    memory page: by MEMSZ, GRANT, MCTLSZ, SWCUR, GID",
+        "e   CPU page: the worlds of a group, or again the group; asks for its GID",
+        "k   kill: asks for the ID of a world, as e shows it, and whether you are sure",
         "s   seconds between looks: asks for them; + and - change them by one",
         "h   this page",
         "space  look now",
@@ -450,55 +457,76 @@ static void draw(struct screen *s, const struct top_look *before, const struct t
     else
         cpu_page(s, before, now);
     fputs("\033[J", stdout);
+    if (s->notice[0])
+        printf("\033[%u;1H%.*s", s->rows, (int)s->columns, s->notice);
     fflush(stdout);
 }
 
-static void raw_mode(void)
-{
-    struct termios raw;
-
-    if (tcgetattr(STDIN_FILENO, &saved) != 0)
-        return;
-    saved_valid = true;
-    signal(SIGTERM, on_signal);
-    signal(SIGHUP, on_signal);
-    signal(SIGINT, on_signal);
-    (void)sigaction(SIGWINCH, &(struct sigaction){.sa_handler = on_resize}, NULL);
-    raw = saved;
-    raw.c_lflag &= (tcflag_t) ~(ICANON | ECHO);
-    raw.c_cc[VMIN] = 1;
-    raw.c_cc[VTIME] = 0;
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
-}
-
-/* On the last line, as a line is typed. */
 static void ask_delay(struct screen *s)
 {
-    char line[16], *end;
+    char question[48];
     uint64_t seconds;
 
-    restore();
-    printf("\033[%u;1H\033[KSeconds between looks (now %llu): ", s->rows,
-           (unsigned long long)(s->delay_ms / 1000));
-    fflush(stdout);
-    clearerr(stdin);  // a change of size may have interrupted the last one
-    if (fgets(line, sizeof(line), stdin)) {
-        end = strchr(line, '\n');
-        if (end)
-            *end = 0;
-        if (number_of(line, 86400, &seconds) && seconds)
-            s->delay_ms = seconds * 1000;
+    snprintf(question, sizeof(question), "Seconds between looks (now %llu)",
+             (unsigned long long)(s->delay_ms / 1000));
+    if (top_ask_number(s->rows, question, 86400, &seconds) && seconds)
+        s->delay_ms = seconds * 1000;
+}
+
+static void ask_expand(struct screen *s)
+{
+    uint64_t id;
+    unsigned free_one = EXPANDED_MAX;
+
+    if (!top_ask_number(s->rows, "Group to expand or roll up (GID)", UINT32_MAX, &id) || !id)
+        return;
+    for (unsigned i = 0; i < EXPANDED_MAX; i++) {
+        if (s->expanded[i] == id) {
+            s->expanded[i] = 0;
+            return;
+        }
+        if (!s->expanded[i])
+            free_one = i;
     }
-    raw_mode();
+    if (free_one == EXPANDED_MAX)
+        snprintf(s->notice, sizeof(s->notice), "%u groups are expanded: roll one up first",
+                 EXPANDED_MAX);
+    else
+        s->expanded[free_one] = (uint32_t)id;
+}
+
+static void ask_kill(struct screen *s, const struct top_look *now)
+{
+    const struct top_world *world;
+    char question[80], answer[8];
+    uint64_t id;
+
+    if (!top_ask_number(s->rows, "World to kill (ID)", UINT32_MAX, &id))
+        return;
+    world = top_world_of(now, (uint32_t)id);
+    if (!world) {
+        snprintf(s->notice, sizeof(s->notice), "there is no world %u", (unsigned)id);
+        return;
+    }
+    if (!top_can_kill(world)) {
+        snprintf(s->notice, sizeof(s->notice), "%u (%.32s) is a world of the VMkernel",
+                 world->id, world->name);
+        return;
+    }
+    snprintf(question, sizeof(question), "Kill %s%.32s? y or n",
+             world->kind == VMK_WORLD_VCPU ? "the VM of " : "", world->name);
+    if (top_ask(s->rows, question, answer, sizeof(answer)) && strcmp(answer, "y") == 0)
+        top_kill(world, s->notice, sizeof(s->notice));
 }
 
 /* False: leave. */
-static bool key(struct screen *s)
+static bool key(struct screen *s, const struct top_look *now)
 {
     char c;
 
     if (read(STDIN_FILENO, &c, 1) != 1 || c == 'q' || c == 3)
         return false;
+    s->notice[0] = 0;
     if (s->page == 'f')
         field_key(s, c);
     else if (c == 'f' && s->page != 'h')
@@ -511,6 +539,10 @@ static bool key(struct screen *s)
         s->only_vms = !s->only_vms;
     else if (c == 's')
         ask_delay(s);
+    else if (c == 'e' && s->page == 'c')
+        ask_expand(s);
+    else if (c == 'k')
+        ask_kill(s, now);
     if (c == '+' && s->delay_ms < 60000)
         s->delay_ms += 1000;
     if (c == '-' && s->delay_ms > 1000)
@@ -530,7 +562,7 @@ int top_screen(uint64_t delay_ms, uint64_t rounds)
     for (size_t i = 0; i < CPU_FIELDS; i++)
         s.cpu[i] = cpu_fields[i].shown;
     if (typed)
-        raw_mode();
+        top_terminal_raw();
     fputs("\033[2J", stdout);
     for (uint64_t i = 0; on && (rounds == 0 || i < rounds); i++) {
         struct top_look *now = top_look();
@@ -540,9 +572,9 @@ int top_screen(uint64_t delay_ms, uint64_t rounds)
         before = now;
         if ((rounds == 0 || i + 1 < rounds) &&
             !top_sleep(typed ? STDIN_FILENO : -1, s.delay_ms))
-            on = key(&s);
+            on = key(&s, before);
     }
     top_free(before);
-    restore();
+    top_terminal_restore();
     return EXIT_DONE;
 }
