@@ -509,8 +509,10 @@ static void take(struct user_swap *s)
 
     STORE(s->kicked, false);
     STORE(s->hungry, false);
-    if (!s->place[0] || !is_needed(s))
+    if (!s->place[0] || !is_needed(s)) {
+        s->active = false;
         return;
+    }
     if (!swap_store_is_there(&s->store) && !open_place(s))
         s->idle_until = now + RETRY;
     else
