@@ -222,6 +222,20 @@ static void place_changes(void *argument)
     user_fixture_exit(t);
 }
 
+/* Switched off while pages still have to go: a world that never waits stops the clock. */
+static void off_under_pressure(void *argument)
+{
+    struct thread *t = argument;
+
+    fill(t);
+    room(2u * PAGES);
+    mm_limits_apply(t->process);
+    ck_assert_int_eq(user_swap_set("off"), VMK_OK);
+    user_fixture_sleep_ms(10);
+    all_are_right(t->as);
+    user_fixture_exit(t);
+}
+
 /*
  * The rest of the host's memory is somebody else's: what is free never falls below the floor.
  */
@@ -318,7 +332,7 @@ static void disk_hangs(void *argument)
 
 static void (*const bodies[])(void *) = {goes_and_comes, reads_fail,    disk_rots,
                                          writes_fail,    place_changes, at_the_floor,
-                                         many_at_once,   disk_hangs};
+                                         many_at_once,   disk_hangs,    off_under_pressure};
 
 static void one(void *argument)
 {
@@ -343,6 +357,7 @@ TEST(test_user_swap__host_at_its_floor__stays_above_it, 5)
 TEST(test_user_swap__many_threads__see_their_own_bytes, 6)
 
 TEST(test_user_swap__kill_while_the_disk_hangs__ends_the_process, 7)
+TEST(test_user_swap__switched_off_under_pressure__waits, 8)
 
 KERNEL_TEST_MAIN("user_swap",
                  RUNS(test_user_swap__more_than_fits__comes_back_and_leaves_nothing),
@@ -352,4 +367,5 @@ KERNEL_TEST_MAIN("user_swap",
                  RUNS(test_user_swap__place__is_left_when_all_came_back),
                  RUNS(test_user_swap__host_at_its_floor__stays_above_it),
                  RUNS(test_user_swap__many_threads__see_their_own_bytes),
-                 RUNS(test_user_swap__kill_while_the_disk_hangs__ends_the_process))
+                 RUNS(test_user_swap__kill_while_the_disk_hangs__ends_the_process),
+                 RUNS(test_user_swap__switched_off_under_pressure__waits))
